@@ -1,0 +1,102 @@
+"""Foretell: the story is ready before the dice land.
+
+The names below are imported when they are first used, so that ``import foretell`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import Settings
+    from .errors import ConfigError, ForetellError, StateError, TellingError
+    from .game import Game
+    from .operators.classify import Context, Scene
+    from .operators.narration import Line, Narration
+    from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
+    from .operators.overlap import Overlap
+    from .operators.partials import PartialParser, Patch
+    from .operators.predict import Intensity
+    from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
+    from .session import Action, Session
+    from .sinks.ledger import Price
+    from .sinks.telling import Telling
+    from .streams.bridge import Full, Overrun, follow, from_async_iterable
+    from .streams.events import Result
+    from .streams.models import Message, Model, ModelError, Request
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "config": ("Settings",),
+    "errors": ("ConfigError", "ForetellError", "StateError", "TellingError"),
+    "game": ("Game",),
+    "operators.classify": ("Context", "Scene"),
+    "operators.narration": ("Line", "Narration"),
+    "operators.narrative": ("Ended", "Narrative", "Patched", "Served", "Started", "Status"),
+    "operators.overlap": ("Overlap",),
+    "operators.partials": ("PartialParser", "Patch"),
+    "operators.predict": ("Intensity",),
+    "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
+    "session": ("Action", "Session"),
+    "sinks.ledger": ("Price",),
+    "sinks.telling": ("Telling",),
+    "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
+    "streams.events": ("Result",),
+    "streams.models": ("Message", "Model", "ModelError", "Request"),
+}
+_WHERE = {name: home for home, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Account",
+    "Action",
+    "ConfigError",
+    "Context",
+    "DefaultPrompts",
+    "Ended",
+    "ForetellError",
+    "Full",
+    "Game",
+    "Intensity",
+    "Line",
+    "Message",
+    "Model",
+    "ModelError",
+    "Narration",
+    "Narrative",
+    "Overlap",
+    "Overrun",
+    "PartialParser",
+    "Patch",
+    "Patched",
+    "Price",
+    "Prompt",
+    "Prompts",
+    "Request",
+    "Result",
+    "Scene",
+    "Served",
+    "Session",
+    "Settings",
+    "Started",
+    "StateError",
+    "Status",
+    "Telling",
+    "TellingError",
+    "follow",
+    "from_async_iterable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _WHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module 'foretell' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

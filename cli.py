@@ -1,0 +1,331 @@
+"""The command line: each command's words and options; what it does is imported when it is run.
+
+Exit codes: 0 good, 1 the work failed, 2 wrong use, 130 interrupted. An error is one line on
+stderr; ``FORETELL_DEBUG=1`` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import ConfigError, ForetellError
+
+if TYPE_CHECKING:
+    from .streams.importers import Summary
+    from .streams.log import Report
+
+__all__ = ["main"]
+
+Args = argparse.Namespace
+Option = tuple[tuple[str, ...], dict[str, Any]]
+COMMANDS: dict[str, tuple[Callable[[Args], int], str, tuple[Option, ...]]] = {}
+
+
+def option(*flags: str, **settings: Any) -> Option:
+    """An option or argument, as argparse takes them."""
+    return flags, settings
+
+
+def command(
+    name: str, *options: Option, example: str
+) -> Callable[[Callable[[Args], int]], Callable[[Args], int]]:
+    """Declare a command; the function's docstring is its help, what it returns its exit code."""
+
+    def declare(run: Callable[[Args], int]) -> Callable[[Args], int]:
+        COMMANDS[name] = run, example, options
+        return run
+
+    return declare
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 stands for any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose 0 to 65535")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    """How many seconds of the log pass in one second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: choose a number above 0")
+    return value
+
+
+LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")
+OUTPUT = option("-o", "--output", metavar="LOG", help="session log to write")
+JSON = option("--json", action="store_true", help="print one JSON object, for programs")
+SEED = option("--seed", type=int, default=0, metavar="N", help="decides all that is drawn [0]")
+PROFILE = option(
+    "--profile",
+    choices=("hosted-large", "hosted-small", "local-8b", "instant"),
+    default="hosted-large",
+    help="the narrator's speed: %(choices)s [%(default)s]",
+    metavar="NAME",
+)
+MODELS = (
+    option("--base-url", metavar="URL", help="a Messages API to use in place of the narrator"),
+    option("--model", metavar="NAME", help="main model"),
+    option("--small-model", metavar="NAME", help="small model, for small adaptations"),
+)
+
+
+@command(
+    "demo",
+    option("--fast", action="store_true", help="play it in virtual time"),
+    SEED,
+    *MODELS,
+    OUTPUT,
+    example="foretell demo --fast",
+)
+def _demo(args: Args) -> int:
+    """Watch Foretell race a program that asks its model when the dice land."""
+    from . import demo
+
+    return demo.run(
+        fast=args.fast,
+        seed=args.seed,
+        base_url=args.base_url,
+        model=args.model,
+        small_model=args.small_model,
+        output=args.output,
+    )
+
+
+@command(
+    "replay",
+    LOG,
+    JSON,
+    SEED,
+    option(
+        "--intensity",
+        choices=("off", "conservative", "aggressive"),
+        default="conservative",
+        metavar="NAME",
+        help="how much to speculate: %(choices)s [%(default)s]",
+    ),
+    PROFILE,
+    *MODELS,
+    option("--speed", type=speed, metavar="X", help="against a server: log seconds a second [1]"),
+    example="foretell replay night.jsonl --intensity aggressive --json",
+)
+def _replay(args: Args) -> int:
+    """Play a session log again, exactly, and report what speculation cost and saved."""
+    from . import replay
+
+    return replay.run(
+        args.log,
+        json=args.json,
+        seed=args.seed,
+        intensity=args.intensity,
+        profile=args.profile,
+        base_url=args.base_url,
+        model=args.model,
+        small_model=args.small_model,
+        speed=args.speed,
+    )
+
+
+@command("validate", LOG, JSON, example="foretell validate night.jsonl")
+def _validate(args: Args) -> int:
+    """Check a session log: each line, and what lines say of each other."""
+    from .streams.log import validate
+
+    report = validate(args.log)
+    if args.json:
+        _print_json(
+            {
+                "file": report.file,
+                "ok": report.ok,
+                "session": report.header.get("id"),
+                "lines": report.lines,
+                "duration": report.duration,
+                "kinds": dict(report.kinds),
+                "results": dict(report.results),
+                "errors": [{"line": e.line, "reason": e.reason} for e in report.errors],
+                "warnings": report.warnings,
+                "stopped": report.stopped,
+            }
+        )
+    else:
+        _show_report(report)
+    return 0 if report.ok else 1
+
+
+def _show_report(report: Report) -> None:
+    for warning in report.warnings:
+        _say("warning", warning)
+    for error in report.errors:
+        _say("error", str(error))
+    if report.stopped:
+        _say("error", f"{report.file}: more than can be listed; stopped here")
+    if report.ok:
+        kinds = ((n, kind) for kind, n in report.kinds.items() if not kind.startswith("~"))
+        print(f"{report.file}: good: {report.lines:,} lines, {report.duration / 60:.1f} minutes")
+        print(f"  {_counts(kinds)}")
+        if report.results:
+            print(f"  results: {_counts((n, word) for word, n in report.results.most_common())}")
+
+
+@command(
+    "import",
+    option(
+        "format", choices=("fireball", "nwn"), metavar="FORMAT", help="what it is: %(choices)s"
+    ),
+    option("file", metavar="FILE", help="the recording"),
+    option("-o", "--output", metavar="LOG", required=True, help="session log to write"),
+    SEED,
+    JSON,
+    example="foretell import fireball raw.jsonl -o night.jsonl",
+)
+def _import(args: Args) -> int:
+    """Make a session log of another program's recording."""
+    from .streams.importers import convert_file
+
+    summary = convert_file(args.format, args.file, args.output, args.seed)
+    if args.json:
+        _print_json({name: getattr(summary, name) for name in summary.__slots__})
+    else:
+        _show_summary(summary)
+    return 0
+
+
+def _show_summary(summary: Summary) -> None:
+    minutes = f"{summary.duration / 60:.1f} minutes ({summary.clock} clock)"
+    print(f"{summary.path}: {summary.records:,} lines, {minutes}")
+    print(f"  {_counts((n, kind) for kind, n in summary.kinds.items())}")
+    for test, results in summary.results.items():
+        print(f"  {test}: {_counts((n, word) for word, n in results.items())}")
+
+
+@command(
+    "narrator",
+    option("--host", default="127.0.0.1", help="address to listen on [%(default)s]"),
+    option("--port", type=port, default=0, metavar="N", help="port; 0: any free one [0]"),
+    PROFILE,
+    SEED,
+    option("--key", help="ask this key of every request (a must beyond loopback)"),
+    example="foretell narrator --port 8787 --profile local-8b",
+)
+def _narrator(args: Args) -> int:
+    """Serve the Messages API from a grammar: no key, no network, and not a language model."""
+    import asyncio
+    import time
+
+    from .streams.narrator.profiles import profile
+    from .streams.narrator.server import serve
+
+    def announce(url: str) -> None:
+        print(url, flush=True)
+        print(
+            f"A grammar, not a language model; its speed ({args.profile}) is simulated. "
+            "Ctrl-C ends it.",
+            file=sys.stderr,
+        )
+
+    work = serve(
+        profile(args.profile),
+        args.seed,
+        args.host,
+        args.port,
+        args.key,
+        announce=announce,
+        clock=time.monotonic,
+    )
+    try:
+        asyncio.run(work)
+    except ValueError as error:  # an address that asks for a key
+        raise ConfigError(str(error)) from None
+    return 0
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    import orjson
+
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _counts(counts: Any) -> str:
+    return ", ".join(f"{n:,} {what}" for n, what in counts)
+
+
+def _say(what: str, text: str) -> None:
+    print(f"foretell: {what}: {' '.join(text.split())}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _say("error", f"{message}; see {self.prog} --help")
+        self.exit(2)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"foretell {version('foretell')}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="foretell",
+        description="The story is ready before the dice land.",
+        epilog="Example:\n  foretell demo\n\n"
+        "foretell COMMAND --help tells more of each, with an example.",
+        formatter_class=shape,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (run, example, options) in COMMANDS.items():
+        about = run.__doc__ or ""
+        sub = commands.add_parser(
+            name,
+            help=about.rstrip("."),
+            description=about,
+            epilog=f"Example:\n  {example}",
+            formatter_class=shape,
+            allow_abbrev=False,
+        )
+        for flags, settings in options:
+            sub.add_argument(*flags, **settings)
+        sub.set_defaults(run=run)
+    return parser
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    finally:
+        sys.stdout.flush()  # here, where a closed pipe can still be answered
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; wrong use and ``--help`` end in ``SystemExit``."""
+    try:
+        return _run(argv)
+    except BrokenPipeError:  # the reader has read enough; nothing may be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if os.environ.get("FORETELL_DEBUG"):
+            raise
+        if isinstance(error, ForetellError | OSError):
+            _say("error", str(error))
+        else:
+            what = f"{type(error).__name__}: {error}"
+            _say("error", f"a fault of foretell's own: {what}; FORETELL_DEBUG=1 shows where")
+        return 2 if isinstance(error, ConfigError) else 1

@@ -1,0 +1,87 @@
+"""Settings of a game: a TOML file, a mapping, or keyword arguments."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError
+from .operators.overlap import Overlap
+from .operators.predict import Intensity
+from .streams.footprint import VOLATILE
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """All settings, with their defaults. Times are in seconds, sizes in tokens unless they say so.
+
+    ``base_url``: where the Messages API is served; with none, and no key in the environment, the
+    built-in narrator speaks (a grammar, not a language model). The key itself is never a setting
+    of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
+    ``log_dir``: where session logs are written; with none, nothing is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str | None = None
+    main_model: str = "claude-sonnet-5-5"
+    small_model: str = "claude-haiku-5-5"
+    effort: Literal["low", "medium", "high"] | None = None
+    thinking: dict[str, Any] | None = None
+    max_tokens: int = Field(400, ge=16, le=32_000)
+    style: str = ""
+    output: Literal["json", "text"] = "json"
+
+    intensity: Intensity = Intensity.CONSERVATIVE
+    overlap: Overlap = Overlap.CONFLATE
+    deadline: float = Field(20.0, gt=0)
+    quiet: float = Field(0.05, ge=0)
+    max_wait: float = Field(0.25, ge=0)
+    teardown_limit: float = Field(1.0, gt=0)
+    max_speculations: int = Field(8, ge=1, le=64)
+    max_variants: int = Field(8, ge=1, le=64)
+    max_prefetch_tokens: int | None = Field(None, ge=0)
+    memory_tokens: int = Field(300, ge=0)
+    max_state_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    volatile: tuple[str, ...] = VOLATILE
+
+    narrator_profile: str = "hosted-large"
+    seed: int = 0
+    log_dir: str | None = None
+
+    @staticmethod
+    def load(source: Settings | Mapping[str, Any] | str | PathLike[str] | None) -> Settings:
+        """Settings from a TOML file, a mapping, or nothing (the defaults).
+
+        :raises ConfigError: a file that is missing or not TOML, a setting that is unknown or out
+            of range; the message names it.
+        """
+        if isinstance(source, Settings):
+            return source
+        where = "settings"
+        values: Mapping[str, Any] = {}
+        if isinstance(source, Mapping):
+            values = source
+        elif source is not None:
+            where = fspath(source)
+            try:
+                values = tomllib.loads(Path(source).read_text("utf-8"))
+            except FileNotFoundError:
+                raise ConfigError(f"{where}: no such file") from None
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise ConfigError(f"{where}: {error}") from None
+        try:
+            return Settings.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            hint = "; see foretell.Settings for the settings there are"
+            unknown = first["type"] == "extra_forbidden"
+            reason = f"unknown setting{hint}" if unknown else first["msg"]
+            raise ConfigError(f"{where}: {name}: {reason}") from None

@@ -1,0 +1,116 @@
+"""The game: one per process, it owns the door to models and the sessions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel
+
+from .config import Settings
+from .errors import ConfigError, StateError
+from .operators.narration import Narration, schema_of
+from .operators.prompts import DefaultPrompts, Prompts
+from .session import Session
+from .sinks.ledger import Price
+from .streams.models import Model
+from .streams.plain import PlainFallback
+
+__all__ = ["Game"]
+
+M = TypeVar("M", bound=BaseModel)
+
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+
+
+class Game(Generic[M]):
+    """The door to models, the settings, and the sessions. An async context manager.
+
+    :param settings: a TOML file, a mapping, :class:`~foretell.Settings`, or nothing.
+    :param prompts: your own prompts, in the place of the default ones.
+    :param narration: your own pydantic model of a telling; default :class:`~foretell.Narration`.
+    :param model: your own model, in the place of the one the settings name; the caller closes it.
+    :param api_key: the key of the Messages API; default: the environment's.
+    :param price_list: dollars per million tokens by model; default: the list that ships.
+    :raises ConfigError: from bad settings, or a narration model with no text field.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | Mapping[str, Any] | str | PathLike[str] | None = None,
+        *,
+        prompts: Prompts | None = None,
+        narration: type[M] = Narration,  # type: ignore[assignment]
+        model: Model | None = None,
+        api_key: str | None = None,
+        price_list: Mapping[str, Price] | None = None,
+    ) -> None:
+        self.settings = Settings.load(settings)
+        self.narration = narration
+        self.prompts: Prompts = prompts or DefaultPrompts(self.settings.style)
+        self.price_list = price_list
+        self.text_field = _text_field(narration)
+        self.schema = schema_of(narration) if self.settings.output == "json" else None
+        self._own_model = model is None
+        self.model = model or PlainFallback(_open_model(self.settings, api_key))
+        self._sessions: dict[str, Session[M]] = {}
+
+    async def session(
+        self, session_id: str, *, header: Mapping[str, Any] | None = None
+    ) -> Session[M]:
+        """Open a session. With ``log_dir`` set, its recording is begun, or continued where it ended.
+
+        :param session_id: letters, digits, ``-``, ``_`` and ``.``; at most 128 of them.
+        :param header: further fields of the recording's first line.
+        :raises StateError: if a session of this id is open already, or the id is not usable.
+        :raises LogError: if its recording cannot be read or written.
+        """
+        if session_id in self._sessions:
+            raise StateError(f"session {session_id!r} is already open in this game")
+        session: Session[M] = Session(self, session_id, header=header)
+        self._sessions[session_id] = session
+        return session
+
+    def forget(self, session_id: str) -> None:
+        """A session has closed; its id is free again."""
+        self._sessions.pop(session_id, None)
+
+    async def aclose(self, drain: float = 5.0) -> None:
+        """Close all sessions (see :meth:`Session.close`), then the door to models."""
+        for session in list(self._sessions.values()):
+            await session.close(drain)
+        if self._own_model:
+            await self.model.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _open_model(settings: Settings, api_key: str | None) -> Model:
+    if settings.base_url or api_key or any(os.environ.get(name) for name in KEYS):
+        from .streams.anthropic_model import AnthropicModel
+
+        return AnthropicModel(base_url=settings.base_url, api_key=api_key)
+    from .streams.narrator.engine import Engine
+    from .streams.narrator.model import NarratorModel
+    from .streams.narrator.profiles import profile
+
+    return NarratorModel(Engine(profile(settings.narrator_profile), settings.seed))
+
+
+def _text_field(narration: type[BaseModel]) -> str:
+    """The field that is the text: the one called so, else the first string at the top."""
+    fields = narration.model_fields
+    if "text" in fields:
+        return "text"
+    for name, field in fields.items():
+        if field.annotation is str:
+            return name
+    raise ConfigError(
+        f"narration model {narration.__name__} has no text: give it a field of type str"
+    )

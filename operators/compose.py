@@ -1,0 +1,151 @@
+"""One telling out of several pieces: their JSON joined as it streams, their slots filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .partials import PartialParser, Patch, apply
+from .slots import SlotFiller
+
+__all__ = ["Composer"]
+
+ABSENT = object()
+
+
+class Composer:
+    """Joins the pieces of a telling into one growing value.
+
+    Top-level strings are joined with a space and lists are concatenated; of every other field the
+    first piece decides. A piece that does not begin like JSON is plain text, and becomes the text
+    field. Patches come out in the order they apply, and nothing that is marked done changes.
+
+    :param text_field: the field whose growth is the telling's text.
+    """
+
+    def __init__(self, text_field: str) -> None:
+        self.value: Any = {}
+        self.text = ""
+        self._text_field = text_field
+        self._piece: _Piece | None = None
+        self._before: dict[str | int, Any] | None = None
+        self._last = True
+        self._started = False
+
+    def begin(self, values: Mapping[str, Any], *, last: bool) -> None:
+        """The next piece starts; ``values`` fill its slots."""
+        self._piece = _Piece(values, self._text_field)
+        self._last = last
+        self._before = None
+        if self._started and isinstance(self.value, dict):
+            self._before = {
+                key: len(item) if isinstance(item, list) else item
+                for key, item in self.value.items()
+            }
+
+    def feed(self, chunk: str) -> tuple[list[Patch], str]:
+        """More of the piece: the patches it makes, and what they add to the text."""
+        assert self._piece is not None
+        return self._take(self._piece.feed(chunk))
+
+    def finish(self) -> tuple[list[Patch], str]:
+        """The piece is over: text held back for a slot comes out."""
+        assert self._piece is not None
+        return self._take(self._piece.finish())
+
+    def append(self, text: str) -> tuple[list[Patch], str]:
+        """Add plain text of our own, after a space."""
+        self.begin({}, last=True)
+        patches, first = self.feed(text)
+        more, second = self.finish()
+        return patches + more, first + second
+
+    def _take(self, patches: list[Patch]) -> tuple[list[Patch], str]:
+        grown, out = "", []
+        for patch in patches:
+            joined = self._join(patch)
+            if joined is None:
+                continue
+            self.value = apply(self.value, joined)
+            self._started = True
+            if joined.path == (self._text_field,) and isinstance(joined.value, str):
+                grown += joined.value
+            out.append(joined)
+        self.text += grown
+        return out, grown
+
+    def _join(self, patch: Patch) -> Patch | None:
+        """The patch as it applies to the whole telling, or nothing."""
+        path, op, value = patch.path, patch.op, patch.value
+        if not path:
+            wanted = self._last if op == "done" else self._before is None
+            return patch if wanted else None
+        if not isinstance(self.value, dict):
+            return patch
+        top = path[0]
+        kept = ABSENT if self._before is None else self._before.get(top, ABSENT)
+        if len(path) == 1:
+            if op == "done" and isinstance(self.value.get(top), (str, list)):
+                return patch if self._last else None
+            if kept is ABSENT:
+                return patch
+            if isinstance(kept, str) and isinstance(value, str):
+                return Patch(path, "append", f" {value}" if op == "set" and kept else value)
+            return None
+        if kept is ABSENT:
+            return patch
+        if isinstance(kept, int) and isinstance(self.value.get(top), list):
+            return Patch((top, int(path[1]) + kept, *path[2:]), op, value)
+        return None
+
+
+class _Piece:
+    """The patches of one piece, with its slots filled."""
+
+    def __init__(self, values: Mapping[str, Any], text_field: str) -> None:
+        self._values = values
+        self._text_path: tuple[str | int, ...] = (text_field,)
+        self._head = ""
+        self._parser: PartialParser | None = None
+        self._plain = False
+        self._fillers: dict[tuple[str | int, ...], SlotFiller] = {}
+
+    def feed(self, chunk: str) -> list[Patch]:
+        if self._parser is not None:
+            return self._filled(self._parser.feed(chunk))
+        if self._plain:
+            return self._filled([Patch(self._text_path, "append", chunk)])
+        self._head = (self._head + chunk).lstrip()
+        if not self._head:
+            return []
+        if self._head[0] in "{[`":
+            self._parser = PartialParser()
+            return self._filled(self._parser.feed(self._head))
+        self._plain = True
+        return self._filled([Patch((), "set", {}), Patch(self._text_path, "set", self._head)])
+
+    def finish(self) -> list[Patch]:
+        rest = [
+            Patch(path, "append", held)
+            for path, filler in self._fillers.items()
+            if (held := filler.finish())
+        ]
+        if self._plain:
+            rest += [Patch(self._text_path, "done", None), Patch((), "done", None)]
+        return rest
+
+    def _filled(self, patches: list[Patch]) -> list[Patch]:
+        out = []
+        for path, op, value in patches:
+            filler = self._fillers.get(path)
+            if op == "done":
+                if filler is not None and (held := self._fillers.pop(path).finish()):
+                    out.append(Patch(path, "append", held))
+            elif isinstance(value, str):
+                if filler is None:
+                    filler = self._fillers[path] = SlotFiller(self._values)
+                value = filler.feed(value)
+                if not value and op == "append":
+                    continue
+            out.append(Patch(path, op, value))
+        return out

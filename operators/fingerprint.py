@@ -1,0 +1,98 @@
+"""What a text depends on, and whether it still holds (never stale, never untrue)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..streams.footprint import Path, action_key, covers, targets_of
+from ..streams.world import Change, World
+from .classify import Context, Scene
+
+__all__ = ["Dependence", "dependence", "fingerprint", "scene_fingerprint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """The paths a text speaks of, less those its own action may change (its footprint).
+
+    ``own`` is the key of the action: a change that names it as its reason is the action's own.
+    """
+
+    paths: tuple[Path, ...]
+    apart: tuple[Path, ...]
+    own: str
+    volatile: tuple[str, ...]
+
+    def on(self, change: Change) -> bool:
+        """True if this change makes the text doubtful."""
+        path, because = change
+        if because == self.own:
+            return False
+        if len(path) == 3 and path[2] in self.volatile:
+            return False
+        if any(path[: len(known)] == known for known in self.apart):
+            return False
+        return any(covers(known, path) for known in self.paths)
+
+    def revision(self, unexpected: Mapping[Change, int]) -> int:
+        """The revision of the last unexpected change of what the text covers; 0 if none."""
+        return max((rev for change, rev in unexpected.items() if self.on(change)), default=0)
+
+
+def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependence:
+    """What the text of an action depends on: its actor, its targets, and the place."""
+    about = [actor, *targets_of(action)]
+    paths: list[Path] = [("actors", each) for each in dict.fromkeys(about) if each]
+    return Dependence(
+        (*paths, ("location",)),
+        world.footprint.of(actor, action),
+        action_key(actor, action),
+        world.footprint.volatile,
+    )
+
+
+def _digest(parts: Iterable[Any]) -> str:
+    return hashlib.blake2b(orjson.dumps(list(parts)), digest_size=8).hexdigest()
+
+
+def fingerprint(world: World, depends: Dependence, outcomes: int | None = None) -> str:
+    """The fingerprint of a text for an action, in this world.
+
+    It is equal in two worlds of a session exactly if they are in the same turn, after as many
+    outcomes of it, with no unexpected change of what the text covers between them. What the
+    action's own outcome decides is left out: slots and guards look after that.
+
+    :param outcomes: count this many outcomes in the turn; as many as there were, if not given.
+    """
+    turn = world.turn.turn if world.turn is not None else None
+    count = world.outcomes if outcomes is None else outcomes
+    return _digest((turn, depends.own, count, depends.revision(world.unexpected)))
+
+
+def scene_fingerprint(scene: Scene) -> str:
+    """Two scenes with one fingerprint call for the same preparations."""
+    world = scene.world
+    turn = world.turn
+    opened = [
+        (action_id, each.key, each.event.odds, each.event.rolled)
+        for action_id, each in world.actions.items()
+        if each.event is not None and not each.resolved
+    ]
+    anybody = Dependence((("actors",), ("location",)), (), "", world.footprint.volatile)
+    dialogue = world.state.get("dialogue") if scene.context is Context.DIALOGUE else None
+    return _digest(
+        (
+            scene.context,
+            turn.turn if turn is not None else None,
+            [dict(option) for option in turn.options] if turn is not None else (),
+            opened,
+            world.outcomes,
+            anybody.revision(world.unexpected),
+            dialogue,
+        )
+    )

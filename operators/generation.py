@@ -1,0 +1,347 @@
+"""A model stream that several can share: opened once, replayed to all, closed with its last lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from enum import StrEnum
+from typing import Any
+
+from ..streams.models import (
+    Delta,
+    Model,
+    ModelError,
+    ModelProtocolError,
+    ModelRefusal,
+    Purpose,
+    Request,
+    Stop,
+    Usage,
+)
+from ..streams.replay_buffer import ReplayBuffer
+from ..streams.tasks import Tasks
+from .fingerprint import Dependence
+
+__all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "Trace"]
+
+Trace = Callable[..., None]
+"""Records what happened: ``trace(kind, **fields)``."""
+
+
+class Phase(StrEnum):
+    """The life of a generation. It only moves forward, to one of the last three."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class GenerationClosed(Exception):
+    """The generation was closed before its end; ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Lease:
+    """A share in a generation; the last one released closes it."""
+
+    __slots__ = ("_released", "generation")
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        self._released = False
+
+    def release(self, reason: str = "released") -> None:
+        """Give the share back; more than once is fine."""
+        if not self._released:
+            self._released = True
+            self.generation._give_back(reason)
+
+
+class Generation:
+    """One model stream.
+
+    ``bound`` is set by whoever first hands a viewer text of the telling it is part of: from then
+    on the world cannot revoke it. ``delivered`` is true once its own text has reached a viewer.
+    ``value`` orders waiting speculations, the greatest first.
+    """
+
+    def __init__(
+        self,
+        owner: Generations,
+        gid: str,
+        request: Request,
+        depends: tuple[Dependence, ...],
+        value: float,
+        revision: int,
+    ) -> None:
+        self.id = gid
+        self.revision = revision
+        self.request = request
+        self.depends = depends
+        self.value = value
+        self.phase = Phase.WAITING
+        self.error: ModelError | None = None
+        self.usage = Usage()
+        self.stop: str | None = None
+        self.reason = ""
+        self.bound = False
+        self.delivered = False
+        self.revoked = False
+        self.opened_at: float | None = None
+        self.text: ReplayBuffer[str] = ReplayBuffer()
+        self._owner = owner
+        self._leases = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Generation {self.id} [{self.phase}, {self.request.purpose}, "
+            f"{len(self.text.items)} chunks, {self._leases} leases]>"
+        )
+
+    @property
+    def alive(self) -> bool:
+        """True unless it failed, was closed or revoked; a finished one lives on."""
+        return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
+
+    @property
+    def leases(self) -> int:
+        """How many share it."""
+        return self._leases
+
+    def lease(self) -> Lease:
+        """Take a share."""
+        self._leases += 1
+        return Lease(self)
+
+    def _give_back(self, reason: str) -> None:
+        self._leases -= 1
+        if self._leases == 0:
+            self.close(reason)
+            self._owner._forget(self)
+
+    def close(self, reason: str) -> None:
+        """End it now, whoever shares it; a finished one stays as it is."""
+        if self.phase in (Phase.WAITING, Phase.RUNNING):
+            self.reason = reason
+            self._end(Phase.CLOSED)
+            if self._task is not None:
+                self._task.cancel()
+
+    def revoke(self) -> None:
+        """Its text is no longer true: close it, and make it unusable even if it is finished."""
+        self.close("revoked")
+        self.revoked = True
+
+    def deliver(self) -> None:
+        """Its text reaches a viewer."""
+        self.bound = True
+        if not self.delivered:
+            self.delivered = True
+            self._owner._on_deliver(self)
+
+    async def closed(self) -> None:
+        """Wait until its connection is closed and nothing of it runs."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def chunks(self) -> AsyncGenerator[str, None]:
+        """The text from its beginning: all that is there at once, then as it comes.
+
+        :raises ModelError: the model's failure, after the text that came before it.
+        :raises GenerationClosed: if it was closed before its end.
+        """
+        seen = 0
+        while True:
+            if self.revoked or self.phase is Phase.CLOSED:
+                raise GenerationClosed(self.reason or "revoked")
+            fresh = self.text.items[seen:]
+            if fresh:
+                seen += len(fresh)
+                yield "".join(fresh)
+            elif self.text.ended:
+                break
+            else:
+                await self.text.changed()
+        if self.error is not None:
+            raise self.error
+
+    def _end(self, phase: Phase) -> None:
+        self.phase = phase
+        self.text.end()
+        self._owner._ended(self)
+
+    async def _run(self, model: Model) -> None:
+        stream = model.stream(self.request)
+        try:
+            async for event in stream:
+                if self.phase is not Phase.RUNNING:
+                    break
+                match event:
+                    case Delta(text=text) if text:
+                        self._owner.trace("~chunk", generation=self.id, text=text)
+                        self.text.append(text)
+                    case Usage():
+                        self.usage = _merged(self.usage, event)
+                    case Stop(reason=reason):
+                        self.stop = reason
+            if self.stop == "refusal":
+                raise ModelRefusal("the model declined to write this")
+            if not self.text.items:
+                raise ModelProtocolError("the model's answer was empty")
+        except Exception as error:
+            known = error if isinstance(error, ModelError) else None
+            if self.phase is Phase.RUNNING:
+                self.error = known or ModelError(f"{type(error).__name__}: {error}")
+                self._end(Phase.FAILED)
+            if known is None:
+                raise
+        else:
+            if self.phase is Phase.RUNNING:
+                self._end(Phase.DONE)
+        finally:
+            await stream.aclose()
+
+
+class Generations:
+    """All generations of a session: starts them within the cap, knows the live ones.
+
+    Speculations run at most ``limit`` at a time; more of them wait, the most valuable first. A
+    foreground generation waits for nobody: at the cap it displaces the least valuable
+    speculation that nobody else has adopted.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tasks: Tasks,
+        trace: Trace,
+        now: Callable[[], float],
+        *,
+        limit: int = 8,
+        on_end: Callable[[Generation], None] = lambda generation: None,
+        on_deliver: Callable[[Generation], None] = lambda generation: None,
+    ) -> None:
+        self.trace = trace
+        self._model = model
+        self._tasks = tasks
+        self._now = now
+        self._limit = limit
+        self._on_end = on_end
+        self._on_deliver = on_deliver
+        self._count = 0
+        self._known: dict[str, Generation] = {}
+        self._running: dict[str, Generation] = {}
+        self._waiting: list[Generation] = []
+
+    def __repr__(self) -> str:
+        return f"<Generations [{len(self._running)} running, {len(self._waiting)} waiting]>"
+
+    @property
+    def live(self) -> tuple[Generation, ...]:
+        """Those that run, wait, or are finished and still held by somebody."""
+        return tuple(self._known.values())
+
+    @property
+    def running(self) -> int:
+        """How many streams are open now."""
+        return len(self._running)
+
+    def open(
+        self,
+        request: Request,
+        depends: tuple[Dependence, ...],
+        *,
+        revision: int,
+        value: float = 1.0,
+        **why: Any,
+    ) -> Generation:
+        """Start a generation, or queue it; take a lease at once, or it will never be closed.
+
+        :param depends: what its text depends on; an unexpected change of it revokes the text.
+        :param revision: the revision of the world its prompt was made from.
+        :param value: what it is worth, for the queue; any scale.
+        :param why: kept in the recording beside it.
+        """
+        self._count += 1
+        generation = Generation(self, f"g{self._count}", request, depends, value, revision)
+        self._known[generation.id] = generation
+        self.trace(
+            "~generation",
+            generation=generation.id,
+            purpose=request.purpose,
+            model=request.model,
+            **why,
+        )
+        if request.purpose is Purpose.PREFETCH:
+            self._waiting.append(generation)
+            self._admit()
+        else:
+            if len(self._running) >= self._limit:
+                self._displace()
+            self._start(generation)
+        return generation
+
+    def _displace(self) -> None:
+        spare = [
+            generation
+            for generation in self._running.values()
+            if generation.request.purpose is Purpose.PREFETCH
+            and generation.leases <= 1
+            and generation.phase is Phase.RUNNING
+        ]
+        if spare:
+            min(spare, key=lambda generation: generation.value).close("displaced")
+
+    def _start(self, generation: Generation) -> None:
+        generation.phase = Phase.RUNNING
+        generation.opened_at = self._now()
+        self._running[generation.id] = generation
+        task = self._tasks.start(generation._run(self._model), name=generation.id)
+        task.add_done_callback(lambda _: self._torn_down(generation))
+        generation._task = task
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._limit:
+            best = max(self._waiting, key=lambda generation: generation.value)
+            self._waiting.remove(best)
+            self._start(best)
+
+    def _torn_down(self, generation: Generation) -> None:
+        self._running.pop(generation.id, None)
+        self._admit()
+
+    def _ended(self, generation: Generation) -> None:
+        if generation in self._waiting:
+            self._waiting.remove(generation)
+        self.trace(
+            "~ended",
+            generation=generation.id,
+            phase=generation.phase,
+            **({"reason": generation.reason} if generation.reason else {}),
+            **({"error": generation.error.kind} if generation.error else {}),
+            output=generation.usage.output,
+        )
+        self._on_end(generation)
+
+    def _forget(self, generation: Generation) -> None:
+        self._known.pop(generation.id, None)
+
+
+def _merged(old: Usage, new: Usage) -> Usage:
+    def latest(name: str) -> Any:
+        value = getattr(new, name)
+        return getattr(old, name) if value is None else value
+
+    return Usage(
+        latest("input"),
+        latest("output"),
+        latest("cache_read"),
+        latest("cache_write"),
+        final=new.final or old.final,
+    )

@@ -1,0 +1,139 @@
+"""What a telling is: the default model, the schema that asks for one, and how parts become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ..errors import ConfigError
+from .partials import MISSING
+
+__all__ = ["Line", "Narration", "merge", "schema_of", "validate_final"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Line(BaseModel):
+    """What somebody says aloud."""
+
+    speaker: str = Field(description="Who speaks, by name.")
+    text: str = Field(description="The words, without quotation marks.")
+
+
+class Narration(BaseModel):
+    """The telling of what happened."""
+
+    text: str = Field(description="The narrative, as it is read out.")
+    lines: list[Line] = Field(default=[], description="What is said aloud; usually nothing.")
+    cues: list[str] = Field(
+        default=[], description="Cues for sound and picture, of a few words each; may be empty."
+    )
+
+
+# What the Messages API's structured output understands. The rest is told in the description.
+KEPT = {
+    "additionalProperties", "const", "description", "enum", "required", "type",
+}  # fmt: skip
+DROPPED = {"default", "discriminator", "examples", "title"}
+FORMATS = {
+    "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid",
+}  # fmt: skip
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of ``model`` as structured output takes it.
+
+    Objects allow no further properties, and every property is required, so that they come in the
+    order of the model: put the text first and it streams first. Limits a server cannot enforce
+    (lengths, ranges, patterns) move into the description; :func:`validate_final` enforces them.
+
+    :raises ConfigError: if the model has a mapping with free keys, which no such schema can say.
+    """
+    schema: dict[str, Any] = _strict(model.model_json_schema(), model.__name__)
+    return schema
+
+
+def _strict(schema: Any, name: str) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"]}
+    strict: dict[str, Any] = {}
+    limits = []
+    for key, value in schema.items():
+        if key in ("properties", "$defs"):
+            strict[key] = {each: _strict(sub, each) for each, sub in value.items()}
+        elif key in ("anyOf", "oneOf", "allOf"):
+            strict["anyOf" if key == "oneOf" else key] = [_strict(sub, name) for sub in value]
+        elif key == "items":
+            strict[key] = _strict(value, name)
+        elif (
+            key in KEPT
+            or (key == "format" and value in FORMATS)
+            or (key == "minItems" and value in (0, 1))
+        ):
+            strict[key] = value
+        elif key not in DROPPED:
+            limits.append(f"{key}: {value}")
+    if limits:
+        strict["description"] = f"{strict.get('description', '')} ({', '.join(limits)})".strip()
+    if strict.get("type") == "object":
+        if "properties" not in strict and strict.get("additionalProperties", True) is not False:
+            raise ConfigError(
+                f"{name} is a mapping with free keys, which structured output cannot ask for; "
+                "use a list of models with a field for the key"
+            )
+        strict["additionalProperties"] = False
+        strict["required"] = list(strict.get("properties", {}))
+    return strict
+
+
+def merge(model: type[BaseModel], values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One value out of those of the parts of a telling, in their order.
+
+    Fields declared as text are joined by a space and lists are concatenated; of every other field
+    the first value that is not null stands. Parts may lack fields, and may be cut short.
+    """
+    texts = {
+        key
+        for name, field in model.model_fields.items()
+        if _is_text(field.annotation)
+        for key in (name, field.alias, field.validation_alias)
+    }
+    merged: dict[str, Any] = {}
+    for value in values:
+        for key, item in value.items():
+            before = merged.get(key)
+            if before is None:
+                merged[key] = list(item) if isinstance(item, list) else item
+            elif isinstance(before, list) and isinstance(item, list):
+                before.extend(item)
+            elif key in texts and isinstance(before, str) and isinstance(item, str):
+                merged[key] = " ".join(part for part in (before.rstrip(), item.strip()) if part)
+    return merged
+
+
+def _is_text(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, type(int | str)):
+        return any(_is_text(each) for each in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _is_text(get_args(annotation)[0])
+    return annotation is str
+
+
+def validate_final(model: type[M], value: Any) -> tuple[M | None, str | None]:
+    """``value`` as an instance of ``model``, or one line on why it is none. Raises nothing."""
+    if value is MISSING:
+        return None, f"no {model.__name__} in the answer"
+    try:
+        return model.model_validate(value), None
+    except ValidationError as error:
+        first, *rest = error.errors(include_url=False)
+        where = ".".join(map(str, first["loc"])) or "the value"
+        more = f" (and {len(rest)} more)" if rest else ""
+        return None, f"{model.__name__}: {where}: {first['msg']}{more}".replace("\n", " ")
+    except Exception as error:
+        said = str(error).splitlines() or [""]
+        return None, f"{model.__name__}: its validator raised {type(error).__name__}: {said[0]}"

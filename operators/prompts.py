@@ -1,0 +1,169 @@
+"""The prompts of the default narration, and the small interface for one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from ..streams.footprint import targets_of
+from ..streams.models import Message
+from ..streams.world import Declared
+from .classify import Scene
+from .results import HARMFUL, Happened
+
+__all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts"]
+
+SLOTS = ("damage", "target_hp")
+
+
+class Prompt(NamedTuple):
+    """Stable instructions, and the conversation after them."""
+
+    system: str
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to tell: who did what, and what came of it for one target."""
+
+    declared: Declared
+    happened: Happened
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one text is about.
+
+    ``slots`` names the values that are not known yet: the text is a variant, and writes them as
+    ``{damage}``. ``part`` asks for a sentence or two that will stand beside others.
+    """
+
+    entries: tuple[Entry, ...]
+    slots: tuple[str, ...] = ()
+    part: bool = False
+
+    @staticmethod
+    def of_variant(declared: Declared, target: str | None, result: str, part: bool) -> Account:
+        """The account of a result that has not happened yet."""
+        open_slots = SLOTS if result in HARMFUL else ()
+        happened = Happened(target, result, result, {})
+        return Account((Entry(declared, happened),), open_slots, part)
+
+
+class Prompts(Protocol):
+    """Turns what is to be told into a prompt; yours to replace.
+
+    ``scene`` is the settled state with its context, ``action`` the first action of ``outcome``,
+    ``memory`` the end of the transcript, ``content`` what was preloaded for the scene. A plain
+    string, or a sequence of messages, may be returned in the place of a :class:`Prompt`. What the
+    text may speak of is what :func:`~foretell.operators.fingerprint.dependence` covers.
+    """
+
+    def __call__(
+        self,
+        scene: Scene,
+        action: Declared,
+        outcome: Account,
+        memory: str,
+        content: Mapping[str, Any],
+    ) -> Prompt | Sequence[Message] | str: ...
+
+
+SYSTEM = """\
+You are the narrator of a role-playing game. You tell what the dice and the rules have decided, \
+vividly and briefly, in the present tense and the third person.
+
+Rules:
+- Tell exactly the results in FACTS, no more: nobody falls, flees or speaks unless FACTS say so. \
+A result "hit" leaves its target standing; "kill" fells it; "failure" and "success" are the \
+target's saving throw, or the actor's attempt where there is no target.
+- Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
+- Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
+as {damage}, where the number belongs, at most once each, and no other number.
+- "form": "full" is two to four sentences; "part" is one or two about its one target, which will \
+stand beside others.
+"""
+
+
+class DefaultPrompts:
+    """The prompts Foretell ships: stable text first, what changes last.
+
+    :param style: a sentence on tone, world or language, added to the instructions.
+    """
+
+    def __init__(self, style: str = "") -> None:
+        self.system = SYSTEM + (f"\nStyle: {style}\n" if style else "")
+
+    def __call__(
+        self,
+        scene: Scene,
+        action: Declared,
+        outcome: Account,
+        memory: str,
+        content: Mapping[str, Any],
+    ) -> Prompt:
+        """See :class:`Prompts`."""
+        about = dict.fromkeys(
+            each
+            for entry in outcome.entries
+            for each in (entry.declared.actor, *targets_of(entry.declared.action))
+        )
+        stage = {
+            "place": _place(scene),
+            "present": {each: _sheet(scene, each) for each in about},
+        }
+        facts = {
+            "context": scene.context,
+            "tellings": [_fact(scene, entry) for entry in outcome.entries],
+            "slots": outcome.slots,
+            "form": "part" if outcome.part else "full",
+        }
+        told = f"The story so far ends:\n{memory}\n\n" if memory else ""
+        return Prompt(
+            self.system,
+            (
+                Message("user", f"{told}SCENE {orjson.dumps(stage).decode()}", cache=True),
+                Message("user", f"Tell this.\nFACTS {orjson.dumps(facts).decode()}"),
+            ),
+        )
+
+
+def name_of(scene: Scene, actor_id: str | None) -> str | None:
+    """How an actor is called, by the state or else by its id."""
+    if actor_id is None:
+        return None
+    name = scene.world.actor(actor_id).get("name")
+    return name if isinstance(name, str) and name else actor_id
+
+
+def _place(scene: Scene) -> Any:
+    place = scene.world.state.get("location")
+    if isinstance(place, Mapping):
+        return {key: place[key] for key in ("name", "description") if key in place}
+    return place
+
+
+SHOWN = ("name", "side", "race", "class", "kind", "description")
+"""What a prompt shows of an actor: nothing that the outcome itself decides, or that keeps changing."""
+
+
+def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:
+    actor = scene.world.actor(actor_id)
+    return {key: actor[key] for key in SHOWN if key in actor}
+
+
+def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
+    action, what = entry.declared.action, entry.happened
+    fact: dict[str, Any] = {
+        "actor": name_of(scene, entry.declared.actor),
+        "action": {key: action[key] for key in ("type", "name") if key in action},
+        "target": name_of(scene, what.target),
+        "result": what.name or what.result,
+    }
+    if what.values:
+        fact["values"] = dict(what.values)
+    return {key: value for key, value in fact.items() if value is not None}

@@ -1,0 +1,140 @@
+"""The results an action can have, what each is called, and when a text of it is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..streams.events import Odds, Outcome, Result
+from ..streams.footprint import targets_of
+from ..streams.world import Declared, World
+
+__all__ = ["KILL", "Happened", "happened", "possible_results"]
+
+KILL = "kill"
+"""The name of a variant in which the target falls, whatever the roll was called."""
+
+ATTACK = ("hit", "miss", "critical")
+SAVE = ("failure", "success")
+HARMFUL = ("hit", "critical", "failure")
+DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
+FALLS_BELOW = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a text must be true of: one result for one target.
+
+    ``name`` is the name a variant for it would have: the result's own word, or ``kill`` where the
+    target falls. ``stands`` is whether the target is up afterwards: ``None`` where there is no
+    target or its health is not known, and ``name`` is empty where the two accounts of its health
+    disagree, so that nothing prepared can be trusted.
+    """
+
+    target: str | None
+    result: str
+    name: str
+    values: Mapping[str, Any]
+
+
+def possible_results(
+    world: World,
+    action: Mapping[str, Any],
+    target: str | None,
+    odds: Odds | None = None,
+    rolled: str | Mapping[str, str] | None = None,
+) -> dict[str, float]:
+    """The results to prepare for one target, most likely first, with their probabilities.
+
+    A result that was rolled ahead is the only one. Odds the game gave name the results. Else an
+    attack hits, misses or is critical [0-3], a spell with a ``save`` fails or succeeds, and
+    anything else succeeds or fails. A target low on health may fall: a harmful result is then
+    prepared for that too.
+    """
+    if isinstance(rolled, Mapping):
+        rolled = rolled.get(target or "")
+    if rolled is not None:
+        return {rolled: 1.0}
+    given = (odds or {}).get(target or "") if odds else None
+    if not isinstance(given, Mapping):
+        given = odds if odds and not any(isinstance(p, Mapping) for p in odds.values()) else None
+    if given is None:
+        rolls_to_hit = action.get("type") in ("attack", "cast") and not action.get("save")
+        names = ATTACK if rolls_to_hit and target is not None else SAVE
+        given = {name: DEFAULT_ODDS[name] for name in names}
+    found = {str(name): float(p) for name, p in given.items() if float(p) > 0}
+    if KILL not in found and target is not None and _may_fall(world, target):
+        harmful = [found[name] for name in HARMFUL if name in found]
+        if harmful:
+            found[KILL] = max(harmful) / 2
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _may_fall(world: World, target: str) -> bool:
+    actor = world.actor(target)
+    hp, full = _number(actor.get("hp")), _number(actor.get("max_hp"))
+    return hp is not None and hp > 0 and full is not None and hp <= full * FALLS_BELOW
+
+
+def happened(world: World, outcome: Outcome, declared: Declared) -> tuple[Happened, ...]:
+    """What an outcome says of each target, with the target's health afterwards filled in.
+
+    The state may arrive before or after the outcome it belongs to; both give the same answer,
+    by comparing with the state the action was declared in.
+    """
+    results = outcome.results or (Result("unknown"),)
+    if len(results) == 1 and results[0].target is None:
+        targets = targets_of(declared.action)
+        only = results[0]
+        results = tuple(Result(only.result, target, only.values) for target in targets) or results
+    return tuple(_one(world, declared, result) for result in results)
+
+
+def _one(world: World, declared: Declared, result: Result) -> Happened:
+    values = dict(result.values)
+    name = result.result
+    if result.target is not None:
+        after, sure = _health_after(world, declared, result)
+        if after is not None:
+            values["target_hp"] = after
+            if after <= 0:
+                name = KILL if name in HARMFUL or name == KILL else ""
+        if not sure:
+            name = ""
+    return Happened(result.target, result.result, name, values)
+
+
+def _health_after(
+    world: World, declared: Declared, result: Result
+) -> tuple[float | int | None, bool]:
+    """The target's health after this result, and whether that is certain."""
+    said = _number(result.values.get("target_hp"))
+    if said is not None:
+        return max(0, said), True
+    now = _health(world.state, result.target)
+    if now is None:
+        return None, True
+    damage = _number(result.values.get("damage")) or 0
+    before = _health(declared.state, result.target)
+    if before is not None and max(0, before - damage) == now:
+        return now, True
+    if before is None or before == now or not damage:
+        return max(0, now - damage), True
+    return None, False
+
+
+def _health(state: Mapping[str, Any], actor_id: str | None) -> float | int | None:
+    actors = state.get("actors")
+    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
+    if not isinstance(actor, Mapping):
+        return None
+    conditions = actor.get("conditions")
+    if actor.get("dead") is True or (isinstance(conditions, (list, dict)) and "dead" in conditions):
+        return 0
+    hp = _number(actor.get("hp"))
+    return None if hp is None else max(0, hp)
+
+
+def _number(value: Any) -> float | int | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,94 @@
+"""Debounce that cannot starve and does not make moves wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+
+from ..streams.clock import LoopScheduler
+
+__all__ = ["settle"]
+
+T = TypeVar("T")
+
+
+def settle(
+    quiet: float,
+    max_wait: float,
+    scheduler: LoopScheduler,
+    flush: Callable[[T], bool] = lambda item: False,
+) -> Callable[[Observable[T]], Observable[T]]:
+    """The latest item once the source has been quiet, or has gone on for too long.
+
+    ::
+
+        source   -a-b-c-----------d-e-f-g-h-i-j-M---
+        settled  ------(quiet)c----------(max)i-M---      M: flush(M) is true
+
+    :param quiet: seconds without an item after which the latest is passed on.
+    :param max_wait: seconds an item may wait at the most while others keep coming.
+    :param flush: an item for which this is true passes at once, in the place of those waiting.
+
+    Completion passes on what waits; an error and a disposal drop it.
+    """
+    if not 0 <= quiet <= max_wait:
+        raise ValueError(f"settle needs 0 <= quiet <= max_wait, not {quiet} and {max_wait}")
+
+    def settled(source: Observable[T]) -> Observable[T]:
+        def subscribe(
+            observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            waiting: list[T] = []
+            timer = SerialDisposable()
+            due = latest = 0.0
+            armed = False
+
+            def emit() -> None:
+                nonlocal armed
+                if armed:
+                    armed = False
+                    timer.disposable = Disposable()
+                item = waiting.pop()
+                observer.on_next(item)
+
+            def tick(*_: object) -> None:
+                nonlocal armed
+                armed = False
+                if waiting:
+                    if scheduler.time() >= due:
+                        emit()
+                    else:
+                        arm()
+
+            def arm() -> None:
+                nonlocal armed
+                armed = True
+                timer.disposable = scheduler.schedule_relative(due - scheduler.time(), tick)
+
+            def on_next(item: T) -> None:
+                nonlocal due, latest
+                if not waiting:
+                    latest = scheduler.time() + max_wait
+                waiting[:] = [item]
+                if flush(item):
+                    emit()
+                    return
+                due = min(scheduler.time() + quiet, latest)
+                if not armed:
+                    arm()
+
+            def on_completed() -> None:
+                if waiting:
+                    emit()
+                observer.on_completed()
+
+            return CompositeDisposable(
+                source.subscribe(on_next, observer.on_error, on_completed), timer
+            )
+
+        return Observable(subscribe)
+
+    return settled

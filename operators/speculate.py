@@ -1,0 +1,120 @@
+"""Speculation: generate what may be needed, hold it as long as the plan wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+from reactivex import Observable, abc
+
+from ..streams.models import Request
+from ..streams.world import World
+from .generation import Generation, Generations
+from .predict import Variant
+from .prompts import Account
+
+__all__ = ["RequestFor", "VariantStore", "revoke", "speculate"]
+
+
+class RequestFor(Protocol):
+    """Makes the model request for an account in a scene; ``None`` if the budget forbids it."""
+
+    def __call__(self, variant: Variant, account: Account) -> Request | None: ...
+
+
+class VariantStore(Protocol):
+    """What the operators need of a store of variants; see :class:`foretell.sinks.store.Store`."""
+
+    def put(self, variant: Variant, generation: Generation) -> None: ...
+
+    def discard(self, variant: Variant) -> None: ...
+
+
+def speculate(
+    generations: Generations, store: VariantStore, request_for: RequestFor
+) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
+    """The inner stream of one variant: opens its generation and offers it in the store.
+
+    ::
+
+        plan wants it   |-------------------------------|
+        generation      (opened)--t-t-t-t-t-|           (lease released)
+        emits                               G
+
+    Emits the generation once it is complete. Its lease is held until the stream is closed; if
+    nobody else has adopted the generation by then, its connection is closed, and the close is
+    awaited. A generation that fails is taken out of the store, and the stream ends.
+    """
+
+    async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
+        account = Account.of_variant(
+            variant.declared, variant.target, variant.result, variant.partial
+        )
+        request = request_for(variant, account)
+        if request is None:
+            return
+        generation = generations.open(
+            request,
+            (variant.depends,),
+            revision=variant.scene.world.revision,
+            value=variant.value,
+            actor=variant.declared.actor,
+            action=variant.declared.action.get("name"),
+            target=variant.target,
+            result=variant.result,
+            source=variant.source,
+        )
+        lease = generation.lease()
+        store.put(variant, generation)
+        try:
+            while not generation.text.ended:
+                await generation.text.changed()
+            if not generation.alive:
+                return
+            yield generation
+            await asyncio.get_running_loop().create_future()
+        finally:
+            store.discard(variant)
+            lease.release("superseded")
+            if generation.leases == 0:
+                await generation.closed()
+
+    return prepare
+
+
+def revoke(generations: Generations) -> Callable[[Observable[World]], Observable[Generation]]:
+    """Close what an unexpected change has made untrue, at once, whoever holds it (G1).
+
+    ::
+
+        world     --w-------w(goblin removed)---w--
+        revoked   ----------g1-g2------------------
+
+    A generation of which something has been delivered to a viewer is left: its telling is bound
+    to its outcome. Emits what it closed. Finished ones are closed too: their leases lapse.
+    """
+
+    def revoking(source: Observable[World]) -> Observable[Generation]:
+        def subscribe(
+            observer: abc.ObserverBase[Generation], _: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            def on_next(world: World) -> None:
+                for generation in generations.live if world.fresh else ():
+                    if (
+                        not generation.bound
+                        and generation.alive
+                        and any(
+                            depends.on(change)
+                            for depends in generation.depends
+                            for change in world.fresh
+                        )
+                    ):
+                        generation.revoke()
+                        observer.on_next(generation)
+
+            return source.subscribe(on_next, observer.on_error, observer.on_completed)
+
+        return Observable(subscribe)
+
+    return revoking

@@ -1,0 +1,138 @@
+"""Keyed ``switch_map``: a whole plan goes in, and only what changed in it is restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from ..streams.tasks import Tasks
+from .publish import Fault
+
+__all__ = ["switch_map"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def switch_map(
+    project: Callable[[T], AsyncGenerator[R, None]],
+    tasks: Tasks,
+    fault: Fault,
+    *,
+    key: Callable[[T], Hashable] = lambda item: None,
+    teardown_limit: float = 1.0,
+    slow_teardown: Callable[[T, float], None] = lambda item, seconds: None,
+) -> Callable[[Observable[Iterable[T]]], Observable[R]]:
+    """Run one inner stream per item of the latest plan.
+
+    ::
+
+        plans       (a1 b1)------(a1 b2 c1)-------(c1)---
+        inner a     a1-----------(goes on)--------|
+        inner b     b1-----------|b2--------------|
+        inner c                  c1------------------(goes on)
+
+    Each item of the source is a whole plan. An item whose ``key`` is no longer in it is ended;
+    one equal (``==``) to what runs under its key goes on, unless its stream has ended and raised;
+    a changed one switches: the old stream is closed, its clean-up awaited, and then the new one
+    is started. With one constant key this is the usual ``switch_map`` with awaited teardown.
+
+    :param project: opens an item's stream; it is closed with ``aclose`` when the item's time is over.
+    :param tasks: owns the tasks that read the inner streams.
+    :param fault: told what an inner stream raises; nothing else ends because of it.
+    :param teardown_limit: seconds to wait for the old stream's clean-up; after that the new one
+        starts all the same, and ``slow_teardown`` is told.
+
+    Completes when the source has completed and no inner stream runs. Disposal ends them all.
+    """
+
+    def keyed(source: Observable[Iterable[T]]) -> Observable[R]:
+        def subscribe(
+            observer: abc.ObserverBase[R], _: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            inners: dict[Hashable, _Inner[T]] = {}
+            leaving: dict[Hashable, _Inner[T]] = {}
+            completed = False
+
+            async def run(inner: _Inner[T]) -> None:
+                try:
+                    if inner.after:
+                        _, late = await asyncio.wait(inner.after, timeout=teardown_limit)
+                        if late:
+                            slow_teardown(inner.item, teardown_limit)
+                    async with aclosing(project(inner.item)) as stream:
+                        async for value in stream:
+                            if inner.wanted:
+                                observer.on_next(value)
+                except Exception as error:
+                    inner.failed = True
+                    fault("switch_map", error)
+
+            def start(name: Hashable, item: T, before: _Inner[T] | None) -> None:
+                after = [] if before is None else [*before.after, before.task]
+                inner = _Inner(item, [task for task in after if not task.done()])
+                inner.task = tasks.start(run(inner), name=f"switch_map {name}")
+                inner.task.add_done_callback(ended)
+                inners[name] = inner
+
+            def ended(_: asyncio.Task[None]) -> None:
+                for name in [name for name, inner in leaving.items() if inner.task.done()]:
+                    del leaving[name]
+                if completed and all(inner.task.done() for inner in inners.values()):
+                    observer.on_completed()
+
+            def end(inner: _Inner[T]) -> None:
+                inner.wanted = False
+                inner.task.cancel()
+
+            def on_next(plan: Iterable[T]) -> None:
+                wanted = {key(item): item for item in plan}
+                for name in [name for name in inners if name not in wanted]:
+                    end(inners[name])
+                    leaving[name] = inners.pop(name)
+                for name, item in wanted.items():
+                    before = inners.get(name)
+                    if before is None:
+                        before = leaving.pop(name, None)
+                    elif before.item == item and not before.failed:
+                        continue
+                    else:
+                        end(before)
+                    start(name, item, before)
+
+            def on_completed() -> None:
+                nonlocal completed
+                completed = True
+                if all(inner.task.done() for inner in inners.values()):
+                    observer.on_completed()
+
+            def dispose() -> None:
+                for inner in inners.values():
+                    end(inner)
+
+            return CompositeDisposable(
+                source.subscribe(on_next, observer.on_error, on_completed), Disposable(dispose)
+            )
+
+        return Observable(subscribe)
+
+    return keyed
+
+
+class _Inner(Generic[T]):
+    """A running item, and the tasks under its key whose clean-up it waits for."""
+
+    __slots__ = ("after", "failed", "item", "task", "wanted")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, item: T, after: list[asyncio.Task[None]]) -> None:
+        self.item = item
+        self.after = after
+        self.wanted = True
+        self.failed = False

@@ -1,0 +1,406 @@
+"""Tell what happened: adopt what was prepared, or generate it now; always with an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..streams.events import Outcome
+from ..streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
+from ..streams.world import Declared, World
+from .classify import Scene
+from .compose import Composer
+from .fingerprint import Dependence, dependence, fingerprint
+from .generation import Generation, GenerationClosed, Generations, Lease, Phase, Trace
+from .narrative import Ended, Narrative, Patched, Served, Started, Status
+from .partials import Patch
+from .prompts import Account, Entry, name_of
+from .results import Happened, happened
+
+__all__ = ["Claim", "Found", "Lookup", "Teller", "fallback_text"]
+
+Emit = Callable[[Narrative], None]
+Slot = tuple[str | None, str, str | None, str]
+
+PATIENCE = 1.0
+
+
+class Found(Protocol):
+    """An entry of the store of variants."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def generation(self) -> Generation: ...
+    @property
+    def made_for(self) -> str: ...
+
+
+class Lookup(Protocol):
+    """What ``tell`` asks of the store: the variant in a slot, which is then consumed."""
+
+    def take(self, slot: Slot) -> Found | None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """One thing to tell, and the share in the variant that fits it, if one does."""
+
+    entry: Entry
+    lease: Lease | None = None
+    made_for: str = ""
+    told: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Claim:
+    """An outcome and what was prepared for it, taken at the moment it came in."""
+
+    number: int
+    t: float
+    outcome: Outcome
+    depends: Dependence
+    parts: list[Part]
+    served: Served
+    lead: float | None = None
+    cancelled: bool = False
+    first_text: float | None = field(default=None)
+
+    @property
+    def telling(self) -> str:
+        """The id of the telling it asks for."""
+        return f"t{self.number}"
+
+    def release(self) -> None:
+        """Give back every share."""
+        for part in self.parts:
+            if part.lease is not None:
+                part.lease.release("told")
+
+
+@dataclass(eq=False, slots=True)
+class Piece:
+    """What one stream tells: a prepared part, or all that has to be generated together."""
+
+    claims: list[Claim]
+    parts: list[Part]
+    prepared: Lease | None = None
+
+
+class Teller:
+    """Claims what fits an outcome, and tells it.
+
+    :param world: the latest world, for what has to be generated anew.
+    :param scene_of: its scene.
+    :param request: the foreground request for an account.
+    :param deadline: seconds from the outcome to the end of its telling.
+    :param text_field: the field of the telling's model that holds its text.
+    :param check: says what is wrong with a finished value, or ``None``.
+    :param on_serve: told, for each prepared part that reaches a viewer, the result it was made
+        for and what happened.
+    """
+
+    def __init__(
+        self,
+        generations: Generations,
+        store: Lookup,
+        world: Callable[[], World],
+        scene_of: Callable[[World], Scene],
+        request: Callable[[Scene, Account], Request],
+        trace: Trace,
+        now: Callable[[], float],
+        *,
+        deadline: float,
+        text_field: str,
+        check: Callable[[Any], str | None],
+        on_serve: Callable[[str, Happened], None],
+    ) -> None:
+        self._generations = generations
+        self._store = store
+        self._world = world
+        self._scene_of = scene_of
+        self._request = request
+        self._trace = trace
+        self._now = now
+        self._deadline = deadline
+        self._text_field = text_field
+        self._check = check
+        self._on_serve = on_serve
+        self._active: dict[str, asyncio.Task[Any]] = {}
+        self._claims: dict[str, Claim] = {}
+
+    def claim(self, world: World) -> Claim:
+        """Take a lease on each variant that fits the world's outcome, before anything drops it.
+
+        A variant fits if it has the name of what happened, was made for this turn, action and
+        target, nothing it speaks of has changed unexpectedly, and its guard holds: the target is
+        up afterwards exactly if the text leaves it standing.
+        """
+        outcome = world.cause
+        assert isinstance(outcome, Outcome)
+        declared = world.doing(outcome)
+        depends = dependence(world, declared.actor, declared.action)
+        mark = fingerprint(world, depends, world.outcomes - 1)
+        turn = world.turn.turn if world.turn is not None else None
+        parts = []
+        for what in happened(world, outcome, declared):
+            part = Part(Entry(declared, what))
+            found = self._store.take((turn, depends.own, what.target, what.name))
+            if found is not None and found.fingerprint == mark:
+                generation = found.generation
+                self._trace("~take", telling=f"t{world.number}", generation=generation.id)
+                if generation.phase in (Phase.RUNNING, Phase.DONE) and generation.alive:
+                    part.lease = generation.lease()
+                    part.made_for = found.made_for
+            parts.append(part)
+        leases = [part.lease for part in parts]
+        ready = all(lease is not None and lease.generation.phase is Phase.DONE for lease in leases)
+        served = Served.HIT if ready else Served.IN_FLIGHT
+        if not leases or any(lease is None for lease in leases):
+            served = Served.MISS
+        claim = Claim(world.number, world.t, outcome, depends, parts, served)
+        if served is Served.MISS:
+            claim.release()
+        else:
+            opened = [lease.generation.opened_at for lease in leases if lease is not None]
+            claim.lead = world.t - max(each for each in opened if each is not None)
+        self._claims[claim.telling] = claim
+        return claim
+
+    def cancel(self, telling: str) -> None:
+        """End a telling early, at the game's wish; one that waits is never begun."""
+        claim = self._claims.get(telling)
+        if claim is not None:
+            claim.cancelled = True
+        task = self._active.get(telling)
+        if task is not None:
+            task.cancel()
+
+    def cancel_all(self) -> None:
+        """End what is being told, and begin nothing more."""
+        for telling in list(self._claims):
+            self.cancel(telling)
+
+    def skip(self, claims: Sequence[Claim], emit: Emit) -> None:
+        """End tellings that were never begun."""
+        self._finish(claims, emit, Composer(self._text_field), Status.SUPERSEDED)
+
+    async def tell(self, claims: Sequence[Claim], emit: Emit) -> None:
+        """Tell a group of outcomes as one telling, to its end.
+
+        Emits :class:`Started`, patches, and exactly one :class:`Ended`, whatever happens: if it
+        is cancelled, with status superseded; if a model fails or the deadline passes, with
+        status failed and fallback text.
+        """
+        wanted = [claim for claim in claims if not claim.cancelled]
+        for claim in claims:
+            if claim.cancelled and wanted:
+                self.skip([claim], emit)
+        claims = wanted or claims
+        first = claims[0]
+        composer = Composer(self._text_field)
+        numbers = tuple(claim.number for claim in claims)
+        emit(Started(first.telling, numbers, first.outcome.to, self._now()))
+        task = asyncio.current_task()
+        assert task is not None
+        for claim in claims:
+            self._active[claim.telling] = task
+        error: Exception | None = None
+        try:
+            if first.cancelled:
+                raise asyncio.CancelledError
+            left = first.t + self._deadline - self._now()
+            async with asyncio.timeout(left):
+                await self._tell(claims, emit, composer)
+            if (reason := self._check(composer.value)) is not None:
+                error = ModelInvalid(reason)
+        except asyncio.CancelledError:
+            self._finish(claims, emit, composer, Status.SUPERSEDED)
+            raise
+        except TimeoutError:
+            error = TimeoutError(f"nothing whole within the deadline of {self._deadline:g} s")
+        except (ModelError, GenerationClosed) as failure:
+            error = failure
+        except Exception as failure:
+            self._finish(claims, emit, composer, Status.FAILED, failure)
+            raise
+        self._finish(claims, emit, composer, Status.FAILED if error else Status.DONE, error)
+
+    async def _tell(self, claims: Sequence[Claim], emit: Emit, composer: Composer) -> None:
+        pieces = _pieces(claims)
+        for piece in pieces:
+            last = piece is pieces[-1]
+            alone = len(pieces) == 1
+            while not await self._told(claims, piece, emit, composer, last, alone):
+                if piece.prepared is not None:
+                    piece.prepared = None
+                    piece.claims[0].served = Served.MISS
+            for part in piece.parts:
+                part.told = True
+
+    async def _told(
+        self,
+        claims: Sequence[Claim],
+        piece: Piece,
+        emit: Emit,
+        composer: Composer,
+        last: bool,
+        alone: bool,
+    ) -> bool:
+        """Tell one piece; false if its stream ended before any of it was told."""
+        lease = piece.prepared or self._open(claims, piece, alone)
+        generation, begun = lease.generation, False
+        composer.begin(piece.parts[0].entry.happened.values, last=last)
+        try:
+            async with aclosing(generation.chunks()) as chunks:
+                async for chunk in chunks:
+                    patches, text = composer.feed(chunk)
+                    begun = self._emit(claims, piece, generation, emit, patches, text) or begun
+            patches, text = composer.finish()
+            self._emit(claims, piece, generation, emit, patches, text)
+        except GenerationClosed:
+            if begun:
+                raise
+            return False
+        except ModelError as failure:
+            if begun:
+                raise
+            if lease is piece.prepared:
+                return False
+            if not isinstance(failure, ModelOverloaded):
+                raise
+            await asyncio.sleep(failure.retry_after or PATIENCE)
+            return False
+        finally:
+            lease.release("told")
+        return True
+
+    def _open(self, claims: Sequence[Claim], piece: Piece, alone: bool) -> Lease:
+        account = Account(tuple(part.entry for part in piece.parts), part=not alone)
+        world = self._world()
+        request = self._request(self._scene_of(world), account)
+        generation = self._generations.open(
+            request,
+            tuple(claim.depends for claim in piece.claims),
+            revision=world.revision,
+            telling=claims[0].telling,
+        )
+        return generation.lease()
+
+    def _emit(
+        self,
+        claims: Sequence[Claim],
+        piece: Piece,
+        generation: Generation,
+        emit: Emit,
+        patches: Sequence[Patch],
+        text: str,
+    ) -> bool:
+        """Hand on what came, if anything; from now on the world cannot take it back."""
+        if not patches:
+            return False
+        if not generation.delivered:
+            for claim in claims:
+                for part in claim.parts:
+                    if part.lease is not None:
+                        part.lease.generation.bound = True
+            generation.deliver()
+            if piece.prepared is not None:
+                part = piece.parts[0]
+                self._on_serve(part.made_for, part.entry.happened)
+        now = self._now()
+        if text:
+            for claim in piece.claims:
+                if claim.first_text is None:
+                    claim.first_text = now
+        emit(Patched(claims[0].telling, patches, text, claims[0].outcome.to, now))
+        return True
+
+    def _finish(
+        self,
+        claims: Sequence[Claim],
+        emit: Emit,
+        composer: Composer,
+        status: Status,
+        error: Exception | None = None,
+    ) -> None:
+        first = claims[0]
+        fallback = ""
+        if status is Status.FAILED:
+            fallback = fallback_text(self._scene_of(self._world()), claims)
+            if fallback:
+                patches, text = composer.append(fallback)
+                emit(Patched(first.telling, patches, text, first.outcome.to, self._now()))
+        for claim in claims:
+            if status is Status.FAILED:
+                claim.served = Served.FAILED
+            elif status is Status.SUPERSEDED and claim.first_text is None:
+                claim.served = Served.SUPERSEDED
+            claim.release()
+            self._active.pop(claim.telling, None)
+            self._claims.pop(claim.telling, None)
+        emit(
+            Ended(
+                first.telling,
+                tuple(claim.number for claim in claims),
+                first.outcome.to,
+                self._now(),
+                status,
+                tuple(claim.served for claim in claims),
+                tuple(
+                    None if claim.first_text is None else claim.first_text - claim.t
+                    for claim in claims
+                ),
+                tuple(claim.lead for claim in claims),
+                composer.value,
+                composer.text,
+                str(error) if error is not None else None,
+                _kind(error),
+                fallback,
+            )
+        )
+
+
+def _pieces(claims: Sequence[Claim]) -> list[Piece]:
+    """Each prepared part by itself; neighbours with nothing prepared are generated together."""
+    pieces: list[Piece] = []
+    for claim in claims:
+        if claim.served is not Served.MISS:
+            pieces += [Piece([claim], [part], part.lease) for part in claim.parts]
+        elif pieces and pieces[-1].prepared is None:
+            pieces[-1].claims.append(claim)
+            pieces[-1].parts += claim.parts
+        else:
+            pieces.append(Piece([claim], list(claim.parts)))
+    return pieces
+
+
+def _kind(error: Exception | None) -> str | None:
+    if error is None:
+        return None
+    return "deadline" if isinstance(error, TimeoutError) else getattr(error, "kind", "error")
+
+
+def fallback_text(scene: Scene, claims: Sequence[Claim]) -> str:
+    """Plain sentences, true of what has not been told yet, for when no model could write better."""
+    return " ".join(
+        _plainly(scene, part.entry.declared, part.entry.happened)
+        for claim in claims
+        for part in claim.parts
+        if not part.told
+    )
+
+
+def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
+    who = name_of(scene, declared.actor) or "Someone"
+    action = str(declared.action.get("name") or declared.action.get("type") or "action")
+    sentence = f"{who}: {action}"
+    if (target := name_of(scene, what.target)) is not None:
+        sentence += f" against {target}"
+    damage = what.values.get("damage")
+    suffix = f", {damage} damage" if damage else ""
+    falls = f"; {target} falls" if what.name == "kill" else ""
+    return f"{sentence}: {what.result}{suffix}{falls}."

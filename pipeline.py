@@ -1,0 +1,316 @@
+"""The pipeline of a session: the one place where streams, operators and sinks are wired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from reactivex import Observable
+from reactivex import operators as ops
+
+from .operators.classify import Scene, classify
+from .operators.fingerprint import scene_fingerprint
+from .operators.generation import Generation, Generations
+from .operators.narrative import Ended, Narrative, Patched, Started
+from .operators.overlap import overlap
+from .operators.partials import Patch, apply
+from .operators.predict import Intensity, Variant, schedule
+from .operators.prompts import Account, Prompt
+from .operators.publish import Published, publish
+from .operators.settle import settle
+from .operators.speculate import revoke, speculate
+from .operators.switch_map import switch_map
+from .operators.tell import Teller
+from .sinks.audit import Audit
+from .sinks.ledger import Ledger
+from .sinks.recorder import Recorder
+from .sinks.report import Tally
+from .sinks.store import Store
+from .sinks.telling import Telling
+from .sinks.transcript import Transcript
+from .streams import events as ev
+from .streams.clock import LoopScheduler
+from .streams.footprint import Footprint
+from .streams.inputs import Inputs
+from .streams.log import LogWriter, read, to_event
+from .streams.models import Message, Purpose, Request
+from .streams.tasks import Tasks
+from .streams.world import Numbered, World, advance
+
+if TYPE_CHECKING:
+    from .game import Game
+
+__all__ = ["Pipeline"]
+
+log = logging.getLogger("foretell")
+
+M = TypeVar("M", bound=BaseModel)
+
+MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
+
+
+def is_move(world: World) -> bool:
+    """A move never waits behind its own state."""
+    return isinstance(world.cause, MOVES)
+
+
+def has_outcome(world: World) -> bool:
+    """Something happened that wants telling."""
+    return isinstance(world.cause, ev.Outcome)
+
+
+class Pipeline(Generic[M]):
+    """What a session is made of, from its inputs to its viewers."""
+
+    def __init__(self, game: Game[M], name: str, header: Mapping[str, Any]) -> None:
+        settings, loop = game.settings, asyncio.get_running_loop()
+        self.name = name
+        self.intensity: Intensity = settings.intensity
+        self._game = game
+        self._settings = settings
+        self.world_now = World(footprint=Footprint(volatile=settings.volatile))
+        self.handles: dict[int, Telling[M]] = {}
+        self._following: dict[str, list[Telling[M]]] = {}
+        self._current: list[Narrative] = []
+        self._over = asyncio.Event()
+
+        # Sinks, and what stands beside the streams.
+        self.transcript = Transcript()
+        writer, number = self._open_log(header)
+        self.inputs = Inputs(loop, start=loop.time() - self.world_now.t, number=number)
+        self.recorder = Recorder(lambda: self.inputs.now, writer)
+        self.ledger = Ledger(game.price_list)
+        self.audit = Audit()
+        self.tally = Tally()
+        self.tasks = Tasks(self.fault)
+        store = Store()
+        self.generations = Generations(
+            game.model,
+            self.tasks,
+            self.recorder.trace,
+            lambda: self.inputs.now,
+            limit=settings.max_speculations,
+            on_end=self.ledger.add,
+            on_deliver=self._on_deliver,
+        )
+        self.teller = Teller(
+            self.generations,
+            store,
+            lambda: self.world_now,
+            classify,
+            lambda scene, account: self._request(scene, account, Purpose.FOREGROUND),
+            self.recorder.trace,
+            lambda: self.inputs.now,
+            deadline=settings.deadline,
+            text_field=game.text_field,
+            check=self._check,
+            on_serve=lambda made_for, what: self.audit.on_serve(
+                made_for, what.result, what.values.get("target_hp")
+            ),
+        )
+        tell = overlap(
+            self.teller.tell,
+            self.teller.skip,
+            lambda: settings.overlap,
+            self.tasks,
+            together=lambda claim: claim.outcome.to,
+        )
+        preparing = switch_map(
+            speculate(self.generations, store, self._speculative),
+            self.tasks,
+            self.fault,
+            key=lambda variant: variant.slot,
+            teardown_limit=settings.teardown_limit,
+            slow_teardown=self._on_slow_teardown,
+        )
+        settled = settle(settings.quiet, settings.max_wait, LoopScheduler(loop), flush=is_move)
+        plan = schedule(lambda: self.intensity, settings.max_variants)
+
+        # The page. Subscribed from the top down; each published stream is connected after its
+        # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
+        inputs: Published[Numbered] = self.inputs.pipe(publish(self.fault))
+        world: Published[World] = inputs.pipe(
+            ops.scan(advance, self.world_now), publish(self.fault)
+        )
+        revoked: Observable[Generation] = world.pipe(revoke(self.generations))
+        narrative: Published[Narrative] = world.pipe(
+            ops.filter(has_outcome),
+            ops.map(self.teller.claim),
+            tell,
+            publish(self.fault, self._present),
+        )
+        scenes: Published[Scene] = world.pipe(
+            settled,
+            ops.map(classify),
+            ops.distinct_until_changed(scene_fingerprint),
+            publish(self.fault),
+        )
+        prepared: Observable[Generation] = scenes.pipe(ops.map(plan), preparing)
+
+        self.world, self.narrative, self.scenes = world, narrative, scenes
+        inputs.subscribe(self.recorder.on_input)
+        world.subscribe(self._on_world)
+        revoked.subscribe(self._on_revoked)
+        narrative.subscribe(self._on_narrative, on_completed=self._over.set)
+        scenes.subscribe(self._on_scene)
+        self._preparing = prepared.subscribe()
+        self._wired = [narrative.connect(), scenes.connect(), world.connect(), inputs.connect()]
+
+    def _open_log(self, header: Mapping[str, Any]) -> tuple[LogWriter | None, int]:
+        """The recording, and how many inputs it holds already; they restore the world."""
+        if self._settings.log_dir is None:
+            return None, 0
+        path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
+        number = 0
+        if path.exists():
+            for record in read(path):
+                event = to_event(record)
+                if event is not None:
+                    number += 1
+                    self.world_now = advance(self.world_now, Numbered(number, event))
+                elif record.kind == "~told":
+                    self.transcript.restore(record.data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        first = {"id": self.name, "started": started, "source": "foretell", "clock": "human"}
+        return LogWriter(path, {**first, **header}), number
+
+    def _on_world(self, world: World) -> None:
+        self.world_now = world
+        self.audit.on_world(world)
+        if world.warning is not None:
+            log.warning("session %s: %s", self.name, world.warning)
+            self.recorder.trace("~warning", text=world.warning)
+        if isinstance(world.cause, ev.Delivered):
+            self.transcript.delivered(world.cause.telling, world.cause.viewer, world.cause.upto)
+
+    def _on_revoked(self, generation: Generation) -> None:
+        self.recorder.trace("~revoked", generation=generation.id)
+
+    def _on_scene(self, scene: Scene) -> None:
+        self.recorder.trace("~scene", context=scene.context, revision=scene.world.revision)
+
+    def _on_narrative(self, event: Narrative) -> None:
+        self.transcript.on_event(event)
+        match event:
+            case Started():
+                self._following[event.telling] = self._handles_of(event.outcomes)
+                self._current = [event]
+                self.recorder.trace("~telling", telling=event.telling, outcomes=event.outcomes)
+            case Patched():
+                self._current = [*self._current[:1], self._whole_so_far(event)]
+                if event.text:
+                    self.recorder.trace("~text", telling=event.telling, text=event.text)
+            case Ended():
+                self._following.setdefault(event.telling, self._handles_of(event.outcomes))
+                self._current = []
+                self.audit.on_text(event.text)
+                self.tally.on_ended(event)
+                self.recorder.trace(
+                    "~told",
+                    telling=event.telling,
+                    status=event.status,
+                    served=event.served,
+                    text=event.text,
+                    to=event.to,
+                    **({"error": event.kind} if event.kind else {}),
+                )
+        for handle in self._following[event.telling]:
+            handle.on_event(event)
+        if isinstance(event, Ended):
+            del self._following[event.telling]
+
+    def _present(self) -> list[Narrative]:
+        """What a late viewer is given first."""
+        return deepcopy(self._current)
+
+    def _handles_of(self, outcomes: Iterable[int]) -> list[Telling[M]]:
+        found = (self.handles.pop(number, None) for number in outcomes)
+        return [handle for handle in found if handle is not None]
+
+    def _whole_so_far(self, event: Patched) -> Patched:
+        """What a late viewer gets: one patch that sets all there is."""
+        before = self._current[1] if len(self._current) > 1 else None
+        value: Any = before.patches[0].value if isinstance(before, Patched) else {}
+        text = before.text if isinstance(before, Patched) else ""
+        for patch in event.patches:
+            value = apply(value, patch)
+        patches = (Patch((), "set", value),)
+        return Patched(event.telling, patches, text + event.text, event.to, event.t)
+
+    def _on_deliver(self, generation: Generation) -> None:
+        self.ledger.served(generation.id)
+        self.audit.on_deliver(generation)
+
+    def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
+        log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)
+        self.recorder.trace("~slow_teardown", result=variant.result, target=variant.target)
+
+    def fault(self, where: str, error: BaseException) -> None:
+        log.error("session %s: %s raised %r", self.name, where, error, exc_info=error)
+        self.tally.faults += 1
+        self.recorder.trace("~fault", where=where, error=type(error).__name__)
+
+    def _speculative(self, variant: Variant, account: Account) -> Request | None:
+        request = self._request(variant.scene, account, Purpose.PREFETCH)
+        cap = self._settings.max_prefetch_tokens
+        if cap is not None and not self.ledger.affords(request, cap, self.generations.live):
+            self.recorder.trace("~refused", result=variant.result, target=variant.target)
+            return None
+        return request
+
+    def _request(self, scene: Scene, account: Account, purpose: Purpose) -> Request:
+        settings = self._settings
+        memory = self.transcript.memory(settings.memory_tokens)
+        declared = account.entries[0].declared
+        prompt = self._game.prompts(scene, declared, account, memory, {})
+        if isinstance(prompt, str):
+            prompt = Prompt("", (Message("user", prompt),))
+        elif not isinstance(prompt, Prompt):
+            prompt = Prompt("", tuple(prompt))
+        return Request(
+            model=settings.main_model,
+            messages=tuple(prompt.messages),
+            system=prompt.system,
+            max_tokens=settings.max_tokens,
+            schema=self._game.schema,
+            effort=settings.effort,
+            thinking=settings.thinking,
+            purpose=purpose,
+        )
+
+    def _check(self, value: Any) -> str | None:
+        try:
+            self._game.narration.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            return f"the model's answer is not a {self._game.narration.__name__}: {name}: {first['msg']}"
+        return None
+
+    async def drain(self, seconds: float) -> None:
+        """End speculation, and wait for what is being told, but not longer than ``seconds``.
+
+        Nothing of the pipeline runs afterwards, however it ends.
+        """
+        try:
+            await self.inputs.drained()
+            self._preparing.dispose()
+            self.inputs.complete()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._over.wait()
+            except TimeoutError:
+                self.teller.cancel_all()
+                await self._over.wait()
+        finally:
+            for wired in self._wired:
+                wired.dispose()
+            await self.tasks.aclose()
+            self.recorder.close()

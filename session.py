@@ -1,0 +1,402 @@
+"""A session: what a game talks to."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel
+from reactivex import Observable, abc
+from reactivex import operators as ops
+
+from .errors import StateError
+from .operators.generation import Generations
+from .operators.narrative import Narrative
+from .operators.predict import Intensity
+from .pipeline import Pipeline
+from .sinks.telling import Telling
+from .sinks.transcript import Transcript
+from .streams import events as ev
+from .streams.bridge import Full, follow
+from .streams.inputs import snapshot
+from .streams.world import World
+
+if TYPE_CHECKING:
+    from .game import Game
+
+__all__ = ["Action", "Session"]
+
+M = TypeVar("M", bound=BaseModel)
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+
+
+class Session(Generic[M]):
+    """One table or playthrough: what a game talks to. Made by :meth:`Game.session`.
+
+    All methods that tell it something (``update``, ``begin_turn``, ``declare``, ``outcome``, …)
+    may be called from any thread and at any moment, from a subscriber too; they never block, and
+    what they say takes effect in the order it was said. Reading (``narrative``, ``tellings``, a
+    :class:`Telling`) belongs on the session's event loop.
+    """
+
+    def __init__(
+        self, game: Game[M], session_id: str, *, header: Mapping[str, Any] | None = None
+    ) -> None:
+        if not SESSION_ID.fullmatch(session_id):
+            raise StateError(
+                f"session id {session_id!r} is not usable: letters, digits, '-', '_' and '.', "
+                "at most 128 of them"
+            )
+        self.id = session_id
+        self.settings = game.settings
+        self._game = game
+        self._pipeline = Pipeline(game, session_id, header or {})
+        self._closed = False
+        self._turns = self._actions = 0
+        self._turn: str | None = None
+
+    @property
+    def intensity(self) -> Intensity:
+        """How much is prepared; may be changed at any time."""
+        return self._pipeline.intensity
+
+    @intensity.setter
+    def intensity(self, intensity: Intensity | str) -> None:
+        self._pipeline.intensity = Intensity(intensity)
+
+    # ── what the game says ────────────────────────────────────────────────────────────────────
+
+    def update(self, state: Any, because: Action[M] | str | None = None) -> None:
+        """The game's state has changed.
+
+        :param state: the whole of it: a mapping, dataclass or pydantic model; the snapshot is
+            taken at once, and what the game does to it later changes nothing.
+        :param because: the action whose effect the change is, if it is one.
+        :raises StateError: for a state that is not JSON, too deep or too large.
+        """
+        raw = snapshot(state, self.settings.max_state_bytes)
+        self._open()
+        self._pipeline.inputs.put_state(raw, _id(because))
+
+    def begin_turn(
+        self,
+        actor: str,
+        *,
+        turn: str | None = None,
+        options: Sequence[Mapping[str, Any]] = (),
+        deadline: float | None = None,
+    ) -> str:
+        """A turn begins; returns its id (made up if none is given).
+
+        :param options: the actions the actor may take, where the game knows them.
+        """
+        self._turns += 1
+        turn = turn or f"turn-{self._turns}"
+        self._turn = turn
+        self.put(lambda t: ev.Turn(t, turn, actor, _plain(options), deadline))
+        return turn
+
+    def end_turn(self, turn: str | None = None) -> None:
+        """The turn is over (the current one, unless another is named)."""
+        ended = turn or self._turn
+        if ended is None:
+            raise StateError("end_turn without a turn: call begin_turn first, or name the turn")
+        self._turn = None
+        self.put(lambda t: ev.TurnEnd(t, ended))
+
+    def declare(
+        self,
+        actor: str,
+        action: str | Mapping[str, Any],
+        *,
+        target: str | Sequence[str] | None = None,
+        type: str | None = None,
+        odds: ev.Odds | None = None,
+        rolled: str | Mapping[str, str] | None = None,
+        action_id: str | None = None,
+    ) -> Action[M]:
+        """An actor is about to do something; its result is not known yet.
+
+        :param action: its name (``"longsword"``), or the whole as a mapping.
+        :param type: ``attack``, ``cast``, ``use``, ``move``, ``talk`` or the game's own word;
+            default: ``attack`` with a target, else ``use``.
+        :param odds: the probability of each result, where the rules know it.
+        :param rolled: the result itself, where the game rolls ahead; never shown before its outcome.
+        """
+        self._actions += 1
+        action_id = action_id or f"action-{self._actions}"
+        what = _action(action, type, target)
+        turn = self._turn
+        self.put(lambda t: ev.Action(t, action_id, turn, actor, what, odds, rolled))
+        return Action(self, action_id, actor)
+
+    def retract(self, action: Action[M] | str) -> None:
+        """A declared action will not happen after all."""
+        action_id, actor = _id(action), getattr(action, "actor", "")
+        assert action_id is not None
+        turn = self._turn
+        self.put(lambda t: ev.Action(t, action_id, turn, actor, None))
+
+    def outcome(
+        self,
+        actor: str,
+        action: str | Mapping[str, Any],
+        result: str | None = None,
+        *,
+        target: str | Sequence[str] | None = None,
+        type: str | None = None,
+        results: Iterable[ev.Result | Mapping[str, Any]] | None = None,
+        state: Any = None,
+        to: Iterable[str] = (),
+        **values: Any,
+    ) -> Telling[M]:
+        """What happened, of an action nobody declared; see :meth:`Action.outcome`."""
+        what = _action(action, type, target)
+        turn = self._turn
+        found = _results(result, results, values)
+        after = None if state is None else snapshot(state, self.settings.max_state_bytes)
+        telling = self._outcome(lambda t: ev.Outcome(t, found, None, turn, actor, what, tuple(to)))
+        if after is not None:
+            self._pipeline.inputs.put_state(after, None)
+        return telling
+
+    def say(self, speaker: str, text: str) -> None:
+        """What someone at the table said or typed."""
+        self.put(lambda t: ev.Say(t, speaker, text))
+
+    def need(self, resource: str) -> None:
+        """Content that was needed now, such as ``statblock:sea-hag``."""
+        self.put(lambda t: ev.Need(t, resource))
+
+    def rewind(self, to: float) -> None:
+        """Go back: to a time in seconds (float), or to a revision (int).
+
+        The turn, its actions and the state are as they were; nothing prepared since is told.
+        """
+        self._turn = None
+        self.put(lambda t: ev.Rewind(t, to))
+
+    def put(self, build: Callable[[float], ev.Input], at: float | None = None) -> None:
+        """Say anything that has no method of its own: ``build`` gets the time (seconds)."""
+        self._open()
+        self._pipeline.inputs.put(build, at=at)
+
+    def play(self, event: ev.Input) -> Telling[M] | None:
+        """Say an input as a log has it, at its own time; an outcome gives its telling."""
+        if isinstance(event, ev.Outcome):
+            return self._outcome(lambda t: event, at=event.t)
+        self.put(lambda t: event, at=event.t)
+        return None
+
+    def _outcome(self, build: Callable[[float], ev.Input], at: float | None = None) -> Telling[M]:
+        self._open()
+        made: list[Telling[M]] = []
+
+        def numbered(number: int) -> None:
+            telling: Telling[M] = Telling(
+                f"t{number}",
+                self._game.narration.model_validate,
+                self._pipeline.teller.cancel,
+                lambda telling, viewer, upto: self.put(
+                    lambda t: ev.Delivered(t, telling, viewer, upto)
+                ),
+            )
+            self._pipeline.handles[number] = telling
+            made.append(telling)
+
+        self._pipeline.inputs.put(build, at=at, numbered=numbered)
+        return made[0]
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StateError(f"session {self.id!r} is closed")
+
+    # ── what comes out ────────────────────────────────────────────────────────────────────────
+
+    @property
+    def narrative(self) -> Observable[Narrative]:
+        """The events of all tellings. A late subscriber first gets the one under way as it stands.
+
+        What a subscriber raises is reported and spoils nothing; it completes with the session.
+        """
+        return self._pipeline.narrative
+
+    def subscribe(
+        self, handler: Callable[[Narrative], Any], viewer: str | None = None
+    ) -> abc.DisposableBase:
+        """Call ``handler`` with each event of the narrative; dispose what is returned to stop.
+
+        The handler may be an ``async def``: its calls then run one after the other, and when more
+        than 1,024 events wait for it the oldest are dropped.
+
+        :param viewer: only what this viewer may see.
+        """
+        seen = self._seen_by(viewer)
+        if not inspect.iscoroutinefunction(handler):
+            return seen.subscribe(handler)
+
+        async def feed() -> None:
+            async with follow(seen) as events:
+                async for event in events:
+                    try:
+                        await handler(event)
+                    except Exception as error:
+                        self._pipeline.fault("subscriber", error)
+
+        return self._pipeline.tasks.disposable(feed(), name="subscriber")
+
+    async def tellings(
+        self, viewer: str | None = None, *, bound: int = 1024, full: Full = Full.DROP_OLDEST
+    ) -> AsyncGenerator[Narrative, None]:
+        """The narrative as an async iterator, with a bound and a policy (see :func:`follow`)."""
+        async with follow(self._seen_by(viewer), bound=bound, full=full) as events:
+            async for event in events:
+                yield event
+
+    def _seen_by(self, viewer: str | None) -> Observable[Narrative]:
+        if viewer is None:
+            return self.narrative
+
+        def may_see(event: Narrative) -> bool:
+            return not event.to or viewer in event.to
+
+        return self.narrative.pipe(ops.filter(may_see))
+
+    @property
+    def world(self) -> World:
+        """All the session knows right now."""
+        return self._pipeline.world_now
+
+    @property
+    def transcript(self) -> Transcript:
+        """What each viewer has seen."""
+        return self._pipeline.transcript
+
+    @property
+    def generations(self) -> Generations:
+        """The model streams of this session, live ones first to ask about."""
+        return self._pipeline.generations
+
+    @property
+    def trace_sha256(self) -> str:
+        """The digest of all the pipeline did so far; equal for equal runs."""
+        return self._pipeline.recorder.trace_sha256
+
+    def report(self) -> dict[str, Any]:
+        """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
+        return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
+
+    def summary(self) -> str:
+        """``Prefetch: X tokens used, Y tokens saved, Z% cache hits``"""
+        return self._pipeline.tally.summary(self._pipeline.ledger)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────
+
+    async def close(self, drain: float = 5.0) -> None:
+        """End the session: speculation at once, the telling under way when it is whole.
+
+        :param drain: seconds to wait for that; then it is ended and marked superseded. Cancelling
+            ``close`` ends everything at once.
+        """
+        if self._closed:
+            return
+        self.put(ev.End)
+        self._closed = True
+        try:
+            await self._pipeline.drain(drain)
+        finally:
+            self._game.forget(self.id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class Action(Generic[M]):
+    """A declared action, until it has come to its outcome."""
+
+    def __init__(self, session: Session[M], action_id: str, actor: str) -> None:
+        self._session = session
+        self.id = action_id
+        self.actor = actor
+
+    def __repr__(self) -> str:
+        return f"<Action {self.id} of {self.actor}>"
+
+    def outcome(
+        self,
+        result: str | None = None,
+        *,
+        results: Iterable[ev.Result | Mapping[str, Any]] | None = None,
+        state: Any = None,
+        to: Iterable[str] = (),
+        **values: Any,
+    ) -> Telling[M]:
+        """What came of it. Returns the telling, which has begun already.
+
+        :param result: ``hit``, ``miss``, ``critical``, ``success``, ``failure`` or the game's own
+            word, with its ``values`` (``damage=9``, ``target_hp=4``, …) as further arguments.
+        :param results: for several targets, ``[{"target": "goblin-1", "result": "failure",
+            "values": {"damage": 12}}, …]`` in the place of ``result``.
+        :param state: the state after it; the same as ``update(state, because=action)`` before.
+        :param to: the viewers who may see it; all, if none are named.
+        :raises StateError: without a result, or with a state that cannot be used.
+        """
+        session = self._session
+        found = _results(result, results, values)
+        if state is not None:
+            session.update(state, because=self)
+        turn = session._turn
+        viewers = tuple(to)
+        return session._outcome(lambda t: ev.Outcome(t, found, self.id, turn, None, None, viewers))
+
+    def retract(self) -> None:
+        """It will not happen after all."""
+        self._session.retract(self)
+
+
+def _id(action: Action[Any] | str | None) -> str | None:
+    return action.id if isinstance(action, Action) else action
+
+
+def _plain(options: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    return tuple(dict(option) for option in options)
+
+
+def _action(
+    action: str | Mapping[str, Any], kind: str | None, target: str | Sequence[str] | None
+) -> dict[str, Any]:
+    what: dict[str, Any] = dict(action) if isinstance(action, Mapping) else {"name": action}
+    if target is not None:
+        what["target"] = target if isinstance(target, str) else list(target)
+    if kind is not None or "type" not in what:
+        what["type"] = kind or ("attack" if what.get("target") else "use")
+    return what
+
+
+def _results(
+    result: str | None,
+    results: Iterable[ev.Result | Mapping[str, Any]] | None,
+    values: Mapping[str, Any],
+) -> tuple[ev.Result, ...]:
+    if results is None:
+        if result is None:
+            raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')
+        return (ev.Result(result, None, dict(values)),)
+    found: list[ev.Result] = []
+    for each in results:
+        if isinstance(each, ev.Result):
+            found.append(each)
+        elif "result" not in each:
+            raise StateError(f"a result needs a 'result': {dict(each)!r}")
+        else:
+            own = dict(each.get("values", {}))
+            found.append(ev.Result(each["result"], each.get("target"), own))
+    if not found:
+        raise StateError("results is empty: name at least one")
+    return tuple(found)

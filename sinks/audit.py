@@ -1,0 +1,60 @@
+"""A second opinion on every text that is served: was it still true?"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Any
+
+__all__ = ["Audit"]
+
+OPEN_SLOT = re.compile(r"\{[a-z_]{1,32}\}")
+KEPT = 10_000
+
+
+class Audit:
+    """Counts texts that should never have reached a viewer; both counts must stay 0.
+
+    It knows nothing of fingerprints, leases or the store, only the changes as they came.
+
+    ``stale``: something the text depends on changed unexpectedly between the opening of its
+    generation and its first delivery. ``untrue``: a variant made for another result than the
+    one that happened, one that leaves a fallen target standing or fells a standing one, or text
+    with a slot still open.
+    """
+
+    def __init__(self) -> None:
+        self.stale = 0
+        self.untrue = 0
+        self._changes: deque[tuple[int, tuple[Any, ...]]] = deque(maxlen=KEPT)
+        self.revision = 0
+
+    def on_world(self, world: Any) -> None:
+        """Note what an input changed unexpectedly."""
+        self.revision = world.revision
+        if world.fresh:
+            self._changes.append((world.revision, world.fresh))
+
+    def on_deliver(self, generation: Any) -> None:
+        """A generation's text reaches a viewer for the first time."""
+        since = [
+            change
+            for revision, changes in self._changes
+            if revision > generation.revision
+            for change in changes
+        ]
+        if any(depends.on(change) for depends in generation.depends for change in since):
+            self.stale += 1
+
+    def on_serve(self, made_for: str, result: str, target_hp: Any) -> None:
+        """A variant made for one result is served for another (or, one hopes, the same)."""
+        falls = isinstance(target_hp, (int, float)) and target_hp <= 0
+        if made_for == "kill":
+            wrong = not falls and result != "kill"
+        else:
+            wrong = made_for != result or falls
+        self.untrue += wrong
+
+    def on_text(self, text: str) -> None:
+        """The whole text of a telling."""
+        self.untrue += OPEN_SLOT.search(text) is not None

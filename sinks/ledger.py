@@ -1,0 +1,165 @@
+"""Every token and every dollar: used, saved, wasted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+
+__all__ = ["Account", "Ledger", "Price", "prices"]
+
+MILLION = 1_000_000
+CHARS_PER_TOKEN = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens."""
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+
+
+@dataclass(slots=True)
+class Account:
+    """One generation as billed. Counts are tokens; ``input`` is what no cache served."""
+
+    purpose: str
+    model: str
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    estimated: bool = False
+    served: bool = False
+
+    @property
+    def used(self) -> int:
+        """Output and uncached input tokens."""
+        return self.input + self.cache_write + self.output
+
+
+@cache
+def prices() -> Mapping[str, Price]:
+    """The dated price list that ships with Foretell, by model name."""
+    raw = orjson.loads(resources.files("foretell.streams").joinpath("prices.json").read_bytes())
+    return {
+        name: Price(row["input"], row["output"], row["cache_read"], row["cache_write"])
+        for name, row in raw["models"].items()
+    }
+
+
+class Ledger:
+    """Accounts of all generations.
+
+    A stream that was cancelled never reported its usage: what arrived is counted, in tokens by the
+    ratio seen on finished ones, and marked estimated.
+
+    :param price_list: dollars per model; a model that is not in it costs nothing and is named in
+        ``unpriced``.
+    """
+
+    def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
+        self._prices = prices() if price_list is None else price_list
+        self._accounts: dict[str, Account] = {}
+        self._chars = 0
+        self._tokens = 0
+        self.cancelled = 0
+        self.unpriced: dict[str, None] = {}
+
+    def add(self, generation: Any) -> None:
+        """Enter a generation that has ended; one that never began costs nothing."""
+        if generation.opened_at is None:
+            return
+        usage, request = generation.usage, generation.request
+        chars = sum(map(len, generation.text.items))  # ints
+        self.cancelled += generation.phase == "closed"
+        finished = usage.final and usage.output is not None
+        if finished:
+            output = usage.output
+            self._chars += chars
+            self._tokens += output
+        else:
+            output = round(chars / self._chars_per_token)
+        estimated = not finished or usage.input is None
+        tokens_in = usage.input
+        if tokens_in is None:
+            tokens_in = _prompt_tokens(request)
+        self._accounts[generation.id] = Account(
+            str(request.purpose),
+            request.model,
+            tokens_in,
+            output,
+            usage.cache_read or 0,
+            usage.cache_write or 0,
+            estimated,
+            generation.delivered,
+        )
+
+    @property
+    def _chars_per_token(self) -> float:
+        return self._chars / self._tokens if self._tokens else CHARS_PER_TOKEN
+
+    def served(self, generation_id: str) -> None:
+        """Some of this generation's text reached a viewer."""
+        account = self._accounts.get(generation_id)
+        if account is not None:
+            account.served = True
+
+    def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
+        """True if a prefetch fits under ``cap`` tokens, with all that is under way at its fullest."""
+        reserved = sum(  # ints
+            _prompt_tokens(each.request) + each.request.max_tokens
+            for each in live
+            if each.id not in self._accounts and each.request.purpose == "prefetch"
+        )
+        asked = _prompt_tokens(request) + request.max_tokens
+        return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
+
+    def dollars(self, account: Account) -> float:
+        """What a generation cost at list price."""
+        price = self._prices.get(account.model)
+        if price is None:
+            self.unpriced[account.model] = None
+            return 0.0
+        return (
+            account.input * price.input
+            + account.output * price.output
+            + account.cache_read * price.cache_read
+            + account.cache_write * price.cache_write
+        ) / MILLION
+
+    @property
+    def cost_usd(self) -> float:
+        """Dollars of all generations so far."""
+        total = 0.0
+        for account in self._accounts.values():
+            total += self.dollars(account)
+        return total
+
+    def tokens(self) -> dict[str, int]:
+        """Output and uncached input tokens by purpose; of the prefetched ones what was ``saved``
+        (served from speculation, so that the foreground did not have to ask for them) and
+        ``wasted`` (nothing of them was served); and how many of all are ``estimated``.
+        """
+        totals = dict.fromkeys(
+            ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0
+        )
+        for account in self._accounts.values():
+            totals[account.purpose] += account.used
+            if account.purpose == "prefetch":
+                totals["saved" if account.served else "wasted"] += account.used
+            if account.estimated:
+                totals["estimated"] += account.used
+        return totals
+
+
+def _prompt_tokens(request: Any) -> int:
+    asked = len(request.system) + sum(len(message.text) for message in request.messages)  # ints
+    return round(asked / CHARS_PER_TOKEN)

@@ -1,0 +1,83 @@
+"""What a session came to, in numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .audit import Audit
+from .ledger import Ledger
+
+__all__ = ["Tally", "latency"]
+
+SERVED = ("hit", "in_flight", "miss", "failed", "superseded")
+
+
+def latency(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Mean, median and 95th percentile in milliseconds; percentile ``p`` of ``n`` sorted values is
+    the one at index ``floor(n * p)``.
+    """
+    if not seconds:
+        return {"mean": None, "p50": None, "p95": None}
+    ordered = sorted(seconds)
+
+    def at(p: float) -> float:
+        return round(1000 * ordered[min(len(ordered) - 1, math.floor(len(ordered) * p))], 3)
+
+    mean = math.fsum(ordered) / len(ordered)
+    return {"mean": round(1000 * mean, 3), "p50": at(0.5), "p95": at(0.95)}
+
+
+class Tally:
+    """Counts outcomes by how they were served, and keeps the time each took to its first text."""
+
+    def __init__(self) -> None:
+        self.served = dict.fromkeys(SERVED, 0)
+        self.latencies: dict[int, float] = {}
+        self.faults = 0
+
+    def on_ended(self, event: Any) -> None:
+        """Enter a telling that is over."""
+        for number, served, seconds in zip(
+            event.outcomes, event.served, event.latency, strict=True
+        ):
+            self.served[served] += 1
+            if seconds is not None:
+                self.latencies[number] = seconds
+
+    @property
+    def outcomes(self) -> int:
+        """How many outcomes have come to the end of their telling."""
+        return sum(self.served.values())  # ints
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of outcomes for which something fitting had been started."""
+        asked = self.outcomes - self.served["superseded"]
+        ready = self.served["hit"] + self.served["in_flight"]
+        return round(ready / asked, 4) if asked else None
+
+    def report(self, ledger: Ledger, audit: Audit) -> dict[str, Any]:
+        """All of it, as plain JSON. Tokens are output and uncached input; dollars at list price."""
+        return {
+            "outcomes": self.outcomes,
+            "served": dict(self.served),
+            "hit_rate": self.hit_rate,
+            "latency_ms": latency(list(self.latencies.values())),
+            "tokens": ledger.tokens(),
+            "cost_usd": round(ledger.cost_usd, 6),
+            "cancelled": ledger.cancelled,
+            "stale": audit.stale,
+            "untrue": audit.untrue,
+            "faults": self.faults,
+        }
+
+    def summary(self, ledger: Ledger) -> str:
+        """``Prefetch: X tokens used, Y tokens saved, Z% cache hits`` [0-21]."""
+        tokens = ledger.tokens()
+        rate = round(100 * (self.hit_rate or 0))
+        return (
+            f"Prefetch: {tokens['prefetch']} tokens used, {tokens['saved']} tokens saved, "
+            f"{rate}% cache hits"
+        )

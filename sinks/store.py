@@ -1,0 +1,55 @@
+"""Where prepared variants wait to be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Entry", "Store"]
+
+Slot = tuple[str | None, str, str | None, str]
+
+
+class _Variant(Protocol):
+    @property
+    def slot(self) -> Slot: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def result(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A variant's generation, finished or not, and the fingerprint and result it was made for."""
+
+    fingerprint: str
+    generation: Any
+    made_for: str
+
+
+class Store:
+    """Variants by slot: turn, action, target and result. A variant that is taken is consumed.
+
+    It holds what the current plan wants and nothing else, so its size is bounded by the plan's.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Slot, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, variant: _Variant, generation: Any) -> None:
+        """Offer a variant; it takes the place of an older one in its slot."""
+        self._entries[variant.slot] = Entry(variant.fingerprint, generation, variant.result)
+
+    def take(self, slot: Slot) -> Entry | None:
+        """The variant in a slot, which leaves the store, or ``None``."""
+        return self._entries.pop(slot, None)
+
+    def discard(self, variant: _Variant) -> None:
+        """Drop a variant, unless a newer one has its slot."""
+        entry = self._entries.get(variant.slot)
+        if entry is not None and entry.fingerprint == variant.fingerprint:
+            del self._entries[variant.slot]

@@ -1,0 +1,81 @@
+"""What an action is about, and what it may itself change.
+
+A change of the state within the footprint of an action that was declared or resolved in this
+turn is the game catching up with its own dice; what was prepared for the action stays good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+__all__ = ["VOLATILE", "Footprint", "Path", "action_key", "changed_paths", "covers", "targets_of"]
+
+Path = tuple[str, ...]
+"""Keys from the top of the state down, ``("actors", "goblin-2", "hp")``."""
+
+DEPTH = 3
+"""Changes are told apart down to this many keys: an entity's own fields."""
+
+
+VOLATILE = ("pos", "position", "facing", "velocity", "animation")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """The fields an action may change of its targets and of its actor, by name.
+
+    ``volatile`` are fields of an actor that change all the time and that no text speaks of.
+    """
+
+    target: tuple[str, ...] = ("hp", "temp_hp", "health", "conditions", "effects", "dead", "alive")
+    actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
+    volatile: tuple[str, ...] = VOLATILE
+
+    def of(self, actor: str, action: Mapping[str, Any]) -> tuple[Path, ...]:
+        """The paths this action may change."""
+        return tuple(
+            [("actors", target, name) for target in targets_of(action) for name in self.target]
+            + [("actors", actor, name) for name in self.actor]
+        )
+
+
+def targets_of(action: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of an action's targets, in the order given; none is fine."""
+    target = action.get("target")
+    if target is None:
+        return ()
+    if isinstance(target, (list, tuple)):
+        return tuple(str(each) for each in target)
+    return (str(target),)
+
+
+def action_key(actor: str | None, action: Mapping[str, Any]) -> str:
+    """Two actions with one key are the same thing done by the same actor to the same targets."""
+    targets = sorted(targets_of(action))
+    parts = [actor or "", str(action.get("type", "")), str(action.get("name", "")).lower(), targets]
+    return orjson.dumps(parts).decode()
+
+
+def covers(prefix: Path, path: Path) -> bool:
+    """True where one is the other or lies inside it: a removed actor takes its fields along."""
+    shared = min(len(prefix), len(path))
+    return prefix[:shared] == path[:shared]
+
+
+def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:
+    """The paths at which two snapshots differ, no deeper than an entity's own fields."""
+    if old == new:
+        return []
+    if len(path) == DEPTH or not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return [path]
+    found = [(*path, key) for key in old if key not in new]
+    for key, value in new.items():
+        if key in old:
+            found += changed_paths(old[key], value, (*path, key))
+        else:
+            found.append((*path, key))
+    return found

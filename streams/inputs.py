@@ -1,0 +1,160 @@
+"""Where a game's words come in: one queue, one order, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from reactivex import Observable, abc
+from reactivex.subject import Subject
+
+from ..errors import StateError
+from .events import Input, State
+from .world import Numbered
+
+__all__ = ["Inputs", "snapshot"]
+
+Build = Callable[[float], Input]
+"""Makes the input once its time (seconds) is known."""
+
+MAX_PENDING = 10_000
+
+
+def snapshot(state: Any, limit: int) -> bytes:
+    """The state as JSON, taken at once, so that a later mutation by the game changes nothing.
+
+    :param state: a mapping, dataclass or pydantic model.
+    :param limit: the most bytes of JSON.
+    :raises StateError: what cannot be written as a JSON object, is deeper than 254 levels, or
+        larger than ``limit``. NaN and the infinities become null.
+    """
+    try:
+        raw = orjson.dumps(state, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StateError(
+            f"state is not JSON: {error}; pass a dict, dataclass or pydantic model "
+            "of plain values, at most 254 levels deep"
+        ) from None
+    if raw[:1] != b"{":
+        raise StateError(f"state must be an object at the top, not {type(state).__name__}")
+    if len(raw) > limit:
+        raise StateError(
+            f"state is {len(raw):,} bytes of JSON, more than the limit of {limit:,}: "
+            "send only what the narrative needs, or raise max_state_bytes"
+        )
+    return raw
+
+
+def _plain(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class Inputs(Observable[Numbered]):
+    """The stream of a session's inputs, each with its number in the one order.
+
+    :meth:`put` never blocks and never runs a subscriber: what is put is handed on in the next
+    step of the loop, one at a time, so an input put by a subscriber waits until the one under way
+    is through. When more than ``MAX_PENDING`` wait, a newer state takes the place of a waiting one
+    directly before it; nothing else is ever dropped.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, start: float, number: int = 0) -> None:
+        super().__init__()
+        self._loop = loop
+        self._start = start
+        self._number = number
+        self._subject: Subject[Numbered] = Subject()
+        self._pending: deque[tuple[int, float, Build, bool]] = deque()
+        self._lock = threading.Lock()
+        self._scheduled = False
+        self._last = 0.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.conflated = 0
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Numbered], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        return self._subject.subscribe(observer, scheduler=scheduler)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the session's start."""
+        return self._loop.time() - self._start
+
+    def put(
+        self,
+        build: Build,
+        *,
+        at: float | None = None,
+        is_state: bool = False,
+        numbered: Callable[[int], None] | None = None,
+    ) -> int:
+        """Queue an input; returns its number.
+
+        :param at: its time in seconds, if it is not now (a replay knows better).
+        :param numbered: called with the number before the input can be seen by anyone.
+        """
+        with self._lock:
+            t = self._last = max(self._last, self.now if at is None else at)
+            if is_state and len(self._pending) >= MAX_PENDING and self._pending[-1][3]:
+                number = self._pending.pop()[0]
+                self.conflated += 1
+            else:
+                self._number += 1
+                number = self._number
+            if numbered is not None:
+                numbered(number)
+            self._pending.append((number, t, build, is_state))
+            if self._scheduled:
+                return number
+            self._scheduled = True
+        if _on(self._loop):
+            self._schedule()
+        else:
+            self._loop.call_soon_threadsafe(self._schedule)
+        return number
+
+    def put_state(self, raw: bytes, because: str | None) -> int:
+        """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes."""
+        return self.put(lambda t: State(t, orjson.loads(raw), because), is_state=True)
+
+    def _schedule(self) -> None:
+        self._idle.clear()
+        self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                if not self._pending:
+                    self._scheduled = False
+                    break
+                number, t, build, _ = self._pending.popleft()
+            self._subject.on_next(Numbered(number, build(t)))
+        self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until all that was put so far has been handed on."""
+        await self._idle.wait()
+
+    def complete(self) -> None:
+        """End the stream; what is put later goes nowhere."""
+        self._subject.on_completed()
+
+
+def _on(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -1,0 +1,204 @@
+"""The door to models: what is asked, what comes back, and what can go wrong.
+
+A :class:`Model` turns a :class:`Request` into a stream of small events. Everything above this
+line (speculation, tellings, the ledger) knows only these types; everything below it (the
+Anthropic SDK, the narrator, a scripted model in a test) only has to produce them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+__all__ = [
+    "Delta",
+    "Message",
+    "Model",
+    "ModelBadRequest",
+    "ModelCut",
+    "ModelError",
+    "ModelEvent",
+    "ModelInvalid",
+    "ModelNotFound",
+    "ModelOverloaded",
+    "ModelProtocolError",
+    "ModelRefusal",
+    "ModelRefusedKey",
+    "ModelUnavailable",
+    "Purpose",
+    "Request",
+    "Stop",
+    "Usage",
+]
+
+
+class Purpose(StrEnum):
+    """Why a request is made; the ledger keeps one account for each."""
+
+    PREFETCH = "prefetch"
+    REFINE = "refine"
+    FOREGROUND = "foreground"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation.
+
+    ``cache`` asks the server to keep the prompt up to and including this message, for requests
+    that begin with the same text.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+    cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model is asked.
+
+    :param model: the model's name at the server.
+    :param messages: the conversation, oldest first; the last one is the user's.
+    :param system: stable instructions; marked as a cache breakpoint when ``cache_system``.
+    :param max_tokens: the most output tokens to generate.
+    :param schema: a JSON schema the answer must follow (structured output), or ``None`` for prose.
+    :param tool: ``{"name", "description", "input_schema"}`` of a tool the model must call; its
+        input then arrives as :class:`Delta` of kind ``"json"``.
+    :param effort: the API's effort setting (``"low"`` … ``"max"``), or ``None`` to leave it out.
+    :param thinking: the API's thinking setting as it is sent, or ``None`` to leave it out.
+    :param extra: further top-level fields of the body, sent as they are (sampling parameters,
+        for servers that take them).
+    :param purpose: for the ledger; not sent.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    system: str = ""
+    max_tokens: int = 400
+    schema: Mapping[str, Any] | None = None
+    tool: Mapping[str, Any] | None = None
+    effort: str | None = None
+    thinking: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    cache_system: bool = True
+    purpose: Purpose = Purpose.FOREGROUND
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer: ``kind`` is ``"text"``, or ``"json"`` for the input of a tool.
+
+    ``index`` is the content block it belongs to.
+    """
+
+    text: str
+    kind: Literal["text", "json"] = "text"
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as known so far; a field the server leaves out is ``None``.
+
+    The API sends input counts when the message starts, and the true output count only at its
+    end (until then it reads 1): ``final`` is true for the last one.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of the answer, with the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …)."""
+
+    reason: str
+
+
+ModelEvent = Delta | Usage | Stop
+
+
+class Model(Protocol):
+    """A source of answers.
+
+    ``stream`` is an async generator. Closing it (``aclose``, or cancelling the task that reads
+    it) closes the connection before ``aclose`` returns, so that the server stops generating.
+    It raises a :class:`ModelError` and nothing else when the server is at fault. A finished
+    answer always ends with :class:`Stop`.
+    """
+
+    def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class ModelError(Exception):
+    """A model could not answer. ``str(error)`` is one line for a person: what, and what to do.
+
+    ``kind`` is a stable word for programs and recordings.
+    """
+
+    kind = "model_error"
+
+
+class ModelUnavailable(ModelError):
+    """The server cannot be reached, or did not answer in time."""
+
+    kind = "unavailable"
+
+
+class ModelRefusedKey(ModelError):
+    """The server refuses the key (401 or 403)."""
+
+    kind = "refused_key"
+
+
+class ModelBadRequest(ModelError):
+    """The server refuses the request as it is (400, 413, 422)."""
+
+    kind = "bad_request"
+
+
+class ModelNotFound(ModelError):
+    """The server knows no such model or path (404)."""
+
+    kind = "not_found"
+
+
+class ModelOverloaded(ModelError):
+    """The server asks for patience (429, 500, 503, 529). ``retry_after`` is in seconds, if it said."""
+
+    kind = "overloaded"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelProtocolError(ModelError):
+    """The answer is not what the Messages API sends (HTML, another JSON, an empty stream)."""
+
+    kind = "protocol"
+
+
+class ModelRefusal(ModelError):
+    """The model declined to answer."""
+
+    kind = "refusal"
+
+
+class ModelInvalid(ModelError):
+    """The answer is whole, but does not have the form that was asked for."""
+
+    kind = "invalid"
+
+
+class ModelCut(ModelError):
+    """The stream died before its end; what came before it is usable."""
+
+    kind = "cut"

@@ -1,0 +1,324 @@
+"""The narrator's ASGI application: the Messages API over an :class:`~.engine.Engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from dataclasses import asdict
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from .engine import Begun, Ended, Engine, tokens
+from .profiles import PROFILES
+from .wire import ApiError, Ask, model_known, read_body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["MAX_BODY", "NarratorApp", "ServerMissing"]
+
+MAX_BODY = 10 * 1024 * 1024
+"""The largest body taken, in bytes; above it the answer is 413."""
+
+ABOUT = (
+    "The Foretell narrator: the Messages API over a grammar. It is not a language model; its prose "
+    "is made from phrases and the facts it is given, and its speed is simulated."
+)
+_DATE = "2026-10-01T00:00:00Z"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class ServerMissing(RuntimeError):
+    """The optional server packages are not installed."""
+
+
+def _sse(event: str, data: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps({"type": event} | data))
+
+
+class NarratorApp:
+    """The ASGI application. ``key`` is demanded of every request where it is given."""
+
+    def __init__(self, engine: Engine, key: str | None = None) -> None:
+        try:
+            from starlette.applications import Starlette
+            from starlette.exceptions import HTTPException
+            from starlette.routing import Route
+        except ImportError:
+            raise ServerMissing(
+                'the narrator\'s server needs: pip install "foretell[server]"'
+            ) from None
+        self.engine = engine
+        self._key = key
+        self._requests = 0
+
+        async def failed(request: Request, error: Exception) -> Response:
+            if isinstance(error, HTTPException):
+                message = f"{request.method} {request.url.path}: {error.detail}"
+                kind = "not_found_error" if error.status_code == 404 else "invalid_request_error"
+                return self._error(ApiError(error.status_code, kind, message), self._next_id())
+            assert isinstance(error, ApiError)
+            return self._error(error, self._next_id())
+
+        self._app = Starlette(
+            routes=[
+                Route("/", self._about, methods=["GET"]),
+                Route("/healthz", self._health, methods=["GET"]),
+                Route("/narrator/account", self._account, methods=["GET"]),
+                Route("/v1/models", self._models, methods=["GET"]),
+                Route("/v1/models/{model}", self._model, methods=["GET"]),
+                Route("/v1/messages/count_tokens", self._count, methods=["POST"]),
+                Route("/v1/messages", _Endpoint(self._messages), methods=["POST"]),
+            ],
+            exception_handlers={HTTPException: failed, ApiError: failed},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def _next_id(self) -> str:
+        self._requests += 1
+        return f"req_{self._requests:012d}"
+
+    def _json(self, value: Any, request_id: str, status: int = 200, **headers: str) -> Response:
+        from starlette.responses import Response
+
+        headers["request-id"] = request_id
+        return Response(orjson.dumps(value), status, headers, media_type="application/json")
+
+    def _error(self, error: ApiError, request_id: str) -> Response:
+        headers = (
+            {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
+        )
+        return self._json(error.body(request_id), request_id, error.status, **headers)
+
+    def _check_key(self, request: Request) -> None:
+        if self._key is None:
+            return
+        given = request.headers.get("x-api-key", "")
+        if not given:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given or not compare_digest(given.encode(), self._key.encode()):
+            what = "invalid x-api-key" if given else "x-api-key header is required"
+            raise ApiError(401, "authentication_error", what)
+
+    async def _about(self, request: Request) -> Response:
+        profile = self.engine.profile
+        return self._json(
+            {"about": ABOUT, "profile": profile.name, "source": profile.source}, self._next_id()
+        )
+
+    async def _health(self, request: Request) -> Response:
+        return self._json({"status": "ok", "open": len(self.engine.open)}, self._next_id())
+
+    async def _account(self, request: Request) -> Response:
+        self._check_key(request)
+        now = (self.engine.clock or asyncio.get_running_loop().time)()
+        return self._json(
+            {
+                "now": now,
+                "profile": {
+                    k: v if not isinstance(v, float) or math.isfinite(v) else None
+                    for k, v in asdict(self.engine.profile).items()
+                },
+                "open": len(self.engine.open),
+                "totals": asdict(self.engine.totals),
+                "requests": [asdict(a) for a in self.engine.accounts],
+            },
+            self._next_id(),
+        )
+
+    async def _models(self, request: Request) -> Response:
+        self._check_key(request)
+        data = [_model_info(f"narrator-{name}") for name in PROFILES]
+        page = {
+            "data": data,
+            "has_more": False,
+            "first_id": data[0]["id"],
+            "last_id": data[-1]["id"],
+        }
+        return self._json(page, self._next_id())
+
+    async def _model(self, request: Request) -> Response:
+        self._check_key(request)
+        name = request.path_params["model"]
+        if not model_known(name):
+            raise ApiError(404, "not_found_error", f"model: {name}")
+        return self._json(_model_info(name), self._next_id())
+
+    async def _count(self, request: Request) -> Response:
+        self._check_key(request)
+        body = await _body(request)
+        ask = read_body({"max_tokens": 1} | body if isinstance(body, dict) else body)
+        return self._json(
+            {"input_tokens": tokens(sum(len(s.text) for s in ask.segments))}, self._next_id()
+        )
+
+    async def _messages(self, request: Request, receive: Receive, send: Send) -> None:
+        request_id = self._next_id()
+        try:
+            self._check_key(request)
+            ask = read_body(await _body(request))
+            headers = [(b"request-id", request_id.encode())]
+            write = self._write_events if ask.stream else self._write_whole
+            writer = asyncio.create_task(write(ask, send, headers))
+            watcher = asyncio.create_task(_disconnected(receive))
+            await _first_of(writer, watcher)
+        except ApiError as error:
+            await self._error(error, request_id)(request.scope, receive, send)
+
+    async def _write_events(self, ask: Ask, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        kind, field = ("input_json_delta", "partial_json") if ask.tool else ("text_delta", "text")
+        begun = Begun("", 0, 0, 0)
+        async with aclosing(self.engine.generate(ask)) as answer:
+            async for event in answer:
+                if isinstance(event, str):
+                    delta = {"index": 0, "delta": {"type": kind, field: event}}
+                    data = _sse("content_block_delta", delta)
+                elif isinstance(event, Begun):
+                    begun = event
+                    headers += [
+                        (b"content-type", b"text/event-stream; charset=utf-8"),
+                        (b"cache-control", b"no-cache"),
+                    ]
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    message = _message(ask, begun, [], None, 1)
+                    block = _block(ask, "", {})
+                    data = (
+                        _sse("message_start", {"message": message})
+                        + _sse("content_block_start", {"index": 0, "content_block": block})
+                        + _sse("ping", {})
+                    )
+                else:
+                    data = (
+                        _sse("content_block_stop", {"index": 0})
+                        + _sse(
+                            "message_delta",
+                            {
+                                "delta": {
+                                    "stop_reason": event.reason,
+                                    "stop_sequence": event.stop_sequence,
+                                },
+                                "usage": _usage(begun, event.output),
+                            },
+                        )
+                        + _sse("message_stop", {})
+                    )
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write_whole(self, ask: Ask, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        pieces: list[str] = []
+        begun, ended = Begun("", 0, 0, 0), Ended("end_turn", 0)
+        async with aclosing(self.engine.generate(ask)) as answer:
+            async for event in answer:
+                if isinstance(event, str):
+                    pieces.append(event)
+                elif isinstance(event, Begun):
+                    begun = event
+                else:
+                    ended = event
+        text = "".join(pieces)
+        block = _block(ask, text, _loads(text) if ask.tool else {})
+        message = _message(ask, begun, [block], ended, ended.output)
+        body = orjson.dumps(message)
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class _Endpoint:
+    """A plain ASGI endpoint that is handed the request with its channels."""
+
+    def __init__(self, handle: Callable[[Request, Receive, Send], Awaitable[None]]) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from starlette.requests import Request
+
+        await self._handle(Request(scope, receive), receive, send)
+
+
+async def _first_of(writer: asyncio.Task[None], watcher: asyncio.Task[None]) -> None:
+    """Until the answer is written or the client is gone; raises what the writer raised."""
+    try:
+        await asyncio.wait((writer, watcher), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        writer.cancel()
+        watcher.cancel()
+        await asyncio.gather(writer, watcher, return_exceptions=True)
+    if not writer.cancelled() and (error := writer.exception()) is not None:
+        raise error
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request) -> Any:
+    too_large = ApiError(
+        413, "request_too_large", f"Request exceeds the maximum size of {MAX_BODY} bytes"
+    )
+    if int(request.headers.get("content-length") or 0) > MAX_BODY:
+        raise too_large
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            raise too_large
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(
+            400, "invalid_request_error", f"request body is not valid JSON: {error}"
+        ) from None
+
+
+def _loads(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # cut by max_tokens
+        return {}
+
+
+def _usage(begun: Begun, output: int) -> dict[str, Any]:
+    return {
+        "input_tokens": begun.input,
+        "cache_creation_input_tokens": begun.cache_write,
+        "cache_read_input_tokens": begun.cache_read,
+        "output_tokens": output,
+    }
+
+
+def _message(
+    ask: Ask, begun: Begun, content: list[Any], ended: Ended | None, output: int
+) -> dict[str, Any]:
+    return {
+        "id": f"msg_{begun.request}",
+        "type": "message",
+        "role": "assistant",
+        "model": ask.model,
+        "content": content,
+        "stop_reason": ended.reason if ended else None,
+        "stop_sequence": ended.stop_sequence if ended else None,
+        "usage": _usage(begun, output),
+    }
+
+
+def _block(ask: Ask, text: str, value: Any) -> dict[str, Any]:
+    if ask.tool is None:
+        return {"type": "text", "text": text}
+    return {"type": "tool_use", "id": "toolu_narrator", "name": ask.tool, "input": value}
+
+
+def _model_info(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": f"{name} (a grammar)", "created_at": _DATE}

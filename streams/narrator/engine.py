@@ -1,0 +1,249 @@
+"""The narrator's machine room: when each piece of an answer comes, and what was really generated.
+
+Time is the running loop's, so the same engine serves real HTTP and virtual time. A request waits
+for a slot, is read (prefill, faster where its prefix is cached), and is written at a speed that
+shrinks as more streams are open. A token is taken to be four characters of text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal
+
+from .limits import Bucket, PromptCache, Slots
+from .profiles import PROFILES, Profile
+from .structured import answer
+from .wire import ApiError, Ask
+
+__all__ = ["Account", "Begun", "Ended", "Engine", "Totals", "tokens"]
+
+_PIECE = re.compile(r"[\s\S]{1,14}(?=\s|\Z)|[\s\S]{1,14}")
+_FAIR = 16
+"""How many pieces an instant answer yields before it lets other tasks run."""
+
+
+def tokens(length: int) -> int:
+    """The estimate used throughout: four characters a token."""
+    return (length + 3) // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The prompt is read and the answer begins: token counts of the input."""
+
+    request: str
+    input: int
+    cache_read: int
+    cache_write: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer is complete, after ``output`` tokens."""
+
+    reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+    output: int
+    stop_sequence: str | None = None
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of one request. Times are seconds on the engine's ``clock``."""
+
+    request: str
+    model: str
+    opened: float
+    first_token: float | None = None
+    closed: float | None = None
+    ended: Literal["open", "finished", "cancelled", "refused"] = "open"
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over every account since the engine was made, those no longer kept included."""
+
+    opened: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+
+
+class _Lane:
+    """One simulated model: its slots, its open streams, its cache and its limits."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.slots = Slots(profile.slots)
+        self.cache = PromptCache()
+        self.requests = Bucket(profile.requests_per_minute)
+        self.tokens = Bucket(profile.tokens_per_minute)
+        self.reading = 0
+        self.writing = 0
+
+    def admit(self, now: float, fresh: int) -> None:
+        wait = max(self.requests.wait(now, 1), self.tokens.wait(now, fresh))
+        if wait > 0:
+            over = "requests" if self.requests.wait(now, 1) > 0 else "tokens"
+            message = f"This request would exceed the narrator's rate limit of {over} per minute."
+            raise ApiError(429, "rate_limit_error", message, float(math.ceil(wait)))
+        self.requests.take(now, 1)
+        self.tokens.take(now, fresh)
+
+    def prefill(self, fresh: int, cached: int) -> float:
+        shared = math.isfinite(self.profile.shared_tokens_per_second)
+        speed = self.profile.uncached_prefill_tps / (self.reading if shared else 1)
+        return self.profile.ttft + fresh / speed + cached / self.profile.cached_prefill_tps
+
+    def speed(self) -> float:
+        profile = self.profile
+        return min(
+            profile.tokens_per_second, profile.shared_tokens_per_second / max(1, self.writing)
+        )
+
+
+@dataclass
+class Engine:
+    """Answers requests at the pace of ``profile``: same seed, prompts and times, same run.
+
+    The model name ``narrator-<profile>`` picks that profile's speed for a request, with slots and
+    limits of its own; every other name runs at ``profile``.
+
+    :param clock: what accounts are stamped with; the running loop's time unless given.
+    :param keep: how many accounts are kept; the totals go on.
+    """
+
+    profile: Profile
+    seed: int = 0
+    clock: Callable[[], float] | None = None
+    keep: int = 10_000
+    totals: Totals = field(default_factory=Totals)
+
+    def __post_init__(self) -> None:
+        self.accounts: deque[Account] = deque(maxlen=self.keep)
+        self.open: dict[str, Account] = {}
+        self._lanes: dict[str, _Lane] = {}
+
+    def __repr__(self) -> str:
+        t = self.totals
+        ended = f"{t.finished} finished, {t.cancelled} cancelled"
+        return f"<Engine {self.profile.name}: {len(self.open)} open, {ended}>"
+
+    def _lane(self, model: str) -> _Lane:
+        profile = PROFILES.get(model.removeprefix("narrator-"), self.profile)
+        return self._lanes.setdefault(profile.name, _Lane(profile))
+
+    async def generate(self, ask: Ask) -> AsyncGenerator[Begun | str | Ended, None]:
+        """Answer: :class:`Begun`, pieces of text at their time, :class:`Ended`.
+
+        Closing the generator frees its slot and stops the generation at once.
+
+        :raises ApiError: 429 over a rate limit, before anything else.
+        """
+        loop = asyncio.get_running_loop()
+        clock = self.clock or loop.time
+        lane = self._lane(ask.model)
+        profile = lane.profile
+        account = self._account(ask.model, clock())
+        try:
+            digest, plan = lane.cache.plan(ask, loop.time(), profile.min_cached_tokens)
+            account.input, account.cache_read, account.cache_write = (
+                plan.input,
+                plan.read,
+                plan.write,
+            )
+            try:
+                lane.admit(loop.time(), plan.input + plan.write)
+            except ApiError:
+                account.ended = "refused"
+                raise
+            rng = random.Random(
+                int.from_bytes(blake2b(digest, digest_size=8, key=b"%d" % self.seed).digest())
+            )
+            async with lane.slots:
+                lane.reading += 1
+                try:
+                    delay = lane.prefill(plan.input + plan.write, plan.read)
+                    await asyncio.sleep(delay * (1 + profile.jitter * (2 * rng.random() - 1)))
+                finally:
+                    lane.reading -= 1
+                lane.cache.store(plan, loop.time())
+                account.first_token = clock()
+                yield Begun(account.request, plan.input, plan.read, plan.write)
+                text, ended = self._compose(ask)
+                lane.writing += 1
+                try:
+                    due, sent, written = loop.time(), 0, 0
+                    for number, match in enumerate(_PIECE.finditer(text)):
+                        written += len(match[0])
+                        before, sent = sent, tokens(written)
+                        if number:
+                            spread = 1 + profile.jitter * (2 * rng.random() - 1)
+                            due += (sent - before) / lane.speed() * spread
+                            if (wait := due - loop.time()) > 0:
+                                await asyncio.sleep(wait)
+                            elif number % _FAIR == 0:
+                                await asyncio.sleep(0)
+                        account.output = sent
+                        yield match[0]
+                finally:
+                    lane.writing -= 1
+                    lane.tokens.take(loop.time(), account.output)
+            account.ended = "finished"
+            yield ended
+        finally:
+            self._settle(account, clock())
+
+    def _compose(self, ask: Ask) -> tuple[str, Ended]:
+        said = "\n".join(s.text for s in ask.segments[:-1])
+        text = answer(ask.prompt, said, self.seed, ask.schema)
+        stops = [(at, s) for s in ask.stop_sequences if (at := text.find(s)) >= 0]
+        if stops:
+            at, stop = min(stops)
+            text = text[:at]
+            if tokens(len(text)) <= ask.max_tokens:
+                return text, Ended("stop_sequence", tokens(len(text)), stop)
+        if tokens(len(text)) > ask.max_tokens:
+            return text[: 4 * ask.max_tokens], Ended("max_tokens", ask.max_tokens)
+        return text, Ended("tool_use" if ask.tool else "end_turn", tokens(len(text)))
+
+    def _account(self, model: str, now: float) -> Account:
+        self.totals.opened += 1
+        name = blake2b(b"%d:%d" % (self.seed, self.totals.opened), digest_size=12).hexdigest()
+        account = Account(name, model, now)
+        self.accounts.append(account)
+        self.open[name] = account
+        return account
+
+    def _settle(self, account: Account, now: float) -> None:
+        account.closed = now
+        if account.ended == "open":
+            account.ended = "cancelled"
+        del self.open[account.request]
+        totals = self.totals
+        match account.ended:
+            case "finished":
+                totals.finished += 1
+            case "refused":
+                totals.refused += 1
+                account.input = account.cache_read = account.cache_write = 0
+            case _:
+                totals.cancelled += 1
+        totals.input += account.input
+        totals.cache_read += account.cache_read
+        totals.cache_write += account.cache_write
+        totals.output += account.output

@@ -1,0 +1,94 @@
+"""The facts of a telling, read out of the prompt's ``FACTS`` line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from .lexicon import Named, Tool, clean, named, spell_element, tool
+
+__all__ = ["HELPS", "Happening", "find_facts", "read_telling"]
+
+HELPS = ("mend", "ward")
+"""Elements of spells that help their target."""
+
+_NUMBERS = ("damage", "target_hp", "healing")
+
+
+@dataclass(slots=True)
+class Happening:
+    """One thing that happened to one target, read out of the facts."""
+
+    actor: Named
+    kind: str
+    name: str
+    target: Named | None
+    result: str
+    numbers: dict[str, str]
+    dies: bool
+    element: str
+    tool: Tool
+    effects: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.actor.name, self.kind, self.name
+
+
+def find_facts(prompt: str) -> Mapping[str, Any] | None:
+    """The object of the last ``FACTS`` line, or ``None``."""
+    at = prompt.rfind("\nFACTS ") + 1
+    if at == 0 and not prompt.startswith("FACTS "):
+        return None
+    try:
+        facts = orjson.loads(prompt[at + 6 :].split("\n", 1)[0])
+    except orjson.JSONDecodeError:
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
+    raw = entry.get("action")
+    action: Mapping[str, Any] = raw if isinstance(raw, dict) else {"type": _text(raw)}
+    kind = _text(action.get("type")).lower() or "act"
+    name = clean(_text(action.get("name")) or _text(action.get("type")) or "the attempt")
+    values = entry.get("values")
+    known: Mapping[str, Any] = values if isinstance(values, dict) else {}
+    numbers = {
+        key: f"{given:g}" if given is not None else "{" + key + "}"
+        for key in _NUMBERS
+        if (given := _number(known.get(key))) is not None or key in slots
+    }
+    result = clean(_text(entry.get("result")).lower() or "done", 40)
+    hp = _number(known.get("target_hp"))
+    harmless = result in ("miss", "concealed", "resisted")
+    element = spell_element(name, _text(known.get("damage_type")).lower())
+    if kind not in ("attack", "cast", "move", "talk") and element not in HELPS:
+        kind = "cast" if "damage" in numbers else kind
+    effects = entry.get("effects")
+    target = _text(entry.get("target"))
+    return Happening(
+        named(_text(entry.get("actor")) or "Somebody"),
+        kind,
+        name,
+        named(target) if target else None,
+        result,
+        numbers,
+        result == "kill" or (hp is not None and hp <= 0 and not harmless),
+        element,
+        tool(name),
+        [clean(e, 30) for e in effects if isinstance(e, str) and e.replace(" ", "").isalpha()][:2]
+        if isinstance(effects, list)
+        else [],
+    )

@@ -1,0 +1,303 @@
+"""The narrator's prose: deterministic, from a grammar, fitted to what happened.
+
+It is a grammar and no language model. It reads one line of the last user message, ``FACTS``
+followed by a JSON object, and writes a telling of exactly those facts: a hit never kills, a miss
+never connects, and a number is stated only where it was given, or left as a typed hole such as
+``{damage}`` where it is named as a slot. The same prompt and seed give the same words on every
+machine; a phrase that already stands in the conversation is avoided while others are left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from .facts import HELPS, Happening, find_facts, read_telling
+from .lexicon import Named, Tool, possessive, title
+from .voice import Voice, phrases
+
+__all__ = ["Story", "tell"]
+
+_FOE = Named("the foe", "the foe", "its", "it", "itself", False)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the grammar made of a prompt."""
+
+    text: str
+    lines: tuple[tuple[str, str], ...] = ()
+    cues: tuple[str, ...] = ()
+
+
+class _Teller:
+    """Writes sentences for one prompt, in one voice."""
+
+    def __init__(self, voice: Voice) -> None:
+        self.voice = voice
+        self.book = phrases()
+        self._bound: dict[tuple[str, str], str] = {}
+
+    def say(self, key: str, options: Sequence[str], h: Happening) -> str:
+        """A template with everything but its numbers filled in."""
+        target = h.target or _FOE
+        template = self.voice.pick(key, options, lambda o: _fits(o, h.tool, target))
+        return re.sub(r"\[([^\]]+)\]", lambda m: self._word(m[1], h, target), template)
+
+    def _word(self, word: str, h: Happening, target: Named) -> str:
+        said = _words(h, target).get(word)
+        if said is not None:
+            return said
+        options = self.book["element"].get(h.element, self.book["element"]["arcane"])[word]
+        if word not in ("shape", "mass"):
+            return self.voice.pick(f"{word}:{h.name}", options)
+        # The same wave of fire strikes all its targets; after the first mention it is known.
+        bound = self._bound.get((h.name, word))
+        if bound is None:
+            bound = self.voice.pick(f"{word}:{h.name}", options, shifted=False)
+            self._bound[h.name, word] = re.sub("^an? ", "the ", bound)
+        return bound.replace("[t's]", possessive(target.again))
+
+    def opening(self, h: Happening) -> str:
+        book = self.book["open"]
+        if h.kind == "attack":
+            family = (
+                h.tool.kind
+                if h.tool.kind in book
+                else "natural"
+                if h.tool.kind == "slam"
+                else "melee"
+            )
+            return self.say("open", book[family], h)
+        return self.say("open", book["spell" if h.kind == "cast" else "other"], h)
+
+    def event(self, h: Happening) -> tuple[str, str]:
+        """What happened to the target, as one sentence, and its mood: kill, hurt, badly, miss …"""
+        book, result = self.book, h.result
+        if h.kind in ("move", "talk") or (h.target is None and h.kind != "attack"):
+            return self._deed(h)
+        if h.element in HELPS and h.kind != "attack":
+            return self._help(h)
+        attack = h.kind == "attack"
+        family = h.tool.kind if attack else "spell"
+        if h.dies:
+            kill = book["kill"]
+            sentence = self.say("kill", kill.get(family, kill["melee"]), h)
+            return sentence + self._damage(h, final=True), "kill"
+        if (
+            not attack
+            and h.kind != "cast"
+            and result in ("success", "failure", "hit", "miss", "critical")
+        ):
+            return self._deed(h)
+        if result == "critical":
+            strong = book["critical"]
+            return self.say("crit", strong.get(family, strong["melee"]), h) + self._damage(
+                h
+            ), "badly"
+        if result == "miss":
+            wide = book["miss"]
+            return self.say("miss", wide.get(family, wide["melee"]), h), "miss"
+        if result == "hit":
+            return self.say("hit", book["hit"][family], h) + self._damage(h), "hurt"
+        if result == "failure":
+            return self.say("save", book["save_failed"], h) + self._damage(h), "hurt"
+        if result == "success":
+            return self.say("save", book["save_made"], h) + self._damage(h), "shaken"
+        if result in ("concealed", "resisted"):
+            return self.say(result, book[result], h), "miss"
+        return self.say("own", book["own"], h) + self._damage(h), "even"
+
+    def _damage(self, h: Happening, final: bool = False) -> str:
+        damage = h.numbers.get("damage")
+        if damage is None or damage.startswith(("0", "-")):
+            return ""
+        if final:
+            return self.voice.pick(
+                "D", [" — {damage} damage, and more than enough", " — {damage} damage"]
+            )
+        return self.voice.pick("D", [" — {damage} damage", ", good for {damage} damage"])
+
+    def _help(self, h: Happening) -> tuple[str, str]:
+        book = self.book[h.element]
+        if h.result in ("failure", "miss", "resisted"):
+            return self.say("help", book["fail"], h), "miss"
+        alone = h.target is None or h.target.name == h.actor.name
+        healed = (
+            " — {healing} HP restored" if "healing" in h.numbers and h.element == "mend" else ""
+        )
+        return self.say("help", book["self" if alone else "other"], h) + healed, h.element
+
+    def _deed(self, h: Happening) -> tuple[str, str]:
+        if h.kind == "move":
+            return self.say("move", self.book["move" if h.target else "move_nowhere"], h), "even"
+        if h.element in HELPS and h.kind != "talk":
+            return self._help(h)
+        if h.result in ("success", "hit", "critical"):
+            return self.say("deed", self.book["deed"]["success"], h), "good"
+        if h.result in ("failure", "miss"):
+            return self.say("deed", self.book["deed"]["failure"], h), "miss"
+        return self.say(
+            "own", self.book["own"][1:] if h.target else self.book["after"]["even"], h
+        ), "even"
+
+    def reaction(self, h: Happening, mood: str) -> str:
+        key = {"miss": "unmoved", "hurt": "hurt", "badly": "badly", "shaken": "shaken"}.get(mood)
+        if key is None or h.target is None or h.kind not in ("attack", "cast"):
+            return ""
+        if not h.numbers and h.element in ("psychic", "nature", "poison") and h.kind == "cast":
+            return ""
+        hp = ""
+        if mood != "miss" and "target_hp" in h.numbers:
+            hp = self.voice.pick("H", [" — {target_hp} HP left", " — down to {target_hp} HP"])
+        return self.say("react", self.book["react"][key], h) + hp
+
+    def after(self, h: Happening, mood: str) -> str:
+        if mood in HELPS:
+            return self.say("after", self.book[mood]["after"], h)
+        if (
+            h.kind == "cast"
+            and mood in ("hurt", "badly", "shaken", "kill")
+            and self.voice.number("lit", 2)
+        ):
+            element = self.book["element"].get(h.element, self.book["element"]["arcane"])
+            return self.say("after", element["after"], h)
+        key = {"kill": "kill", "miss": "bad", "shaken": "even", "even": "even"}.get(mood, "good")
+        return self.say("after", self.book["after"][key], h)
+
+    def effects(self, h: Happening) -> str:
+        if not h.effects or h.dies or h.target is None:
+            return ""
+        return f"{h.target.name} is left {' and '.join(h.effects)}"
+
+
+def _words(h: Happening, target: Named) -> dict[str, str]:
+    """What stands for the holes of a template about ``h``."""
+    return {
+        "A": h.actor.name,
+        "A's": possessive(h.actor.name),
+        "T": target.name,
+        "T's": possessive(target.name),
+        "t": target.again,
+        "t's": possessive(target.again),
+        "its": target.its,
+        "it": target.it,
+        "itself": target.itself,
+        "w": h.tool.full,
+        "n": h.tool.again,
+        "shot": h.tool.shot,
+        "S": title(h.name),
+        "act": title(h.name),
+        "word": h.result,
+    }
+
+
+def _fits(option: str, tool: Tool, target: Named) -> bool:
+    """Whether a template suits who and what it is about."""
+    if "[itself]" in option and target.person:
+        return False
+    if tool.full == "the blow" and re.search(r"lifts|swings|behind \[w\]|\[w\] r", option):
+        return False
+    stringless = tool.kind == "bow" and tool.again == "the weapon"
+    return not (stringless and re.search("string|shaft|draws|open$|feather|fletch", option))
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text and text[0].upper() + text[1:] + ("" if text[-1] in '.!?"' else ".")
+
+
+def _filled(text: str, h: Happening) -> str:
+    for key, value in h.numbers.items():
+        text = text.replace("{" + key + "}", value)
+    return _sentence(text)
+
+
+def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[str, str]:
+    """The text, and the mood of its end."""
+    out: list[str] = []
+    mood = "even"
+    groups = [list(g) for _, g in groupby(happenings, key=lambda h: h.key)]
+    for group in groups:
+        first, last = group[0], group[-1]
+        if not part and len(groups) <= 3 and first.kind != "move":
+            out.append(_filled(teller.opening(first), first))
+        for h in group:
+            sentence, mood = teller.event(h)
+            out.append(_filled(sentence, h))
+            if (len(group) == 1 and len(groups) <= 2) or (part and mood in ("hurt", "badly")):
+                out.append(_filled(teller.reaction(h, mood), h))
+            elif "target_hp" in h.numbers and mood in ("hurt", "badly", "shaken"):
+                out[-1] = _filled(out[-1].removesuffix(".") + ", {target_hp} HP left", h)
+            out.append(_sentence(teller.effects(h)))
+        if not part and group is groups[-1]:
+            out.append(_filled(teller.after(last, mood), last))
+    return " ".join(s for s in out if s), mood
+
+
+def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
+    """The story of a prompt.
+
+    :param prompt: the last user message.
+    :param said: what stands before it; phrases found there are avoided.
+    :param seed: another seed, another telling.
+    """
+    from .scenes import answer, describe, plain
+
+    facts = find_facts(prompt)
+    if facts is None:
+        return plain(prompt, Voice(seed, prompt, said=said))
+    raw = facts.get("slots")
+    slots = [s for s in raw if isinstance(s, str)] if isinstance(raw, list) else []
+    entries = facts.get("tellings")
+    happenings = (
+        [read_telling(e, slots) for e in entries if isinstance(e, dict)]
+        if isinstance(entries, list)
+        else []
+    )
+    part = facts.get("form") == "part"
+    around = prompt[: prompt.rfind("FACTS ")] + said[-8000:]
+    if part and len(happenings) == 1 and happenings[0].target:
+        # Parts are asked for one by one and shown together: the target's number keeps them apart.
+        h = happenings[0]
+        ordinal = re.search(r"(\d+)$", h.target.name) if h.target else None
+        voice = Voice(
+            seed, around, *h.key, said=around, shift=int(ordinal[1]) % 997 if ordinal else 0
+        )
+        if ordinal is None and h.target:
+            voice = Voice(seed, around, *h.key, h.target.name, said=around)
+    else:
+        voice = Voice(seed, prompt, said, said=around)
+    context = facts.get("context")
+    fighting = any(h.kind in ("attack", "cast") for h in happenings)
+    if context == "dialogue" or (happenings and all(h.kind == "talk" for h in happenings)):
+        return answer(facts, happenings[0].target if happenings else None, voice)
+    if not fighting and (context == "exploration" or not happenings):
+        actor = happenings[0].actor if happenings else None
+        target = happenings[0].target if happenings and happenings[0].kind == "move" else None
+        scene = describe(facts, actor, target, voice)
+        if not happenings or all(h.kind == "move" for h in happenings):
+            return scene
+    if len(happenings) > 1 and len({h.target for h in happenings}) > 1:
+        # A hole stands for one target's number; in a text about several it would be ambiguous.
+        for h in happenings:
+            h.numbers = {k: v for k, v in h.numbers.items() if not v.startswith("{")}
+    teller = _Teller(voice)
+    text, mood = _combat(happenings, teller, part)
+    head = happenings[0]
+    cue = teller.book["cue"]
+    kind = (
+        head.tool.kind if head.kind == "attack" else head.element if head.kind == "cast" else "deed"
+    )
+    lines: tuple[tuple[str, str], ...] = ()
+    mood = {"hurt": "good", "badly": "good", "miss": "bad"}.get(mood, mood)
+    if (
+        not part
+        and head.actor.person
+        and mood in teller.book["bark"]
+        and voice.number("bark", 3) == 0
+    ):
+        lines = ((head.actor.name, voice.pick("bark", teller.book["bark"][mood])),)
+    return Story(text, lines, (voice.pick("cue", cue.get(kind, cue["deed"])),))

@@ -1,0 +1,200 @@
+"""The narrator's structured answers: a JSON value that a JSON schema asked for.
+
+``text``, ``lines`` and ``cues`` are filled from the story; everything else by its type, in short
+and harmless words, required properties before optional ones. Supported are the schemas that
+structured outputs and tools use: ``type``, ``enum``, ``const``, ``properties``, ``items``,
+``prefixItems``, bounds, ``anyOf`` / ``oneOf`` / ``allOf`` and ``$ref`` within the document.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from .grammar import Story, tell
+from .voice import Voice, phrases
+
+__all__ = ["MAX_DEPTH", "answer", "fill"]
+
+MAX_DEPTH = 12
+"""Deeper than this only what is required is filled; twice as deep, nothing is."""
+
+_TEXTS = ("text", "narration", "narrative", "prose", "story", "description", "content")
+_WHO = ("speaker", "actor", "name", "who", "npc")
+
+
+class _Filler:
+    def __init__(self, root: Mapping[str, Any], story: Story, voice: Voice) -> None:
+        self.root = root
+        self.story = story
+        self.voice = voice
+        self._count = 0
+
+    def value(self, schema: Any, name: str = "", depth: int = 0) -> Any:
+        """A value for ``schema``, which stands under the property ``name``."""
+        if not isinstance(schema, Mapping):
+            return self._phrase(name)
+        schema = self._resolved(schema)
+        self._count += 1
+        if "const" in schema:
+            return schema["const"]
+        if isinstance(options := schema.get("enum"), list) and options:
+            return options[self._number(len(options))]
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            kind = next((k for k in kind if k != "null"), "null")
+        if kind is None:
+            kind = (
+                "object" if "properties" in schema else "array" if "items" in schema else "string"
+            )
+        if depth > 2 * MAX_DEPTH:
+            return {"object": {}, "array": [], "string": "", "boolean": False, "null": None}.get(
+                kind, 0
+            )
+        match kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, name, depth)
+            case "integer" | "number":
+                return self._quantity(schema, kind == "integer")
+            case "boolean":
+                return bool(self._number(2))
+            case "null":
+                return None
+        return self._string(schema, name, depth)
+
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``schema`` with references followed, alternatives chosen and ``allOf`` merged."""
+        for _ in range(32):
+            if isinstance(ref := schema.get("$ref"), str):
+                target: Any = self.root
+                for step in ref.removeprefix("#").strip("/").split("/"):
+                    step = step.replace("~1", "/").replace("~0", "~")
+                    target = (
+                        target.get(step, {}) if step and isinstance(target, Mapping) else target
+                    )
+                schema = target if isinstance(target, Mapping) else {}
+                continue
+            options = schema.get("anyOf") or schema.get("oneOf")
+            if isinstance(options, list) and options:
+                usable = [o for o in options if isinstance(o, Mapping)] or [{}]
+                rest = {k: v for k, v in schema.items() if k not in ("anyOf", "oneOf")}
+                chosen = next((o for o in usable if o.get("type") != "null"), usable[0])
+                schema = {**rest, **chosen}
+                continue
+            if isinstance(parts := schema.get("allOf"), list) and parts:
+                merged = {k: v for k, v in schema.items() if k != "allOf"}
+                for part in parts:
+                    resolved = self._resolved(part) if isinstance(part, Mapping) else {}
+                    both = dict(merged.get("properties", {})) | dict(resolved.get("properties", {}))
+                    needed = [*merged.get("required", []), *resolved.get("required", [])]
+                    merged = {**merged, **resolved}
+                    merged |= {"properties": both, "required": needed} if both else {}
+                schema = merged
+                continue
+            return schema
+        return {}
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        properties = schema.get("properties")
+        properties = properties if isinstance(properties, Mapping) else {}
+        required = [k for k in schema.get("required", []) if isinstance(k, str)]
+        names = [k for k in properties if k in required]
+        if depth < MAX_DEPTH // 3:
+            names += [k for k in properties if k not in required]
+        names += [k for k in required if k not in properties]
+        return {k: self.value(properties.get(k, {}), k, depth + 1) for k in names}
+
+    def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
+        least = int(schema.get("minItems", 0))
+        most = int(schema.get("maxItems", max(3, least)))
+        items = schema.get("items", {})
+        if isinstance(prefix := schema.get("prefixItems"), list):
+            out = [self.value(s, name, depth + 1) for s in prefix[:most]]
+            return out + [self.value(items, name, depth + 1) for _ in range(least - len(out))]
+        item = self._resolved(items) if isinstance(items, Mapping) else {}
+        fields = item.get("properties", {})
+        given: list[Any] | None = None
+        if name == "lines" and {"speaker", "text"} <= set(fields):
+            given = [self._line(item, who, what, depth) for who, what in self.story.lines]
+        elif name == "cues" and item.get("type", "string") == "string" and "enum" not in item:
+            given = list(self.story.cues)
+        if given is not None:
+            while len(given) < least:
+                given.append(self.value(items, name, depth + 1))
+            return given[:most]
+        wanted = 1 if depth > MAX_DEPTH // 3 else 1 + self._number(3)
+        count = min(most, max(least, wanted if depth < MAX_DEPTH else 0))
+        out = [self.value(items, name.removesuffix("s"), depth + 1) for _ in range(count)]
+        if schema.get("uniqueItems"):
+            out = list({orjson.dumps(v): v for v in out}.values())
+        return out
+
+    def _line(self, item: Mapping[str, Any], who: str, what: str, depth: int) -> dict[str, Any]:
+        return self._object(item, depth + 1) | {"speaker": who, "text": what}
+
+    def _quantity(self, schema: Mapping[str, Any], whole: bool) -> Any:
+        low = schema.get("minimum", schema.get("exclusiveMinimum"))
+        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        step = schema.get("multipleOf", 1 if whole else None)
+        if low is None:
+            low = 0 if high is None or high > 0 else high - 10
+        if high is None:
+            high = low + 10
+        if not whole and step is None:
+            return low + (high - low) * (1 + self._number(7)) / 8
+        step = step or 1
+        first = math.ceil(low / step) + (low == schema.get("exclusiveMinimum") and low % step == 0)
+        last = math.floor(high / step) - (
+            high == schema.get("exclusiveMaximum") and high % step == 0
+        )
+        chosen = (first + self._number(max(1, last - first + 1))) * step
+        return int(chosen) if whole else chosen
+
+    def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> str:
+        if name in _TEXTS and depth <= 1:
+            text = self.story.text
+        elif name in ("sound", "cue") and self.story.cues:
+            text = self.story.cues[0]
+        elif name in _WHO and self.story.lines:
+            text = self.story.lines[0][0]
+        else:
+            text = self._phrase(name)
+        least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
+        while len(text) < least:
+            text += " and on"
+        return text if most is None or len(text) <= most else text[: int(most)]
+
+    def _phrase(self, name: str) -> str:
+        options = phrases()["linger"] + phrases()["after"]["even"][:2]
+        return (
+            options[self._number(len(options))]
+            if name in (*_TEXTS, "reason")
+            else _MURMURS[self._number(len(_MURMURS))]
+        )
+
+    def _number(self, below: int) -> int:
+        return self.voice.number(f"fill{self._count}", below)
+
+
+_MURMURS: Sequence[str] = (
+    "a low murmur", "a held breath", "something unsaid", "a steady hand", "the long way round",
+    "a quiet word", "a change of wind", "an old habit",
+)  # fmt: skip
+
+
+def fill(schema: Mapping[str, Any], story: Story, voice: Voice) -> Any:
+    """A value that satisfies ``schema``, with ``story`` in the places made for it."""
+    return _Filler(schema, story, voice).value(schema)
+
+
+def answer(prompt: str, said: str, seed: int, schema: Mapping[str, Any] | None) -> str:
+    """What the narrator says to a prompt: prose, or JSON text where a schema is given."""
+    story = tell(prompt, said, seed)
+    if schema is None:
+        return story.text
+    return orjson.dumps(fill(schema, story, Voice(seed, prompt, said))).decode()

@@ -1,0 +1,236 @@
+"""The world: all a session knows at one moment, and how each input moves it on.
+
+:func:`advance` is a pure function, so a recorded session always leads to the same worlds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jsonpatch
+
+from .events import Action, Input, Outcome, Patch, Rewind, State, Turn, TurnEnd
+from .footprint import Footprint, Path, action_key, changed_paths
+
+__all__ = ["Declared", "Numbered", "World", "advance"]
+
+Change = tuple[Path, str | None]
+"""Where the state changed, and the key of the action named as its reason."""
+
+MAX_PATHS = 4096
+MAX_ACTIONS = 64
+MAX_CHECKPOINTS = 256
+RECENT = 4
+
+
+class Numbered(NamedTuple):
+    """An input and its place in the session's one order, from 1."""
+
+    number: int
+    event: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An action of the current turn, with the state it was declared in."""
+
+    actor: str
+    action: Mapping[str, Any]
+    key: str
+    state: Mapping[str, Any]
+    event: Action | None = None
+    resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """A session's state, turn and actions after one input.
+
+    ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
+    revision of its last such change (and, apart, of those that named another action).
+    ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
+    turn; ``recent`` are the last few of the session.
+    """
+
+    revision: int = 0
+    t: float = 0.0
+    state: Mapping[str, Any] = field(default_factory=dict)
+    turn: Turn | None = None
+    actions: Mapping[str, Declared] = field(default_factory=dict)
+    outcomes: int = 0
+    recent: tuple[Outcome, ...] = ()
+    last: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unexpected: Mapping[Change, int] = field(default_factory=dict)
+    fresh: tuple[Change, ...] = ()
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    cause: Input | None = None
+    number: int = 0
+    warning: str | None = None
+    checkpoints: tuple[World, ...] = ()
+    footprint: Footprint = Footprint()
+
+    @property
+    def actors(self) -> Mapping[str, Any]:
+        """The state's ``actors``, or nothing."""
+        actors = self.state.get("actors")
+        return actors if isinstance(actors, Mapping) else {}
+
+    def actor(self, actor_id: str | None) -> Mapping[str, Any]:
+        """What the state says of one actor, or nothing."""
+        found = self.actors.get(actor_id) if actor_id is not None else None
+        return found if isinstance(found, Mapping) else {}
+
+    def doing(self, outcome: Outcome) -> Declared:
+        """The actor and action an outcome is of: as declared, or as it says itself."""
+        known = self.actions.get(outcome.action_id) if outcome.action_id is not None else None
+        if known is not None and outcome.action is None:
+            return known
+        action = dict(outcome.action or (known.action if known else {}))
+        if not action.get("target"):
+            targets = [result.target for result in outcome.results if result.target is not None]
+            if targets:
+                action["target"] = targets if len(targets) > 1 else targets[0]
+        actor = outcome.actor or (known.actor if known else "")
+        state = known.state if known else self.baseline
+        return Declared(actor, action, action_key(actor, action), state)
+
+
+def advance(world: World, numbered: Numbered) -> World:
+    """The world after one more input. Never raises: what makes no sense becomes a ``warning``."""
+    number, event = numbered
+    world = replace(
+        world,
+        revision=world.revision + 1,
+        t=event.t,
+        cause=event,
+        number=number,
+        fresh=(),
+        warning=None,
+    )
+    match event:
+        case State():
+            return _changed(world, event.state, event.because)
+        case Patch():
+            try:
+                state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
+            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+                return replace(world, warning=f"patch does not apply and is left out: {error}")
+            return _changed(world, state, event.because)
+        case Turn():
+            return _remember(
+                replace(world, turn=event, actions={}, outcomes=0, baseline=world.state)
+            )
+        case TurnEnd():
+            if world.turn is None or world.turn.turn != event.turn:
+                return replace(world, warning=f"turn_end of {event.turn!r}, which is not open")
+            return _remember(
+                replace(world, turn=None, actions={}, outcomes=0, baseline=world.state)
+            )
+        case Action():
+            return _declared(world, event)
+        case Outcome():
+            return _resolved(world, event)
+        case Rewind():
+            return _rewound(world, event)
+    return world
+
+
+def _changed(world: World, state: Mapping[str, Any], because: str | None) -> World:
+    paths = changed_paths(world.state, state)
+    if not paths:
+        return world
+    warning, key = None, None
+    if because is not None:
+        named = world.actions.get(because)
+        if named is None:
+            warning = (
+                f"state names action {because!r}, which is not of this turn: taken as unexpected"
+            )
+        else:
+            key = named.key
+    allowed = [
+        path
+        for declared in world.actions.values()
+        for path in world.footprint.of(declared.actor, declared.action)
+    ]
+    fresh = tuple(
+        (path, key) for path in paths if not any(path[: len(known)] == known for known in allowed)
+    )
+    unexpected = world.unexpected
+    if fresh:
+        unexpected = {**unexpected, **dict.fromkeys(fresh, world.revision)}
+        if len(unexpected) > MAX_PATHS:
+            unexpected = {((), None): world.revision}
+    return replace(world, state=state, unexpected=unexpected, fresh=fresh, warning=warning)
+
+
+def _declared(world: World, event: Action) -> World:
+    actions = dict(world.actions)
+    if event.action is None:
+        if actions.pop(event.action_id, None) is None:
+            return replace(
+                world, warning=f"action {event.action_id!r} is taken back, but was not declared"
+            )
+        return replace(world, actions=actions)
+    if event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
+        world = replace(
+            world,
+            warning=f"action {event.action_id!r} is of turn {event.turn!r}, which is not open",
+        )
+    key = action_key(event.actor, event.action)
+    actions[event.action_id] = Declared(event.actor, event.action, key, world.state, event)
+    while len(actions) > MAX_ACTIONS:
+        del actions[next(iter(actions))]
+    return replace(world, actions=actions)
+
+
+def _resolved(world: World, event: Outcome) -> World:
+    warning = None
+    if event.action_id is not None and event.action_id not in world.actions:
+        warning = f"outcome of action {event.action_id!r}, which was not declared in this turn"
+    elif event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
+        warning = f"outcome in turn {event.turn!r}, which is not open"
+    done = replace(world.doing(event), resolved=True)
+    name = event.action_id if event.action_id is not None else f"#{world.number}"
+    actions = {**world.actions, name: done}
+    while len(actions) > MAX_ACTIONS:
+        del actions[next(iter(actions))]
+    return _remember(
+        replace(
+            world,
+            actions=actions,
+            outcomes=world.outcomes + 1,
+            recent=(*world.recent, event)[-RECENT:],
+            last={**world.last, done.actor: done.action},
+            baseline=world.state,
+            warning=warning,
+        )
+    )
+
+
+def _remember(world: World) -> World:
+    kept = replace(world, checkpoints=())
+    return replace(world, checkpoints=(*world.checkpoints, kept)[-MAX_CHECKPOINTS:])
+
+
+def _rewound(world: World, event: Rewind) -> World:
+    """Back to the last checkpoint no later than asked; nothing prepared since then can be true."""
+    by_revision = isinstance(event.to, int)
+    earlier = [
+        past for past in world.checkpoints if (past.revision if by_revision else past.t) <= event.to
+    ]
+    past = earlier[-1] if earlier else World(footprint=world.footprint)
+    everything: Change = ((), None)
+    return replace(
+        past,
+        revision=world.revision,
+        t=world.t,
+        number=world.number,
+        cause=event,
+        unexpected={everything: world.revision},
+        fresh=(everything,),
+        warning=None,
+        checkpoints=tuple(earlier),
+    )

@@ -1,0 +1,104 @@
+"""What every test runs under: virtual time, no leaks, no warnings, no one's real credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from foretell.streams.clock import VirtualLoop
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI") == "true"
+FAILED = pytest.StashKey[bool]()
+
+# No deadlines: no test may depend on how fast the machine is. In CI the examples are the same each time.
+settings.register_profile("house", deadline=None, derandomize=CI)
+settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_time: runs on an ordinary event loop (sockets, other processes)")
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what the imports made need not be looked through after every test
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Async tests run in virtual time, unless they are marked ``real_time``."""
+    if item.get_closest_marker("real_time"):
+        return {"real": asyncio.new_event_loop}
+    return {"virtual": VirtualLoop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a task, an unheard exception or an unclosed resource behind.
+
+    What was not closed warns when it is collected, and a warning is an error.
+    """
+    function = getattr(request.function, "hypothesis", None)
+    function = function.inner_test if function else request.function
+    if asyncio.iscoroutinefunction(function):
+        request.getfixturevalue("_no_leaked_tasks")
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+async def _no_leaked_tasks(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    faults: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(_describe(context)))
+    yield
+    leaked = sorted(repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()})
+    gc.collect()  # an exception nobody retrieved is reported when its task is collected
+    if request.node.stash.get(FAILED, False):
+        return
+    assert not leaked, f"the test left {len(leaked)} tasks behind: {leaked}"
+    assert not faults, f"the event loop was told of: {faults}"
+
+
+def _describe(context: dict[str, Any]) -> str:
+    return f"{context['message']}: {context.get('exception')!r}"
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may reach a real model by way of the developer's environment."""
+    for name in list(os.environ):
+        if name.startswith("ANTHROPIC_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real recordings: ``FORETELL_DATA``, or ``../shared/data`` beside the checkout."""
+    shared = ROOT.parent / "shared"
+    folder = Path(os.environ.get("FORETELL_DATA") or shared / "data")
+    if folder.is_dir():
+        return folder
+    reason = f"no recordings at {folder}; set FORETELL_DATA to where they are"
+    if CI and shared.is_dir():
+        pytest.fail(reason)
+    pytest.skip(reason)
