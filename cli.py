@@ -177,9 +177,7 @@ def _show_report(report: Report) -> None:
 
 @command(
     "import",
-    option(
-        "format", choices=("fireball", "nwn"), metavar="FORMAT", help="what it is: %(choices)s"
-    ),
+    option("format", choices=("fireball", "nwn"), metavar="FORMAT", help="what it is: %(choices)s"),
     option("file", metavar="FILE", help="the recording"),
     option("-o", "--output", metavar="LOG", required=True, help="session log to write"),
     SEED,
@@ -269,9 +267,9 @@ class _Parser(argparse.ArgumentParser):
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
+        from . import __version__
 
-        print(f"foretell {version('foretell')}")
+        print(f"foretell {__version__}")
         parser.exit()
 
 

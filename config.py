@@ -24,6 +24,8 @@ class Settings(BaseModel):
     ``base_url``: where the Messages API is served; with none, and no key in the environment, the
     built-in narrator speaks (a grammar, not a language model). The key itself is never a setting
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
+    ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
+    first word; a server that refuses them is asked without.
     ``log_dir``: where session logs are written; with none, nothing is.
     """
 
@@ -32,8 +34,8 @@ class Settings(BaseModel):
     base_url: str | None = None
     main_model: str = "claude-sonnet-5-5"
     small_model: str = "claude-haiku-5-5"
-    effort: Literal["low", "medium", "high"] | None = None
-    thinking: dict[str, Any] | None = None
+    effort: Literal["low", "medium", "high"] | None = "low"
+    thinking: dict[str, Any] | None = {"type": "disabled"}
     max_tokens: int = Field(400, ge=16, le=32_000)
     style: str = ""
     output: Literal["json", "text"] = "json"

@@ -60,7 +60,9 @@ class Game(Generic[M]):
     async def session(
         self, session_id: str, *, header: Mapping[str, Any] | None = None
     ) -> Session[M]:
-        """Open a session. With ``log_dir`` set, its recording is begun, or continued where it ended.
+        """Open a session.
+
+        With ``log_dir`` set, its recording is begun, or continued where it ended.
 
         :param session_id: letters, digits, ``-``, ``_`` and ``.``; at most 128 of them.
         :param header: further fields of the recording's first line.

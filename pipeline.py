@@ -253,6 +253,7 @@ class Pipeline(Generic[M]):
         self.recorder.trace("~slow_teardown", result=variant.result, target=variant.target)
 
     def fault(self, where: str, error: BaseException) -> None:
+        """Report what a guest, or we, did wrong; the session goes on."""
         log.error("session %s: %s raised %r", self.name, where, error, exc_info=error)
         self.tally.faults += 1
         self.recorder.trace("~fault", where=where, error=type(error).__name__)
@@ -291,7 +292,8 @@ class Pipeline(Generic[M]):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            return f"the model's answer is not a {self._game.narration.__name__}: {name}: {first['msg']}"
+            wanted = self._game.narration.__name__
+            return f"the model's answer is not a {wanted}: {name}: {first['msg']}"
         return None
 
     async def drain(self, seconds: float) -> None:

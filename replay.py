@@ -224,21 +224,20 @@ def describe(found: Mapping[str, Any]) -> str:
     """A report in a few lines, for people."""
     served, tokens, cost = found["served"], found["tokens"], found["cost_usd"]
     lines = [
-        f"{found['session']}: {found['outcomes']} outcomes in {found['turns']} turns, "
-        f"{found['virtual_seconds']:.0f} s played in {found['wall_seconds']:.2f} s",
+        "{session}: {outcomes} outcomes in {turns} turns, {virtual_seconds:.0f} s played in "
+        "{wall_seconds:.2f} s".format_map(found),
         "served     " + ", ".join(f"{name} {count}" for name, count in served.items()),
         "first text " + _times(found["latency_ms"], found["baseline_latency_ms"]),
     ]
     timely = found["timely"]
     if timely and timely["outcomes"]:
-        lines.append(
-            f"           {timely['outcomes']} outcomes ({timely['share']:.0%}) were prepared a "
-            f"first-token time ahead: {_times(timely['latency_ms'], timely['baseline_latency_ms'])}"
-        )
+        times = _times(timely["latency_ms"], timely["baseline_latency_ms"])
+        share = f"{timely['outcomes']} outcomes ({timely['share']:.0%})"
+        lines.append(f"           {share} were prepared a first-token time ahead: {times}")
     without = "" if cost["without"] is None else f" (without: ${cost['without']:.4f})"
+    wasted = f"{tokens['wasted']} of {tokens['prefetch']} prefetched tokens wasted"
     lines += [
-        f"cost       ${cost['with']:.4f}{without}, {tokens['wasted']} of {tokens['prefetch']} "
-        f"prefetched tokens wasted, {tokens['estimated']} tokens estimated",
+        f"cost       ${cost['with']:.4f}{without}, {wasted}, {tokens['estimated']} estimated",
         f"checked    {found['stale']} stale, {found['untrue']} untrue",
         f"trace      {found['trace_sha256']}",
         found["summary"],

@@ -124,7 +124,7 @@ class Session(Generic[M]):
         :param type: ``attack``, ``cast``, ``use``, ``move``, ``talk`` or the game's own word;
             default: ``attack`` with a target, else ``use``.
         :param odds: the probability of each result, where the rules know it.
-        :param rolled: the result itself, where the game rolls ahead; never shown before its outcome.
+        :param rolled: the result itself, where the game rolls ahead; not told before its outcome.
         """
         self._actions += 1
         action_id = action_id or f"action-{self._actions}"
@@ -290,7 +290,7 @@ class Session(Generic[M]):
         return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
 
     def summary(self) -> str:
-        """``Prefetch: X tokens used, Y tokens saved, Z% cache hits``"""
+        """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``."""
         return self._pipeline.tally.summary(self._pipeline.ledger)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────

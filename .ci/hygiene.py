@@ -36,7 +36,7 @@ FORBIDDEN = {
     "os.urandom": SEEDED,
     "uuid.uuid1": IDS,
     "uuid.uuid4": IDS,
-    "asyncio.wait_for": "asyncio.timeout (wait_for orders tasks differently from version to version)",
+    "asyncio.wait_for": "asyncio.timeout (wait_for orders tasks differently between versions)",
 }
 SEEDED_GENERATOR = "random.Random"
 BUILTINS = {

@@ -9,13 +9,23 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-ROOMS = ("streams", "operators", "sinks")
-IN_SDIST = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "py.typed"}
+PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"][
+    "packages"
+]
+IN_SDIST = {
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "py.typed",
+    "tests/conftest.py",
+}
 
 IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys
@@ -33,10 +43,10 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 
 def in_checkout() -> set[str]:
-    """What the wheel must hold: the root's modules, and everything in the rooms."""
+    """What the wheel must hold: the root's modules, and everything in the packages."""
     files = [*ROOT.glob("*.py"), ROOT / "py.typed"]
-    for room in ROOMS:
-        files += [path for path in (ROOT / room).rglob("*") if path.is_file()]
+    for folder in {name.split(".")[1] for name in PACKAGES if "." in name}:
+        files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     return {
         f"foretell/{path.relative_to(ROOT).as_posix()}"
         for path in files
@@ -65,7 +75,8 @@ def check_sdist(sdist: Path) -> None:
 
 
 def main() -> None:
-    shutil.rmtree(BUILD, ignore_errors=True)  # setuptools would put deleted modules back from it
+    for leftover in BUILD.glob("[!_]*"):  # deleted modules would come back from build/lib
+        shutil.rmtree(leftover)  # an editor's editable install, __editable__…, stays
     dist = BUILD / "dist"
     with_log = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", dist, ROOT],
@@ -84,7 +95,7 @@ def main() -> None:
     clean = BUILD / "clean"
     run(sys.executable, "-m", "venv", clean)
     tools = clean / ("Scripts" if sys.platform == "win32" else "bin")
-    pip = [tools / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [tools / "python", "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     run(*pip, "--no-compile", wheel)
     run(tools / "python", "-I", "-W", "error", "-c", IMPORT_ALL, cwd=clean)
     shown = subprocess.run(

@@ -57,10 +57,9 @@ def set_up(venv: Path, extras: set[str]) -> None:
     else:  # another interpreter, a folder that was moved, or none yet
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    # pip and setuptools reuse what an earlier build left, deleted modules included.
-    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # setuptools would reuse it
     target = f"{ROOT}[{','.join(sorted(extras))}]"
-    pip = [python_in(venv), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [python_in(venv), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     subprocess.run([*pip, "--no-compile", "--editable", target], check=True, cwd=ROOT)
     stamp.write_text(json.dumps({**want, "extras": sorted(extras)}), encoding="utf-8")
     print(f"foretell: done in {time.monotonic() - started:.0f} s", file=sys.stderr)

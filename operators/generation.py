@@ -1,4 +1,4 @@
-"""A model stream that several can share: opened once, replayed to all, closed with its last lease."""
+"""A model stream that several share: opened once, replayed to all, closed with the last lease."""
 
 from __future__ import annotations
 

@@ -37,7 +37,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A telling begins. ``outcomes`` are the input numbers it tells of; ``to`` its viewers (all, if empty)."""
+    """A telling begins.
+
+    ``outcomes`` are the input numbers it tells of; ``to`` are its viewers (all, if empty).
+    """
 
     telling: str
     outcomes: tuple[int, ...]

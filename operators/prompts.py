@@ -12,11 +12,9 @@ from ..streams.footprint import targets_of
 from ..streams.models import Message
 from ..streams.world import Declared
 from .classify import Scene
-from .results import HARMFUL, Happened
+from .results import HARMFUL, KILL, Happened
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts"]
-
-SLOTS = ("damage", "target_hp")
 
 
 class Prompt(NamedTuple):
@@ -47,9 +45,16 @@ class Account:
     part: bool = False
 
     @staticmethod
-    def of_variant(declared: Declared, target: str | None, result: str, part: bool) -> Account:
+    def of_variant(
+        scene: Scene, declared: Declared, target: str | None, result: str, part: bool
+    ) -> Account:
         """The account of a result that has not happened yet."""
-        open_slots = SLOTS if result in HARMFUL else ()
+        open_slots: tuple[str, ...] = ()
+        if result == KILL:
+            open_slots = ("damage",)
+        elif result in HARMFUL:
+            known = "hp" in scene.world.actor(target)
+            open_slots = ("damage", "target_hp") if known else ("damage",)
         happened = Happened(target, result, result, {})
         return Account((Entry(declared, happened),), open_slots, part)
 
@@ -70,7 +75,9 @@ class Prompts(Protocol):
         outcome: Account,
         memory: str,
         content: Mapping[str, Any],
-    ) -> Prompt | Sequence[Message] | str: ...
+    ) -> Prompt | Sequence[Message] | str:
+        """The prompt for what is to be told."""
+        ...
 
 
 SYSTEM = """\
@@ -148,7 +155,7 @@ def _place(scene: Scene) -> Any:
 
 
 SHOWN = ("name", "side", "race", "class", "kind", "description")
-"""What a prompt shows of an actor: nothing that the outcome itself decides, or that keeps changing."""
+"""What a prompt shows of an actor: nothing that the outcome decides, or that keeps changing."""
 
 
 def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:

@@ -18,17 +18,23 @@ __all__ = ["RequestFor", "VariantStore", "revoke", "speculate"]
 
 
 class RequestFor(Protocol):
-    """Makes the model request for an account in a scene; ``None`` if the budget forbids it."""
+    """Makes the model request for a variant."""
 
-    def __call__(self, variant: Variant, account: Account) -> Request | None: ...
+    def __call__(self, variant: Variant, account: Account) -> Request | None:
+        """The request, or ``None`` if the budget forbids it."""
+        ...
 
 
 class VariantStore(Protocol):
     """What the operators need of a store of variants; see :class:`foretell.sinks.store.Store`."""
 
-    def put(self, variant: Variant, generation: Generation) -> None: ...
+    def put(self, variant: Variant, generation: Generation) -> None:
+        """Offer a variant."""
+        ...
 
-    def discard(self, variant: Variant) -> None: ...
+    def discard(self, variant: Variant) -> None:
+        """Take it back."""
+        ...
 
 
 def speculate(
@@ -49,7 +55,7 @@ def speculate(
 
     async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
         account = Account.of_variant(
-            variant.declared, variant.target, variant.result, variant.partial
+            variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
         request = request_for(variant, account)
         if request is None:

@@ -42,7 +42,7 @@ def switch_map(
     a changed one switches: the old stream is closed, its clean-up awaited, and then the new one
     is started. With one constant key this is the usual ``switch_map`` with awaited teardown.
 
-    :param project: opens an item's stream; it is closed with ``aclose`` when the item's time is over.
+    :param project: opens an item's stream; ``aclose`` is awaited when the item's time is over.
     :param tasks: owns the tasks that read the inner streams.
     :param fault: told what an inner stream raises; nothing else ends because of it.
     :param teardown_limit: seconds to wait for the old stream's clean-up; after that the new one

@@ -32,17 +32,27 @@ class Found(Protocol):
     """An entry of the store of variants."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """What it was made for, as :func:`fingerprint` has it."""
+        ...
+
     @property
-    def generation(self) -> Generation: ...
+    def generation(self) -> Generation:
+        """Its text, finished or not."""
+        ...
+
     @property
-    def made_for(self) -> str: ...
+    def made_for(self) -> str:
+        """The name of the result it tells."""
+        ...
 
 
 class Lookup(Protocol):
-    """What ``tell`` asks of the store: the variant in a slot, which is then consumed."""
+    """What ``tell`` asks of the store."""
 
-    def take(self, slot: Slot) -> Found | None: ...
+    def take(self, slot: Slot) -> Found | None:
+        """The variant in a slot, which is then consumed."""
+        ...
 
 
 @dataclass(eq=False, slots=True)

@@ -113,7 +113,7 @@ class Ledger:
             account.served = True
 
     def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
-        """True if a prefetch fits under ``cap`` tokens, with all that is under way at its fullest."""
+        """True if a prefetch fits under ``cap`` tokens, with all under way at its fullest."""
         reserved = sum(  # ints
             _prompt_tokens(each.request) + each.request.max_tokens
             for each in live
@@ -144,9 +144,10 @@ class Ledger:
         return total
 
     def tokens(self) -> dict[str, int]:
-        """Output and uncached input tokens by purpose; of the prefetched ones what was ``saved``
-        (served from speculation, so that the foreground did not have to ask for them) and
-        ``wasted`` (nothing of them was served); and how many of all are ``estimated``.
+        """Output and uncached input tokens, by purpose.
+
+        Of the prefetched ones ``saved`` were served, so that the foreground did not have to ask
+        for them, and of ``wasted`` nothing was served. ``estimated`` of all are not as billed.
         """
         totals = dict.fromkeys(
             ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0

@@ -15,8 +15,9 @@ SERVED = ("hit", "in_flight", "miss", "failed", "superseded")
 
 
 def latency(seconds: Sequence[float]) -> dict[str, float | None]:
-    """Mean, median and 95th percentile in milliseconds; percentile ``p`` of ``n`` sorted values is
-    the one at index ``floor(n * p)``.
+    """Mean, median and 95th percentile in milliseconds.
+
+    Percentile ``p`` of ``n`` sorted values is the one at index ``floor(n * p)``.
     """
     if not seconds:
         return {"mean": None, "p50": None, "p95": None}

@@ -72,8 +72,10 @@ class Telling(Generic[M]):
         return self._whole().__await__()
 
     async def _whole(self) -> M:
-        """:raises TellingError: if it failed, or was ended before it was whole; the error's
-        ``fallback`` is text that can be shown.
+        """Wait for the end.
+
+        :raises TellingError: if it failed, or was ended before it was whole; the error's
+            ``fallback`` is text that can be shown.
         """
         while not self._events.ended:
             await self._events.changed()

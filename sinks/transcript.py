@@ -14,7 +14,7 @@ CHARS_PER_TOKEN = 4
 
 @dataclass(slots=True)
 class Seen:
-    """One telling as it was shown: ``text`` up to where it came; ``to`` its viewers (all, if empty)."""
+    """One telling as it was shown: its text so far, and its viewers (all, if ``to`` is empty)."""
 
     telling: str
     to: tuple[str, ...]

@@ -68,7 +68,7 @@ def from_async_iterable(open_source: Callable[[], AsyncIterable[T]], tasks: Task
 async def follow(
     source: Observable[T], *, bound: int = 1024, full: Full = Full.DROP_OLDEST
 ) -> AsyncGenerator[AsyncIterator[T], None]:
-    """``async with follow(observable) as items: async for item in items: …``
+    """Iterate over an observable: ``async with follow(source) as items``.
 
     Subscribes on entry and disposes on exit.
 

@@ -79,7 +79,7 @@ class LoopScheduler(AsyncIOScheduler):
 
     @property
     def now(self) -> datetime:
-        """The loop's time, as the date Rx wants: seconds since 1970-01-01 UTC stand for loop seconds."""
+        """The loop's time as the date Rx wants: the loop's seconds, counted from 1970-01-01 UTC."""
         return UTC_ZERO + timedelta(seconds=self._loop.time())
 
     def time(self) -> float:

@@ -29,12 +29,12 @@ __all__ = [
 
 Json = Any
 Odds = Mapping[str, Any]
-"""Probability per result, ``{"hit": 0.6, "miss": 0.35, "critical": 0.05}``; or one such mapping per target."""
+"""Probability per result, ``{"hit": 0.6, "miss": 0.4}``; or one such mapping per target."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A full snapshot of the game. ``because`` is the id of the action it is an effect of, if any."""
+    """A full snapshot of the game; ``because`` names the action it is an effect of, if any."""
 
     t: float
     state: Mapping[str, Json]
@@ -52,7 +52,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An actor's turn begins. ``options`` are the actions it may take, where the game knows them."""
+    """An actor's turn begins; ``options`` are the actions it may take, where the game knows."""
 
     t: float
     turn: str
@@ -81,7 +81,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What happened to one target: ``hit``, ``miss``, ``critical``, ``success``, ``failure``, or the game's own word."""
+    """What happened to one target.
+
+    ``result`` is ``hit``, ``miss``, ``critical``, ``success``, ``failure``, or the game's own word.
+    """
 
     result: str
     target: str | None = None

@@ -33,6 +33,7 @@ MAX_LINE = 64 * 1024 * 1024
 
 CHUNK = 64 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
 
 Warn = Callable[[str], None]
 Line = tuple[int, bytes, bool]
@@ -61,6 +62,7 @@ class BadLine(Exception):
 
 
 def log_warning(message: str) -> None:
+    """Where warnings go that nobody asked for."""
     logging.getLogger("foretell.log").warning(message)
 
 
@@ -166,7 +168,7 @@ def _numbered(file: BinaryIO, name: str, warn: Warn) -> Iterator[Line]:
     for line in _split(chunks, name):
         if number:
             yield number, held, False
-        number, held = number + 1, line
+        number, held = number + 1, line if number else line.removeprefix(BOM)
     if number:
         yield number, held, True
     if zipped and zipped.cut:
@@ -241,7 +243,7 @@ def read(path: str | os.PathLike[str], *, warn: Warn | None = None) -> Iterator[
     with open_lines(name, warn) as lines:
         for number, raw, last in lines:
             try:
-                data = parse(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw)
+                data = parse(raw)
             except BadLine as bad:
                 if torn(number, last, bad):
                     warn(torn_warning(name, number))

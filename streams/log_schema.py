@@ -67,6 +67,7 @@ class Record:
 
     @property
     def kind(self) -> str:
+        """What the line is: ``state``, ``turn``, ``outcome`` and so on."""
         return str(self.data["kind"])
 
 

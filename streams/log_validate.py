@@ -116,7 +116,7 @@ class _Validator:
         with open_lines(report.file, report.warnings.append) as lines:
             for self.line, raw, last in lines:
                 try:
-                    data = parse(raw.removeprefix(b"\xef\xbb\xbf") if self.line == 1 else raw)
+                    data = parse(raw)
                 except BadLine as bad:
                     if torn(self.line, last, bad):
                         report.warnings.append(torn_warning(report.file, self.line))

@@ -115,7 +115,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The end of the answer, with the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …)."""
+    """The end of the answer and the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …)."""
 
     reason: str
 
@@ -132,9 +132,13 @@ class Model(Protocol):
     answer always ends with :class:`Stop`.
     """
 
-    def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]: ...
+    def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+        """Answer a request, event by event."""
+        ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close the door: no stream may be opened any more."""
+        ...
 
 
 class ModelError(Exception):
@@ -171,7 +175,7 @@ class ModelNotFound(ModelError):
 
 
 class ModelOverloaded(ModelError):
-    """The server asks for patience (429, 500, 503, 529). ``retry_after`` is in seconds, if it said."""
+    """The server asks for patience (429, 500, 503, 529); ``retry_after`` seconds, if it said."""
 
     kind = "overloaded"
 

@@ -1,4 +1,4 @@
-"""For servers that cannot do structured output: ask again, in plain text."""
+"""For servers that do not know all of the API: ask again, more plainly."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ __all__ = ["PlainFallback"]
 
 
 class PlainFallback:
-    """A model that leaves the schema out once the server has refused a request that had one.
+    """A model that leaves out what its server refuses: effort and thinking, then the schema too.
 
-    What is asked again was refused before its first token, so nothing is paid twice.
+    What worked is remembered per model name. What is asked again was refused before its first
+    token, so nothing is paid twice.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._plain: dict[str, None] = {}
+        self._level: dict[str, int] = {}
 
     async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
         """See :class:`~foretell.streams.models.Model`."""
-        if request.schema is not None and request.model not in self._plain:
+        easier = replace(request, effort=None, thinking=None)
+        levels = (request, easier, replace(easier, schema=None))
+        for level in range(self._level.get(request.model, 0), len(levels)):
+            if level > 0 and levels[level] == levels[level - 1]:
+                continue
             begun = False
             try:
-                async with aclosing(self._model.stream(request)) as events:
+                async with aclosing(self._model.stream(levels[level])) as events:
                     async for event in events:
                         begun = True
+                        self._level[request.model] = level
                         yield event
-                return
             except ModelBadRequest:
-                if begun:
+                if begun or levels[level] == levels[-1]:
                     raise
-        plain = replace(request, schema=None)
-        async with aclosing(self._model.stream(plain)) as events:
-            async for event in events:
-                if request.schema is not None:
-                    self._plain[request.model] = None
-                yield event
+            else:
+                return
 
     async def aclose(self) -> None:
         """Close the model behind it."""

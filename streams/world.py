@@ -69,7 +69,7 @@ class World:
     number: int = 0
     warning: str | None = None
     checkpoints: tuple[World, ...] = ()
-    footprint: Footprint = Footprint()
+    footprint: Footprint = field(default_factory=Footprint)
 
     @property
     def actors(self) -> Mapping[str, Any]:

@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 FAILED = pytest.StashKey[bool]()
 
-# No deadlines: no test may depend on how fast the machine is. In CI the examples are the same each time.
+# No test may depend on how fast the machine is; in CI the examples are the same each time.
 settings.register_profile("house", deadline=None, derandomize=CI)
 settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "real_time: runs on an ordinary event loop (sockets, other processes)")
+    config.addinivalue_line("markers", "real_time: runs on an ordinary event loop (for sockets)")
 
 
 def pytest_collection_finish() -> None:
@@ -93,7 +93,7 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real recordings: ``FORETELL_DATA``, or ``../shared/data`` beside the checkout."""
+    """The folder of real recordings: ``FORETELL_DATA``, else ``../shared/data``."""
     shared = ROOT.parent / "shared"
     folder = Path(os.environ.get("FORETELL_DATA") or shared / "data")
     if folder.is_dir():

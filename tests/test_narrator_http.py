@@ -13,6 +13,7 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
+
 from foretell.streams.narrator.engine import Engine, tokens
 from foretell.streams.narrator.profiles import Profile, profile
 from foretell.streams.narrator.server import MAX_BODY, ServerMissing, running, serve
@@ -74,7 +75,7 @@ async def served(speed: Profile = INSTANT, key: str | None = None) -> AsyncGener
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until ``condition`` holds."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what another connection does sets no event here
             await asyncio.sleep(0.001)
 
 
@@ -169,7 +170,7 @@ async def test_stop_sequences_and_max_tokens_end_the_answer() -> None:
         cut = await s.sdk.messages.create(**BODY | {"max_tokens": 5})
         none = await s.sdk.messages.create(**BODY | {"max_tokens": 0})
     assert stopped.stop_reason == "stop_sequence" and stopped.stop_sequence == "longsword"
-    assert "longsword" not in stopped.content[0].text  # type: ignore[union-attr]
+    assert "longsword" not in stopped.content[0].text
     assert cut.stop_reason == none.stop_reason == "max_tokens"
     assert cut.usage.output_tokens == 5
 
@@ -220,7 +221,9 @@ async def test_a_body_that_is_no_json_object_is_a_400(body: bytes) -> None:
 @pytest.mark.parametrize("field", ["model", "max_tokens", "messages"])
 async def test_a_missing_field_is_a_400(field: str) -> None:
     async with served() as s:
-        answer = await s.http.post("/v1/messages", json={k: v for k, v in BODY.items() if k != field})
+        answer = await s.http.post(
+            "/v1/messages", json={k: v for k, v in BODY.items() if k != field}
+        )
     assert answer.json()["error"]["message"] == f"{field}: Field required"
 
 
@@ -328,6 +331,21 @@ async def test_a_client_that_leaves_before_the_first_byte_ends_it_too(streaming:
     assert s.engine.accounts[0].output == 0
 
 
+async def test_a_client_that_leaves_within_its_request_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as s:
+        host, port = s.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{")
+        await writer.drain()
+        await s.http.get("/healthz")
+        writer.close()
+        await writer.wait_closed()
+        assert (await s.http.post("/v1/messages", json=BODY)).status_code == 200
+    assert [r for r in caplog.records if r.name.startswith("uvicorn")] == []
+
+
 async def test_stopping_the_server_ends_what_is_open_and_leaves_nothing() -> None:
     before = asyncio.all_tasks()
     async with served(SLOW) as s:
@@ -338,6 +356,7 @@ async def test_stopping_the_server_ends_what_is_open_and_leaves_nothing() -> Non
     with suppress(httpx2.HTTPError):
         await stream.close()
     assert s.engine.open == {}
+    assert s.engine.accounts[0].ended == "cancelled"
     assert asyncio.all_tasks() == before
 
 
@@ -361,12 +380,12 @@ async def test_serve_announces_its_url_and_runs_until_cancelled() -> None:
 
 
 async def test_an_open_address_wants_a_key_and_a_taken_port_says_so() -> None:
-    with pytest.raises(ValueError, match="0.0.0.0 is not loopback: give --key"):
+    with pytest.raises(ValueError, match=r"0\.0\.0\.0 is not loopback: give --key"):
         async with running(INSTANT, host="0.0.0.0"):
             pass
     async with running(INSTANT) as url:
         port = int(url.rsplit(":", 1)[1])
-        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}.*choose another"):
+        with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}.*choose another"):
             async with running(INSTANT, port=port):
                 pass
 

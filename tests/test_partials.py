@@ -104,6 +104,9 @@ def grew(before: Any, after: Any) -> bool:
 @given(documents, sizes)
 @example('{"a": 18446744073709551616, "b": -1e-7, "c": -0.0}', [1] * 60)
 @example('["\\ud83d\\ude00\\\\ud83d"]', [1] * 30)
+@example("[true, 1]", [1] * 9)
+@example("[ false]", [1] * 9)
+@example("[\nnull]", [1] * 9)
 def test_any_pieces_of_text_give_the_value_orjson_reads(document: str, lengths: list[int]) -> None:
     parser = PartialParser()
     for piece in cut(document, lengths):

@@ -154,6 +154,7 @@ class Sheet:
         ]
 
     def type_of(self, name: str) -> str:
+        """``attack`` where the sheet says that an attack roll decides it, else ``use``."""
         test = self.attacks.get(name)
         return "attack" if test and test.kind == "attack" else "use"
 

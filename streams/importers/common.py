@@ -72,6 +72,7 @@ class Ids:
         self._taken: set[str] = set()
 
     def of(self, key: str, name: str | None = None) -> str:
+        """The id of ``key``, made from ``name`` the first time."""
         if key not in self._by_key:
             base = found = slug(name or key)
             number = 2

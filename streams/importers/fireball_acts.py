@@ -59,6 +59,7 @@ class Acts:
         self._learned: dict[tuple[str, str], Roll | None] = {}
 
     def get(self, key: str) -> Act | None:
+        """The action that came from a message or button press, if one did."""
         return self._acts.get(key)
 
     def command(self, event: Event, turn: str | None) -> Act | None:

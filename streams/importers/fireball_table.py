@@ -84,6 +84,7 @@ class Table:
         return {self.by_name[name]: hp for name, hp in found.items() if name in self.by_name}
 
     def sheet(self, actor: str) -> Sheet:
+        """The actor's sheet as far as it has been shown, or an empty one."""
         return self.sheets.get(actor) or Sheet()
 
     def player(self, event: Event) -> str:
@@ -99,6 +100,7 @@ class Table:
         )
 
     def end(self) -> None:
+        """The combat is over."""
         self.mode, self.current = "exploration", None
 
     def state(self) -> dict[str, Json]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import re
+from calendar import isleap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ Json = Any
 
 SOURCE = "Neverwinter Nights client log"
 RELEASED = 2002
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LULL = 12
 """Seconds without a roll after which a fight is over: two rounds."""
 DAMAGE_WINDOW = 3
@@ -116,8 +119,10 @@ def _stamped(path: str | os.PathLike[str]) -> tuple[datetime, list[_Line], int]:
         weekday, month, day, *clock, text = stamp.groups()
         try:
             year = year or _year(weekday, month, int(day))
-            date = f"{year} {month} {day} {':'.join(clock)}"
-            when = datetime.strptime(date, "%Y %b %d %H:%M:%S").replace(tzinfo=UTC)
+            hour, minute, second = map(int, clock)
+            when = datetime(
+                year, MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC
+            )
         except ValueError:
             raise ForeignFormatError(
                 name, number, f"no such date: {weekday} {month} {day}"
@@ -138,9 +143,11 @@ def _stamped(path: str | os.PathLike[str]) -> tuple[datetime, list[_Line], int]:
 
 
 def _year(weekday: str, month: str, day: int) -> int:
+    number = MONTHS.index(month) + 1
     for year in range(RELEASED, RELEASED + 28):
-        when = datetime.strptime(f"{year} {month} {day}", "%Y %b %d")
-        if when.strftime("%a") == weekday:
+        if (number, day) == (2, 29) and not isleap(year):
+            continue
+        if WEEKDAYS[datetime(year, number, day, tzinfo=UTC).weekday()] == weekday:
             return year
     raise ValueError(weekday)
 

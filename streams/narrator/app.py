@@ -82,6 +82,7 @@ class NarratorApp:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI has it."""
         await self._app(scope, receive, send)
 
     def _next_id(self) -> str:
@@ -265,16 +266,21 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _body(request: Request) -> Any:
+    from starlette.requests import ClientDisconnect
+
     too_large = ApiError(
         413, "request_too_large", f"Request exceeds the maximum size of {MAX_BODY} bytes"
     )
     if int(request.headers.get("content-length") or 0) > MAX_BODY:
         raise too_large
     raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > MAX_BODY:
+                raise too_large
+    except ClientDisconnect:
+        raise ApiError(499, "api_error", "the client left before its request was whole") from None
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

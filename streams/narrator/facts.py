@@ -15,6 +15,15 @@ __all__ = ["HELPS", "Happening", "find_facts", "read_telling"]
 HELPS = ("mend", "ward")
 """Elements of spells that help their target."""
 
+_RESULTS = {
+    **{known: known for known in ("hit", "miss", "critical", "success", "failure", "kill")},
+    **dict.fromkeys(("crit", "critical hit", "critical_hit"), "critical"),
+    **dict.fromkeys(("misses", "missed", "critical miss", "fumble"), "miss"),
+    **dict.fromkeys(("fail", "failed"), "failure"),
+    **dict.fromkeys(("save", "saved", "succeed", "succeeded"), "success"),
+    **dict.fromkeys(("killed", "dead"), "kill"),
+    "hits": "hit",
+}
 _NUMBERS = ("damage", "target_hp", "healing")
 
 
@@ -35,6 +44,7 @@ class Happening:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """Who did what: equal for all the targets of one action."""
         return self.actor.name, self.kind, self.name
 
 
@@ -59,6 +69,7 @@ def _number(value: Any) -> float | None:
 
 
 def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
+    """One entry of ``tellings``; numbers of ``slots`` that are not known stand as holes."""
     raw = entry.get("action")
     action: Mapping[str, Any] = raw if isinstance(raw, dict) else {"type": _text(raw)}
     kind = _text(action.get("type")).lower() or "act"
@@ -71,6 +82,7 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         if (given := _number(known.get(key))) is not None or key in slots
     }
     result = clean(_text(entry.get("result")).lower() or "done", 40)
+    result = _RESULTS.get(result.strip("!.* "), result)
     hp = _number(known.get("target_hp"))
     harmless = result in ("miss", "concealed", "resisted")
     element = spell_element(name, _text(known.get("damage_type")).lower())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from .facts import HELPS, Happening, find_facts, read_telling
-from .lexicon import Named, Tool, possessive, title
+from .lexicon import Named, possessive, title
 from .voice import Voice, phrases
 
 __all__ = ["Story", "tell"]
@@ -43,7 +43,7 @@ class _Teller:
     def say(self, key: str, options: Sequence[str], h: Happening) -> str:
         """A template with everything but its numbers filled in."""
         target = h.target or _FOE
-        template = self.voice.pick(key, options, lambda o: _fits(o, h.tool, target))
+        template = self.voice.pick(key, options, lambda o: _fits(o, h, target))
         return re.sub(r"\[([^\]]+)\]", lambda m: self._word(m[1], h, target), template)
 
     def _word(self, word: str, h: Happening, target: Named) -> str:
@@ -74,7 +74,7 @@ class _Teller:
         return self.say("open", book["spell" if h.kind == "cast" else "other"], h)
 
     def event(self, h: Happening) -> tuple[str, str]:
-        """What happened to the target, as one sentence, and its mood: kill, hurt, badly, miss …"""
+        """What happened to the target, as one sentence, and the mood it leaves."""
         book, result = self.book, h.result
         if h.kind in ("move", "talk") or (h.target is None and h.kind != "attack"):
             return self._deed(h)
@@ -123,7 +123,7 @@ class _Teller:
     def _help(self, h: Happening) -> tuple[str, str]:
         book = self.book[h.element]
         if h.result in ("failure", "miss", "resisted"):
-            return self.say("help", book["fail"], h), "miss"
+            return self.say("help", book["fail"], h), "fizzle"
         alone = h.target is None or h.target.name == h.actor.name
         healed = (
             " — {healing} HP restored" if "healing" in h.numbers and h.element == "mend" else ""
@@ -164,7 +164,13 @@ class _Teller:
         ):
             element = self.book["element"].get(h.element, self.book["element"]["arcane"])
             return self.say("after", element["after"], h)
-        key = {"kill": "kill", "miss": "bad", "shaken": "even", "even": "even"}.get(mood, "good")
+        key = {
+            "kill": "kill",
+            "miss": "bad",
+            "fizzle": "bad",
+            "shaken": "even",
+            "even": "even",
+        }.get(mood, "good")
         return self.say("after", self.book["after"][key], h)
 
     def effects(self, h: Happening) -> str:
@@ -185,6 +191,7 @@ def _words(h: Happening, target: Named) -> dict[str, str]:
         "its": target.its,
         "it": target.it,
         "itself": target.itself,
+        "they": "they" if target.person else "it",
         "w": h.tool.full,
         "n": h.tool.again,
         "shot": h.tool.shot,
@@ -194,10 +201,13 @@ def _words(h: Happening, target: Named) -> dict[str, str]:
     }
 
 
-def _fits(option: str, tool: Tool, target: Named) -> bool:
+def _fits(option: str, h: Happening, target: Named) -> bool:
     """Whether a template suits who and what it is about."""
     if "[itself]" in option and target.person:
         return False
+    if not h.actor.person and re.search("smile|friend|cursing|jaw|shouts", option):
+        return False
+    tool = h.tool
     if tool.full == "the blow" and re.search(r"lifts|swings|behind \[w\]|\[w\] r", option):
         return False
     stringless = tool.kind == "bow" and tool.again == "the weapon"

@@ -106,7 +106,7 @@ def tool(raw: str) -> Tool:
         if re.search(r"[^s]s$", word):
             word = word.split()[-1].removesuffix("s")
         shot = "bolt" if noun == "crossbow" else "arrow" if noun == "bow" else "shot"
-        said = word if re.match(r"(the|a|an) ", word, re.I) else f"the {word}"
+        said = word if re.match(r"(the|a|an) ", word, re.IGNORECASE) else f"the {word}"
         return Tool(kind, said, f"the {noun}", shot)
     if not name or re.search(_tables()["not_weapons"], lower):
         return Tool("strike", "the blow", "the blow")

@@ -122,7 +122,7 @@ class _Filler:
         if name == "lines" and {"speaker", "text"} <= set(fields):
             given = [self._line(item, who, what, depth) for who, what in self.story.lines]
         elif name == "cues" and item.get("type", "string") == "string" and "enum" not in item:
-            given = list(self.story.cues)
+            given = [_fitted(item, cue) for cue in self.story.cues]
         if given is not None:
             while len(given) < least:
                 given.append(self.value(items, name, depth + 1))
@@ -135,7 +135,12 @@ class _Filler:
         return out
 
     def _line(self, item: Mapping[str, Any], who: str, what: str, depth: int) -> dict[str, Any]:
-        return self._object(item, depth + 1) | {"speaker": who, "text": what}
+        line, fields = self._object(item, depth + 1), item["properties"]
+        for name, said in (("speaker", who), ("text", what)):
+            field = self._resolved(fields[name])
+            if field.get("type", "string") == "string" and not {"enum", "const"} & set(field):
+                line[name] = _fitted(field, said)
+        return line
 
     def _quantity(self, schema: Mapping[str, Any], whole: bool) -> Any:
         low = schema.get("minimum", schema.get("exclusiveMinimum"))
@@ -164,10 +169,7 @@ class _Filler:
             text = self.story.lines[0][0]
         else:
             text = self._phrase(name)
-        least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-        while len(text) < least:
-            text += " and on"
-        return text if most is None or len(text) <= most else text[: int(most)]
+        return _fitted(schema, text)
 
     def _phrase(self, name: str) -> str:
         options = phrases()["linger"] + phrases()["after"]["even"][:2]
@@ -179,6 +181,14 @@ class _Filler:
 
     def _number(self, below: int) -> int:
         return self.voice.number(f"fill{self._count}", below)
+
+
+def _fitted(schema: Mapping[str, Any], text: str) -> str:
+    """``text`` between the least and the most characters that ``schema`` allows."""
+    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
+    while len(text) < least:
+        text += " and on"
+    return text if most is None or len(text) <= most else text[: int(most)]
 
 
 _MURMURS: Sequence[str] = (

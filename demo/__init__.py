@@ -1,0 +1,170 @@
+"""The demo: Foretell races a program that asks its model when the dice land."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.text import Text
+
+from ..config import Settings
+from ..errors import ConfigError, ForetellError
+from ..streams.clock import run_virtual
+from ..streams.models import Message, Model, ModelError, Request
+from ..streams.narrator.profiles import profile
+from .keys import Nobody, keys
+from .race import Pace, Race, Side, racing
+from .screen import Screen
+from .server import EngineAccounts, HttpAccounts, narrator
+from .table import Table
+from .words import Lines, about, finish
+
+__all__ = ["run"]
+
+PROFILE = "hosted-large"
+NAME = "demo"
+HOLD = 5.0
+
+
+def run(
+    *,
+    fast: bool = False,
+    seed: int = 0,
+    base_url: str | None = None,
+    model: str | None = None,
+    small_model: str | None = None,
+    output: str | None = None,
+) -> int:
+    """Play the demo; returns the exit code.
+
+    :param fast: in virtual time, against a narrator in this process.
+    :param seed: decides the dice and the narrator's words.
+    :param base_url: a server of the Messages API, in the place of a narrator of its own.
+    :param output: where the log of the right side goes; a temporary folder, if not given.
+    :raises ForetellError: if the model cannot be asked, or the log cannot be written.
+    """
+    if fast and base_url:
+        raise ConfigError("--fast plays against the built-in narrator: leave out --base-url")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    own = bool(base_url or model) and not fast
+    named = {"main_model": model, "small_model": small_model}
+    console = Console(highlight=False)
+    with _recording(output) as (folder, log), _ended_by_signals():
+        settings = Settings.load(
+            {
+                "seed": seed,
+                "log_dir": folder,
+                "deadline": 120.0 if own else 20.0,
+                **{name: value for name, value in named.items() if value},
+            }
+        )
+        first = about(None if own else profile(PROFILE), settings.main_model, base_url)
+        console.print(Text(first, "dim"))
+        if fast:
+            sides = run_virtual(_fast(console, settings))
+        elif own:
+            sides = asyncio.run(_live(console, settings, base_url, None, first))
+        else:
+            with narrator(PROFILE, seed) as url:
+                sides = asyncio.run(_live(console, settings, url, "none", first))
+    finish(console, sides, log)
+    return 0
+
+
+async def _fast(console: Console, settings: Settings) -> tuple[Side, Side]:
+    from ..streams.narrator.engine import Engine
+    from ..streams.narrator.model import NarratorModel
+
+    engine, table = Engine(profile(PROFILE), settings.seed), Table(settings.seed)
+    async with racing(NarratorModel(engine), settings, NAME) as sides:
+        await Race(
+            sides, table, Nobody(), EngineAccounts(engine), Lines(console), Pace()
+        ).play()
+    return sides
+
+
+async def _live(
+    console: Console, settings: Settings, url: str | None, key: str | None, first: str
+) -> tuple[Side, Side]:
+    table, accounts, pace = Table(settings.seed), HttpAccounts(url), Pace()
+    async with _door(console, settings.main_model, url, key) as model:
+        async with racing(model, settings, NAME) as sides:
+            if not console.is_terminal or console.is_dumb_terminal:
+                await Race(sides, table, Nobody(), accounts, Lines(console), pace).play()
+                return sides
+            with keys() as player:
+                screen = Screen(console, player, first)
+                race = Race(sides, table, player, accounts, screen, pace)
+                async with screen.drawing(race):
+                    await race.play()
+                    await screen.hold(HOLD)
+    return sides
+
+
+@asynccontextmanager
+async def _door(
+    console: Console, name: str, url: str | None, key: str | None
+) -> AsyncGenerator[Model, None]:
+    """The model behind ``url``; a visitor's own is asked for a word first, to see that it speaks.
+
+    :raises ForetellError: if it does not.
+    """
+    from ..streams.anthropic_model import AnthropicModel
+    from ..streams.plain import PlainFallback
+
+    model = AnthropicModel(url, key)
+    try:
+        await model.warm()
+        if key is None:
+            console.print(Text(f"Asking {name} for a word …", "dim"))
+            async for _ in model.stream(Request(name, (Message("user", "Say: ready."),), "", 64)):
+                pass
+        yield PlainFallback(model)
+    except ModelError as error:
+        raise ForetellError(str(error)) from None
+    finally:
+        await model.aclose()
+
+
+@contextmanager
+def _recording(output: str | None) -> Iterator[tuple[str, str]]:
+    """A folder to record into, and where the log is in the end, whatever happens in between."""
+    if output is not None and (os.path.isdir(output) or not Path(output).absolute().parent.is_dir()):
+        raise ForetellError(f"{output}: cannot be written; name a file in a folder that exists")
+    folder = tempfile.mkdtemp(prefix="foretell-")
+    log = os.path.join(folder, f"{NAME}.jsonl")
+    over = False
+    try:
+        yield folder, output or log
+        over = True
+    finally:
+        if output is not None and os.path.exists(log):
+            shutil.move(log, output)
+        if output is not None or not over:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A polite kill, or a terminal that is closed, ends the demo as Ctrl-C does: with everything."""
+
+    def end(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [(number, signal.signal(number, end)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,283 @@
+"""The race: two sessions at one table, the same dice, and what a visitor sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..config import Settings
+from ..errors import ForetellError, TellingError
+from ..game import Game
+from ..operators.narrative import Ended, Narrative, Patched
+from ..operators.predict import Intensity
+from ..session import Action, Session
+from ..sinks.telling import Telling
+from ..streams.models import Model
+from .table import BEATS, Beat, Rolled, Table
+from .watched import Watched
+
+__all__ = ["Accounts", "Pace", "Player", "Race", "Show", "Side", "Tale", "racing"]
+
+ENTER = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: before an action is picked; from then to the roll (virtual tables: 4.9 in the
+    median); until the aim changes; for the server to be asked; to read what was told."""
+
+    settle: float = 0.8
+    roll: float = 5.0
+    change: float = 1.6
+    ask: float = 0.25
+    read: float = 2.2
+
+
+class Player(Protocol):
+    """Who sits at the keys, if anyone does."""
+
+    present: bool
+
+    async def key(self, seconds: float) -> str | None:
+        """The next key, or ``None`` when so many seconds have passed."""
+
+
+class Accounts(Protocol):
+    """What the model's server knows of the connections that were closed on it."""
+
+    async def closed_since(self, t: float) -> list[float] | None:
+        """Seconds from ``t`` (loop time) to each close seen since; ``None`` if it cannot say."""
+
+
+class Show(Protocol):
+    """Where it is to be seen."""
+
+    def beat_over(self, race: Race) -> None:
+        """Both sides have told the beat."""
+
+
+@dataclass(slots=True)
+class Tale:
+    """A beat as one side tells it. ``first`` is the seconds to its first word."""
+
+    title: str
+    text: str = ""
+    first: float | None = None
+    served: str = ""
+    error: str = ""
+
+
+class Side:
+    """One of the two: a session, and what it has told."""
+
+    def __init__(self, name: str, session: Session[Any], model: Watched) -> None:
+        self.name = name
+        self.session = session
+        self.model = model
+        self.tales: list[Tale] = []
+        self._action: Action[Any] | None = None
+        self._telling: Telling[Any] | None = None
+        session.subscribe(self._on_event)
+
+    def begin(self, beat: Beat, state: dict[str, Any]) -> None:
+        """The actor's turn begins."""
+        self.tales.append(Tale(beat.title))
+        self.model.drafts.clear()
+        self.session.update({**state, "turn": beat.actor})
+        self.session.begin_turn(beat.actor)
+
+    def declare(self, beat: Beat, targets: Sequence[str], odds: dict[str, Any]) -> None:
+        """The action is aimed; again, if it had been aimed elsewhere."""
+        self._action = self.session.declare(
+            beat.actor,
+            beat.action,
+            target=targets[0] if len(targets) == 1 else targets,
+            odds=odds,
+            action_id=self._action.id if self._action is not None else None,
+        )
+
+    def tell(self, beat: Beat, rolled: Rolled, state: dict[str, Any]) -> None:
+        """The dice have landed."""
+        after = {**state, "turn": beat.actor}
+        if self._action is None:
+            target = rolled.results[0]["target"]
+            self._telling = self.session.outcome(
+                beat.actor, beat.action, target=target, results=rolled.results, state=after
+            )
+        else:
+            self._telling = self._action.outcome(results=rolled.results, state=after)
+        self._action = None
+        self.session.end_turn()
+
+    async def told(self) -> None:
+        """Wait until the telling is over.
+
+        :raises ForetellError: if the model failed.
+        """
+        assert self._telling is not None
+        try:
+            await self._telling
+        except TellingError as error:
+            self.tales[-1].error = str(error)
+            raise ForetellError(f"{self.name}: {error}") from None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The session's report."""
+        return self.session.report()
+
+    def _on_event(self, event: Narrative) -> None:
+        tale = self.tales[-1]
+        if isinstance(event, Patched) and event.text:
+            tale.text += event.text
+            if tale.first is None:
+                tale.first = 0.0  # until the session says how long it was
+        if isinstance(event, Ended):
+            tale.first, tale.served = event.latency[0], event.served[0]
+
+
+class Race:
+    """The five beats, told by both sides at once."""
+
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        table: Table,
+        player: Player,
+        accounts: Accounts,
+        show: Show,
+        pace: Pace,
+    ) -> None:
+        self.sides = sides
+        self.table = table
+        self.beat: Beat | None = None
+        self.number = 0
+        self.lines: list[str] = []
+        self.targets: tuple[str, ...] = ()
+        self.choices: tuple[str, ...] = ()
+        self.rolled_at: float | None = None
+        self.due: float | None = None
+        self._player = player
+        self._accounts = accounts
+        self._show = show
+        self._pace = pace
+        self._loop = asyncio.get_running_loop()
+        self.started = self._loop.time()
+
+    @property
+    def now(self) -> float:
+        """The loop's time, in seconds."""
+        return self._loop.time()
+
+    async def play(self, beats: Sequence[Beat] = BEATS) -> None:
+        """Play the beats, one after the other.
+
+        :raises ForetellError: if the model fails; what was told before stays.
+        """
+        for number, beat in enumerate(beats, 1):
+            self.number = number
+            await self._play(beat)
+
+    async def _play(self, beat: Beat) -> None:
+        table, sides = self.table, self.sides
+        self.beat, self.lines, self.rolled_at = beat, [beat.lead], None
+        self.choices = table.standing(beat.choices)
+        self.targets = table.standing(beat.targets) or self.choices[:1]
+        for side in sides:
+            side.begin(beat, table.state)
+        if beat.foreseen:
+            await self._rest(self._pace.settle)
+            await self._aim(beat)
+        else:
+            await self._rest(self._pace.roll)
+        rolled = table.roll(beat, self.targets)
+        self.choices, self.rolled_at = (), self.now
+        self.lines.append(rolled.line)
+        for side in sides:
+            side.tell(beat, rolled, table.state)
+        for side in sides:
+            await side.told()
+        if not beat.foreseen:
+            self.lines.append("Nobody had declared it: nothing fitting was ready, and both waited.")
+        self._show.beat_over(self)
+        await self._rest(self._pace.read)
+
+    async def _aim(self, beat: Beat) -> None:
+        """Declared, and perhaps declared anew, until the dice are thrown."""
+        self._declare(beat)
+        turns = self.now + self._pace.change if beat.turns_to else None
+        self.due = self.now + self._pace.roll
+        while True:
+            key = await self._player.key(max(0.0, (turns or self.due) - self.now))
+            chosen = self.choices[int(key) - 1 :][:1] if key and key in "123456789" else ()
+            if not chosen and key in (ENTER, None):
+                if turns is None:
+                    break
+                chosen = self._elsewhere(beat)
+            if chosen and chosen != self.targets:
+                turns = None
+                await self._turn_to(beat, chosen)
+                self.due = self.now + self._pace.roll
+        self.due = None
+
+    def _elsewhere(self, beat: Beat) -> tuple[str, ...]:
+        others = [each for each in (beat.turns_to, *self.choices) if each not in self.targets]
+        return tuple(each for each in others[:1] if each is not None)
+
+    def _declare(self, beat: Beat) -> None:
+        odds = self.table.odds(beat, self.targets)
+        for side in self.sides:
+            side.declare(beat, self.targets, odds)
+
+    async def _turn_to(self, beat: Beat, chosen: tuple[str, ...]) -> None:
+        """Another target: what was being written for the old one is closed. Who says so? The server."""
+        writing = self.sides[1].model.writing
+        old, self.targets = self.targets, chosen
+        table, changed = self.table, self.now
+        self._declare(beat)
+        line = f"{table.name(beat.actor)} turns from {table.names(old)} to {table.names(chosen)}."
+        if writing:
+            await asyncio.sleep(self._pace.ask)
+            line += f" {_seen(writing, await self._accounts.closed_since(changed))}"
+        else:
+            line += " Nothing was being written; what was ready for the old target is dropped."
+        self.lines.append(line)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long, or for Enter."""
+        until = self.now + seconds
+        while (left := until - self.now) > 0:
+            if await self._player.key(left) == ENTER:
+                return
+
+
+def _seen(writing: int, closed: list[float] | None) -> str:
+    what = f"{writing} stream{'s' if writing > 1 else ''}"
+    if closed is None:
+        return f"Foretell closed {what}; your server keeps no account of when it saw that."
+    if len(closed) < writing:
+        return f"Of {what} the server has seen {len(closed)} closed so far."
+    first, last = (f"{1000 * each:.1f}" for each in (min(closed), max(closed)))
+    when = first if first == last else f"{first} to {last}"
+    return f"The server saw {what} closed {when} ms after the change."
+
+
+@asynccontextmanager
+async def racing(
+    model: Model, settings: Settings, name: str
+) -> AsyncGenerator[tuple[Side, Side], None]:
+    """Both sides, with one door to one model; the right one is recorded as ``settings`` say."""
+    without = settings.model_copy(update={"intensity": Intensity.OFF, "log_dir": None})
+    header = {"source": "foretell demo"}
+    async with AsyncExitStack() as stack:
+        sides = []
+        for label, each in (("without Foretell", without), ("with Foretell", settings)):
+            watched = Watched(model)
+            game = await stack.enter_async_context(Game(each, model=watched))
+            session = await game.session(name, header=header)
+            sides.append(Side(label, session, watched))
+        left, right = sides
+        yield left, right

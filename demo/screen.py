@@ -1,0 +1,171 @@
+"""The race on one screen: two panes, what the dice said, and the figures as they change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.layout import Layout
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from ..sinks.terminal import plain, safe
+from .race import Player, Race, Side
+from .table import BEATS
+from .watched import Stage
+from .words import figures, seconds, served
+
+__all__ = ["Screen"]
+
+TICK = 1 / 12
+NARROW = 76
+LOW = 34
+MARK = {Stage.WRITING: ("…", "yellow"), Stage.READY: ("✓", "green"), Stage.CLOSED: ("✗", "red")}
+
+
+class _Tail:
+    """Text that shows its last lines where it does not fit."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self._text.wrap(console, options.max_width)
+        height = options.height or len(lines)
+        yield from lines[max(0, len(lines) - height) :]
+
+
+class Screen:
+    """Draws the race, twelve times a second, on the terminal's other screen.
+
+    :param about: the first line.
+    """
+
+    def __init__(self, console: Console, player: Player, about: str) -> None:
+        self._console = console
+        self._player = player
+        self._about = about
+        self._race: Race | None = None
+        self._over = False
+
+    def beat_over(self, race: Race) -> None:
+        """See :class:`~.race.Show`: nothing, the screen draws by itself."""
+
+    @asynccontextmanager
+    async def drawing(self, race: Race) -> AsyncGenerator[None, None]:
+        """Draw for as long as the block lasts; then the terminal is as it was."""
+        self._race = race
+        with Live(console=self._console, screen=True, auto_refresh=False) as live:
+            task = asyncio.create_task(self._draw(live), name="screen")
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.result()
+
+    async def _draw(self, live: Live) -> None:
+        while True:
+            live.update(self._frame(), refresh=True)
+            await asyncio.sleep(TICK)
+
+    async def hold(self, seconds: float) -> None:
+        """The race is over: leave the end on the screen, until a key is pressed."""
+        self._over = True
+        await self._player.key(seconds)
+
+    def _frame(self) -> Layout:
+        race, console = self._race, self._console
+        assert race is not None
+        width, height = console.size
+        about = Text(self._about if height >= LOW else _short(self._about), "dim")
+        lines = Group(*(safe(line) for line in race.lines[-4:]))
+        status = sum(len(safe(line).wrap(console, width)) for line in race.lines[-4:])  # ints
+        panes = Layout(name="panes", ratio=1, minimum_size=5)
+        both = [Layout(self._pane(side, number)) for number, side in enumerate(race.sides)]
+        (panes.split_column if width < NARROW else panes.split_row)(*both)
+        page = Layout()
+        page.split_column(
+            Layout(about, size=len(about.wrap(console, width))),
+            panes,
+            Layout(self._title(race), size=1),
+            Layout(lines, size=max(2, status)),
+            Layout(self._prompt(race), size=2),
+            Layout(figures(race.sides, now=True), size=3),
+        )
+        return page
+
+    def _title(self, race: Race) -> Text:
+        title = Text(no_wrap=True, overflow="ellipsis")
+        for number, beat in enumerate(BEATS, 1):
+            style = "bold" if number == race.number else "dim"
+            title.append(f"{number} {beat.title}", style)
+            title.append("  ")
+        return title
+
+    def _pane(self, side: Side, number: int) -> Panel:
+        text = Text()
+        for tale in side.tales:
+            if text:
+                text.append("\n\n")
+            now = tale is side.tales[-1]
+            text.append(tale.title, "bold" if now else "dim")
+            if tale.first is not None:
+                text.append(f"  first word after {seconds(tale.first)}", "cyan" if now else "dim")
+            if tale.served and now:
+                text.append(f", {served(side)}", "dim")
+            text.append("\n")
+            if tale.text:
+                text.append(plain(tale.text), "" if now else "dim")
+            elif now:
+                text.append_text(self._waiting(side, number))
+        style = "green" if number else "white"
+        return Panel(_Tail(text), title=side.name, title_align="left", border_style=style)
+
+    def _waiting(self, side: Side, number: int) -> Text:
+        race = self._race
+        assert race is not None
+        if race.rolled_at is not None:
+            return Text(f"the model is asked … {race.now - race.rolled_at:.1f} s", "yellow")
+        if not number:
+            return Text("waits for the dice", "dim italic")
+        return Text("\n").join(self._drafts(side)) or Text("watches", "dim italic")
+
+    def _drafts(self, side: Side) -> Iterator[Text]:
+        """What is being prepared, by action and target."""
+        groups = dict.fromkeys((draft.action, draft.target) for draft in side.model.drafts)
+        for action, target in groups:
+            line = Text(f"{action} on {plain(target)}: ", "dim")
+            for draft in side.model.drafts:
+                if (draft.action, draft.target) == (action, target):
+                    mark, style = MARK[draft.stage]
+                    line.append(f" {draft.result} {mark} ", style)
+            yield line
+
+    def _prompt(self, race: Race) -> Text:
+        text = Text()
+        if self._over:
+            return text.append("The race is over.", "bold")
+        if race.due is None:
+            return text
+        for number, each in enumerate(race.choices, 1):
+            aimed = each in race.targets
+            text.append(f" {number} {race.table.name(each)} ", "reverse" if aimed else "")
+            text.append(" ")
+        left = max(0.0, race.due - race.now)
+        if self._player.present:
+            text.append("\nEnter rolls the dice" if not race.choices else "\nA number picks, Enter rolls", "bold")
+            text.append(f" · it plays itself in {left:.0f} s", "dim")
+        else:
+            text.append(f"\nThe dice fall in {left:.0f} s", "dim")
+        return text
+
+
+def _short(about: str) -> str:
+    """The first line for low screens: without the assumptions."""
+    first, _, rest = about.partition(" Prefill speed")
+    return f"{first} {rest.partition('accounts. ')[2]}" if rest else about

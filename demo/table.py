@@ -1,0 +1,278 @@
+"""The table the demo plays at: its cast, its five beats, and a small honest set of rules.
+
+The dice of a beat are the same whoever it is aimed at. They are drawn from the seed: of the
+evenings it gives, the first on which every beat comes out as its title says.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+__all__ = ["BEATS", "Attack", "Beat", "Rolled", "Spell", "Table"]
+
+Odds = dict[str, float]
+RARE = 0.01
+"""Results less likely than this are not named in the odds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A roll to hit: d20 + ``bonus`` against AC; ``dice`` × ``sides`` + ``plus`` damage."""
+
+    bonus: int
+    dice: int
+    sides: int
+    plus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A saving throw against ``dc``, half damage for those who make it."""
+
+    dc: int
+    dice: int
+    sides: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One of the five. ``choices`` may be aimed at; ``targets`` are, unless the visitor chooses.
+
+    ``foreseen`` is false for what nobody declares; ``turns_to`` is where the aim goes half-way.
+    """
+
+    title: str
+    actor: str
+    action: Mapping[str, Any]
+    rule: Attack | Spell
+    lead: str
+    targets: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    turns_to: str | None = None
+    foreseen: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """What the dice said: a line for the table, and the results as a game hands them over."""
+
+    line: str
+    results: tuple[dict[str, Any], ...]
+
+
+LONGSWORD = Attack(bonus=7, dice=1, sides=8, plus=4)
+BIG = ("hobgoblin", "bugbear", "ogre")
+SMALL = ("goblin-1", "goblin-2", "goblin-3")
+
+BEATS = (
+    Beat(
+        "A hit",
+        "mira",
+        {"type": "attack", "name": "longsword"},
+        LONGSWORD,
+        "Mira raises the longsword.",
+        ("hobgoblin",),
+        BIG,
+    ),
+    Beat(
+        "A kill",
+        "sable",
+        {"type": "attack", "name": "longbow"},
+        Attack(bonus=8, dice=1, sides=8, plus=4),
+        "Sable draws the longbow.",
+        ("goblin-1",),
+        SMALL,
+    ),
+    Beat(
+        "A fireball on three",
+        "orin",
+        {"type": "cast", "name": "fireball", "save": "dexterity"},
+        Spell(dc=15, dice=8, sides=6),
+        "Orin speaks the first syllable of a fireball.",
+        BIG,
+    ),
+    Beat(
+        "A change of target",
+        "mira",
+        {"type": "attack", "name": "longsword"},
+        LONGSWORD,
+        "Mira presses the attack, and may think better of it.",
+        ("hobgoblin",),
+        BIG,
+        turns_to="bugbear",
+    ),
+    Beat(
+        "What nobody foresaw",
+        "ogre",
+        {"type": "attack", "name": "millstone"},
+        Attack(bonus=6, dice=2, sides=6, plus=4),
+        "The ogre's turn. Its sheet says greatclub; it tears a millstone loose.",
+        ("mira",),
+        foreseen=False,
+    ),
+)
+
+SAVES = {"hobgoblin": 1, "bugbear": 2, "ogre": -1}
+
+
+def _someone(name: str, side: str, hp: int, ac: int, **more: Any) -> dict[str, Any]:
+    return {"name": name, "side": side, "hp": hp, "max_hp": hp, "ac": ac, **more}
+
+
+OPENING: Mapping[str, Any] = {
+    "mode": "combat",
+    "round": 1,
+    "location": {"id": "mill", "name": "the Drowned Mill"},
+    "actors": {
+        "mira": _someone("Mira", "party", 44, 18, **{"class": "fighter"}),
+        "sable": _someone("Sable", "party", 38, 15, **{"class": "ranger"}),
+        "orin": _someone("Orin", "party", 27, 12, **{"class": "wizard"}),
+        "hobgoblin": _someone("Hobgoblin", "foes", 39, 16),
+        "bugbear": _someone("Bugbear", "foes", 45, 15),
+        "ogre": _someone("Ogre", "foes", 59, 11, attacks=["greatclub"]),
+        "goblin-1": _someone("Goblin 1", "foes", 7, 13),
+        "goblin-2": _someone("Goblin 2", "foes", 7, 13),
+        "goblin-3": _someone("Goblin 3", "foes", 7, 13),
+    },
+}
+
+
+class Table:
+    """The game of the demo: its state, and its dice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.state: dict[str, Any] = deepcopy(dict(OPENING))
+        self._dice = next(
+            dice for evening in count() if _as_promised(dice := _throw(f"{seed}/{evening}"))
+        )
+
+    def name(self, actor: str) -> str:
+        """How an actor is called."""
+        return str(self.state["actors"][actor]["name"])
+
+    def names(self, actors: Iterable[str]) -> str:
+        """Several of them in a sentence."""
+        *first, last = [self.name(each) for each in actors]
+        return f"{', '.join(first)} and {last}" if first else last
+
+    def standing(self, actors: Iterable[str]) -> tuple[str, ...]:
+        """Those of them who have not fallen."""
+        return tuple(each for each in actors if self.state["actors"][each]["hp"] > 0)
+
+    def odds(self, beat: Beat, targets: Iterable[str]) -> dict[str, Any]:
+        """How likely each result is, as the rules know it before the dice are thrown."""
+        odds = {each: self._odds(beat.rule, each) for each in targets}
+        return odds if len(odds) > 1 else next(iter(odds.values()))
+
+    def _odds(self, rule: Attack | Spell, target: str) -> Odds:
+        actor = self.state["actors"][target]
+        found: Odds = {}
+        if isinstance(rule, Spell):
+            fails = (rule.dc - 1 - SAVES[target]) / 20
+            fells = _at_least(actor["hp"], rule.dice, rule.sides)
+            found = {"failure": fails * (1 - fells), "kill": fails * fells, "success": 1 - fails}
+        else:
+            lands = sum(n + rule.bonus >= actor["ac"] for n in range(2, 20)) / 20  # ints
+            left = actor["hp"] - rule.plus
+            fells = _at_least(left, rule.dice, rule.sides)
+            critical = _at_least(left, 2 * rule.dice, rule.sides)
+            found = {
+                "hit": lands * (1 - fells),
+                "kill": lands * fells + critical / 20,
+                "critical": (1 - critical) / 20,
+                "miss": 0.95 - lands,
+            }
+        return {name: round(p, 4) for name, p in found.items() if p >= RARE}
+
+    def roll(self, beat: Beat, targets: Iterable[str]) -> Rolled:
+        """Throw the dice of a beat; the state is then as they left it."""
+        d20s, damage = self._dice[BEATS.index(beat)]
+        self.state = deepcopy(self.state)
+        rule = beat.rule
+        results, said = [], []
+        for number, target in enumerate(targets):
+            actor, d20 = self.state["actors"][target], d20s[number]
+            if isinstance(rule, Spell):
+                saved = d20 + SAVES[target] >= rule.dc
+                whole = sum(damage[: rule.dice])  # ints
+                result, dealt = ("success", whole // 2) if saved else ("failure", whole)
+                said.append(f"{actor['name']} {d20 + SAVES[target]}, {result}: {dealt}")
+            else:
+                result, dealt = _attack(rule, d20, damage, actor["ac"])
+                said.append(
+                    f"d20: {d20} + {rule.bonus} = {d20 + rule.bonus} against AC {actor['ac']}, "
+                    f"{result}" + (f" for {dealt}" if dealt else "")
+                )
+            actor["hp"] = max(0, actor["hp"] - dealt)
+            if actor["hp"] == 0:
+                said[-1] += f"; {actor['name']} falls"
+            values = {"damage": dealt} if dealt else {}
+            results.append({"target": target, "result": result, "values": values})
+        head = f"Dexterity against DC {rule.dc}. " if isinstance(rule, Spell) else ""
+        return Rolled(f"{head}{'; '.join(said)}.", tuple(results))
+
+
+Dice = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+
+def _throw(seed: str) -> Dice:
+    """For each beat three d20 and the dice of its damage, twice as many for a critical."""
+    rng = random.Random(f"foretell demo {seed}")
+    return tuple(
+        (
+            tuple(rng.randint(1, 20) for _ in range(3)),
+            tuple(rng.randint(1, beat.rule.sides) for _ in range(2 * beat.rule.dice)),
+        )
+        for beat in BEATS
+    )
+
+
+def _attack(rule: Attack, d20: int, damage: tuple[int, ...], ac: int) -> tuple[str, int]:
+    if d20 == 20:
+        return "critical", sum(damage) + rule.plus  # ints
+    if d20 == 1 or d20 + rule.bonus < ac:
+        return "miss", 0
+    return "hit", sum(damage[: rule.dice]) + rule.plus  # ints
+
+
+def _as_promised(dice: Dice) -> bool:
+    """A hit on anyone; a kill of anyone; a spell that some withstand and none dies of; a miss."""
+
+    def results(beat: int) -> set[str]:
+        rule, (d20s, damage) = BEATS[beat].rule, dice[beat]
+        assert isinstance(rule, Attack)
+        armour = [OPENING["actors"][each]["ac"] for each in BEATS[beat].choices or ("mira",)]
+        return {_attack(rule, d20s[0], damage, ac)[0] for ac in armour}
+
+    d20s, damage = dice[2]
+    saved = sum(d20 >= 15 for d20 in d20s)
+    scorched = 20 <= sum(damage[:8]) <= 26
+    kills = sum(dice[1][1][:1]) + 4 >= 7
+    return (
+        results(0) == {"hit"}
+        and results(1) == {"hit"}
+        and kills
+        and saved == 1
+        and scorched
+        and results(3) == {"miss"}
+        and results(4) == {"hit"}
+    )
+
+
+def _at_least(total: int, dice: int, sides: int) -> float:
+    """The probability that so many dice show ``total`` or more."""
+    ways = Counter({0: 1})
+    for _ in range(dice):
+        ways = Counter(
+            {
+                shown: sum(ways[shown - side] for side in range(1, sides + 1))  # ints
+                for shown in range(1, max(ways) + sides + 1)
+            }
+        )
+    return sum(n for shown, n in ways.items() if shown >= total) / sides**dice  # ints

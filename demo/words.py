@@ -1,0 +1,112 @@
+"""What the demo says in words: the first line, a beat as plain lines, and the last lines."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ..operators.narrative import Served
+from ..sinks.terminal import safe
+from ..streams.narrator.profiles import Profile
+from .race import Race, Side
+
+__all__ = ["Lines", "about", "figures", "finish", "seconds", "served"]
+
+OWN = "Race your own: foretell demo --base-url URL --model NAME (the key: ANTHROPIC_API_KEY)."
+SERVED = {
+    Served.HIT: "prepared",
+    Served.IN_FLIGHT: "taken over while it was written",
+    Served.MISS: "asked for when the dice landed",
+    Served.FAILED: "failed",
+    Served.SUPERSEDED: "cut short",
+}
+
+
+def about(profile: Profile | None, model: str, server: str | None) -> str:
+    """The first line: who speaks, how fast and by whose figures, and how to race another."""
+    if profile is None:
+        where = f" at {server}" if server else ""
+        return f"Both sides ask {model}{where}. Dollars are list prices, where there is one."
+    return (
+        "The model is simulated: its words come from a grammar, not a language model, at the pace "
+        f"of {profile.name}. {profile.source} Dollars are list prices of {model}. {OWN}"
+    )
+
+
+def seconds(value: float | None) -> str:
+    """A time as it is shown."""
+    if value is None:
+        return "–"
+    if value >= 0.9995:
+        return f"{value:.2f} s"
+    return f"{1000 * value:.1f} ms" if value < 0.00995 else f"{1000 * value:.0f} ms"
+
+
+def served(side: Side) -> str:
+    """How the last telling came about."""
+    return SERVED.get(Served(side.tales[-1].served), "")
+
+
+def figures(sides: Sequence[Side], *, now: bool = False) -> Grid:
+    """Both sides beside each other: time to first word, tokens, dollars, waste.
+
+    :param now: with the time of this beat, and without the percentiles.
+    """
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    grid.add_column("time to first word")
+    heads = ("this beat", "mean") if now else ("mean", "p50", "p95")
+    for head in (*heads, "tokens", "dollars", "wasted"):
+        grid.add_column(head, justify="right", no_wrap=True)
+    for number, side in enumerate(sides):
+        report = side.figures
+        style = "bold green" if number else ""
+        times = [seconds(_s(report["latency_ms"][head])) for head in ("mean", "p50", "p95")]
+        if now:
+            times = [seconds(side.tales[-1].first if side.tales else None), times[0]]
+        tokens = report["tokens"]
+        used = tokens["prefetch"] + tokens["refine"] + tokens["foreground"]
+        cost = f"${report['cost_usd']:.4f}" if report["cost_usd"] else "–"
+        waste = f"{tokens['wasted']:,} tokens" if tokens["wasted"] else "–"
+        grid.add_row(
+            Text(side.name, style), *(Text(each, style) for each in times), f"{used:,}", cost, waste
+        )
+    return grid
+
+
+def _s(milliseconds: Any) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+class Lines:
+    """The demo as plain lines: each beat when both sides have told it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def beat_over(self, race: Race) -> None:
+        """See :class:`~.race.Show`."""
+        out = self._console.print
+        assert race.beat is not None
+        out()
+        out(Text(f"{race.number}. {race.beat.title}", "bold"))
+        for line in race.lines:
+            out(Padding(safe(line), (0, 0, 0, 3)))
+        for side in race.sides:
+            tale = side.tales[-1]
+            out(Text(f"   {side.name}: {seconds(tale.first)}, {served(side)}", "cyan"))
+            out(Padding(safe(tale.text), (0, 0, 0, 6)))
+
+
+def finish(console: Console, sides: tuple[Side, Side], log: str) -> None:
+    """The last lines: both sides, the summary, and how to replay what was played."""
+    console.print()
+    console.print(figures(sides))
+    console.print()
+    console.print(Text(sides[1].session.summary(), "bold"))
+    console.print(Text(f"Replay it: foretell replay {shlex.quote(log)}"), soft_wrap=True)

@@ -1,0 +1,115 @@
+"""Narrative in a terminal, word by word as it comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reactivex import abc
+
+__all__ = ["Terminal", "plain", "print_narrative", "safe"]
+
+# Everything that moves a cursor, rings, or turns the direction of writing; lone surrogates, which
+# no terminal can be sent. Line ends stay, tabs become spaces.
+_UNSAFE: dict[int, int | str | None] = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0))),
+    **dict.fromkeys((0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))),
+    **dict.fromkeys((0x2028, 0x2029), "\n"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+    0x09: " ",
+    0x0A: "\n",
+}
+
+
+def plain(text: str) -> str:
+    """``text`` without control characters: what a model writes is data, and commands no terminal."""
+    return text.translate(_UNSAFE)
+
+
+def safe(text: str, style: str = "") -> Text:
+    """``text`` for rich: no control characters, and brackets are brackets, not markup."""
+    return Text(plain(text), style)
+
+
+class _Session(Protocol):
+    def subscribe(
+        self, handler: Callable[[Any], Any], viewer: str | None = None
+    ) -> abc.DisposableBase: ...
+
+
+def print_narrative(
+    session: _Session, console: Console | None = None, viewer: str | None = None
+) -> abc.DisposableBase:
+    """Print a session's narrative as it streams, one telling a paragraph.
+
+    Dispose what is returned to stop; nothing else ends by it.
+
+    :param console: where to; standard output, if none is given.
+    :param viewer: only what this viewer may see.
+    """
+    return session.subscribe(Terminal(console or Console(highlight=False)).on_event, viewer)
+
+
+class Terminal:
+    """Prints the events of a narrative, wrapped between words while they stream.
+
+    A word is printed when it is known to be whole. A telling cut short ends in a dash; one that
+    failed ends in its fallback text, and the reason.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._column = 0
+        self._held = ""
+
+    def on_event(self, event: Any) -> None:
+        """Take in an event of the narrative."""
+        if not hasattr(event, "status"):
+            self._write(plain(getattr(event, "text", "")))
+            return
+        if event.status == "superseded" and event.text:
+            self._write(" —")
+        self._flush()
+        if self._column:
+            self._end_line()
+        if event.status == "failed":
+            self._console.print(safe(f"({event.error})", "dim"))
+        if event.text:
+            self._end_line()
+
+    def _write(self, text: str) -> None:
+        *lines, last = text.split("\n")
+        for line in lines:
+            self._words(line)
+            self._flush()
+            self._end_line()
+        self._words(last)
+
+    def _words(self, text: str) -> None:
+        *words, self._held = (self._held + text).split(" ")
+        for word in words:
+            self._word(word, " ")
+
+    def _flush(self) -> None:
+        word, self._held = self._held, ""
+        self._word(word, "")
+
+    def _word(self, word: str, after: str) -> None:
+        width = cell_len(word)
+        if self._column and self._column + width > self._console.width:
+            self._end_line()
+        self._console.out(word, end="", highlight=False)
+        self._column += width
+        if after and self._column < self._console.width:
+            self._console.out(after, end="", highlight=False)
+            self._column += 1
+
+    def _end_line(self) -> None:
+        self._console.out("", highlight=False)
+        self._column = 0
