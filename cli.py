@@ -202,6 +202,8 @@ def _show_summary(summary: Summary) -> None:
     print(f"  {_counts((n, kind) for kind, n in summary.kinds.items())}")
     for test, results in summary.results.items():
         print(f"  {test}: {_counts((n, word) for word, n in results.items())}")
+    if summary.left_out:
+        _say("warning", f"{summary.left_out} lines out of place in time are left out")
 
 
 @command(

@@ -81,10 +81,12 @@ class Game(Generic[M]):
 
     async def aclose(self, drain: float = 5.0) -> None:
         """Close all sessions (see :meth:`Session.close`), then the door to models."""
-        for session in list(self._sessions.values()):
-            await session.close(drain)
-        if self._own_model:
-            await self.model.aclose()
+        try:
+            for session in list(self._sessions.values()):
+                await session.close(drain)
+        finally:
+            if self._own_model:
+                await self.model.aclose()
 
     async def __aenter__(self) -> Self:
         return self

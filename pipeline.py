@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from reactivex import Observable
+from pydantic import BaseModel
+from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
-from .operators.classify import Scene, classify
+from .operators.classify import Context, Scene, classify
 from .operators.fingerprint import scene_fingerprint
 from .operators.generation import Generation, Generations
-from .operators.narrative import Ended, Narrative, Patched, Started
+from .operators.narration import validate_final
+from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
 from .operators.overlap import overlap
 from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, schedule
@@ -51,6 +53,7 @@ __all__ = ["Pipeline"]
 log = logging.getLogger("foretell")
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 
 MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
 
@@ -72,6 +75,7 @@ class Pipeline(Generic[M]):
         settings, loop = game.settings, asyncio.get_running_loop()
         self.name = name
         self.intensity: Intensity = settings.intensity
+        self.turns_before = self.actions_before = 0
         self._game = game
         self._settings = settings
         self.world_now = World(footprint=Footprint(volatile=settings.volatile))
@@ -79,16 +83,21 @@ class Pipeline(Generic[M]):
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
         self._over = asyncio.Event()
+        self._loop = loop
+        self._scene: Scene | None = None
+        self._planned_anew: Subject[Scene] = Subject()
 
         # Sinks, and what stands beside the streams.
         self.transcript = Transcript()
+        self.tally = Tally()
         writer, number = self._open_log(header)
-        self.inputs = Inputs(loop, start=loop.time() - self.world_now.t, number=number)
-        self.recorder = Recorder(lambda: self.inputs.now, writer)
+        before = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
+        self.inputs = Inputs(loop, start=loop.time() - before, number=number)
+        self.recorder = Recorder(lambda: self.inputs.now, writer, self.fault)
         self.ledger = Ledger(game.price_list)
         self.audit = Audit()
-        self.tally = Tally()
         self.tasks = Tasks(self.fault)
+        self.readers = Tasks(self.fault)
         store = Store()
         self.generations = Generations(
             game.model,
@@ -130,28 +139,35 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, LoopScheduler(loop), flush=is_move)
-        plan = schedule(lambda: self.intensity, settings.max_variants)
+        plan = self._sound(
+            "plan", schedule(lambda: self.intensity, settings.max_variants), lambda scene: ()
+        )
 
         # The page. Subscribed from the top down; each published stream is connected after its
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.fault))
         world: Published[World] = inputs.pipe(
-            ops.scan(advance, self.world_now), publish(self.fault)
+            ops.scan(self._sound("advance", advance, _unmoved), self.world_now),
+            publish(self.fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
         narrative: Published[Narrative] = world.pipe(
             ops.filter(has_outcome),
-            ops.map(self.teller.claim),
+            ops.map(self._sound("claim", self.teller.claim, self.teller.unclear)),
             tell,
             publish(self.fault, self._present),
         )
         scenes: Published[Scene] = world.pipe(
             settled,
-            ops.map(classify),
-            ops.distinct_until_changed(scene_fingerprint),
+            ops.map(self._sound("classify", classify, lambda world: Scene(world, Context.IDLE))),
+            ops.distinct_until_changed(
+                self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
+            ),
             publish(self.fault),
         )
-        prepared: Observable[Generation] = scenes.pipe(ops.map(plan), preparing)
+        prepared: Observable[Generation] = merge(scenes, self._planned_anew).pipe(
+            ops.map(plan), preparing
+        )
 
         self.world, self.narrative, self.scenes = world, narrative, scenes
         inputs.subscribe(self.recorder.on_input)
@@ -168,18 +184,56 @@ class Pipeline(Generic[M]):
             return None, 0
         path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
         number = 0
-        if path.exists():
+        heard: list[ev.Delivered] = []
+        if path.exists() and path.stat().st_size > 0:
             for record in read(path):
                 event = to_event(record)
                 if event is not None:
                     number += 1
                     self.world_now = advance(self.world_now, Numbered(number, event))
+                    self.turns_before += isinstance(event, ev.Turn)
+                    self.actions_before += isinstance(event, ev.Action)
+                    if isinstance(event, ev.Delivered):
+                        heard.append(event)
                 elif record.kind == "~told":
                     self.transcript.restore(record.data)
+        for each in heard:
+            self.transcript.delivered(each.telling, each.viewer, each.upto)
         path.parent.mkdir(parents=True, exist_ok=True)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        first = {"id": self.name, "started": started, "source": "foretell", "clock": "human"}
-        return LogWriter(path, {**first, **header}), number
+        first = {"started": started, "source": "foretell", "clock": "human"}
+        return LogWriter(path, {**first, **header, "id": self.name}), number
+
+    @property
+    def open_turn(self) -> str:
+        """The turn that is open in the world as it stands, or an empty name."""
+        turn = self.world_now.turn
+        return turn.turn if turn is not None else ""
+
+    def prepare_at(self, intensity: Intensity) -> None:
+        """Change how much is prepared; from any thread."""
+        self.intensity = intensity
+        if not self._over.is_set():
+            self._loop.call_soon_threadsafe(self._plan_anew)
+
+    def _plan_anew(self) -> None:
+        if self._scene is not None:
+            self.recorder.trace("~intensity", intensity=self.intensity)
+            self._planned_anew.on_next(self._scene)
+
+    def _sound(
+        self, where: str, work: Callable[..., R], otherwise: Callable[..., R]
+    ) -> Callable[..., R]:
+        """``work``, but what it raises is reported, and the stream goes on with something else."""
+
+        def soundly(*given: Any) -> R:
+            try:
+                return work(*given)
+            except Exception as error:
+                self.fault(where, error)
+                return otherwise(*given)
+
+        return soundly
 
     def _on_world(self, world: World) -> None:
         self.world_now = world
@@ -194,6 +248,7 @@ class Pipeline(Generic[M]):
         self.recorder.trace("~revoked", generation=generation.id)
 
     def _on_scene(self, scene: Scene) -> None:
+        self._scene = scene
         self.recorder.trace("~scene", context=scene.context, revision=scene.world.revision)
 
     def _on_narrative(self, event: Narrative) -> None:
@@ -287,32 +342,70 @@ class Pipeline(Generic[M]):
         )
 
     def _check(self, value: Any) -> str | None:
-        try:
-            self._game.narration.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            wanted = self._game.narration.__name__
-            return f"the model's answer is not a {wanted}: {name}: {first['msg']}"
-        return None
+        return validate_final(self._game.narration, value)[1]
 
     async def drain(self, seconds: float) -> None:
-        """End speculation, and wait for what is being told, but not longer than ``seconds``.
+        """End speculation, and wait for what is being told and for async subscribers.
 
-        Nothing of the pipeline runs afterwards, however it ends.
+        Not longer than ``seconds``; what is still being told then is ended. Nothing of the
+        pipeline runs afterwards, however it ends, and every handle has come to its end.
         """
         try:
             await self.inputs.drained()
             self._preparing.dispose()
             self.inputs.complete()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._over.wait()
-            except TimeoutError:
-                self.teller.cancel_all()
+            async with asyncio.timeout(seconds):
                 await self._over.wait()
+                await self._heard()
+        except TimeoutError:
+            pass
         finally:
+            self._preparing.dispose()
+            self.inputs.complete()
+            self.teller.cancel_all()
+            await self._over.wait()
             for wired in self._wired:
                 wired.dispose()
             await self.tasks.aclose()
+            await self.readers.aclose()
+            self._abandon()
             self.recorder.close()
+
+    async def _heard(self) -> None:
+        """Wait until async subscribers have taken in all there is."""
+        own = asyncio.current_task()
+        if reading := [task for task in self.readers._running if task is not own]:
+            await asyncio.wait(reading)
+
+    def _abandon(self) -> None:
+        """End the handles of outcomes that never came through."""
+        for number, handle in self.handles.items():
+            handle.on_event(
+                Ended(
+                    f"t{number}",
+                    (number,),
+                    (),
+                    self.inputs.now,
+                    Status.SUPERSEDED,
+                    (Served.SUPERSEDED,),
+                    (None,),
+                    (None,),
+                    {},
+                    "",
+                )
+            )
+        self.handles.clear()
+
+
+def _unmoved(world: World, numbered: Numbered) -> World:
+    """The world after an input that could not be taken in."""
+    number, event = numbered
+    return replace(
+        world,
+        revision=world.revision + 1,
+        t=event.t,
+        cause=event,
+        number=number,
+        fresh=(),
+        warning=f"{type(event).__name__.lower()} could not be taken in",
+    )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+import orjson
 from pydantic import BaseModel
 from reactivex import Observable, abc
 from reactivex import operators as ops
 
-from .errors import StateError
+from .errors import ConfigError, StateError
 from .operators.generation import Generations
 from .operators.narrative import Narrative
 from .operators.predict import Intensity
@@ -21,6 +25,7 @@ from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.bridge import Full, follow
 from .streams.inputs import snapshot
+from .streams.log import problems, to_event, to_record
 from .streams.world import World
 
 if TYPE_CHECKING:
@@ -55,17 +60,25 @@ class Session(Generic[M]):
         self._game = game
         self._pipeline = Pipeline(game, session_id, header or {})
         self._closed = False
-        self._turns = self._actions = 0
-        self._turn: str | None = None
+        self._gone = asyncio.Event()
+        self._turns = count(self._pipeline.turns_before + 1)
+        self._actions = count(self._pipeline.actions_before + 1)
+        turn = self._pipeline.world_now.turn
+        self._turn: str | None = turn.turn if turn is not None else None
+        self._rewound = False
 
     @property
     def intensity(self) -> Intensity:
-        """How much is prepared; may be changed at any time."""
+        """How much is prepared; may be changed at any time, and takes effect at once."""
         return self._pipeline.intensity
 
     @intensity.setter
     def intensity(self, intensity: Intensity | str) -> None:
-        self._pipeline.intensity = Intensity(intensity)
+        try:
+            self._pipeline.prepare_at(Intensity(intensity))
+        except ValueError:
+            known = ", ".join(Intensity)
+            raise ConfigError(f"intensity {intensity!r} is not known: use {known}") from None
 
     # ── what the game says ────────────────────────────────────────────────────────────────────
 
@@ -93,19 +106,23 @@ class Session(Generic[M]):
 
         :param options: the actions the actor may take, where the game knows them.
         """
-        self._turns += 1
-        turn = turn or f"turn-{self._turns}"
-        self._turn = turn
-        self.put(lambda t: ev.Turn(t, turn, actor, _plain(options), deadline))
+        turn = turn or f"turn-{next(self._turns)}"
+        known = tuple(dict(option) for option in options)
+        self.put(lambda t: ev.Turn(t, turn, actor, known, deadline))
+        self._turn, self._rewound = turn, False
         return turn
 
     def end_turn(self, turn: str | None = None) -> None:
         """The turn is over (the current one, unless another is named)."""
         ended = turn or self._turn
-        if ended is None:
+        if ended is None and self._rewound:
+            self._open()
+            self._pipeline.inputs.put(lambda t: ev.TurnEnd(t, self._pipeline.open_turn))
+        elif ended is None:
             raise StateError("end_turn without a turn: call begin_turn first, or name the turn")
+        else:
+            self.put(lambda t: ev.TurnEnd(t, ended))
         self._turn = None
-        self.put(lambda t: ev.TurnEnd(t, ended))
 
     def declare(
         self,
@@ -126,8 +143,7 @@ class Session(Generic[M]):
         :param odds: the probability of each result, where the rules know it.
         :param rolled: the result itself, where the game rolls ahead; not told before its outcome.
         """
-        self._actions += 1
-        action_id = action_id or f"action-{self._actions}"
+        action_id = action_id or f"action-{next(self._actions)}"
         what = _action(action, type, target)
         turn = self._turn
         self.put(lambda t: ev.Action(t, action_id, turn, actor, what, odds, rolled))
@@ -153,15 +169,17 @@ class Session(Generic[M]):
         to: Iterable[str] = (),
         **values: Any,
     ) -> Telling[M]:
-        """What happened, of an action nobody declared; see :meth:`Action.outcome`."""
+        """What happened, of an action nobody declared; see :meth:`Action.outcome`.
+
+        With a ``state``, the action is declared in the same moment, so that the state can name it
+        as its reason.
+        """
         what = _action(action, type, target)
-        turn = self._turn
-        found = _results(result, results, values)
-        after = None if state is None else snapshot(state, self.settings.max_state_bytes)
-        telling = self._outcome(lambda t: ev.Outcome(t, found, None, turn, actor, what, tuple(to)))
-        if after is not None:
-            self._pipeline.inputs.put_state(after, None)
-        return telling
+        found, viewers, turn = _results(result, results, values), _viewers(to), self._turn
+        if state is not None:
+            snapshot(state, self.settings.max_state_bytes)
+            return self.declare(actor, what).outcome(results=found, state=state, to=viewers)
+        return self._outcome(lambda t: ev.Outcome(t, found, None, turn, actor, what, viewers))
 
     def say(self, speaker: str, text: str) -> None:
         """What someone at the table said or typed."""
@@ -176,23 +194,30 @@ class Session(Generic[M]):
 
         The turn, its actions and the state are as they were; nothing prepared since is told.
         """
-        self._turn = None
         self.put(lambda t: ev.Rewind(t, to))
+        self._turn, self._rewound = None, True
 
-    def put(self, build: Callable[[float], ev.Input], at: float | None = None) -> None:
-        """Say anything that has no method of its own: ``build`` gets the time (seconds)."""
+    def put(self, build: Callable[[float], ev.Input]) -> None:
+        """Say anything that has no method of its own: ``build`` gets the time (seconds).
+
+        :raises StateError: for what could not stand in a session log.
+        """
         self._open()
-        self._pipeline.inputs.put(build, at=at)
+        self._pipeline.inputs.put(_checked(build))
 
     def play(self, event: ev.Input) -> Telling[M] | None:
         """Say an input as a log has it, at its own time; an outcome gives its telling."""
+        self._open()
         if isinstance(event, ev.Outcome):
-            return self._outcome(lambda t: event, at=event.t)
-        self.put(lambda t: event, at=event.t)
+            return self._tell(lambda t: event, at=event.t)
+        self._pipeline.inputs.put(lambda t: event, at=event.t)
         return None
 
-    def _outcome(self, build: Callable[[float], ev.Input], at: float | None = None) -> Telling[M]:
+    def _outcome(self, build: Callable[[float], ev.Input]) -> Telling[M]:
         self._open()
+        return self._tell(_checked(build))
+
+    def _tell(self, build: Callable[[float], ev.Input], at: float | None = None) -> Telling[M]:
         made: list[Telling[M]] = []
 
         def numbered(number: int) -> None:
@@ -235,8 +260,16 @@ class Session(Generic[M]):
         :param viewer: only what this viewer may see.
         """
         seen = self._seen_by(viewer)
-        if not inspect.iscoroutinefunction(handler):
-            return seen.subscribe(handler)
+        call = getattr(handler, "__call__", None)  # noqa: B004  # an object with an async one
+        if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):
+
+            def contained(event: Narrative) -> None:
+                try:
+                    handler(event)
+                except Exception as error:
+                    self._pipeline.fault("subscriber", error)
+
+            return seen.subscribe(contained)
 
         async def feed() -> None:
             async with follow(seen) as events:
@@ -246,7 +279,7 @@ class Session(Generic[M]):
                     except Exception as error:
                         self._pipeline.fault("subscriber", error)
 
-        return self._pipeline.tasks.disposable(feed(), name="subscriber")
+        return self._pipeline.readers.disposable(feed(), name="subscriber")
 
     async def tellings(
         self, viewer: str | None = None, *, bound: int = 1024, full: Full = Full.DROP_OLDEST
@@ -298,10 +331,12 @@ class Session(Generic[M]):
     async def close(self, drain: float = 5.0) -> None:
         """End the session: speculation at once, the telling under way when it is whole.
 
-        :param drain: seconds to wait for that; then it is ended and marked superseded. Cancelling
-            ``close`` ends everything at once.
+        :param drain: seconds to wait for that, and for async subscribers to take in what there
+            is; then it is ended and marked superseded. Cancelling ``close`` ends everything at
+            once. Closing again waits for the first close.
         """
         if self._closed:
+            await self._gone.wait()
             return
         self.put(ev.End)
         self._closed = True
@@ -309,6 +344,7 @@ class Session(Generic[M]):
             await self._pipeline.drain(drain)
         finally:
             self._game.forget(self.id)
+            self._gone.set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -348,12 +384,12 @@ class Action(Generic[M]):
         :raises StateError: without a result, or with a state that cannot be used.
         """
         session = self._session
-        found = _results(result, results, values)
+        session._open()
+        found, viewers, turn = _results(result, results, values), _viewers(to), session._turn
+        build = _checked(lambda t: ev.Outcome(t, found, self.id, turn, None, None, viewers))
         if state is not None:
             session.update(state, because=self)
-        turn = session._turn
-        viewers = tuple(to)
-        return session._outcome(lambda t: ev.Outcome(t, found, self.id, turn, None, None, viewers))
+        return session._tell(build)
 
     def retract(self) -> None:
         """It will not happen after all."""
@@ -364,8 +400,26 @@ def _id(action: Action[Any] | str | None) -> str | None:
     return action.id if isinstance(action, Action) else action
 
 
-def _plain(options: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    return tuple(dict(option) for option in options)
+def _viewers(to: Iterable[str]) -> tuple[str, ...]:
+    return (to,) if isinstance(to, str) else tuple(to)
+
+
+def _checked(build: Callable[[float], ev.Input]) -> Callable[[float], ev.Input]:
+    """The input as a log would give it back: a copy, of plain JSON.
+
+    :raises StateError: if it could not stand in a log.
+    """
+    event = build(0.0)
+    what = type(event).__name__.lower()
+    try:
+        record = to_record(event)
+        wrong = problems(record)
+        copy = to_event(orjson.loads(orjson.dumps(record))) if not wrong else None
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise StateError(f"{what} is not usable: {error}; pass plain JSON values") from None
+    if copy is None:
+        raise StateError(f"{what} is not usable: {wrong[0]}")
+    return lambda t: replace(copy, t=t)
 
 
 def _action(

@@ -22,9 +22,10 @@ from ..streams.clock import run_virtual
 from ..streams.models import Message, Model, ModelError, Request
 from ..streams.narrator.profiles import profile
 from .keys import Nobody, keys
-from .race import Pace, Race, Side, racing
+from .race import Pace, Race
 from .screen import Screen
 from .server import EngineAccounts, HttpAccounts, narrator
+from .side import Side, racing
 from .table import Table
 from .words import Lines, about, finish
 
@@ -87,9 +88,7 @@ async def _fast(console: Console, settings: Settings) -> tuple[Side, Side]:
 
     engine, table = Engine(profile(PROFILE), settings.seed), Table(settings.seed)
     async with racing(NarratorModel(engine), settings, NAME) as sides:
-        await Race(
-            sides, table, Nobody(), EngineAccounts(engine), Lines(console), Pace()
-        ).play()
+        await Race(sides, table, Nobody(), EngineAccounts(engine), Lines(console), Pace()).play()
     return sides
 
 
@@ -97,17 +96,19 @@ async def _live(
     console: Console, settings: Settings, url: str | None, key: str | None, first: str
 ) -> tuple[Side, Side]:
     table, accounts, pace = Table(settings.seed), HttpAccounts(url), Pace()
-    async with _door(console, settings.main_model, url, key) as model:
-        async with racing(model, settings, NAME) as sides:
-            if not console.is_terminal or console.is_dumb_terminal:
-                await Race(sides, table, Nobody(), accounts, Lines(console), pace).play()
-                return sides
-            with keys() as player:
-                screen = Screen(console, player, first)
-                race = Race(sides, table, player, accounts, screen, pace)
-                async with screen.drawing(race):
-                    await race.play()
-                    await screen.hold(HOLD)
+    async with (
+        _door(console, settings.main_model, url, key) as model,
+        racing(model, settings, NAME) as sides,
+    ):
+        if not console.is_terminal or console.is_dumb_terminal:
+            await Race(sides, table, Nobody(), accounts, Lines(console), pace).play()
+            return sides
+        with keys() as player:
+            screen = Screen(console, player, first)
+            race = Race(sides, table, player, accounts, screen, pace)
+            async with screen.drawing(race):
+                await race.play()
+                await screen.hold(HOLD)
     return sides
 
 
@@ -139,7 +140,7 @@ async def _door(
 @contextmanager
 def _recording(output: str | None) -> Iterator[tuple[str, str]]:
     """A folder to record into, and where the log is in the end, whatever happens in between."""
-    if output is not None and (os.path.isdir(output) or not Path(output).absolute().parent.is_dir()):
+    if output and (os.path.isdir(output) or not Path(output).absolute().parent.is_dir()):
         raise ForetellError(f"{output}: cannot be written; name a file in a folder that exists")
     folder = tempfile.mkdtemp(prefix="foretell-")
     log = os.path.join(folder, f"{NAME}.jsonl")
@@ -148,15 +149,15 @@ def _recording(output: str | None) -> Iterator[tuple[str, str]]:
         yield folder, output or log
         over = True
     finally:
-        if output is not None and os.path.exists(log):
+        if output and os.path.exists(log):
             shutil.move(log, output)
-        if output is not None or not over:
+        if output or not over:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """A polite kill, or a terminal that is closed, ends the demo as Ctrl-C does: with everything."""
+    """A polite kill, or a terminal that is closed, ends it as Ctrl-C does: with everything."""
 
     def end(number: int, frame: Any) -> NoReturn:
         raise SystemExit(128 + number)

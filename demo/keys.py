@@ -8,11 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-try:
+if sys.platform != "win32":  # there the demo plays itself
     import termios
     import tty
-except ImportError:  # Windows has no termios; there the demo plays itself
-    termios = None  # type: ignore[assignment]
 
 __all__ = ["Keys", "Nobody", "keys"]
 
@@ -57,7 +55,7 @@ class Keys:
 @contextlib.contextmanager
 def keys() -> Iterator[Keys | Nobody]:
     """The keys of the terminal at standard input, given back as they were; else nobody."""
-    if termios is None or not sys.stdin.isatty():
+    if sys.platform == "win32" or not sys.stdin.isatty():
         yield Nobody()
         return
     fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()

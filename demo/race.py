@@ -1,33 +1,31 @@
-"""The race: two sessions at one table, the same dice, and what a visitor sees of it."""
+"""The race: five beats at one table, told by both sides at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..config import Settings
-from ..errors import ForetellError, TellingError
-from ..game import Game
-from ..operators.narrative import Ended, Narrative, Patched
-from ..operators.predict import Intensity
-from ..session import Action, Session
-from ..sinks.telling import Telling
-from ..streams.models import Model
-from .table import BEATS, Beat, Rolled, Table
-from .watched import Watched
+from .side import Side
+from .table import BEATS, Beat, Table
 
-__all__ = ["Accounts", "Pace", "Player", "Race", "Show", "Side", "Tale", "racing"]
+__all__ = ["Accounts", "Pace", "Player", "Race", "Show"]
 
 ENTER = "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: before an action is picked; from then to the roll (virtual tables: 4.9 in the
-    median); until the aim changes; for the server to be asked; to read what was told."""
+    """How long things take, in seconds.
+
+    :param settle: from the beginning of a turn to the pick of an action.
+    :param roll: from the pick to the roll, if nobody presses Enter; 4.9 is the median at virtual
+        tables.
+    :param change: from the pick to the change of target.
+    :param ask: from a change to asking the server for its account of it.
+    :param read: from the end of both tellings to the next turn.
+    """
 
     settle: float = 0.8
     roll: float = 5.0
@@ -57,86 +55,6 @@ class Show(Protocol):
 
     def beat_over(self, race: Race) -> None:
         """Both sides have told the beat."""
-
-
-@dataclass(slots=True)
-class Tale:
-    """A beat as one side tells it. ``first`` is the seconds to its first word."""
-
-    title: str
-    text: str = ""
-    first: float | None = None
-    served: str = ""
-    error: str = ""
-
-
-class Side:
-    """One of the two: a session, and what it has told."""
-
-    def __init__(self, name: str, session: Session[Any], model: Watched) -> None:
-        self.name = name
-        self.session = session
-        self.model = model
-        self.tales: list[Tale] = []
-        self._action: Action[Any] | None = None
-        self._telling: Telling[Any] | None = None
-        session.subscribe(self._on_event)
-
-    def begin(self, beat: Beat, state: dict[str, Any]) -> None:
-        """The actor's turn begins."""
-        self.tales.append(Tale(beat.title))
-        self.model.drafts.clear()
-        self.session.update({**state, "turn": beat.actor})
-        self.session.begin_turn(beat.actor)
-
-    def declare(self, beat: Beat, targets: Sequence[str], odds: dict[str, Any]) -> None:
-        """The action is aimed; again, if it had been aimed elsewhere."""
-        self._action = self.session.declare(
-            beat.actor,
-            beat.action,
-            target=targets[0] if len(targets) == 1 else targets,
-            odds=odds,
-            action_id=self._action.id if self._action is not None else None,
-        )
-
-    def tell(self, beat: Beat, rolled: Rolled, state: dict[str, Any]) -> None:
-        """The dice have landed."""
-        after = {**state, "turn": beat.actor}
-        if self._action is None:
-            target = rolled.results[0]["target"]
-            self._telling = self.session.outcome(
-                beat.actor, beat.action, target=target, results=rolled.results, state=after
-            )
-        else:
-            self._telling = self._action.outcome(results=rolled.results, state=after)
-        self._action = None
-        self.session.end_turn()
-
-    async def told(self) -> None:
-        """Wait until the telling is over.
-
-        :raises ForetellError: if the model failed.
-        """
-        assert self._telling is not None
-        try:
-            await self._telling
-        except TellingError as error:
-            self.tales[-1].error = str(error)
-            raise ForetellError(f"{self.name}: {error}") from None
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """The session's report."""
-        return self.session.report()
-
-    def _on_event(self, event: Narrative) -> None:
-        tale = self.tales[-1]
-        if isinstance(event, Patched) and event.text:
-            tale.text += event.text
-            if tale.first is None:
-                tale.first = 0.0  # until the session says how long it was
-        if isinstance(event, Ended):
-            tale.first, tale.served = event.latency[0], event.served[0]
 
 
 class Race:
@@ -195,13 +113,14 @@ class Race:
             await self._rest(self._pace.roll)
         rolled = table.roll(beat, self.targets)
         self.choices, self.rolled_at = (), self.now
-        self.lines.append(rolled.line)
-        for side in sides:
+        self.lines += [*filter(None, [beat.twist]), rolled.line]
+        # Right first: the left one's request takes some milliseconds to build.
+        for side in reversed(sides):
             side.tell(beat, rolled, table.state)
         for side in sides:
             await side.told()
         if not beat.foreseen:
-            self.lines.append("Nobody had declared it: nothing fitting was ready, and both waited.")
+            self.lines.append("Nobody foresaw that: nothing fitting was ready, and both waited.")
         self._show.beat_over(self)
         await self._rest(self._pace.read)
 
@@ -233,7 +152,7 @@ class Race:
             side.declare(beat, self.targets, odds)
 
     async def _turn_to(self, beat: Beat, chosen: tuple[str, ...]) -> None:
-        """Another target: what was being written for the old one is closed. Who says so? The server."""
+        """Another target: what was being written for the old one is closed, as the server saw."""
         writing = self.sides[1].model.writing
         old, self.targets = self.targets, chosen
         table, changed = self.table, self.now
@@ -263,21 +182,3 @@ def _seen(writing: int, closed: list[float] | None) -> str:
     first, last = (f"{1000 * each:.1f}" for each in (min(closed), max(closed)))
     when = first if first == last else f"{first} to {last}"
     return f"The server saw {what} closed {when} ms after the change."
-
-
-@asynccontextmanager
-async def racing(
-    model: Model, settings: Settings, name: str
-) -> AsyncGenerator[tuple[Side, Side], None]:
-    """Both sides, with one door to one model; the right one is recorded as ``settings`` say."""
-    without = settings.model_copy(update={"intensity": Intensity.OFF, "log_dir": None})
-    header = {"source": "foretell demo"}
-    async with AsyncExitStack() as stack:
-        sides = []
-        for label, each in (("without Foretell", without), ("with Foretell", settings)):
-            watched = Watched(model)
-            game = await stack.enter_async_context(Game(each, model=watched))
-            session = await game.session(name, header=header)
-            sides.append(Side(label, session, watched))
-        left, right = sides
-        yield left, right

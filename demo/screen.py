@@ -13,14 +13,15 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ..sinks.terminal import plain, safe
-from .race import Player, Race, Side
+from .race import Player, Race
+from .side import Side
 from .table import BEATS
 from .watched import Stage
-from .words import figures, seconds, served
+from .words import came, figures
 
 __all__ = ["Screen"]
 
-TICK = 1 / 12
+TICK = 0.08
 NARROW = 76
 LOW = 34
 MARK = {Stage.WRITING: ("…", "yellow"), Stage.READY: ("✓", "green"), Stage.CLOSED: ("✗", "red")}
@@ -39,7 +40,7 @@ class _Tail:
 
 
 class Screen:
-    """Draws the race, twelve times a second, on the terminal's other screen.
+    """Draws the race on the terminal's other screen.
 
     :param about: the first line.
     """
@@ -69,9 +70,31 @@ class Screen:
                     task.result()
 
     async def _draw(self, live: Live) -> None:
+        """Draw what has changed, and only that: while a frame is drawn no word can come."""
+        shown: object = None
         while True:
-            live.update(self._frame(), refresh=True)
+            if (seen := self._seen()) != shown:
+                shown = seen
+                live.update(self._frame(), refresh=True)
             await asyncio.sleep(TICK)
+
+    def _seen(self) -> object:
+        """All that a frame shows; equal for equal frames."""
+        race = self._race
+        assert race is not None
+        waits = race.rolled_at is not None and not all(s.tales[-1].text for s in race.sides)
+        return (
+            self._console.size,
+            self._over,
+            race.number,
+            race.targets,
+            tuple(race.lines),
+            self._prompt(race).plain,
+            round(race.now, 1) if waits else 0.0,
+            [(len(s.tales[-1].text), s.tales[-1].served) for s in race.sides if s.tales],
+            [draft.stage for draft in race.sides[1].model.drafts],
+            [side.figures["cost_usd"] for side in race.sides],
+        )
 
     async def hold(self, seconds: float) -> None:
         """The race is over: leave the end on the screen, until a key is pressed."""
@@ -102,22 +125,19 @@ class Screen:
     def _title(self, race: Race) -> Text:
         title = Text(no_wrap=True, overflow="ellipsis")
         for number, beat in enumerate(BEATS, 1):
-            style = "bold" if number == race.number else "dim"
-            title.append(f"{number} {beat.title}", style)
-            title.append("  ")
+            style = "bold reverse" if number == race.number else "dim"
+            title.append(f" {number} {beat.title} ", style)
         return title
 
     def _pane(self, side: Side, number: int) -> Panel:
         text = Text()
-        for tale in side.tales:
+        for tale in side.tales[-4:]:
             if text:
                 text.append("\n\n")
             now = tale is side.tales[-1]
             text.append(tale.title, "bold" if now else "dim")
             if tale.first is not None:
-                text.append(f"  first word after {seconds(tale.first)}", "cyan" if now else "dim")
-            if tale.served and now:
-                text.append(f", {served(side)}", "dim")
+                text.append(f"  {came(tale)}", "cyan" if now else "dim")
             text.append("\n")
             if tale.text:
                 text.append(plain(tale.text), "" if now else "dim")
@@ -151,15 +171,15 @@ class Screen:
         if self._over:
             return text.append("The race is over.", "bold")
         if race.due is None:
-            return text
+            return Text(" ")
         for number, each in enumerate(race.choices, 1):
             aimed = each in race.targets
             text.append(f" {number} {race.table.name(each)} ", "reverse" if aimed else "")
             text.append(" ")
         left = max(0.0, race.due - race.now)
         if self._player.present:
-            text.append("\nEnter rolls the dice" if not race.choices else "\nA number picks, Enter rolls", "bold")
-            text.append(f" · it plays itself in {left:.0f} s", "dim")
+            keys = "A number picks, Enter rolls" if race.choices else "Enter rolls"
+            text.append(f"\n{keys}", "bold").append(f" · it plays itself in {left:.0f} s", "dim")
         else:
             text.append(f"\nThe dice fall in {left:.0f} s", "dim")
         return text

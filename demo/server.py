@@ -40,7 +40,8 @@ def narrator(profile: str, seed: int) -> Iterator[str]:
     )
     with process:
         try:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
             import anthropic  # noqa: F401 - takes over a second, and the server starts meanwhile
 
             url = process.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""The table the demo plays at: its cast, its five beats, and a small honest set of rules.
+"""The table the demo plays at: its cast, its five beats, and its dice.
 
 The dice of a beat are the same whoever it is aimed at. They are drawn from the seed: of the
 evenings it gives, the first on which every beat comes out as its title says.
@@ -7,44 +7,23 @@ evenings it gives, the first on which every beat comes out as its title says.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-__all__ = ["BEATS", "Attack", "Beat", "Rolled", "Spell", "Table"]
+from .rules import Attack, Spell, attack, attack_odds, save_odds
 
-Odds = dict[str, float]
-RARE = 0.01
-"""Results less likely than this are not named in the odds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """A roll to hit: d20 + ``bonus`` against AC; ``dice`` × ``sides`` + ``plus`` damage."""
-
-    bonus: int
-    dice: int
-    sides: int
-    plus: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spell:
-    """A saving throw against ``dc``, half damage for those who make it."""
-
-    dc: int
-    dice: int
-    sides: int
+__all__ = ["BEATS", "Beat", "Rolled", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
     """One of the five. ``choices`` may be aimed at; ``targets`` are, unless the visitor chooses.
 
-    ``foreseen`` is false for what nobody declares; ``turns_to`` is where the aim goes half-way.
+    ``turns_to`` is where the aim goes half-way. ``foreseen`` is false for what nobody declares;
+    ``twist`` says what it was.
     """
 
     title: str
@@ -56,6 +35,7 @@ class Beat:
     choices: tuple[str, ...] = ()
     turns_to: str | None = None
     foreseen: bool = True
+    twist: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +47,9 @@ class Rolled:
 
 
 LONGSWORD = Attack(bonus=7, dice=1, sides=8, plus=4)
+LONGBOW = Attack(bonus=8, dice=1, sides=8, plus=4)
+FIREBALL = Spell(dc=15, dice=8, sides=6)
+MILLSTONE = Attack(bonus=6, dice=2, sides=6, plus=4)
 BIG = ("hobgoblin", "bugbear", "ogre")
 SMALL = ("goblin-1", "goblin-2", "goblin-3")
 
@@ -84,7 +67,7 @@ BEATS = (
         "A kill",
         "sable",
         {"type": "attack", "name": "longbow"},
-        Attack(bonus=8, dice=1, sides=8, plus=4),
+        LONGBOW,
         "Sable draws the longbow.",
         ("goblin-1",),
         SMALL,
@@ -93,7 +76,7 @@ BEATS = (
         "A fireball on three",
         "orin",
         {"type": "cast", "name": "fireball", "save": "dexterity"},
-        Spell(dc=15, dice=8, sides=6),
+        FIREBALL,
         "Orin speaks the first syllable of a fireball.",
         BIG,
     ),
@@ -111,10 +94,11 @@ BEATS = (
         "What nobody foresaw",
         "ogre",
         {"type": "attack", "name": "millstone"},
-        Attack(bonus=6, dice=2, sides=6, plus=4),
-        "The ogre's turn. Its sheet says greatclub; it tears a millstone loose.",
+        MILLSTONE,
+        "The ogre's turn. By its sheet it fights with a greatclub.",
         ("mira",),
         foreseen=False,
+        twist="It tears a millstone loose and throws it at Mira.",
     ),
 )
 
@@ -170,25 +154,11 @@ class Table:
         odds = {each: self._odds(beat.rule, each) for each in targets}
         return odds if len(odds) > 1 else next(iter(odds.values()))
 
-    def _odds(self, rule: Attack | Spell, target: str) -> Odds:
+    def _odds(self, rule: Attack | Spell, target: str) -> dict[str, float]:
         actor = self.state["actors"][target]
-        found: Odds = {}
         if isinstance(rule, Spell):
-            fails = (rule.dc - 1 - SAVES[target]) / 20
-            fells = _at_least(actor["hp"], rule.dice, rule.sides)
-            found = {"failure": fails * (1 - fells), "kill": fails * fells, "success": 1 - fails}
-        else:
-            lands = sum(n + rule.bonus >= actor["ac"] for n in range(2, 20)) / 20  # ints
-            left = actor["hp"] - rule.plus
-            fells = _at_least(left, rule.dice, rule.sides)
-            critical = _at_least(left, 2 * rule.dice, rule.sides)
-            found = {
-                "hit": lands * (1 - fells),
-                "kill": lands * fells + critical / 20,
-                "critical": (1 - critical) / 20,
-                "miss": 0.95 - lands,
-            }
-        return {name: round(p, 4) for name, p in found.items() if p >= RARE}
+            return save_odds(rule, SAVES[target], actor["hp"])
+        return attack_odds(rule, actor["ac"], actor["hp"])
 
     def roll(self, beat: Beat, targets: Iterable[str]) -> Rolled:
         """Throw the dice of a beat; the state is then as they left it."""
@@ -204,7 +174,7 @@ class Table:
                 result, dealt = ("success", whole // 2) if saved else ("failure", whole)
                 said.append(f"{actor['name']} {d20 + SAVES[target]}, {result}: {dealt}")
             else:
-                result, dealt = _attack(rule, d20, damage, actor["ac"])
+                result, dealt = attack(rule, d20, damage, actor["ac"])
                 said.append(
                     f"d20: {d20} + {rule.bonus} = {d20 + rule.bonus} against AC {actor['ac']}, "
                     f"{result}" + (f" for {dealt}" if dealt else "")
@@ -233,46 +203,27 @@ def _throw(seed: str) -> Dice:
     )
 
 
-def _attack(rule: Attack, d20: int, damage: tuple[int, ...], ac: int) -> tuple[str, int]:
-    if d20 == 20:
-        return "critical", sum(damage) + rule.plus  # ints
-    if d20 == 1 or d20 + rule.bonus < ac:
-        return "miss", 0
-    return "hit", sum(damage[: rule.dice]) + rule.plus  # ints
-
-
 def _as_promised(dice: Dice) -> bool:
-    """A hit on anyone; a kill of anyone; a spell that some withstand and none dies of; a miss."""
+    """Whether each beat comes out as its title says, whoever is aimed at, and with variety.
 
-    def results(beat: int) -> set[str]:
-        rule, (d20s, damage) = BEATS[beat].rule, dice[beat]
-        assert isinstance(rule, Attack)
-        armour = [OPENING["actors"][each]["ac"] for each in BEATS[beat].choices or ("mira",)]
-        return {_attack(rule, d20s[0], damage, ac)[0] for ac in armour}
-
-    d20s, damage = dice[2]
-    saved = sum(d20 >= 15 for d20 in d20s)
-    scorched = 20 <= sum(damage[:8]) <= 26
-    kills = sum(dice[1][1][:1]) + 4 >= 7
+    One of three withstands the fireball and nobody dies of it; who turns to another misses.
+    """
+    hit, kill, _, change, unforeseen = (
+        _all_results(*each) for each in zip(BEATS, dice, strict=True)
+    )
+    d20s, flames = dice[2]
     return (
-        results(0) == {"hit"}
-        and results(1) == {"hit"}
-        and kills
-        and saved == 1
-        and scorched
-        and results(3) == {"miss"}
-        and results(4) == {"hit"}
+        hit == unforeseen == {"hit"}
+        and kill == {"hit"}
+        and dice[1][1][0] + LONGBOW.plus >= OPENING["actors"]["goblin-1"]["hp"]
+        and sum(d20 >= FIREBALL.dc for d20 in d20s) == 1  # ints
+        and 20 <= sum(flames[: FIREBALL.dice]) <= 26  # ints
+        and change == {"miss"}
     )
 
 
-def _at_least(total: int, dice: int, sides: int) -> float:
-    """The probability that so many dice show ``total`` or more."""
-    ways = Counter({0: 1})
-    for _ in range(dice):
-        ways = Counter(
-            {
-                shown: sum(ways[shown - side] for side in range(1, sides + 1))  # ints
-                for shown in range(1, max(ways) + sides + 1)
-            }
-        )
-    return sum(n for shown, n in ways.items() if shown >= total) / sides**dice  # ints
+def _all_results(beat: Beat, dice: tuple[tuple[int, ...], tuple[int, ...]]) -> set[str]:
+    if isinstance(beat.rule, Spell):
+        return set()
+    armour = {OPENING["actors"][each]["ac"] for each in beat.choices or beat.targets}
+    return {attack(beat.rule, dice[0][0], dice[1], ac)[0] for ac in armour}

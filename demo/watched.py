@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from ..streams.models import Model, ModelEvent, Purpose, Request
 from ..streams.narrator.facts import find_facts
@@ -63,6 +64,6 @@ class Watched:
 
 def _draft(request: Request) -> Draft:
     facts = find_facts(request.messages[-1].text) or {}
-    fact = next(iter(facts.get("tellings", ())), {})
+    fact: dict[str, Any] = next(iter(facts.get("tellings", ())), {})
     action = fact.get("action", {}).get("name", "")
     return Draft(action, fact.get("target", ""), fact.get("result", ""))

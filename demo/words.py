@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
 from ..operators.narrative import Served
 from ..sinks.terminal import safe
 from ..streams.narrator.profiles import Profile
-from .race import Race, Side
+from .race import Race
+from .side import Side, Tale
 
-__all__ = ["Lines", "about", "figures", "finish", "seconds", "served"]
+__all__ = ["Lines", "about", "came", "figures", "finish", "seconds"]
 
 OWN = "Race your own: foretell demo --base-url URL --model NAME (the key: ANTHROPIC_API_KEY)."
 SERVED = {
     Served.HIT: "prepared",
-    Served.IN_FLIGHT: "taken over while it was written",
-    Served.MISS: "asked for when the dice landed",
+    Served.IN_FLIGHT: "taken over in flight",
+    Served.MISS: "not prepared",
     Served.FAILED: "failed",
     Served.SUPERSEDED: "cut short",
 }
@@ -45,12 +45,13 @@ def seconds(value: float | None) -> str:
         return "–"
     if value >= 0.9995:
         return f"{value:.2f} s"
-    return f"{1000 * value:.1f} ms" if value < 0.00995 else f"{1000 * value:.0f} ms"
+    return f"{1000 * value:.{1 if 0 < value < 0.00995 else 0}f} ms"
 
 
-def served(side: Side) -> str:
-    """How the last telling came about."""
-    return SERVED.get(Served(side.tales[-1].served), "")
+def came(tale: Tale) -> str:
+    """When a telling's first word came, and whence."""
+    how = "" if tale.served is None else f", {SERVED[tale.served]}"
+    return f"first word {seconds(tale.first)}{how}"
 
 
 def figures(sides: Sequence[Side], *, now: bool = False) -> Grid:
@@ -62,10 +63,10 @@ def figures(sides: Sequence[Side], *, now: bool = False) -> Grid:
     grid.add_column("time to first word")
     heads = ("this beat", "mean") if now else ("mean", "p50", "p95")
     for head in (*heads, "tokens", "dollars", "wasted"):
-        grid.add_column(head, justify="right", no_wrap=True)
+        grid.add_column(head, justify="right", no_wrap=True, min_width=7)
     for number, side in enumerate(sides):
         report = side.figures
-        style = "bold green" if number else ""
+        style = "green" if number else "yellow"
         times = [seconds(_s(report["latency_ms"][head])) for head in ("mean", "p50", "p95")]
         if now:
             times = [seconds(side.tales[-1].first if side.tales else None), times[0]]
@@ -91,16 +92,19 @@ class Lines:
 
     def beat_over(self, race: Race) -> None:
         """See :class:`~.race.Show`."""
-        out = self._console.print
         assert race.beat is not None
-        out()
-        out(Text(f"{race.number}. {race.beat.title}", "bold"))
+        self._say(f"\n{race.number}. {race.beat.title}", 0, "bold")
         for line in race.lines:
-            out(Padding(safe(line), (0, 0, 0, 3)))
+            self._say(line, 3)
         for side in race.sides:
             tale = side.tales[-1]
-            out(Text(f"   {side.name}: {seconds(tale.first)}, {served(side)}", "cyan"))
-            out(Padding(safe(tale.text), (0, 0, 0, 6)))
+            self._say(f"{side.name}: {came(tale)}", 3, "cyan")
+            self._say(tale.text, 6)
+
+    def _say(self, text: str, indent: int, style: str = "") -> None:
+        for line in safe(text, style).wrap(self._console, max(20, self._console.width - indent)):
+            line.rstrip()
+            self._console.print(Text(" " * indent) + line)
 
 
 def finish(console: Console, sides: tuple[Side, Side], log: str) -> None:

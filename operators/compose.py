@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from .partials import PartialParser, Patch, apply
+from .partials import MISSING, PartialParser, Patch, apply
 from .slots import SlotFiller
 
 __all__ = ["Composer"]
 
 ABSENT = object()
+JSON_BEGINS = re.compile(r"""[{\[]\s*["{\[\]}]|```""")
+PREAMBLE = 80
+"""So many characters are looked at for the beginning of JSON before they are told as they are."""
 
 
 class Composer:
     """Joins the pieces of a telling into one growing value.
 
-    Top-level strings are joined with a space and lists are concatenated; of every other field the
-    first piece decides. A piece that does not begin like JSON is plain text, and becomes the text
-    field. Patches come out in the order they apply, and nothing that is marked done changes.
+    The text field is joined with a space and lists at the top are concatenated; of every other
+    field the first piece decides. A piece in which no JSON begins is plain text, and becomes the
+    text field. Patches come out in the order they apply, and nothing that is marked done changes.
 
     :param text_field: the field whose growth is the telling's text.
     """
@@ -85,11 +89,12 @@ class Composer:
         top = path[0]
         kept = ABSENT if self._before is None else self._before.get(top, ABSENT)
         if len(path) == 1:
-            if op == "done" and isinstance(self.value.get(top), (str, list)):
+            joins = top == self._text_field or isinstance(self.value.get(top), list)
+            if op == "done" and joins:
                 return patch if self._last else None
             if kept is ABSENT:
                 return patch
-            if isinstance(kept, str) and isinstance(value, str):
+            if top == self._text_field and isinstance(kept, str) and isinstance(value, str):
                 return Patch(path, "append", f" {value}" if op == "set" and kept else value)
             return None
         if kept is ABSENT:
@@ -116,23 +121,27 @@ class _Piece:
         if self._plain:
             return self._filled([Patch(self._text_path, "append", chunk)])
         self._head = (self._head + chunk).lstrip()
-        if not self._head:
-            return []
-        if self._head[0] in "{[`":
+        if JSON_BEGINS.search(self._head):
             self._parser = PartialParser()
             return self._filled(self._parser.feed(self._head))
-        self._plain = True
-        return self._filled([Patch((), "set", {}), Patch(self._text_path, "set", self._head)])
+        return self._as_text(self._head) if len(self._head) > PREAMBLE else []
 
     def finish(self) -> list[Patch]:
-        rest = [
-            Patch(path, "append", held)
-            for path, filler in self._fillers.items()
-            if (held := filler.finish())
-        ]
+        out: list[Patch] = []
+        if self._parser is not None and self._parser.value is MISSING:
+            out = self._as_text(self._parser.raw_text)
+        elif self._parser is None and not self._plain and self._head:
+            out = self._as_text(self._head)
+        for path, filler in self._fillers.items():
+            if held := filler.finish():
+                out.append(Patch(path, "append", held))
         if self._plain:
-            rest += [Patch(self._text_path, "done", None), Patch((), "done", None)]
-        return rest
+            out += [Patch(self._text_path, "done", None), Patch((), "done", None)]
+        return out
+
+    def _as_text(self, text: str) -> list[Patch]:
+        self._plain = True
+        return self._filled([Patch((), "set", {}), Patch(self._text_path, "set", text)])
 
     def _filled(self, patches: list[Patch]) -> list[Patch]:
         out = []

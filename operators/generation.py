@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Any
 
 from ..streams.models import (
     Delta,
     Model,
+    ModelCut,
     ModelError,
+    ModelEvent,
     ModelProtocolError,
     ModelRefusal,
     Purpose,
@@ -66,7 +69,8 @@ class Generation:
     """One model stream.
 
     ``bound`` is set by whoever first hands a viewer text of the telling it is part of: from then
-    on the world cannot revoke it. ``delivered`` is true once its own text has reached a viewer.
+    on the world cannot revoke it. ``delivered`` is true once its own text has reached a viewer,
+    ``adopted`` once anybody has joined the one who opened it: then it is displaced no more.
     ``value`` orders waiting speculations, the greatest first.
     """
 
@@ -92,10 +96,12 @@ class Generation:
         self.bound = False
         self.delivered = False
         self.revoked = False
+        self.adopted = False
         self.opened_at: float | None = None
         self.text: ReplayBuffer[str] = ReplayBuffer()
         self._owner = owner
         self._leases = 0
+        self._asked = False
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -116,6 +122,7 @@ class Generation:
 
     def lease(self) -> Lease:
         """Take a share."""
+        self.adopted = self.adopted or self._leases > 0
         self._leases += 1
         return Lease(self)
 
@@ -129,6 +136,8 @@ class Generation:
         """End it now, whoever shares it; a finished one stays as it is."""
         if self.phase in (Phase.WAITING, Phase.RUNNING):
             self.reason = reason
+            if not self._asked:
+                self.opened_at = None
             self._end(Phase.CLOSED)
             if self._task is not None:
                 self._task.cancel()
@@ -177,23 +186,12 @@ class Generation:
         self._owner._ended(self)
 
     async def _run(self, model: Model) -> None:
-        stream = model.stream(self.request)
+        self._asked = True
         try:
-            async for event in stream:
-                if self.phase is not Phase.RUNNING:
-                    break
-                match event:
-                    case Delta(text=text) if text:
-                        self._owner.trace("~chunk", generation=self.id, text=text)
-                        self.text.append(text)
-                    case Usage():
-                        self.usage = _merged(self.usage, event)
-                    case Stop(reason=reason):
-                        self.stop = reason
-            if self.stop == "refusal":
-                raise ModelRefusal("the model declined to write this")
-            if not self.text.items:
-                raise ModelProtocolError("the model's answer was empty")
+            async with aclosing(model.stream(self.request)) as stream:
+                await self._read(stream)
+                if self.phase is Phase.RUNNING:
+                    self._end(Phase.DONE)
         except Exception as error:
             known = error if isinstance(error, ModelError) else None
             if self.phase is Phase.RUNNING:
@@ -201,11 +199,27 @@ class Generation:
                 self._end(Phase.FAILED)
             if known is None:
                 raise
-        else:
-            if self.phase is Phase.RUNNING:
-                self._end(Phase.DONE)
-        finally:
-            await stream.aclose()
+
+    async def _read(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
+        async for event in stream:
+            if self.phase is not Phase.RUNNING:
+                return
+            match event:
+                case Delta(text=text) if text:
+                    self._owner.trace("~chunk", generation=self.id, text=text)
+                    self.text.append(text)
+                case Usage():
+                    self.usage = _merged(self.usage, event)
+                case Stop(reason=reason):
+                    self.stop = reason
+        if self.stop == "refusal":
+            raise ModelRefusal("the model declined to write this")
+        if not self.text.items:
+            raise ModelProtocolError("the model's answer was empty")
+        if self.stop == "max_tokens":
+            raise ModelCut(
+                f"the answer was cut at max_tokens ({self.request.max_tokens}): raise it"
+            )
 
 
 class Generations:
@@ -282,7 +296,8 @@ class Generations:
             self._waiting.append(generation)
             self._admit()
         else:
-            if len(self._running) >= self._limit:
+            open_now = [each for each in self._running.values() if each.phase is Phase.RUNNING]
+            if len(open_now) >= self._limit:
                 self._displace()
             self._start(generation)
         return generation
@@ -292,7 +307,7 @@ class Generations:
             generation
             for generation in self._running.values()
             if generation.request.purpose is Purpose.PREFETCH
-            and generation.leases <= 1
+            and not generation.adopted
             and generation.phase is Phase.RUNNING
         ]
         if spare:
@@ -313,6 +328,7 @@ class Generations:
             self._start(best)
 
     def _torn_down(self, generation: Generation) -> None:
+        generation.close("cancelled")  # if its task was, from outside
         self._running.pop(generation.id, None)
         self._admit()
 

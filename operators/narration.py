@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ..errors import ConfigError
 from .partials import MISSING
 
-__all__ = ["Line", "Narration", "merge", "schema_of", "validate_final"]
+__all__ = ["Line", "Narration", "schema_of", "validate_final"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -88,39 +88,6 @@ def _strict(schema: Any, name: str) -> Any:
         strict["additionalProperties"] = False
         strict["required"] = list(strict.get("properties", {}))
     return strict
-
-
-def merge(model: type[BaseModel], values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One value out of those of the parts of a telling, in their order.
-
-    Fields declared as text are joined by a space and lists are concatenated; of every other field
-    the first value that is not null stands. Parts may lack fields, and may be cut short.
-    """
-    texts = {
-        key
-        for name, field in model.model_fields.items()
-        if _is_text(field.annotation)
-        for key in (name, field.alias, field.validation_alias)
-    }
-    merged: dict[str, Any] = {}
-    for value in values:
-        for key, item in value.items():
-            before = merged.get(key)
-            if before is None:
-                merged[key] = list(item) if isinstance(item, list) else item
-            elif isinstance(before, list) and isinstance(item, list):
-                before.extend(item)
-            elif key in texts and isinstance(before, str) and isinstance(item, str):
-                merged[key] = " ".join(part for part in (before.rstrip(), item.strip()) if part)
-    return merged
-
-
-def _is_text(annotation: Any) -> bool:
-    if get_origin(annotation) in (Union, type(int | str)):
-        return any(_is_text(each) for each in get_args(annotation))
-    if get_origin(annotation) is Annotated:
-        return _is_text(get_args(annotation)[0])
-    return annotation is str
 
 
 def validate_final(model: type[M], value: Any) -> tuple[M | None, str | None]:

@@ -1,4 +1,4 @@
-"""JSON read as it streams: what is usable now, what was added, and what will not change any more."""
+"""JSON read as it streams: what is usable now, what was added, and what will not change."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Partial:
 
 
 def apply(value: Any, patch: Patch) -> Any:
-    """``value`` with ``patch`` applied, changed in place where it can be; start with :data:`MISSING`."""
+    """``value`` with ``patch`` applied, in place where it can be; start with :data:`MISSING`."""
     path, op, added = patch
     if op == "done":
         return value
@@ -135,7 +135,8 @@ class PartialParser:
     """Reads one JSON object or array out of a model's answer, in one pass over its pieces.
 
     Strings grow by appending and are visible after every piece; numbers, booleans and null appear
-    once, complete; what is done never changes. The finished value is what ``orjson`` reads.
+    once, complete; what is done never changes. The finished value is what ``orjson`` reads
+    (so an integer beyond 64 bits is a float).
 
     Prose or a code fence around the value is skipped; raw line breaks in strings, unknown escapes
     and a comma before a closing bracket are accepted. Half a surrogate pair and bytes that are not
@@ -375,7 +376,7 @@ class PartialParser:
         return len(text)
 
     def _segment(self, text: str, pos: int) -> tuple[str, int, bool]:
-        """The part of a string that stands at ``pos``, where reading goes on, and if it is closed."""
+        """The part of a string at ``pos``, where reading goes on, and whether it is closed."""
         end = SEGMENT.match(text, pos).end()  # type: ignore[union-attr]
         piece = text[pos:end]
         if "\\" in piece:

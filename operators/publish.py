@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -27,7 +28,9 @@ class Published(Observable[T]):
         self._fault = fault
         self._current = current
         self._observers: dict[abc.ObserverBase[T], None] = {}
-        self._ended: BaseException | bool = False
+        self._waiting: deque[T] = deque()
+        self._busy = False
+        self._ended = False
 
     def subscribe(
         self,
@@ -72,8 +75,19 @@ class Published(Observable[T]):
         return self._source.subscribe(self._next, self._error, self._completed)
 
     def _next(self, item: T) -> None:
-        for observer in tuple(self._observers):
-            observer.on_next(item)
+        self._waiting.append(item)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._waiting:
+                item = self._waiting.popleft()
+                for observer in tuple(self._observers):
+                    observer.on_next(item)
+        finally:
+            self._busy = False
+        if self._ended:
+            self._complete()
 
     def _error(self, error: Exception) -> None:
         self._fault("stream", error)
@@ -81,9 +95,16 @@ class Published(Observable[T]):
 
     def _completed(self) -> None:
         self._ended = True
+        if not self._busy:
+            self._complete()
+
+    def _complete(self) -> None:
         observers, self._observers = tuple(self._observers), {}
         for observer in observers:
-            observer.on_completed()
+            try:
+                observer.on_completed()
+            except Exception as error:
+                self._fault("subscriber", error)
 
 
 def publish(
@@ -99,9 +120,10 @@ def publish(
         subscriber 2  --a--b-----c--|
         late          (s)--------c--|        (s: what ``current`` gives)
 
-    Subscribers are called in the order they came. Nothing flows before ``connect``: connect a
-    stream after its own readers have subscribed. A subscriber that leaves cancels nothing. An
-    error of the source is reported and completes the stream.
+    Subscribers are called in the order they came, and all of them see one order: an item that a
+    subscriber brings about waits until the one under way is through. Nothing flows before
+    ``connect``: connect a stream after its own readers have subscribed. A subscriber that leaves
+    cancels nothing. An error of the source is reported and completes the stream.
 
     :param fault: told of what a subscriber raises.
     :param current: gives a late subscriber the present, as items to begin with.

@@ -48,7 +48,8 @@ def switch_map(
     :param teardown_limit: seconds to wait for the old stream's clean-up; after that the new one
         starts all the same, and ``slow_teardown`` is told.
 
-    Completes when the source has completed and no inner stream runs. Disposal ends them all.
+    Completes when the source has completed and no inner stream runs or cleans up. Disposal ends
+    them all.
     """
 
     def keyed(source: Observable[Iterable[T]]) -> Observable[R]:
@@ -56,7 +57,7 @@ def switch_map(
             observer: abc.ObserverBase[R], _: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             inners: dict[Hashable, _Inner[T]] = {}
-            leaving: dict[Hashable, _Inner[T]] = {}
+            closing: dict[Hashable, list[asyncio.Task[None]]] = {}
             completed = False
 
             async def run(inner: _Inner[T]) -> None:
@@ -67,53 +68,58 @@ def switch_map(
                             slow_teardown(inner.item, teardown_limit)
                     async with aclosing(project(inner.item)) as stream:
                         async for value in stream:
-                            if inner.wanted:
-                                observer.on_next(value)
+                            if not inner.wanted:
+                                break
+                            observer.on_next(value)
                 except Exception as error:
                     inner.failed = True
                     fault("switch_map", error)
 
-            def start(name: Hashable, item: T, before: _Inner[T] | None) -> None:
-                after = [] if before is None else [*before.after, before.task]
-                inner = _Inner(item, [task for task in after if not task.done()])
+            def start(name: Hashable, item: T) -> None:
+                inner = _Inner(item, tuple(closing.get(name, ())))
                 inner.task = tasks.start(run(inner), name=f"switch_map {name}")
-                inner.task.add_done_callback(ended)
+                inner.task.add_done_callback(lambda task: ended(name, task))
                 inners[name] = inner
 
-            def ended(_: asyncio.Task[None]) -> None:
-                for name in [name for name, inner in leaving.items() if inner.task.done()]:
-                    del leaving[name]
-                if completed and all(inner.task.done() for inner in inners.values()):
+            def ended(name: Hashable, task: asyncio.Task[None]) -> None:
+                if task in (left := closing.get(name, [])):
+                    left.remove(task)
+                    if not left:
+                        del closing[name]
+                complete()
+
+            def complete() -> None:
+                running = any(not inner.task.done() for inner in inners.values())
+                if completed and not running and not closing:
                     observer.on_completed()
 
-            def end(inner: _Inner[T]) -> None:
+            def end(name: Hashable) -> None:
+                inner = inners.pop(name)
                 inner.wanted = False
-                inner.task.cancel()
+                if not inner.task.done():
+                    closing.setdefault(name, []).append(inner.task)
+                    inner.task.cancel()
 
             def on_next(plan: Iterable[T]) -> None:
                 wanted = {key(item): item for item in plan}
                 for name in [name for name in inners if name not in wanted]:
-                    end(inners[name])
-                    leaving[name] = inners.pop(name)
+                    end(name)
                 for name, item in wanted.items():
                     before = inners.get(name)
-                    if before is None:
-                        before = leaving.pop(name, None)
-                    elif before.item == item and not before.failed:
-                        continue
-                    else:
-                        end(before)
-                    start(name, item, before)
+                    if before is not None:
+                        if before.item == item and not before.failed:
+                            continue
+                        end(name)
+                    start(name, item)
 
             def on_completed() -> None:
                 nonlocal completed
                 completed = True
-                if all(inner.task.done() for inner in inners.values()):
-                    observer.on_completed()
+                complete()
 
             def dispose() -> None:
-                for inner in inners.values():
-                    end(inner)
+                for name in list(inners):
+                    end(name)
 
             return CompositeDisposable(
                 source.subscribe(on_next, observer.on_error, on_completed), Disposable(dispose)
@@ -125,13 +131,13 @@ def switch_map(
 
 
 class _Inner(Generic[T]):
-    """A running item, and the tasks under its key whose clean-up it waits for."""
+    """A running item, and the tasks under its key whose clean-up it waits for first."""
 
     __slots__ = ("after", "failed", "item", "task", "wanted")
 
     task: asyncio.Task[None]
 
-    def __init__(self, item: T, after: list[asyncio.Task[None]]) -> None:
+    def __init__(self, item: T, after: tuple[asyncio.Task[None], ...]) -> None:
         self.item = item
         self.after = after
         self.wanted = True

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..streams.events import Outcome
+from ..streams.footprint import targets_of
 from ..streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
 from ..streams.world import Declared, World
 from .classify import Scene
@@ -141,6 +142,7 @@ class Teller:
         self._on_serve = on_serve
         self._active: dict[str, asyncio.Task[Any]] = {}
         self._claims: dict[str, Claim] = {}
+        self._unwanted: dict[str, None] = {}
 
     def claim(self, world: World) -> Claim:
         """Take a lease on each variant that fits the world's outcome, before anything drops it.
@@ -155,10 +157,12 @@ class Teller:
         depends = dependence(world, declared.actor, declared.action)
         mark = fingerprint(world, depends, world.outcomes - 1)
         turn = world.turn.turn if world.turn is not None else None
-        parts = []
+        parts: list[Part] = []
+        aimed = targets_of(declared.action)
         for what in happened(world, outcome, declared):
             part = Part(Entry(declared, what))
-            found = self._store.take((turn, depends.own, what.target, what.name))
+            target = what.target if aimed or len(outcome.results) > 1 else None
+            found = self._store.take((turn, depends.own, target, what.name))
             if found is not None and found.fingerprint == mark:
                 generation = found.generation
                 self._trace("~take", telling=f"t{world.number}", generation=generation.id)
@@ -171,19 +175,46 @@ class Teller:
         served = Served.HIT if ready else Served.IN_FLIGHT
         if not leases or any(lease is None for lease in leases):
             served = Served.MISS
+        struck = [part.entry.happened.target for part in parts]
+        if others := [each for each in struck if each is not None and each not in aimed]:
+            everyone = {**declared.action, "target": [*aimed, *others]}
+            depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
         claim = Claim(world.number, world.t, outcome, depends, parts, served)
         if served is Served.MISS:
             claim.release()
         else:
             opened = [lease.generation.opened_at for lease in leases if lease is not None]
             claim.lead = world.t - max(each for each in opened if each is not None)
+        return self._known(claim)
+
+    def unclear(self, world: World) -> Claim:
+        """The claim of an outcome that makes no sense: nothing prepared can be trusted."""
+        outcome = world.cause
+        assert isinstance(outcome, Outcome)
+        declared = Declared(outcome.actor or "", outcome.action or {}, "", {})
+        parts = [
+            Part(Entry(declared, Happened(None, result.result, "", {})))
+            for result in outcome.results
+        ]
+        depends = Dependence((), (), "", ())
+        return self._known(Claim(world.number, world.t, outcome, depends, parts, Served.MISS))
+
+    def _known(self, claim: Claim) -> Claim:
         self._claims[claim.telling] = claim
+        if claim.telling in self._unwanted:
+            del self._unwanted[claim.telling]
+            claim.cancelled = True
         return claim
 
     def cancel(self, telling: str) -> None:
-        """End a telling early, at the game's wish; one that waits is never begun."""
+        """End a telling early, at the game's wish; one that waits is never begun.
+
+        It may be asked for before the outcome has come through; it must not be after its end.
+        """
         claim = self._claims.get(telling)
-        if claim is not None:
+        if claim is None:
+            self._unwanted[telling] = None
+        else:
             claim.cancelled = True
         task = self._active.get(telling)
         if task is not None:
@@ -322,6 +353,9 @@ class Teller:
                 part = piece.parts[0]
                 self._on_serve(part.made_for, part.entry.happened)
         now = self._now()
+        if any(patch.op == "done" and patch.path == (self._text_field,) for patch in patches):
+            for part in piece.parts:
+                part.told = True
         if text:
             for claim in piece.claims:
                 if claim.first_text is None:
@@ -340,10 +374,18 @@ class Teller:
         first = claims[0]
         fallback = ""
         if status is Status.FAILED:
+            if not composer.text.strip():
+                for claim in claims:
+                    for part in claim.parts:
+                        part.told = False
+            now = self._now()
             fallback = fallback_text(self._scene_of(self._world()), claims)
             if fallback:
                 patches, text = composer.append(fallback)
-                emit(Patched(first.telling, patches, text, first.outcome.to, self._now()))
+                emit(Patched(first.telling, patches, text, first.outcome.to, now))
+                for claim in claims:
+                    if claim.first_text is None:
+                        claim.first_text = now
         for claim in claims:
             if status is Status.FAILED:
                 claim.served = Served.FAILED

@@ -83,8 +83,9 @@ class Ledger:
         finished = usage.final and usage.output is not None
         if finished:
             output = usage.output
-            self._chars += chars
-            self._tokens += output
+            if chars:  # an answer of thoughts alone says nothing of text
+                self._chars += chars
+                self._tokens += output
         else:
             output = round(chars / self._chars_per_token)
         estimated = not finished or usage.input is None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from ..streams.log import to_record
+from ..streams.log import LogError, to_record
 from ..streams.world import Numbered
 
 __all__ = ["Recorder"]
@@ -26,24 +26,53 @@ class Recorder:
 
     :param now: seconds since the session's start.
     :param writer: where the lines go; ``None`` keeps only the digest.
+    :param fault: told what could not be written. When the disk refuses, recording ends: what was
+        written stays whole, and the session goes on.
     """
 
-    def __init__(self, now: Callable[[], float], writer: _Writer | None = None) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        writer: _Writer | None = None,
+        fault: Callable[[str, BaseException], None] = lambda where, error: None,
+    ) -> None:
         self._now = now
         self._writer = writer
+        self._fault = fault
+        self._t = 0.0
         self._digest = hashlib.sha256()
 
     def on_input(self, numbered: Numbered) -> None:
         """Record an input."""
         if self._writer is not None:
-            self._writer.write(to_record(numbered.event))
+            self._write(to_record(numbered.event))
 
     def trace(self, kind: str, **fields: Any) -> None:
         """Record what the pipeline did."""
         record = {"t": round(self._now(), 6), "kind": kind, **fields}
         self._digest.update(orjson.dumps(record))
-        if self._writer is not None:
+        self._write(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Write a line. An input waits a moment for its turn, and others may have come first."""
+        if self._writer is None:
+            return
+        self._t = record["t"] = max(self._t, record["t"])
+        try:
             self._writer.write(record)
+        except LogError as error:
+            self._end()
+            self._fault("recorder", error)
+        except Exception as error:
+            self._fault("recorder", error)
+
+    def _end(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            except LogError as error:
+                self._fault("recorder", error)
 
     @property
     def trace_sha256(self) -> str:
@@ -52,6 +81,4 @@ class Recorder:
 
     def close(self) -> None:
         """Write out what is held back and close the file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._end()

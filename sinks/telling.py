@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing
@@ -17,7 +18,7 @@ __all__ = ["Telling"]
 
 M = TypeVar("M")
 
-SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+")
+SENTENCE = re.compile(r"\s*(.*?[.!?…][\"'”’)\]]*)\s+(?=\S)", re.DOTALL)
 
 
 class Telling(Generic[M]):
@@ -118,18 +119,20 @@ class Telling(Generic[M]):
         :param every: at least this many seconds between two of them, for places that limit edits.
         :param limit: the most characters; longer text is cut with an ellipsis.
         """
-        shown, sent_at = "", -every
+        shown, sent_at = "", -math.inf
         loop = asyncio.get_running_loop()
         while True:
             ended = self._events.ended
             whole = "".join(event.text for event in self._events.items if hasattr(event, "patches"))
+            if limit is not None and len(whole) > limit:
+                whole = whole[: limit - 1] + "…"
             if whole != shown:
                 wait = sent_at + every - loop.time()
                 if wait > 0 and not ended:
                     await self._pause(wait)
                     continue
                 shown, sent_at = whole, loop.time()
-                yield whole if limit is None or len(whole) <= limit else whole[: limit - 1] + "…"
+                yield whole
             elif ended:
                 return
             else:
@@ -149,16 +152,18 @@ class Telling(Generic[M]):
         held = ""
         async with aclosing(self._deltas()) as deltas:
             async for delta in deltas:
-                *whole, held = SENTENCE_END.split(held + delta)
-                for sentence in whole:
-                    if sentence:
-                        yield sentence
+                held, at = held + delta, 0
+                for found in SENTENCE.finditer(held):
+                    yield found[1]
+                    at = found.end()
+                held = held[at:]
         if held.strip():
             yield held.strip()
 
     def cancel(self) -> None:
         """End it early. What was delivered stays; the end is marked as superseded."""
-        self._cancel(self._asked)
+        if self._end is None:
+            self._cancel(self._asked)
 
     def delivered(self, upto: int, viewer: str = "") -> None:
         """Tell how many characters of the text a viewer has really seen or heard."""

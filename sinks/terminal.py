@@ -28,7 +28,7 @@ _UNSAFE: dict[int, int | str | None] = {
 
 
 def plain(text: str) -> str:
-    """``text`` without control characters: what a model writes is data, and commands no terminal."""
+    """``text`` without control characters: what a model writes is data and commands nothing."""
     return text.translate(_UNSAFE)
 
 

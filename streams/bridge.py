@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from reactivex import Observable, abc
+from reactivex.disposable import Disposable
 
 from .tasks import Tasks
 
@@ -38,30 +39,53 @@ def from_async_iterable(open_source: Callable[[], AsyncIterable[T]], tasks: Task
         open_source()  --a--b--c--|        --a--b-- (disposed)
         observable     --a--b--c--|        --a--b
 
-    An exception of the source becomes ``on_error``. Disposing cancels the task that reads and
-    runs the source's clean-up; ``tasks`` owns that task and awaits its end.
+    An exception of the source becomes ``on_error``; one of the subscriber goes to the owner of
+    ``tasks``. Both come after the source has been closed, and so does completion. Disposing
+    cancels the task that reads, which runs the source's clean-up; ``tasks`` awaits its end.
     """
 
     def subscribe(
         observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
+        wanted, delivering = True, False
+
         async def read() -> None:
-            source = open_source()
+            nonlocal delivering
             try:
-                async for item in source:
-                    observer.on_next(item)
+                async with _closing(open_source()) as source:
+                    async for item in source:
+                        delivering = True
+                        observer.on_next(item)
+                        delivering = False
+                        if not wanted:
+                            return
             except Exception as error:
+                if delivering:
+                    raise
                 observer.on_error(error)
             else:
                 observer.on_completed()
-            finally:
-                close = getattr(source, "aclose", None)
-                if close is not None:
-                    await close()
 
-        return tasks.disposable(read(), name="from_async_iterable")
+        def dispose() -> None:
+            nonlocal wanted
+            wanted = False
+            if not delivering:  # else the reader sees it itself: its clean-up is not cut short
+                task.cancel()
+
+        task = tasks.start(read(), name="from_async_iterable")
+        return Disposable(dispose)
 
     return Observable(subscribe)
+
+
+@asynccontextmanager
+async def _closing(source: AsyncIterable[T]) -> AsyncGenerator[AsyncIterable[T], None]:
+    try:
+        yield source
+    finally:
+        close = getattr(source, "aclose", None)
+        if close is not None:
+            await close()
 
 
 @asynccontextmanager
@@ -86,6 +110,8 @@ async def follow(
 
     def on_next(item: T) -> None:
         nonlocal failure
+        if failure is not None:
+            return
         if len(held) >= bound:
             match full:
                 case Full.DROP_OLDEST:
@@ -93,7 +119,7 @@ async def follow(
                 case Full.KEEP_LATEST:
                     held.clear()
                 case Full.ERROR:
-                    failure = failure or Overrun(f"reader fell more than {bound} items behind")
+                    failure = Overrun(f"reader fell more than {bound} items behind")
                     wake.set()
                     return
         held.append(item)

@@ -65,8 +65,10 @@ class Inputs(Observable[Numbered]):
 
     :meth:`put` never blocks and never runs a subscriber: what is put is handed on in the next
     step of the loop, one at a time, so an input put by a subscriber waits until the one under way
-    is through. When more than ``MAX_PENDING`` wait, a newer state takes the place of a waiting one
-    directly before it; nothing else is ever dropped.
+    is through, and one that answers each with another does not hold up the loop. When more than
+    ``MAX_PENDING`` wait, a newer state takes the place of a waiting one directly before it;
+    nothing else is ever dropped. An input that cannot be made, and what a subscriber raises, go to
+    the loop's exception handler, and the next has its turn.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, start: float, number: int = 0) -> None:
@@ -79,8 +81,8 @@ class Inputs(Observable[Numbered]):
         self._lock = threading.Lock()
         self._scheduled = False
         self._last = 0.0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._through = number
+        self._moved = asyncio.Event()
         self.conflated = 0
 
     def _subscribe_core(
@@ -131,22 +133,30 @@ class Inputs(Observable[Numbered]):
         return self.put(lambda t: State(t, orjson.loads(raw), because), is_state=True)
 
     def _schedule(self) -> None:
-        self._idle.clear()
         self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
-        while True:
+        for _ in range(len(self._pending)):
             with self._lock:
-                if not self._pending:
-                    self._scheduled = False
-                    break
                 number, t, build, _ = self._pending.popleft()
-            self._subject.on_next(Numbered(number, build(t)))
-        self._idle.set()
+            try:
+                self._subject.on_next(Numbered(number, build(t)))
+            except Exception as error:
+                message = f"input {number} could not be handed on"
+                self._loop.call_exception_handler({"message": message, "exception": error})
+            self._through = number
+        with self._lock:
+            self._scheduled = bool(self._pending)
+        if self._scheduled:
+            self._loop.call_soon(self._drain)
+        self._moved.set()
 
     async def drained(self) -> None:
         """Wait until all that was put so far has been handed on."""
-        await self._idle.wait()
+        last = self._number
+        while self._through < last:
+            self._moved.clear()
+            await self._moved.wait()
 
     def complete(self) -> None:
         """End the stream; what is put later goes nowhere."""

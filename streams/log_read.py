@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from ..errors import ForetellError
 from .log_schema import FORMAT, MAX_DEPTH, Record, problems, too_deep
 
 __all__ = [
@@ -40,7 +41,7 @@ Line = tuple[int, bytes, bool]
 """Number (the first is 1), bytes without the newline, and whether it is the last."""
 
 
-class LogError(Exception):
+class LogError(ForetellError):
     """A session log cannot be used. ``str(error)`` is one line: file, line, reason, what to do.
 
     ``line`` is 0 where the file as a whole is meant.

@@ -106,7 +106,6 @@ class _Validator:
         self.actions: dict[str, bool] = {}  # whether it stands, or was taken back
         self.state: Any = None
         self.revision = 0
-        self.ended = False
         self._times = sorted((to for to in rewinds if isinstance(to, float)), reverse=True)
         self._revisions = {to for to in rewinds if isinstance(to, int)}
         self._kept: dict[tuple[type, float], Any] = {}
@@ -174,9 +173,6 @@ class _Validator:
             else:
                 self.error("a second session line; keep one session a file")
             return
-        if self.ended:
-            self.error(f"{kind} after end; end must be the last input")
-            self.ended = False
         self.revision += 1
         if because := data.get("because"):
             self.known_action(because, "because")
@@ -250,9 +246,6 @@ class _Validator:
 
     def on_retell(self, data: dict[str, Any]) -> None:
         self.known_action(data["action_id"], "retell")
-
-    def on_end(self, data: dict[str, Any]) -> None:
-        self.ended = True
 
 
 def _odds_problem(odds: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 import orjson
 
+from ..errors import ForetellError
 from .log_read import (
     BadLine,
     LogError,
@@ -30,7 +31,7 @@ BUFFER = 1024 * 1024
 TAIL = 64 * 1024
 
 
-class BadRecord(ValueError):
+class BadRecord(ForetellError, ValueError):
     """A record that may not be written: time runs backwards, or it is not of the format."""
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from ..errors import ForetellError
+
 __all__ = [
     "Delta",
     "Message",
@@ -141,7 +143,7 @@ class Model(Protocol):
         ...
 
 
-class ModelError(Exception):
+class ModelError(ForetellError):
     """A model could not answer. ``str(error)`` is one line for a person: what, and what to do.
 
     ``kind`` is a stable word for programs and recordings.

@@ -45,10 +45,16 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_fault(task.get_name(), error)
 
-    async def aclose(self) -> None:
-        """Cancel what still runs and wait for its end, clean-up included."""
+    async def aclose(self, patience: float = 1.0) -> None:
+        """Cancel what still runs and wait for its end, clean-up included.
+
+        What has been cancelled already cleans up undisturbed for ``patience`` seconds; what runs
+        on after that is cancelled again.
+        """
         while self._running:
-            running = list(self._running)
-            for task in running:
+            for task in self._running:
+                if not task.cancelling():
+                    task.cancel()
+            _, late = await asyncio.wait(list(self._running), timeout=patience)
+            for task in late:
                 task.cancel()
-            await asyncio.wait(running)

@@ -641,7 +641,6 @@ REFERENCES: list[tuple[str, list[dict[str, Any]], str]] = [
         [STATE, {"t": 1, "kind": "patch", "patch": [{"op": "replace", "path": "", "value": 1}]}],
         "not an object",
     ),
-    ("after end", [{"t": 1.0, "kind": "end"}, TURN], "turn after end"),
     ("sum", [TURN, act(odds={"hit": 0.6, "miss": 0.3})], "odds add up to 0.9, not 1"),
     ("range", [TURN, act(odds={"hit": 1.5, "miss": -0.5})], "from 0 to 1"),
     ("mixed", [TURN, act(odds={"orc": {"hit": 1}, "miss": 0.5})], "one object of them for each"),

@@ -29,6 +29,7 @@ from foretell.streams.models import (
 )
 from foretell.streams.narrator.engine import Engine, tokens
 from foretell.streams.narrator.grammar import tell
+from foretell.streams.narrator.limits import Slots
 from foretell.streams.narrator.model import NarratorModel
 from foretell.streams.narrator.profiles import PROFILES, Profile, profile
 from foretell.streams.narrator.structured import answer
@@ -554,17 +555,31 @@ def test_the_first_token_waits_for_base_and_prefill_the_rest_for_its_speed() -> 
 
 
 def test_streams_share_the_decode_speed_where_it_is_shared() -> None:
-    async def both() -> tuple[float, float]:
+    async def main() -> tuple[float, float, float]:
         shared = replace(SLOW, shared_tokens_per_second=10.0, uncached_prefill_tps=math.inf)
-        alone = deltas(await run(NarratorModel(Engine(shared)), ask()))
         model, loop = NarratorModel(Engine(shared)), asyncio.get_running_loop()
-        start = loop.time()
-        together = await asyncio.gather(run(model, ask()), run(model, ask()))
-        ends = [deltas(events)[-1][0] - start - 1.0 for events in together]
-        return alone[-1][0] - 1.0, max(ends)
 
-    alone, together = run_virtual(both())
+        async def writing(streams: int) -> float:
+            start = loop.time()
+            runs = await asyncio.gather(*(run(model, ask()) for _ in range(streams)))
+            return max(deltas(events)[-1][0] for events in runs) - start - 1.0
+
+        return await writing(1), await writing(2), await writing(1)
+
+    alone, together, alone_again = run_virtual(main())
     assert together == pytest.approx(2 * alone, rel=0.05)
+    assert alone_again == pytest.approx(alone)
+
+
+def test_prompts_read_at_once_share_the_prefill_speed_where_decoding_is_shared() -> None:
+    async def main(speed: Profile) -> list[float]:
+        model = NarratorModel(Engine(speed))
+        requests = [ask("x" * 8000), ask("y" * 8000)]
+        runs = await asyncio.gather(*(run(model, request) for request in requests))
+        return [events[0][0] for events in runs]
+
+    assert run_virtual(main(SLOW)) == pytest.approx([3.0, 3.0])
+    assert run_virtual(main(replace(SLOW, shared_tokens_per_second=10.0)))[1] == pytest.approx(5.0)
 
 
 def test_streams_do_not_slow_each_other_where_nothing_is_shared() -> None:
@@ -631,6 +646,33 @@ def test_no_interleaving_of_cancels_loses_a_slot(plan: list[tuple[float, float]]
     engine = run_virtual(main())
     assert engine.open == {}
     assert engine.totals.opened == engine.totals.finished + engine.totals.cancelled
+
+
+def test_a_slot_given_to_one_who_is_just_leaving_goes_to_the_next() -> None:
+    async def main() -> None:
+        slots, order = Slots(1), []
+
+        async def take(name: str) -> None:
+            async with slots:
+                order.append(name)
+
+        await slots.__aenter__()
+        leaving, waiting = asyncio.create_task(take("a")), asyncio.create_task(take("b"))
+        await asyncio.sleep(0)
+        assert slots.waiting == 2
+        await slots.__aexit__()
+        leaving.cancel()
+        await asyncio.gather(leaving, waiting, return_exceptions=True)
+        assert order == ["b"]
+
+        async with slots:
+            impatient = asyncio.create_task(take("c"))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await asyncio.gather(impatient, return_exceptions=True)
+            assert slots.waiting == 0
+
+    run_virtual(main())
 
 
 def test_over_the_rate_limit_the_answer_is_429_until_it_may_come_again() -> None:

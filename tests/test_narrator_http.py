@@ -348,15 +348,21 @@ async def test_a_client_that_leaves_within_its_request_is_no_error(
 
 async def test_stopping_the_server_ends_what_is_open_and_leaves_nothing() -> None:
     before = asyncio.all_tasks()
+    body = json.dumps(BODY | {"stream": True}).encode()
     async with served(SLOW) as s:
-        stream = await s.sdk.messages.create(**BODY, stream=True)
-        async for _ in stream:
-            break
+        host, port = s.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await reader.readuntil(b"text_delta")
         await s.http.get("/healthz")  # an idle connection that is kept alive
-    with suppress(httpx2.HTTPError):
-        await stream.close()
     assert s.engine.open == {}
     assert s.engine.accounts[0].ended == "cancelled"
+    with suppress(ConnectionError):
+        assert b"message_stop" not in await reader.read()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
     assert asyncio.all_tasks() == before
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator
 
 from foretell.errors import ConfigError
-from foretell.operators.narration import Line, Narration, merge, schema_of, validate_final
+from foretell.operators.narration import Line, Narration, schema_of, validate_final
 from foretell.operators.partials import (
     MISSING,
     Final,
@@ -447,24 +447,6 @@ def test_a_mapping_with_free_keys_is_refused_by_name() -> None:
 
     with pytest.raises(ConfigError, match="found is a mapping with free keys"):
         schema_of(Loot)
-
-
-def test_parts_merge_field_by_field() -> None:
-    parts = [
-        {"headline": None, "mood": "grim", "level": 2, "lines": [{"speaker": "M", "text": "a"}]},
-        {"headline": "One ", "mood": "merry", "level": 3},
-        {"headline": " Two", "lines": [{"speaker": "G", "text": "b"}]},
-        {"headline": ""},
-    ]
-    before = deepcopy(parts)
-    assert merge(Beat, parts) == {
-        "headline": "One Two",
-        "mood": "grim",
-        "level": 2,
-        "lines": [{"speaker": "M", "text": "a"}, {"speaker": "G", "text": "b"}],
-    }
-    assert parts == before
-    assert merge(Narration, []) == {}
 
 
 def test_a_final_value_is_validated_with_a_reason_of_one_line() -> None:

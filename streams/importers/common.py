@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ...errors import ForetellError
+
 __all__ = ["ForeignFormatError", "Ids", "Lines", "count", "foreign_lines", "slug"]
 
 
-class ForeignFormatError(Exception):
+class ForeignFormatError(ForetellError):
     """A file is not a recording of the format asked for. One line: file, line, reason, what to do.
 
     ``line`` is 0 where the file as a whole is meant.

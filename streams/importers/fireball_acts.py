@@ -78,7 +78,8 @@ class Acts:
         targets = tuple(self.table.by_name.get(name) or slug(name) for name in names)
         aim = {"target": targets[0] if len(targets) == 1 else list(targets)} if targets else {}
         act = Act(self._next_id(), turn, actor, {}, targets)
-        act.advantage = max(-1, min(1, sum(FLAGS.get(word.lower(), 0) for word in words)))
+        leaning = sum(FLAGS.get(word.lower(), 0) for word in words)  # ints
+        act.advantage = max(-1, min(1, leaning))
         act.crit_on = _option(words, "-criton", 20)
         joined = " ".join(typed)
         if kind in ("check", "save"):

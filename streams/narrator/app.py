@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ...errors import ForetellError
 from .engine import Begun, Ended, Engine, tokens
 from .profiles import PROFILES
 from .wire import ApiError, Ask, model_known, read_body
@@ -36,7 +37,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class ServerMissing(RuntimeError):
+class ServerMissing(ForetellError):
     """The optional server packages are not installed."""
 
 

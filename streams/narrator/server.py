@@ -117,6 +117,8 @@ async def running(
                 await asyncio.wait((ready, task), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 ready.cancel()
+            if task.done():
+                task.result()
             shown = f"[{host}]" if ":" in host else host
             yield f"http://{shown}:{sock.getsockname()[1]}"
         finally:

@@ -121,7 +121,7 @@ class _Filler:
         given: list[Any] | None = None
         if name == "lines" and {"speaker", "text"} <= set(fields):
             given = [self._line(item, who, what, depth) for who, what in self.story.lines]
-        elif name == "cues" and item.get("type", "string") == "string" and "enum" not in item:
+        elif name == "cues" and _free_text(item):
             given = [_fitted(item, cue) for cue in self.story.cues]
         if given is not None:
             while len(given) < least:
@@ -138,7 +138,7 @@ class _Filler:
         line, fields = self._object(item, depth + 1), item["properties"]
         for name, said in (("speaker", who), ("text", what)):
             field = self._resolved(fields[name])
-            if field.get("type", "string") == "string" and not {"enum", "const"} & set(field):
+            if _free_text(field):
                 line[name] = _fitted(field, said)
         return line
 
@@ -181,6 +181,11 @@ class _Filler:
 
     def _number(self, below: int) -> int:
         return self.voice.number(f"fill{self._count}", below)
+
+
+def _free_text(schema: Mapping[str, Any]) -> bool:
+    """Whether ``schema`` takes any words."""
+    return schema.get("type", "string") == "string" and not {"enum", "const"} & set(schema)
 
 
 def _fitted(schema: Mapping[str, Any], text: str) -> str:
