@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ConfigError
 from .operators.overlap import Overlap
@@ -57,6 +57,12 @@ class Settings(BaseModel):
     seed: int = 0
     log_dir: str | None = None
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.quiet > self.max_wait:
+            raise ValueError(f"quiet is {self.quiet:g}, more than max_wait, {self.max_wait:g}")
+        return self
+
     @staticmethod
     def load(source: Settings | Mapping[str, Any] | str | PathLike[str] | None) -> Settings:
         """Settings from a TOML file, a mapping, or nothing (the defaults).
@@ -86,4 +92,5 @@ class Settings(BaseModel):
             hint = "; see foretell.Settings for the settings there are"
             unknown = first["type"] == "extra_forbidden"
             reason = f"unknown setting{hint}" if unknown else first["msg"]
-            raise ConfigError(f"{where}: {name}: {reason}") from None
+            reason = reason.removeprefix("Value error, ")
+            raise ConfigError(": ".join(filter(None, (where, name, reason)))) from None

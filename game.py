@@ -18,7 +18,7 @@ from .sinks.ledger import Price
 from .streams.models import Model
 from .streams.plain import PlainFallback
 
-__all__ = ["Game"]
+__all__ = ["Game", "narrator"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,6 +100,11 @@ def _open_model(settings: Settings, api_key: str | None) -> Model:
         from .streams.anthropic_model import AnthropicModel
 
         return AnthropicModel(base_url=settings.base_url, api_key=api_key)
+    return narrator(settings)
+
+
+def narrator(settings: Settings) -> Model:
+    """The built-in narrator, in process, with the profile and seed of the settings."""
     from .streams.narrator.engine import Engine
     from .streams.narrator.model import NarratorModel
     from .streams.narrator.profiles import profile

@@ -16,7 +16,7 @@ from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
 from .operators.classify import Context, Scene, classify
-from .operators.fingerprint import scene_fingerprint
+from .operators.fingerprint import fingerprint, scene_fingerprint
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
 from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
@@ -314,6 +314,8 @@ class Pipeline(Generic[M]):
         self.recorder.trace("~fault", where=where, error=type(error).__name__)
 
     def _speculative(self, variant: Variant, account: Account) -> Request | None:
+        if fingerprint(self.world_now, variant.depends) != variant.fingerprint:
+            return None  # the world has moved on while the one before it was closing
         request = self._request(variant.scene, account, Purpose.PREFETCH)
         cap = self._settings.max_prefetch_tokens
         if cap is not None and not self.ledger.affords(request, cap, self.generations.live):

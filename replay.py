@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from .config import Settings
-from .game import Game
+from .game import Game, narrator
 from .operators.narration import Narration
 from .operators.narrative import Ended, Narrative
 from .operators.predict import Intensity
@@ -22,6 +22,7 @@ from .sinks.report import latency
 from .streams import events as ev
 from .streams.clock import run_virtual
 from .streams.log import read, to_event
+from .streams.models import Model
 
 __all__ = ["Run", "describe", "load", "play", "report", "run"]
 
@@ -45,11 +46,13 @@ async def play(
     log: Sequence[ev.Input],
     settings: Settings,
     *,
+    model: Model | None = None,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
 
+    :param model: asked in the place of the one the settings and the environment name.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
     :param watch: called with each event of the narrative.
@@ -72,7 +75,7 @@ async def play(
             watch(event)
 
     game: Game[Narration]
-    async with Game(settings) as game:
+    async with Game(settings, model=model) as game:
         session: Session[Narration] = await game.session("replay")
         session.subscribe(on_event)
         for event in log:
@@ -117,9 +120,9 @@ def report(
 ) -> dict[str, Any]:
     """Replay a log and report on it, beside the same log with nothing prepared.
 
-    Without ``base_url`` it runs in virtual time against the narrator. With one it runs in real
-    time against that server, and there is no baseline, for that would take, and cost, as much
-    again.
+    Without ``base_url`` it runs in virtual time against the narrator, whatever keys there are in
+    the environment. With one it runs in real time against that server, and there is no baseline,
+    for that would take, and cost, as much again.
     """
     session, inputs = load(path)
     live = settings.base_url is not None
@@ -127,9 +130,9 @@ def report(
         run = asyncio.run(play(inputs, settings, speed=speed or 1.0, watch=watch))
         baseline = None
     else:
-        run = run_virtual(play(inputs, settings, watch=watch))
+        run = run_virtual(play(inputs, settings, model=narrator(settings), watch=watch))
         off = settings.model_copy(update={"intensity": Intensity.OFF})
-        baseline = run_virtual(play(inputs, off))
+        baseline = run_virtual(play(inputs, off, model=narrator(off)))
     found = run.report
     return {
         "session": session,

@@ -109,11 +109,9 @@ class ScriptedStream(AsyncGenerator[ModelEvent, None]):
         self._events = self._run()
 
     def __repr__(self) -> str:
-        return (
-            f"<ScriptedStream {self.number} [{self.request.purpose}, "
-            f"{'finished' if self.finished else 'closed' if self.closed_at is not None else 'open'}, "
-            f"{len(self.text)} characters]>"
-        )
+        status = "open" if self.closed_at is None else "finished" if self.finished else "closed"
+        about = f"{self.request.purpose}, {status}, {len(self.text)} characters"
+        return f"<ScriptedStream {self.number} [{about}]>"
 
     @property
     def prompt(self) -> str:
@@ -152,9 +150,11 @@ class ScriptedStream(AsyncGenerator[ModelEvent, None]):
             raise
         finally:
             self.closed_at = now()
-            if script.teardown and not self.finished:
-                await asyncio.sleep(script.teardown)
-            self.gone_at = now()
+            try:
+                if script.teardown and not self.finished:
+                    await asyncio.sleep(script.teardown)
+            finally:
+                self.gone_at = now()
 
     async def _answer(self, script: Script) -> AsyncGenerator[ModelEvent, None]:
         answer = script.answer
@@ -163,15 +163,15 @@ class ScriptedStream(AsyncGenerator[ModelEvent, None]):
         text = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
         asked = len(self.prompt) // CHARS_PER_TOKEN
         await asyncio.sleep(script.ttft)
+        if script.error is not None and script.chunks == 0:
+            raise script.error
         if script.usage:
             yield Usage(asked, 1)
-        sent = 0
-        for at in range(0, len(text), script.chunk):
+        for sent, at in enumerate(range(0, len(text), script.chunk)):
             if sent == script.chunks and (script.error is not None or script.hangs):
                 break
             if sent:
                 await asyncio.sleep(script.delay)
-            sent += 1
             yield Delta(text[at : at + script.chunk])
         if script.hangs:
             await asyncio.get_running_loop().create_future()
@@ -233,7 +233,9 @@ def _chooser(answers: Answers) -> Callable[[Request, int], Answer]:
 
 
 class LogBuilder:
-    """Builds a small session log, one input after the other::
+    """Builds a small session log, one input after the other.
+
+    ::
 
         log = LogBuilder().state(state).turn("mira").wait(2)
         log.action("mira", "longsword", target="goblin").wait(6).outcome("hit", damage=9)
@@ -315,9 +317,7 @@ class LogBuilder:
         """What came of a declared action (the last one)."""
         found = self._declared(action_id).action_id
         told = _told(result, results, values)
-        return self._add(
-            ev.Outcome(self._t, told, found, self._turn, None, None, tuple(to))
-        )
+        return self._add(ev.Outcome(self._t, told, found, self._turn, None, None, tuple(to)))
 
     def undeclared(
         self,

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
 
 from rich.console import Console
 from rich.text import Text
@@ -87,7 +87,7 @@ async def _fast(console: Console, settings: Settings) -> tuple[Side, Side]:
     from ..streams.narrator.model import NarratorModel
 
     engine, table = Engine(profile(PROFILE), settings.seed), Table(settings.seed)
-    async with racing(NarratorModel(engine), settings, NAME) as sides:
+    async with racing(NarratorModel(engine), settings, NAME, "engine") as sides:
         await Race(sides, table, Nobody(), EngineAccounts(engine), Lines(console), Pace()).play()
     return sides
 
@@ -158,14 +158,22 @@ def _recording(output: str | None) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """A polite kill, or a terminal that is closed, ends it as Ctrl-C does: with everything."""
+    ended = 0
 
-    def end(number: int, frame: Any) -> NoReturn:
-        raise SystemExit(128 + number)
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = number
+        interrupt = signal.getsignal(signal.SIGINT)  # asyncio's while it runs, else Python's
+        (interrupt if callable(interrupt) else signal.default_int_handler)(number, frame)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = [(number, signal.signal(number, end)) for number in numbers]
     try:
         yield
+    except KeyboardInterrupt:
+        if ended:
+            raise SystemExit(128 + ended) from None
+        raise
     finally:
         for number, handler in before:
             signal.signal(number, handler)

@@ -113,12 +113,12 @@ class Screen:
         (panes.split_column if width < NARROW else panes.split_row)(*both)
         page = Layout()
         page.split_column(
-            Layout(about, size=len(about.wrap(console, width))),
+            Layout(about, size=min(len(about.wrap(console, width)), height // 5)),
             panes,
             Layout(self._title(race), size=1),
             Layout(lines, size=max(2, status)),
             Layout(self._prompt(race), size=2),
-            Layout(figures(race.sides, now=True), size=3),
+            Layout(figures(race.sides, width, now=True), size=3),
         )
         return page
 

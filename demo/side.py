@@ -104,16 +104,20 @@ class Side:
 
 @asynccontextmanager
 async def racing(
-    model: Model, settings: Settings, name: str
+    model: Model, settings: Settings, name: str, clock: str = "human"
 ) -> AsyncGenerator[tuple[Side, Side], None]:
-    """Both sides, with one door to one model; the right one is recorded as ``settings`` say."""
+    """Both sides, with one door to one model; the right one is recorded as ``settings`` say.
+
+    :param clock: whose time the recording keeps, ``human`` or ``engine``.
+    """
     without = settings.model_copy(update={"intensity": Intensity.OFF, "log_dir": None})
-    header = {"source": "foretell demo"}
+    header = {"source": "foretell demo", "clock": clock}
     async with AsyncExitStack() as stack:
         sides = []
         for label, each in (("without Foretell", without), ("with Foretell", settings)):
             watched = Watched(model)
-            game: Game[Any] = await stack.enter_async_context(Game(each, model=watched))
+            game: Game[Any] = Game(each, model=watched)
+            stack.push_async_callback(game.aclose, 0.0)
             session = await game.session(name, header=header)
             sides.append(Side(label, session, watched))
         left, right = sides

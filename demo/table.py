@@ -212,11 +212,12 @@ def _as_promised(dice: Dice) -> bool:
         _all_results(*each) for each in zip(BEATS, dice, strict=True)
     )
     d20s, flames = dice[2]
+    saved = sum(d20 + SAVES[each] >= FIREBALL.dc for d20, each in zip(d20s, BIG, strict=True))
     return (
         hit == unforeseen == {"hit"}
         and kill == {"hit"}
         and dice[1][1][0] + LONGBOW.plus >= OPENING["actors"]["goblin-1"]["hp"]
-        and sum(d20 >= FIREBALL.dc for d20 in d20s) == 1  # ints
+        and saved == 1
         and 20 <= sum(flames[: FIREBALL.dice]) <= 26  # ints
         and change == {"miss"}
     )

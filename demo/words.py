@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..operators.narrative import Served
 from ..sinks.terminal import safe
+from ..streams.api_errors import shown
 from ..streams.narrator.profiles import Profile
 from .race import Race
 from .side import Side, Tale
@@ -19,6 +20,7 @@ from .side import Side, Tale
 __all__ = ["Lines", "about", "came", "figures", "finish", "seconds"]
 
 OWN = "Race your own: foretell demo --base-url URL --model NAME (the key: ANTHROPIC_API_KEY)."
+WIDE = 78
 SERVED = {
     Served.HIT: "prepared",
     Served.IN_FLIGHT: "taken over in flight",
@@ -31,7 +33,7 @@ SERVED = {
 def about(profile: Profile | None, model: str, server: str | None) -> str:
     """The first line: who speaks, how fast and by whose figures, and how to race another."""
     if profile is None:
-        where = f" at {server}" if server else ""
+        where = f" at {shown(server)}" if server else ""
         return f"Both sides ask {model}{where}. Dollars are list prices, where there is one."
     return (
         "The model is simulated: its words come from a grammar, not a language model, at the pace "
@@ -54,16 +56,18 @@ def came(tale: Tale) -> str:
     return f"first word {seconds(tale.first)}{how}"
 
 
-def figures(sides: Sequence[Side], *, now: bool = False) -> Grid:
+def figures(sides: Sequence[Side], width: int, *, now: bool = False) -> Grid:
     """Both sides beside each other: time to first word, tokens, dollars, waste.
 
+    :param width: how many columns there are.
     :param now: with the time of this beat, and without the percentiles.
     """
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    grid.add_column("time to first word")
+    wide = width >= WIDE
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style="dim")
+    grid.add_column("time to first word" if wide else "first word", no_wrap=True)
     heads = ("this beat", "mean") if now else ("mean", "p50", "p95")
     for head in (*heads, "tokens", "dollars", "wasted"):
-        grid.add_column(head, justify="right", no_wrap=True, min_width=7)
+        grid.add_column(head, justify="right", no_wrap=True, min_width=7 if wide else None)
     for number, side in enumerate(sides):
         report = side.figures
         style = "green" if number else "yellow"
@@ -73,9 +77,10 @@ def figures(sides: Sequence[Side], *, now: bool = False) -> Grid:
         tokens = report["tokens"]
         used = tokens["prefetch"] + tokens["refine"] + tokens["foreground"]
         cost = f"${report['cost_usd']:.4f}" if report["cost_usd"] else "–"
-        waste = f"{tokens['wasted']:,} tokens" if tokens["wasted"] else "–"
+        waste = f"{tokens['wasted']:,}{' tokens' if wide else ''}" if tokens["wasted"] else "–"
+        name = side.name if wide else side.name.partition(" ")[0]
         grid.add_row(
-            Text(side.name, style), *(Text(each, style) for each in times), f"{used:,}", cost, waste
+            Text(name, style), *(Text(each, style) for each in times), f"{used:,}", cost, waste
         )
     return grid
 
@@ -110,7 +115,8 @@ class Lines:
 def finish(console: Console, sides: tuple[Side, Side], log: str) -> None:
     """The last lines: both sides, the summary, and how to replay what was played."""
     console.print()
-    console.print(figures(sides))
+    console.print(Text(sides[1].session.summary(), "bold"), soft_wrap=True)
     console.print()
-    console.print(Text(sides[1].session.summary(), "bold"))
+    console.print(figures(sides, console.width))
+    console.print()
     console.print(Text(f"Replay it: foretell replay {shlex.quote(log)}"), soft_wrap=True)

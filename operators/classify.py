@@ -66,8 +66,8 @@ def classify(world: World, rules: Sequence[Rule] = DEFAULT_RULES) -> Scene:
 
     An explicit ``mode`` that is known wins; then the first rule that holds; then, with a turn
     open and nothing said of the state, combat; else idle. A key counts only if its value is true
-    in the plain sense: ``False``, ``0``, ``None``, empty ones, ``"false"`` and mappings that say
-    ``{"active": False}`` do not count.
+    in the plain sense: ``False``, ``0``, ``None``, empty ones, ``"false"``, mappings that say
+    ``{"active": False}`` and those with nothing true in them do not count.
     """
     state = world.state
     mode = state.get("mode")
@@ -91,5 +91,5 @@ def _true(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() not in ("", "false", "no", "none", "off", "0")
     if isinstance(value, Mapping):
-        return bool(value) and bool(value.get("active", True))
+        return _true(value["active"]) if "active" in value else any(map(_true, value.values()))
     return bool(value)

@@ -99,8 +99,8 @@ class Composer:
             return None
         if kept is ABSENT:
             return patch
-        if isinstance(kept, int) and isinstance(self.value.get(top), list):
-            return Patch((top, int(path[1]) + kept, *path[2:]), op, value)
+        if isinstance(self.value.get(top), list) and isinstance(path[1], int):
+            return Patch((top, path[1] + kept, *path[2:]), op, value)
         return None
 
 

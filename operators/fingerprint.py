@@ -12,6 +12,7 @@ import orjson
 from ..streams.footprint import Path, action_key, covers, targets_of
 from ..streams.world import Change, World
 from .classify import Context, Scene
+from .results import frail
 
 __all__ = ["Dependence", "dependence", "fingerprint", "scene_fingerprint"]
 
@@ -57,7 +58,16 @@ def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependenc
 
 
 def _digest(parts: Iterable[Any]) -> str:
-    return hashlib.blake2b(orjson.dumps(list(parts)), digest_size=8).hexdigest()
+    parts = list(parts)
+    try:
+        raw = orjson.dumps(parts, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # a game's word that is no JSON may cost a hit, but not the stream
+        raw = repr(parts).encode("utf-8", "replace")
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else repr(value)
 
 
 def fingerprint(world: World, depends: Dependence, outcomes: int | None = None) -> str:
@@ -89,10 +99,11 @@ def scene_fingerprint(scene: Scene) -> str:
         (
             scene.context,
             turn.turn if turn is not None else None,
-            [dict(option) for option in turn.options] if turn is not None else (),
+            turn.options if turn is not None else (),
             opened,
             world.outcomes,
             anybody.revision(world.unexpected),
+            frail(world),
             dialogue,
         )
     )

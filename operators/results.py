@@ -10,7 +10,7 @@ from ..streams.events import Odds, Outcome, Result
 from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
 
-__all__ = ["KILL", "Happened", "happened", "possible_results"]
+__all__ = ["KILL", "Happened", "frail", "happened", "possible_results"]
 
 KILL = "kill"
 """The name of a variant in which the target falls, whatever the roll was called."""
@@ -20,6 +20,7 @@ SAVE = ("failure", "success")
 HARMFUL = ("hit", "critical", "failure")
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
 FALLS_BELOW = 1 / 3
+LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ class Happened:
     """What a text must be true of: one result for one target.
 
     ``name`` is the name a variant for it would have: the result's own word, or ``kill`` where the
-    target falls. ``stands`` is whether the target is up afterwards: ``None`` where there is no
-    target or its health is not known, and ``name`` is empty where the two accounts of its health
-    disagree, so that nothing prepared can be trusted.
+    target falls. It is empty where no variant can be trusted: the two accounts of the target's
+    health disagree, or it was down before, or by another's hand.
     """
 
     target: str | None
@@ -54,16 +54,13 @@ def possible_results(
     """
     if isinstance(rolled, Mapping):
         rolled = rolled.get(target or "")
-    if rolled is not None:
+    if isinstance(rolled, str):
         return {rolled: 1.0}
-    given = (odds or {}).get(target or "") if odds else None
-    if not isinstance(given, Mapping):
-        given = odds if odds and not any(isinstance(p, Mapping) for p in odds.values()) else None
-    if given is None:
+    found = _likely((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
+    if not found:
         rolls_to_hit = action.get("type") in ("attack", "cast") and not action.get("save")
         names = ATTACK if rolls_to_hit and target is not None else SAVE
-        given = {name: DEFAULT_ODDS[name] for name in names}
-    found = {str(name): float(p) for name, p in given.items() if float(p) > 0}
+        found = {name: DEFAULT_ODDS[name] for name in names}
     if KILL not in found and target is not None and _may_fall(world, target):
         harmful = [found[name] for name in HARMFUL if name in found]
         if harmful:
@@ -71,10 +68,24 @@ def possible_results(
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
+def _likely(odds: Any) -> dict[str, float]:
+    """The results that can be; what is no probability above 0 is left out."""
+    if not isinstance(odds, Mapping):
+        return {}
+    known = ((str(name), _number(p)) for name, p in odds.items())
+    return {name: float(p) for name, p in known if p is not None and p > 0}
+
+
 def _may_fall(world: World, target: str) -> bool:
     actor = world.actor(target)
     hp, full = _number(actor.get("hp")), _number(actor.get("max_hp"))
     return hp is not None and hp > 0 and full is not None and hp <= full * FALLS_BELOW
+
+
+def frail(world: World) -> list[tuple[str, bool]]:
+    """The actors that are down (true), or low enough on health to fall at the next blow."""
+    hps = [(each, _health(world.state, each)) for each in world.actors]
+    return [(each, hp == 0) for each, hp in hps if hp == 0 or _may_fall(world, each)]
 
 
 def happened(world: World, outcome: Outcome, declared: Declared) -> tuple[Happened, ...]:
@@ -115,12 +126,14 @@ def _health_after(
     now = _health(world.state, result.target)
     if now is None:
         return None, True
-    damage = _number(result.values.get("damage")) or 0
+    damage = _number(result.values.get("damage"))
+    if not damage:
+        return now, now > 0
     before = _health(declared.state, result.target)
+    if before == now:
+        return max(0, now - damage), now > 0
     if before is not None and max(0, before - damage) == now:
         return now, True
-    if before is None or before == now or not damage:
-        return max(0, now - damage), True
     return None, False
 
 
@@ -137,4 +150,7 @@ def _health(state: Mapping[str, Any], actor_id: str | None) -> float | int | Non
 
 
 def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """The value, if it is a number one can reckon with."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if -LARGEST < value < LARGEST else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ Emit = Callable[[Narrative], None]
 Slot = tuple[str | None, str, str | None, str]
 
 PATIENCE = 1.0
+WHOLE = Patch((), "done", None)
 
 
 class Found(Protocol):
@@ -90,6 +92,13 @@ class Claim:
         for part in self.parts:
             if part.lease is not None:
                 part.lease.release("told")
+
+
+@dataclass(eq=False, slots=True)
+class Draft:
+    """What viewers have of a telling; a piece is tried on a copy until its first word comes."""
+
+    composer: Composer
 
 
 @dataclass(eq=False, slots=True)
@@ -227,7 +236,7 @@ class Teller:
 
     def skip(self, claims: Sequence[Claim], emit: Emit) -> None:
         """End tellings that were never begun."""
-        self._finish(claims, emit, Composer(self._text_field), Status.SUPERSEDED)
+        self._finish(claims, emit, Draft(Composer(self._text_field)), Status.SUPERSEDED)
 
     async def tell(self, claims: Sequence[Claim], emit: Emit) -> None:
         """Tell a group of outcomes as one telling, to its end.
@@ -242,7 +251,7 @@ class Teller:
                 self.skip([claim], emit)
         claims = wanted or claims
         first = claims[0]
-        composer = Composer(self._text_field)
+        draft = Draft(Composer(self._text_field))
         numbers = tuple(claim.number for claim in claims)
         emit(Started(first.telling, numbers, first.outcome.to, self._now()))
         task = asyncio.current_task()
@@ -255,27 +264,30 @@ class Teller:
                 raise asyncio.CancelledError
             left = first.t + self._deadline - self._now()
             async with asyncio.timeout(left):
-                await self._tell(claims, emit, composer)
-            if (reason := self._check(composer.value)) is not None:
+                await self._tell(claims, emit, draft)
+            reason = self._check(draft.composer.value)
+            if reason is None and not draft.composer.text.strip():
+                reason = "the model's answer has no text"
+            if reason is not None:
                 error = ModelInvalid(reason)
         except asyncio.CancelledError:
-            self._finish(claims, emit, composer, Status.SUPERSEDED)
+            self._finish(claims, emit, draft, Status.SUPERSEDED)
             raise
         except TimeoutError:
             error = TimeoutError(f"nothing whole within the deadline of {self._deadline:g} s")
         except (ModelError, GenerationClosed) as failure:
             error = failure
         except Exception as failure:
-            self._finish(claims, emit, composer, Status.FAILED, failure)
+            self._finish(claims, emit, draft, Status.FAILED, failure)
             raise
-        self._finish(claims, emit, composer, Status.FAILED if error else Status.DONE, error)
+        self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
 
-    async def _tell(self, claims: Sequence[Claim], emit: Emit, composer: Composer) -> None:
+    async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
         pieces = _pieces(claims)
         for piece in pieces:
             last = piece is pieces[-1]
             alone = len(pieces) == 1
-            while not await self._told(claims, piece, emit, composer, last, alone):
+            while not await self._told(claims, piece, emit, draft, last, alone):
                 if piece.prepared is not None:
                     piece.prepared = None
                     piece.claims[0].served = Served.MISS
@@ -287,21 +299,42 @@ class Teller:
         claims: Sequence[Claim],
         piece: Piece,
         emit: Emit,
-        composer: Composer,
+        draft: Draft,
         last: bool,
         alone: bool,
     ) -> bool:
-        """Tell one piece; false if its stream ended before any of it was told."""
+        """Tell one piece; false if its stream ended before any of it was told.
+
+        Nothing is handed on before its first word: what has no words yet binds nobody, and can
+        be begun anew.
+        """
         lease = piece.prepared or self._open(claims, piece, alone)
         generation, begun = lease.generation, False
+        composer = deepcopy(draft.composer)
         composer.begin(piece.parts[0].entry.happened.values, last=last)
+        held: list[Patch] = []
+        words = ""
+
+        def hand_on(patches: Sequence[Patch], text: str) -> None:
+            nonlocal begun, words
+            if any(map(self._misplaces_text, patches)):
+                composer.value.pop(self._text_field)
+                raise ModelInvalid("the model's text is not a string")
+            held.extend(patch for patch in patches if patch != WHOLE)
+            words += text
+            if held and (begun or any(map(_says_something, patches))):
+                begun, draft.composer = True, composer
+                self._emit(claims, piece, generation, emit, tuple(held), words)
+                held.clear()
+                words = ""
+
         try:
             async with aclosing(generation.chunks()) as chunks:
                 async for chunk in chunks:
-                    patches, text = composer.feed(chunk)
-                    begun = self._emit(claims, piece, generation, emit, patches, text) or begun
-            patches, text = composer.finish()
-            self._emit(claims, piece, generation, emit, patches, text)
+                    hand_on(*composer.feed(chunk))
+            hand_on(*composer.finish())
+            if not begun:
+                raise ModelInvalid("the model wrote nothing")
         except GenerationClosed:
             if begun:
                 raise
@@ -318,6 +351,11 @@ class Teller:
         finally:
             lease.release("told")
         return True
+
+    def _misplaces_text(self, patch: Patch) -> bool:
+        """Whether it makes something else of the field that holds the text."""
+        at_text = patch.op == "set" and patch.path == (self._text_field,)
+        return at_text and not isinstance(patch.value, str)
 
     def _open(self, claims: Sequence[Claim], piece: Piece, alone: bool) -> Lease:
         account = Account(tuple(part.entry for part in piece.parts), part=not alone)
@@ -339,10 +377,8 @@ class Teller:
         emit: Emit,
         patches: Sequence[Patch],
         text: str,
-    ) -> bool:
-        """Hand on what came, if anything; from now on the world cannot take it back."""
-        if not patches:
-            return False
+    ) -> None:
+        """Hand on what came; from now on the world cannot take it back."""
         if not generation.delivered:
             for claim in claims:
                 for part in claim.parts:
@@ -361,31 +397,32 @@ class Teller:
                 if claim.first_text is None:
                     claim.first_text = now
         emit(Patched(claims[0].telling, patches, text, claims[0].outcome.to, now))
-        return True
 
     def _finish(
         self,
         claims: Sequence[Claim],
         emit: Emit,
-        composer: Composer,
+        draft: Draft,
         status: Status,
         error: Exception | None = None,
     ) -> None:
-        first = claims[0]
+        first, composer = claims[0], draft.composer
         fallback = ""
         if status is Status.FAILED:
             if not composer.text.strip():
                 for claim in claims:
                     for part in claim.parts:
                         part.told = False
-            now = self._now()
             fallback = fallback_text(self._scene_of(self._world()), claims)
-            if fallback:
-                patches, text = composer.append(fallback)
-                emit(Patched(first.telling, patches, text, first.outcome.to, now))
-                for claim in claims:
-                    if claim.first_text is None:
-                        claim.first_text = now
+        patches, text = composer.append(fallback) if fallback else ([], "")
+        if status is not Status.SUPERSEDED:
+            now = self._now()
+            if WHOLE not in patches:
+                patches.append(WHOLE)
+            emit(Patched(first.telling, patches, text, first.outcome.to, now))
+            for claim in claims:
+                if claim.first_text is None and text:
+                    claim.first_text = now
         for claim in claims:
             if status is Status.FAILED:
                 claim.served = Served.FAILED
@@ -428,6 +465,13 @@ def _pieces(claims: Sequence[Claim]) -> list[Piece]:
         else:
             pieces.append(Piece([claim], list(claim.parts)))
     return pieces
+
+
+def _says_something(patch: Patch) -> bool:
+    """Whether it adds more than the frame of a value."""
+    if patch.op == "done" or isinstance(patch.value, (dict, list)):
+        return False
+    return not isinstance(patch.value, str) or bool(patch.value.strip())
 
 
 def _kind(error: Exception | None) -> str | None:

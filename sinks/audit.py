@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["Audit"]
 
-OPEN_SLOT = re.compile(r"\{[a-z_]{1,32}\}")
+OPEN_SLOT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]{0,31}\}")
 KEPT = 10_000
 
 

@@ -90,7 +90,9 @@ class Ledger:
             output = round(chars / self._chars_per_token)
         estimated = not finished or usage.input is None
         tokens_in = usage.input
-        if tokens_in is None:
+        if tokens_in is None and generation.phase == "failed" and not chars:
+            tokens_in, estimated = 0, False  # refused before it was read: nobody bills that
+        elif tokens_in is None:
             tokens_in = _prompt_tokens(request)
         self._accounts[generation.id] = Account(
             str(request.purpose),
@@ -118,7 +120,7 @@ class Ledger:
         reserved = sum(  # ints
             _prompt_tokens(each.request) + each.request.max_tokens
             for each in live
-            if each.id not in self._accounts and each.request.purpose == "prefetch"
+            if each.phase in ("waiting", "running") and each.request.purpose == "prefetch"
         )
         asked = _prompt_tokens(request) + request.max_tokens
         return bool(self.tokens()["prefetch"] + reserved + asked <= cap)

@@ -66,6 +66,7 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._column = 0
+        self._gap = 0
         self._held = ""
 
     def on_event(self, event: Any) -> None:
@@ -75,41 +76,40 @@ class Terminal:
             return
         if event.status == "superseded" and event.text:
             self._write(" —")
-        self._flush()
-        if self._column:
-            self._end_line()
+        self._end_line()
         if event.status == "failed":
             self._console.print(safe(f"({event.error})", "dim"))
         if event.text:
-            self._end_line()
+            self._console.print()
 
     def _write(self, text: str) -> None:
-        *lines, last = text.split("\n")
+        first, *lines = text.split("\n")
+        self._words(first)
         for line in lines:
-            self._words(line)
-            self._flush()
             self._end_line()
-        self._words(last)
+            self._words(line)
 
     def _words(self, text: str) -> None:
         *words, self._held = (self._held + text).split(" ")
         for word in words:
-            self._word(word, " ")
+            self._word(word)
+            self._gap += 1
 
-    def _flush(self) -> None:
-        word, self._held = self._held, ""
-        self._word(word, "")
-
-    def _word(self, word: str, after: str) -> None:
+    def _word(self, word: str) -> None:
         width = cell_len(word)
-        if self._column and self._column + width > self._console.width:
-            self._end_line()
-        self._console.out(word, end="", highlight=False)
-        self._column += width
-        if after and self._column < self._console.width:
-            self._console.out(after, end="", highlight=False)
-            self._column += 1
+        if not word:
+            return
+        if self._column + self._gap + width > self._console.width:
+            if self._column:
+                self._console.print()
+            self._column = self._gap = 0
+        self._console.out(" " * self._gap + word, end="", highlight=False)
+        self._column += self._gap + width
+        self._gap = 0
 
     def _end_line(self) -> None:
-        self._console.out("", highlight=False)
-        self._column = 0
+        word, self._held = self._held, ""
+        self._word(word)
+        if self._column:
+            self._console.print()
+        self._column = self._gap = 0

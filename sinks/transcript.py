@@ -52,10 +52,7 @@ class Transcript:
         """Take in an event of the narrative."""
         seen = self._by_id.get(event.telling)
         if seen is None:
-            seen = self._by_id[event.telling] = Seen(event.telling, event.to, event.t)
-            if len(self._seen) == self._seen.maxlen:
-                self._by_id.pop(self._seen[0].telling, None)
-            self._seen.append(seen)
+            seen = self._keep(Seen(event.telling, event.to, event.t))
         if hasattr(event, "status"):
             seen.ended = True
         else:
@@ -63,9 +60,15 @@ class Transcript:
 
     def restore(self, told: Mapping[str, Any]) -> None:
         """Take in a telling from a recording (a ``~told`` line)."""
-        seen = Seen(told["telling"], tuple(told.get("to", ())), told["t"], told["text"], True)
+        to = tuple(told.get("to", ()))
+        self._keep(Seen(told["telling"], to, told["t"], told["text"], ended=True))
+
+    def _keep(self, seen: Seen) -> Seen:
+        if len(self._seen) == self._seen.maxlen:
+            self._by_id.pop(self._seen[0].telling, None)
         self._by_id[seen.telling] = seen
         self._seen.append(seen)
+        return seen
 
     def delivered(self, telling: str, viewer: str, upto: int) -> None:
         """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut."""
@@ -92,10 +95,11 @@ class Transcript:
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
-            shortest = min((seen.upto[each] for each in seen.upto), default=len(seen.text))
-            text = seen.text[:shortest]
+            readers = [each for each in seen.upto if not audience or each in audience]
+            text = seen.text[: min((seen.upto[each] for each in readers), default=None)]
             if len(text) > left:
+                kept.append(text[len(text) - left :].partition(" ")[2])  # whole words
                 break
             left -= len(text)
             kept.append(text)
-        return "\n".join(reversed(kept))
+        return "\n".join(text for text in reversed(kept) if text)

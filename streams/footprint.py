@@ -6,11 +6,10 @@ turn is the game catching up with its own dice; what was prepared for the action
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 __all__ = ["VOLATILE", "Footprint", "Path", "action_key", "changed_paths", "covers", "targets_of"]
 
@@ -57,7 +56,7 @@ def action_key(actor: str | None, action: Mapping[str, Any]) -> str:
     """Two actions with one key are the same thing done by the same actor to the same targets."""
     targets = sorted(targets_of(action))
     parts = [actor or "", str(action.get("type", "")), str(action.get("name", "")).lower(), targets]
-    return orjson.dumps(parts).decode()
+    return json.dumps(parts)
 
 
 def covers(prefix: Path, path: Path) -> bool:

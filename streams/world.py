@@ -21,6 +21,7 @@ Change = tuple[Path, str | None]
 
 MAX_PATHS = 4096
 MAX_ACTIONS = 64
+MAX_ACTORS = 1024
 MAX_CHECKPOINTS = 256
 RECENT = 4
 
@@ -51,7 +52,8 @@ class World:
     ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
-    turn; ``recent`` are the last few of the session.
+    turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
+    latest at the end.
     """
 
     revision: int = 0
@@ -109,14 +111,24 @@ def advance(world: World, numbered: Numbered) -> World:
         fresh=(),
         warning=None,
     )
+    try:
+        return _moved(world, event)
+    except Exception as error:
+        what = type(event).__name__.lower()
+        return replace(world, warning=f"{what} cannot be used and is left out: {error!r}")
+
+
+def _moved(world: World, event: Input) -> World:
     match event:
         case State():
             return _changed(world, event.state, event.because)
         case Patch():
             try:
                 state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
-            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            except Exception as error:  # it checks little of what it is given
                 return replace(world, warning=f"patch does not apply and is left out: {error}")
+            if not isinstance(state, Mapping):
+                return replace(world, warning="patch leaves no object, and is left out")
             return _changed(world, state, event.because)
         case Turn():
             return _remember(
@@ -193,6 +205,10 @@ def _resolved(world: World, event: Outcome) -> World:
     elif event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
         warning = f"outcome in turn {event.turn!r}, which is not open"
     done = replace(world.doing(event), resolved=True)
+    last = {who: what for who, what in world.last.items() if who != done.actor}
+    last[done.actor] = done.action  # the latest is the last one in it
+    while len(last) > MAX_ACTORS:
+        del last[next(iter(last))]
     name = event.action_id if event.action_id is not None else f"#{world.number}"
     actions = {**world.actions, name: done}
     while len(actions) > MAX_ACTIONS:
@@ -203,7 +219,7 @@ def _resolved(world: World, event: Outcome) -> World:
             actions=actions,
             outcomes=world.outcomes + 1,
             recent=(*world.recent, event)[-RECENT:],
-            last={**world.last, done.actor: done.action},
+            last=last,
             baseline=world.state,
             warning=warning,
         )

@@ -1,0 +1,213 @@
+"""What may be needed next, and how much of it is prepared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from foretell.operators.classify import Context, Scene, classify
+from foretell.operators.predict import (
+    Candidate,
+    Intensity,
+    Variant,
+    candidates,
+    schedule,
+    variants,
+)
+from foretell.streams import events as ev
+from foretell.streams.world import Numbered, World, advance
+
+AXE = {"type": "attack", "name": "axe"}
+BOW = {"type": "attack", "name": "bow"}
+
+
+def actors(**change: Any) -> dict[str, Any]:
+    return {
+        "mira": {"side": "party", "hp": 18, "attacks": [{"name": "longsword"}, "dagger", {"x": 1}]},
+        "tom": {"side": "party", "hp": 10},
+        "grik": {"side": "foes", "hp": 7, "max_hp": 7},
+        "snag": {"side": "foes", "hp": 7, "max_hp": 7},
+        **change,
+    }
+
+
+def state(**change: Any) -> ev.State:
+    return ev.State(1.0, {"mode": "combat", "actors": actors(**change)})
+
+
+def play(*inputs: ev.Input) -> Scene:
+    world = World()
+    for event in inputs:
+        world = advance(world, Numbered(world.number + 1, event))
+    return classify(world)
+
+
+def turn(actor: str = "mira", *options: dict[str, Any]) -> ev.Turn:
+    return ev.Turn(1.0, f"turn-{actor}", actor, options)
+
+
+def declare(action_id: str, target: Any, **rest: Any) -> ev.Action:
+    return ev.Action(1.0, action_id, None, "mira", {**AXE, "target": target}, **rest)
+
+
+def did(actor: str, target: str, action: dict[str, Any] = AXE) -> ev.Outcome:
+    return ev.Outcome(1.0, (ev.Result("hit", target),), None, None, actor, {**action})
+
+
+def said(scene: Scene) -> list[tuple[str, Any, Any]]:
+    return [
+        (each.source, each.declared.action.get("name"), each.declared.action.get("target"))
+        for each in candidates(scene)
+    ]
+
+
+def test_what_is_declared_is_what_comes() -> None:
+    scene = play(state(), turn(), declare("a1", "grik"), declare("a2", "snag"))
+    assert said(scene) == [("declared", "axe", "grik"), ("declared", "axe", "snag")]
+    told = play(state(), turn(), declare("a1", "grik"), ev.Outcome(2, (ev.Result("hit"),), "a1"))
+    assert all(source != "declared" for source, _, _ in said(told))
+
+
+def test_without_a_turn_or_a_declaration_nothing_is_guessed() -> None:
+    assert candidates(play(state())) == []
+
+
+def test_the_attacks_on_the_sheet_against_a_foe_that_stands() -> None:
+    assert said(play(state(), turn())) == [("sheet", "longsword", "grik"), ("sheet", "dagger", "grik")]
+    fallen = play(state(grik={"side": "foes", "hp": 0}), turn())
+    assert said(fallen)[0] == ("sheet", "longsword", "snag")
+
+
+def test_the_options_of_the_turn_in_their_order() -> None:
+    scene = play(state(), turn("mira", BOW, {**AXE, "target": "snag"}))
+    assert said(scene) == [("option", "bow", "grik"), ("option", "axe", "snag")]
+
+
+def test_what_the_actor_did_last_comes_first_if_it_still_can() -> None:
+    scene = play(state(), did("mira", "snag"), turn())
+    assert said(scene)[0] == ("history", "axe", "snag")
+    can = play(state(), did("mira", "snag"), turn("mira", BOW, AXE))
+    assert said(can)[0] == ("history", "axe", "snag")
+    cannot = play(state(), did("mira", "snag"), turn("mira", BOW))
+    assert said(cannot) == [("option", "bow", "snag")]
+
+
+def test_a_target_that_has_fallen_is_replaced_by_one_that_stands() -> None:
+    fallen = state(snag={"side": "foes", "hp": 0})
+    scene = play(state(), did("mira", "snag"), fallen, turn())
+    assert said(scene)[0] == ("history", "axe", "grik")
+
+
+def test_whom_its_side_aimed_at_last_is_the_target() -> None:
+    scene = play(state(), did("tom", "grik"), did("tom", "snag"), turn())
+    assert said(scene)[0] == ("sheet", "longsword", "snag")
+
+
+def test_the_latest_of_its_side_decides() -> None:
+    both = [did("bo", "grik"), did("tom", "snag"), did("bo", "grik")]
+    scene = play(state(bo={"side": "party"}), *both, turn())
+    assert said(scene)[0] == ("sheet", "longsword", "grik")
+
+
+def test_the_likely_is_worth_more_and_the_sum_is_no_more_than_one() -> None:
+    scene = play(state(), did("mira", "snag"), turn("mira", AXE, BOW, {"type": "use", "name": "lever"}))
+    worth = [each.probability for each in candidates(scene)]
+    assert worth == sorted(worth, reverse=True)
+    assert sum(worth) <= 1
+
+
+# ── variants ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def slots(found: list[Variant]) -> list[tuple[Any, str]]:
+    return [(each.target, each.result) for each in found]
+
+
+def test_a_declared_attack_has_its_hit_miss_and_critical() -> None:  # 0-3
+    scene = play(state(), turn(), declare("a1", "grik"))
+    found = variants(scene, candidates(scene)[0])
+    assert slots(found) == [("grik", "hit"), ("grik", "miss"), ("grik", "critical")]
+    assert not any(each.partial for each in found)
+    assert [each.value for each in found] == [0.6, 0.35, 0.05]
+
+
+def test_several_targets_have_their_own() -> None:
+    spell = ev.Action(
+        1.0,
+        "a1",
+        None,
+        "mira",
+        {"type": "cast", "save": "dex", "name": "fireball", "target": ["grik", "snag"]},
+    )
+    scene = play(state(), turn(), spell)
+    found = variants(scene, candidates(scene)[0])
+    assert set(slots(found)) == {(t, r) for t in ("grik", "snag") for r in ("failure", "success")}
+    assert all(each.partial for each in found)
+
+
+def test_a_variant_is_the_same_as_long_as_its_text_would_be() -> None:
+    first = play(state(), turn(), declare("a1", "grik"))
+    hurt = play(state(), turn(), declare("a1", "grik"), state(grik={"side": "foes", "hp": 6, "max_hp": 7}))
+    moved = play(
+        state(), turn(), declare("a1", "grik"), ev.State(2, {"actors": actors(), "location": "hall"})
+    )
+    same, expected, other = (variants(scene, candidates(scene)[0]) for scene in (first, hurt, moved))
+    assert same == expected
+    assert same != other
+
+
+# ── the plan ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def planned(scene: Scene, level: Intensity, most: int = 8) -> list[tuple[str, Any, str]]:
+    plan = schedule(lambda: level, most)(scene)
+    return [(each.declared.action["name"], each.target, each.result) for each in plan]
+
+
+def test_off_prepares_nothing() -> None:  # 0-11
+    assert planned(play(state(), turn(), declare("a1", "grik")), Intensity.OFF) == []
+
+
+def test_conservative_prepares_the_most_likely_action_in_combat_only() -> None:  # 0-7, 0-11
+    scene = play(state(), turn())
+    assert {name for name, _, _ in planned(scene, Intensity.CONSERVATIVE)} == {"longsword"}
+    calm = Scene(scene.world, Context.EXPLORATION)
+    assert planned(calm, Intensity.CONSERVATIVE) == []
+
+
+def test_aggressive_prepares_several_anywhere() -> None:  # 0-11
+    scene = play(state(), turn())
+    calm = Scene(scene.world, Context.EXPLORATION)
+    assert {name for name, _, _ in planned(calm, Intensity.AGGRESSIVE)} == {"longsword", "dagger"}
+
+
+def test_all_that_is_declared_is_prepared_even_at_conservative() -> None:
+    scene = play(state(), turn(), declare("a1", "grik"), declare("a2", "snag"))
+    assert {target for _, target, _ in planned(scene, Intensity.CONSERVATIVE)} == {"grik", "snag"}
+
+
+def test_the_most_valuable_come_first_within_the_limit() -> None:  # G3
+    scene = play(state(), turn(), declare("a1", "grik"), declare("a2", "snag"))
+    plan = planned(scene, Intensity.CONSERVATIVE, most=3)
+    assert plan == [("axe", "grik", "hit"), ("axe", "snag", "hit"), ("axe", "grik", "miss")]
+
+
+def test_the_level_is_read_anew_for_each_scene() -> None:
+    levels = iter([Intensity.OFF, Intensity.CONSERVATIVE])
+    plan = schedule(lambda: next(levels), 8)
+    scene = play(state(), turn(), declare("a1", "grik"))
+    assert (len(plan(scene)), len(plan(scene))) == (0, 3)
+
+
+@pytest.mark.parametrize("odds", [{"hit": "high"}, ["hit"], {"grik": 3}])
+def test_odds_that_are_none_still_give_a_plan(odds: Any) -> None:  # G10
+    scene = play(state(), turn(), declare("a1", "grik", odds=odds))
+    assert len(planned(scene, Intensity.CONSERVATIVE)) == 3
+
+
+def test_a_candidate_says_where_it_came_from() -> None:
+    scene = play(state(), turn(), declare("a1", "grik", odds={"hit": 1.0}, rolled="hit"))
+    only = candidates(scene)[0]
+    assert isinstance(only, Candidate)
+    assert (only.source, only.probability, only.odds, only.rolled) == ("declared", 1.0, {"hit": 1.0}, "hit")

@@ -1,0 +1,837 @@
+"""What is told when something happens: what was prepared, if it is still true; always an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import BaseModel
+
+import foretell
+from foretell import Ended, Patched, Served, Started, Status, TellingError
+from foretell.operators.prompts import Account
+from foretell.streams.models import (
+    ModelBadRequest,
+    ModelCut,
+    ModelOverloaded,
+    ModelUnavailable,
+    Request,
+)
+from foretell.streams.plain import PlainFallback
+from foretell.testing import Script, ScriptedModel, ScriptedStream, instant
+
+STATE: dict[str, Any] = {
+    "mode": "combat",
+    "location": {"id": "mill", "name": "Old mill"},
+    "actors": {
+        "mira": {"name": "Mira", "side": "party", "hp": 20, "max_hp": 20},
+        "goblin-1": {"name": "Goblin 1", "side": "foes", "hp": 12, "max_hp": 12},
+        "goblin-2": {"name": "Goblin 2", "side": "foes", "hp": 12, "max_hp": 12},
+    },
+}
+
+
+def after(hp: float, target: str = "goblin-2", **more: Any) -> dict[str, Any]:
+    state = deepcopy(STATE)
+    state["actors"][target] |= {"hp": hp, **more}
+    return state
+
+
+def prompts(scene: Any, action: Any, outcome: Account, memory: str, content: Any) -> str:
+    """A prompt that says what the text is for, so that the model can say it back."""
+    entries = [
+        {
+            "target": entry.happened.target,
+            "result": entry.happened.name or entry.happened.result,
+            "values": dict(entry.happened.values),
+            "name": scene.world.actor(entry.happened.target).get("name"),
+            "action": entry.declared.action.get("name"),
+        }
+        for entry in outcome.entries
+    ]
+    asked = {"entries": entries, "slots": outcome.slots, "memory": memory, "part": outcome.part}
+    return orjson.dumps(asked).decode()
+
+
+def asked(stream: ScriptedStream | Request) -> Any:
+    request = stream if isinstance(stream, Request) else stream.request
+    return orjson.loads(request.messages[0].text)
+
+
+def variant_of(stream: ScriptedStream | Request) -> tuple[str | None, str]:
+    """The target and result a stream was asked to write of (the first, where there are more)."""
+    entry = asked(stream)["entries"][0]
+    return entry["target"], entry["result"]
+
+
+def words(request: Request, number: int) -> str:
+    about = asked(request)
+    told = [
+        f"{entry['name']}: {entry['result']}"
+        + (" for {damage}, {target_hp} left" if about["slots"] else "")
+        for entry in about["entries"]
+    ]
+    return f"{'; '.join(told)} (#{number})."
+
+
+Answer = Callable[[Request, int], Script]
+
+
+def steady(ttft: float = 1.0, delay: float = 0.1, **more: Any) -> Answer:
+    return lambda request, number: Script(
+        {"text": words(request, number), "lines": [], "cues": []}, ttft=ttft, delay=delay, **more
+    )
+
+
+class Table:
+    """A session with a scripted model, and all events it gave."""
+
+    def __init__(self, session: foretell.Session[Any], model: ScriptedModel) -> None:
+        self.session = session
+        self.model = model
+        self.events: list[Any] = []
+        session.subscribe(self.events.append)
+
+    @property
+    def foreground(self) -> list[ScriptedStream]:
+        return self.model.asked("foreground")
+
+    @property
+    def prefetch(self) -> list[ScriptedStream]:
+        return self.model.asked("prefetch")
+
+    @property
+    def ends(self) -> list[Ended]:
+        return [event for event in self.events if isinstance(event, Ended)]
+
+    def declare(self, target: Any = "goblin-2", **more: Any) -> foretell.Action[Any]:
+        return self.session.declare("mira", "longsword", target=target, **more)
+
+
+@asynccontextmanager
+async def table(
+    answer: Any = None, *, model: Any = None, state: Any = STATE, **given: Any
+) -> AsyncIterator[Table]:
+    narration = given.pop("narration", foretell.Narration)
+    own = given.pop("prompts", prompts)
+    scripted = ScriptedModel(answer or steady())
+    async with foretell.Game(
+        given, model=model(scripted) if model else scripted, prompts=own, narration=narration
+    ) as game:
+        session = await game.session("table")
+        if state is not None:
+            session.update(state)
+        session.begin_turn("mira")
+        yield Table(session, scripted)
+    assert not scripted.open
+    assert not any(stream.read_after_close for stream in scripted.streams)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+# ── a hit, an in-flight hit, a miss ──────────────────────────────────────────────────────────────
+
+
+async def test_a_prepared_hit_is_told_in_the_same_instant_with_the_real_numbers() -> None:  # 0-4
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        telling = action.outcome("hit", damage=9, state=after(3))
+        at = now()
+        assert (await telling).text.startswith("Goblin 2: hit for 9, 3 left (#")
+        assert now() == at
+        assert t.foreground == []
+        [ended] = t.ends
+        assert ended.served == (Served.HIT,)
+        assert ended.latency == (0.0,)
+        assert ended.lead == (30.0,)
+
+
+async def test_a_variant_under_way_is_adopted_as_it_streams() -> None:
+    async with table(steady(ttft=1.0, delay=0.5, chunk=6)) as t:
+        action = t.declare()
+        await asyncio.sleep(2.6)
+        telling = action.outcome("hit", damage=9, state=after(3))
+        at = now()
+        shown = [(now() - at, text) async for text in telling.text()]
+        assert shown[0][0] == 0.0 and "Goblin" in shown[0][1]
+        assert len(shown) > 3
+        assert "for 9, 3 left" in shown[-1][1]
+        assert t.foreground == []
+        assert t.ends[0].served == (Served.IN_FLIGHT,)
+
+
+async def test_an_adopted_stream_outlives_the_next_turn() -> None:
+    async with table(steady(delay=0.5)) as t:
+        action = t.declare()
+        await asyncio.sleep(1.2)
+        telling = action.outcome("hit", damage=9, state=after(3))
+        t.session.begin_turn("goblin-1")
+        assert (await telling).text.startswith("Goblin 2: hit for 9")
+        assert t.foreground == []
+
+
+async def test_what_nobody_foresaw_is_generated_from_what_happened() -> None:
+    async with table() as t:
+        telling = t.session.outcome("goblin-2", "scimitar", "hit", target="mira", damage=4)
+        at = now()
+        await telling
+        assert t.ends[0].served == (Served.MISS,)
+        assert t.ends[0].latency == (pytest.approx(1.0 + 0.1 * 2, abs=0.3),)
+        [stream] = t.foreground
+        assert asked(stream)["slots"] == []
+        [entry] = asked(stream)["entries"]
+        assert (entry["target"], entry["values"]) == ("mira", {"damage": 4, "target_hp": 16})
+        assert now() > at
+
+
+async def test_an_outcome_during_generation_does_not_pay_twice_for_one_variant() -> None:  # 0
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(0.5)
+        await action.outcome("miss")
+        turn_one = [s for s in t.model.streams if s.opened_at == 0.0]
+        assert [variant_of(s)[1] for s in turn_one].count("miss") == 1
+        assert t.foreground == []
+
+
+async def test_a_variant_is_chosen_by_its_name_and_never_by_its_place() -> None:  # 0
+    def one_fails(request: Request, number: int) -> Script:
+        if request.purpose == "prefetch" and variant_of(request)[1] == "hit":
+            return Script(error=ModelUnavailable("down"), ttft=0.2)
+        return steady()(request, number)
+
+    async with table(one_fails) as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        telling = action.outcome("hit", damage=9, state=after(3))
+        assert (await telling).text.startswith("Goblin 2: hit (#")
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_hit_miss_and_critical_are_prepared_side_by_side() -> None:  # 0-3
+    async with table() as t:
+        t.declare()
+        await instant()
+        assert sorted(variant_of(s)[1] for s in t.prefetch) == ["critical", "hit", "miss"]
+        assert {s.opened_at for s in t.prefetch} == {0.0}
+
+
+async def test_odds_name_the_results_and_a_roll_ahead_leaves_one() -> None:
+    async with table() as t:
+        t.declare(odds={"success": 0.3, "graze": 0.7})
+        await instant()
+        assert [variant_of(s)[1] for s in t.prefetch] == ["graze", "success"]
+        t.declare("goblin-1", rolled="graze", action_id="other")
+        await instant()
+        assert variant_of(t.prefetch[-1]) == ("goblin-1", "graze")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param({"in_combat": True, "characters": []}, id="flag"),
+        pytest.param({"combat": {"active": True, "order": ["mira"]}}, id="mapping"),
+        pytest.param({"encounter": {"id": 4}, "party": {"mira": {}}}, id="encounter"),
+        pytest.param({"round": 3, "turn": "mira"}, id="round"),
+        pytest.param({}, id="nothing said"),
+        pytest.param(None, id="no state at all"),
+    ],
+)
+async def test_states_of_any_shape_are_prepared_for(state: Any) -> None:  # 0
+    async with table(state=state) as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=9)
+        assert t.ends[0].served == (Served.HIT,)
+
+
+# ── after an outcome ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_rest_of_the_turn_is_prepared_again_and_nothing_is_told_twice() -> None:
+    async with table() as t:
+        texts = []
+        for hp in (9, 6):
+            action = t.declare()
+            await asyncio.sleep(30)
+            texts.append((await action.outcome("hit", damage=3, state=after(hp))).text)
+        assert [end.served for end in t.ends] == [(Served.HIT,), (Served.HIT,)]
+        assert len(set(texts)) == 2
+
+
+async def test_two_equal_outcomes_at_once_do_not_share_a_text() -> None:
+    async with table(overlap="queue") as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        tellings = [action.outcome("miss"), action.outcome("miss")]
+        texts = [(await telling).text for telling in tellings]
+        assert len(set(texts)) == 2
+        assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]
+
+
+async def test_a_new_target_within_the_turn_is_prepared_anew() -> None:  # 0
+    async with table() as t:
+        t.declare("goblin-1", action_id="a")
+        await asyncio.sleep(0.5)
+        action = t.declare("goblin-2", action_id="a")
+        await instant()
+        old = [s for s in t.prefetch if variant_of(s)[0] == "goblin-1"]
+        assert {s.closed_at for s in old} == {0.5}
+        await asyncio.sleep(30)
+        assert (await action.outcome("hit", damage=9, state=after(3))).text.startswith("Goblin 2")
+        assert t.ends[0].served == (Served.HIT,)
+
+
+async def test_a_result_for_a_target_nobody_aimed_at_is_not_told_from_another_ones_text() -> None:
+    async with table() as t:
+        action = t.declare("goblin-1")
+        await asyncio.sleep(30)
+        hurt = {"target": "goblin-2", "result": "hit", "values": {"damage": 2}}
+        telling = action.outcome(results=[hurt])
+        await asyncio.sleep(0.5)
+        renamed = after(10, name="Snaga")
+        t.session.update(renamed)
+        assert (await telling).text.startswith("Snaga: hit (#")
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_twenty_quick_turns_leave_nothing_running() -> None:  # 0
+    async with table(steady(ttft=5.0), max_speculations=6) as t:
+        for turn in range(20):
+            t.session.begin_turn("mira" if turn % 2 else "goblin-1")
+            t.session.declare("mira", f"blow {turn}", target="goblin-2")
+            await asyncio.sleep(0.05)
+            assert len(t.session.generations.live) <= 6
+            assert len(t.model.open) <= 6
+        t.session.end_turn()
+        await instant()
+        assert t.session.generations.live == ()
+        assert t.model.open == []
+
+
+async def test_leaving_combat_ends_what_was_prepared_for_it() -> None:  # 0
+    async with table(steady(ttft=5.0)) as t:
+        t.declare()
+        await asyncio.sleep(1)
+        assert len(t.model.open) == 3
+        t.session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(0.1)
+        assert t.model.open == []
+
+
+# ── expected and unexpected changes ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["state first", "outcome first"])
+@pytest.mark.parametrize("named", [True, False], ids=["because", "footprint"])
+async def test_an_outcome_before_or_after_its_own_state_gives_the_same_telling(
+    before: bool, named: bool
+) -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        because = action if named else None
+        if before:
+            t.session.update(after(3), because)
+        telling = action.outcome("hit", damage=9)
+        if not before:
+            t.session.update(after(3), because)
+        assert (await telling).text == "Goblin 2: hit for 9, 3 left (#1)."
+        assert t.ends[0].served == (Served.HIT,)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["state first", "outcome first"])
+async def test_one_who_falls_is_never_told_as_standing(before: bool) -> None:
+    wounded = after(4)
+    async with table(state=wounded) as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        if before:
+            t.session.update(after(0), action)
+        telling = action.outcome("hit", damage=9)
+        if not before:
+            t.session.update(after(0), action)
+        assert (await telling).text.startswith("Goblin 2: kill")
+        assert t.ends[0].served == (Served.HIT,)
+
+
+async def test_one_felled_by_another_hand_is_not_told_as_staggering() -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        t.session.update(after(0))
+        telling = action.outcome("hit", damage=3)
+        assert "left" not in (await telling).text
+        assert t.ends[0].served == (Served.MISS,)
+
+
+def removed(state: dict[str, Any]) -> None:
+    del state["actors"]["goblin-2"]
+
+
+def renamed(state: dict[str, Any]) -> None:
+    state["actors"]["goblin-2"]["name"] = "Snaga"
+
+
+def moved_house(state: dict[str, Any]) -> None:
+    state["location"] = {"id": "river", "name": "River"}
+
+
+def disarmed(state: dict[str, Any]) -> None:
+    state["actors"]["mira"]["weapon"] = None
+
+
+@pytest.mark.parametrize("change", [removed, renamed, moved_house, disarmed])
+async def test_an_unexpected_change_lets_nothing_prepared_through(
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        prepared = len(t.prefetch)
+        changed = deepcopy(STATE)
+        change(changed)
+        t.session.update(changed)
+        telling = action.outcome("hit", damage=9)
+        await telling
+        assert t.ends[0].served == (Served.MISS,)
+        assert {s.opened_at for s in t.prefetch[prepared:]} <= {30.0}
+        assert t.session.report()["stale"] == 0
+
+
+async def test_an_unexpected_change_closes_streams_in_the_same_instant() -> None:
+    async with table(steady(ttft=5.0)) as t:
+        t.declare()
+        await asyncio.sleep(1)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        await instant()
+        assert {s.closed_at for s in t.prefetch} == {1.0}
+        await asyncio.sleep(1)
+        assert len(t.model.open) == 3  # the same, of the new name
+
+
+async def test_there_and_back_again_is_a_change_too() -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        t.session.update(STATE)
+        telling = action.outcome("hit", damage=9)
+        await telling
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_after_there_and_back_again_all_is_prepared_anew() -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        t.session.update(STATE)
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=9)
+        assert t.ends[0].served == (Served.HIT,)
+        assert len(t.prefetch) >= 6
+
+
+async def test_unrelated_changes_cancel_nothing() -> None:
+    async with table(steady(ttft=20.0)) as t:
+        action = t.declare()
+        for step in range(100):
+            await asyncio.sleep(1 / 60)
+            changed = deepcopy(STATE)
+            changed["weather"] = step
+            changed["actors"]["mira"]["pos"] = [step, 0]
+            changed["actors"]["goblin-1"]["name"] = f"Goblin {step}"
+            t.session.update(changed)
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=9)
+        assert len([s for s in t.prefetch if s.opened_at == 0.0 and s.finished]) == 3
+        assert t.ends[0].served == (Served.HIT,)
+
+
+async def test_a_change_before_the_first_word_makes_the_foreground_begin_anew() -> None:
+    async with table(steady(ttft=2.0)) as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        await asyncio.sleep(1)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        assert (await telling).text.startswith("Snaga")
+        assert [s.closed_at for s in t.foreground][0] == 1.0
+        assert len(t.foreground) == 2
+
+
+async def test_a_frame_without_a_word_binds_nobody() -> None:
+    async with table(steady(ttft=1.0, delay=1.0, chunk=9)) as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        await asyncio.sleep(1.5)
+        assert t.foreground[0].text == '{"text":"'
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        assert (await telling).text.startswith("Snaga")
+        patches = [patch async for patch in telling.patches()]
+        assert [patch.path for patch in patches if patch.op == "set"][0] == ()
+        assert len([patch for patch in patches if patch.path == () and patch.op == "set"]) == 1
+
+
+async def test_a_change_after_the_first_word_does_not_take_it_back() -> None:
+    async with table(steady(ttft=1.0, delay=0.5)) as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        await asyncio.sleep(2.2)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        assert (await telling).text.startswith("Goblin 2")
+        assert len(t.foreground) == 1
+
+
+async def test_an_undeclared_outcome_with_its_state_is_not_taken_by_surprise_by_it() -> None:
+    async with table() as t:
+        changed = after(3)
+        changed["actors"]["mira"]["xp"] = 50
+        telling = t.session.outcome(
+            "mira", "longsword", "hit", target="goblin-2", damage=9, state=changed
+        )
+        await telling
+        assert len(t.foreground) == 1
+        assert asked(t.foreground[0])["entries"][0]["values"]["target_hp"] == 3
+
+
+# ── several targets, several outcomes ────────────────────────────────────────────────────────────
+
+
+async def test_each_target_has_its_own_result() -> None:
+    async with table() as t:
+        action = t.session.declare(
+            "mira", "fireball", type="cast", target=["goblin-1", "goblin-2"]
+        )
+        await asyncio.sleep(30)
+        telling = action.outcome(
+            results=[
+                {"target": "goblin-1", "result": "hit", "values": {"damage": 8}},
+                {"target": "goblin-2", "result": "miss"},
+            ]
+        )
+        text = (await telling).text
+        assert text.startswith("Goblin 1: hit for 8, 4 left (#")
+        assert " Goblin 2: miss (#" in text
+        assert t.ends[0].served == (Served.HIT,)
+        assert asked(t.prefetch[0])["part"]
+
+
+async def test_one_target_that_was_not_prepared_makes_all_of_it_anew() -> None:
+    async with table() as t:
+        action = t.session.declare(
+            "mira", "fireball", type="cast", target=["goblin-1", "goblin-2"]
+        )
+        await asyncio.sleep(30)
+        telling = action.outcome(
+            results=[
+                {"target": "goblin-1", "result": "hit", "values": {"damage": 8}},
+                {"target": "goblin-2", "result": "polymorphed"},
+            ]
+        )
+        text = (await telling).text
+        [stream] = t.foreground
+        assert text == f"Goblin 1: hit; Goblin 2: polymorphed (#{stream.number})."
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_conflated_outcomes_share_one_telling() -> None:
+    async with table() as t:
+        tellings = [
+            t.session.outcome("mira", f"blow {n}", "miss", target="goblin-2") for n in range(3)
+        ]
+        await tellings[2]
+        assert tellings[1].id == tellings[2].id != tellings[0].id
+        assert tellings[1].ended is tellings[2].ended
+        assert len(tellings[1].ended.outcomes) == 2
+        assert [event for event in t.events if isinstance(event, Started)][1].outcomes == (
+            tellings[1].ended.outcomes
+        )
+        assert len(t.foreground) == 2
+
+
+async def test_outcomes_for_different_viewers_are_not_told_together() -> None:
+    async with table() as t:
+        tellings = [
+            t.session.outcome("mira", f"blow {n}", "miss", target="goblin-2", to=to)
+            for n, to in enumerate(((), ("gm",), "mira", ("gm",)))
+        ]
+        for telling in tellings:
+            await telling
+        assert [end.to for end in t.ends] == [(), ("gm",), ("mira",)]
+        assert len(t.ends[1].outcomes) == 2
+
+
+async def test_queued_outcomes_are_told_one_by_one() -> None:
+    async with table(overlap="queue") as t:
+        tellings = [
+            t.session.outcome("mira", f"blow {n}", "miss", target="goblin-2") for n in range(3)
+        ]
+        for telling in tellings:
+            await telling
+        assert [len(end.outcomes) for end in t.ends] == [1, 1, 1]
+        assert [end.t for end in t.ends] == sorted({end.t for end in t.ends})
+
+
+async def test_an_interrupted_telling_is_marked_and_remembered_as_far_as_it_came() -> None:
+    async with table(steady(delay=1.0), overlap="interrupt") as t:
+        first = t.session.outcome("mira", "one", "miss", target="goblin-2")
+        await asyncio.sleep(3.2)
+        skipped = t.session.outcome("mira", "two", "miss", target="goblin-2")
+        last = t.session.outcome("mira", "three", "miss", target="goblin-2")
+        await last
+        assert [end.status for end in t.ends] == ["superseded", "superseded", "done"]
+        assert [end.served for end in t.ends] == [
+            (Served.MISS,), (Served.SUPERSEDED,), (Served.MISS,),
+        ]
+        assert 0 < len(first.ended.text) < len(last.ended.text)
+        assert t.session.transcript.text() == f"{first.ended.text}\n\n{last.ended.text}"
+        assert t.foreground[0].closed_at == 3.2
+        with pytest.raises(TellingError) as failure:
+            await skipped
+        assert failure.value.kind == "superseded"
+        assert asked(t.foreground[-1])["memory"] == first.ended.text
+
+
+async def test_a_telling_can_be_cancelled_at_any_time() -> None:
+    async with table(overlap="queue") as t:
+        session = t.session
+        at_once = session.outcome("mira", "zero", "miss", target="goblin-2")
+        at_once.cancel()
+        under_way = session.outcome("mira", "one", "miss", target="goblin-2")
+        waiting = session.outcome("mira", "two", "miss", target="goblin-2")
+        told = session.outcome("mira", "three", "miss", target="goblin-2")
+        await asyncio.sleep(1.15)
+        under_way.cancel()
+        waiting.cancel()
+        waiting.cancel()
+        await told
+        told.cancel()
+        await instant()
+        assert [end.status for end in t.ends] == ["superseded"] * 3 + ["done"]
+        assert t.ends[1].t == 1.15
+        assert len(t.foreground) == 2
+
+
+async def test_a_cancelled_one_of_several_that_wait_leaves_the_others() -> None:
+    async with table() as t:
+        session = t.session
+        first, second, third = (
+            session.outcome("mira", f"blow {n}", "miss", target="goblin-2") for n in range(3)
+        )
+        await instant()
+        second.cancel()
+        await first
+        await third
+        assert second.ended.status == "superseded"
+        assert third.ended.outcomes == (t.ends[-1].outcomes)
+        assert [asked(s)["entries"][0]["action"] for s in t.foreground] == ["blow 0", "blow 2"]
+
+
+# ── models that fail ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_deadline_gives_a_typed_error_with_text_that_can_be_shown() -> None:
+    async with table(Script(hangs=True), deadline=5.0) as t:
+        telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=9)
+        with pytest.raises(TellingError) as failure:
+            await telling
+        assert now() == 5.0
+        assert failure.value.kind == "deadline"
+        assert failure.value.fallback == "Mira: longsword against Goblin 2: hit, 9 damage."
+        [ended] = t.ends
+        assert (ended.status, ended.served) == (Status.FAILED, (Served.FAILED,))
+        assert ended.latency == (5.0,)
+        assert t.session.transcript.text() == failure.value.fallback
+        assert t.foreground[0].closed_at == 5.0
+
+
+async def test_what_waits_behind_a_hanging_model_keeps_its_own_deadline() -> None:
+    async with table(Script(hangs=True), deadline=5.0, overlap="queue") as t:
+        t.session.outcome("mira", "one", "miss", target="goblin-2")
+        await asyncio.sleep(1)
+        t.session.outcome("mira", "two", "miss", target="goblin-2")
+        await asyncio.sleep(20)
+        assert [end.t for end in t.ends] == [5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        pytest.param(Script(error=ModelUnavailable("no server: start it")), "unavailable", id="down"),
+        pytest.param(Script(error=ModelBadRequest("no")), "bad_request", id="refused"),
+        pytest.param(Script("I cannot.", stop="refusal"), "refusal", id="declines"),
+        pytest.param(Script(""), "protocol", id="empty"),
+        pytest.param(Script({"cues": []}), "invalid", id="no text"),
+        pytest.param(Script({"text": "  "}), "invalid", id="blank"),
+        pytest.param(Script({"text": 7}), "invalid", id="a number"),
+        pytest.param(Script({"cues": ["a"], "text": None}), "invalid", id="null"),
+        pytest.param(Script('{"text": '), "invalid", id="half"),
+        pytest.param(Script(error=RuntimeError("boom")), "model_error", id="raises"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_failing_model_gives_a_typed_error_and_true_text(
+    script: Script, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with table(script, intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=9)
+        with pytest.raises(TellingError) as failure:
+            await telling
+        assert failure.value.kind == kind
+        assert "\n" not in str(failure.value)
+        assert failure.value.fallback.endswith("Mira: longsword against Goblin 2: hit, 9 damage.")
+        assert "".join(e.text for e in t.events if isinstance(e, Patched)) == t.ends[0].text
+
+
+async def test_a_stream_cut_after_its_text_needs_no_fallback() -> None:
+    whole = {"text": "It is done.", "lines": [], "cues": ["drums", "a long roll of drums"]}
+    script = Script(whole, error=ModelCut("cut"), chunks=4, chunk=10)
+    async with table(script, intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=9)
+        with pytest.raises(TellingError) as failure:
+            await telling
+        assert failure.value.kind == "cut"
+        assert failure.value.fallback == "It is done."
+
+
+async def test_a_stream_cut_in_its_text_is_completed_with_plain_words() -> None:
+    script = Script({"text": "Mira swings and strikes."}, error=ModelCut("cut"), chunks=2, chunk=14)
+    async with table(script, intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=9)
+        with pytest.raises(TellingError):
+            await telling
+        assert t.ends[0].text.startswith("Mira swings and ")
+        assert t.ends[0].text.endswith("Mira: longsword against Goblin 2: hit, 9 damage.")
+
+
+async def test_a_server_that_asks_for_patience_is_asked_again() -> None:
+    busy = Script(error=ModelOverloaded("busy", 2.0), ttft=0.0)
+    async with table([busy, Script({"text": "At last."}, ttft=0.5)], intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        assert (await telling).text == "At last."
+        assert t.foreground[1].opened_at == 2.0
+
+
+async def test_a_prepared_text_that_breaks_off_unheard_is_written_anew() -> None:
+    def cut(request: Request, number: int) -> Script:
+        if request.purpose == "prefetch":
+            return Script({"text": "…"}, ttft=3.0, error=ModelCut("cut"))
+        return steady()(request, number)
+
+    async with table(cut) as t:
+        action = t.declare()
+        await asyncio.sleep(1)
+        assert (await action.outcome("miss")).text.startswith("Goblin 2: miss")
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_a_server_without_structured_output_is_asked_for_plain_text() -> None:
+    def plain_only(request: Request, number: int) -> Script:
+        if request.schema is not None:
+            return Script(error=ModelBadRequest("output_config: unknown field"), ttft=0.1)
+        return Script(words(request, number), ttft=0.5)
+
+    async with table(plain_only, model=PlainFallback, intensity="off") as t:
+        for _ in range(2):
+            telling = await t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+            assert telling.text.startswith("Goblin 2: miss (#")
+        assert [s.request.schema is None for s in t.foreground][-2:] == [True, True]
+        assert t.foreground[-3].request.schema is not None
+
+
+async def test_plain_text_becomes_the_text() -> None:
+    async with table(lambda request, number: words(request, number), output="text") as t:
+        action = t.declare()
+        await asyncio.sleep(10)
+        telling = await action.outcome("hit", damage=9, state=after(3))
+        assert telling.text.startswith("Goblin 2: hit for 9, 3 left (#")
+        assert t.model.streams[0].request.schema is None
+
+
+async def test_prompts_that_raise_cost_the_telling_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def raising(scene: Any, action: Any, outcome: Account, memory: str, content: Any) -> str:
+        if action.action["name"] == "bad":
+            raise LookupError("no such template")
+        return prompts(scene, action, outcome, memory, content)
+
+    async with table(prompts=raising) as t:
+        bad = t.session.declare("mira", "bad", target="goblin-2")
+        await asyncio.sleep(1)
+        telling = bad.outcome("hit", damage=1)
+        with pytest.raises(TellingError) as failure:
+            await telling
+        assert failure.value.fallback == "Mira: bad against Goblin 2: hit, 1 damage."
+        good = await t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        assert good.text.startswith("Goblin 2: miss")
+
+
+# ── own models of a telling ──────────────────────────────────────────────────────────────────────
+
+
+class Beat(BaseModel):
+    mood: str
+    line: str
+    tags: list[str]
+
+
+async def test_a_telling_can_have_a_model_of_ones_own() -> None:
+    answer = {"mood": "grim", "line": "Nobody moves.", "tags": ["slow"]}
+    async with table(Script({**answer, "text": "x"}), narration=Beat, intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        partials = [partial async for partial in telling]
+        beat = await telling
+        assert beat == Beat(**answer)
+        assert partials[-1]["line"] == "Nobody moves."
+        assert all(a == {k: b[k] for k in a} or len(a) <= len(b) for a, b in zip(partials, partials[1:], strict=False))
+        schema = t.foreground[0].request.schema
+        assert schema is not None and list(schema["properties"]) == ["mood", "line", "tags"]
+
+
+def test_a_model_without_text_is_refused() -> None:
+    class Numbers(BaseModel):
+        first: int
+
+    with pytest.raises(foretell.ConfigError, match=r"Numbers has no text.*type str"):
+        foretell.Game(narration=Numbers, model=ScriptedModel())
+
+
+# ── what is left behind ──────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_was_prepared_and_not_told_leaves_no_trace() -> None:  # G7
+    def secret(request: Request, number: int) -> Script:
+        word = f"SECRET-{number}" if request.purpose == "prefetch" else f"open {number}"
+        return Script({"text": f"{word}."}, ttft=0.2)
+
+    async with table(secret) as t:
+        for turn in range(3):
+            t.session.begin_turn("mira")
+            t.declare("goblin-1")
+            await asyncio.sleep(5)
+            await t.session.outcome("mira", f"other {turn}", "miss", target="goblin-2")
+        assert "SECRET" not in t.session.transcript.text()
+        assert not any("SECRET" in stream.prompt for stream in t.model.streams)
+        assert any("open" in asked(s)["memory"] for s in t.foreground)
+        assert not any("SECRET" in str(event) for event in t.events)
+
+
+async def test_what_one_viewer_has_not_seen_is_in_nobodys_prompt() -> None:  # G7
+    async with table(intensity="off") as t:
+        await t.session.outcome("mira", "whisper", "miss", target="goblin-1", to="gm")
+        await t.session.outcome("mira", "shout", "miss", target="goblin-2")
+        await t.session.outcome("mira", "sing", "miss", target="goblin-2")
+        memory = asked(t.foreground[-1])["memory"]
+        assert "Goblin 2" in memory and "Goblin 1" not in memory
