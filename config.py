@@ -36,21 +36,21 @@ class Settings(BaseModel):
     small_model: str = "claude-haiku-5-5"
     effort: Literal["low", "medium", "high"] | None = "low"
     thinking: dict[str, Any] | None = {"type": "disabled"}
-    max_tokens: int = Field(400, ge=16, le=32_000)
+    max_tokens: int = Field(default=400, ge=16, le=32_000)
     style: str = ""
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
     overlap: Overlap = Overlap.CONFLATE
-    deadline: float = Field(20.0, gt=0)
-    quiet: float = Field(0.05, ge=0)
-    max_wait: float = Field(0.25, ge=0)
-    teardown_limit: float = Field(1.0, gt=0)
-    max_speculations: int = Field(8, ge=1, le=64)
-    max_variants: int = Field(8, ge=1, le=64)
-    max_prefetch_tokens: int | None = Field(None, ge=0)
-    memory_tokens: int = Field(300, ge=0)
-    max_state_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    deadline: float = Field(default=20.0, gt=0)
+    quiet: float = Field(default=0.05, ge=0)
+    max_wait: float = Field(default=0.25, ge=0)
+    teardown_limit: float = Field(default=1.0, gt=0)
+    max_speculations: int = Field(default=8, ge=1, le=64)
+    max_variants: int = Field(default=8, ge=1, le=64)
+    max_prefetch_tokens: int | None = Field(default=None, ge=0)
+    memory_tokens: int = Field(default=300, ge=0)
+    max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     volatile: tuple[str, ...] = VOLATILE
 
     narrator_profile: str = "hosted-large"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -20,7 +20,12 @@ from .streams.plain import PlainFallback
 
 __all__ = ["Game", "narrator"]
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    M = TypeVarWithDefault("M", bound=BaseModel, default=Narration)
+else:
+    M = TypeVar("M", bound=BaseModel)
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -29,7 +34,7 @@ class Game(Generic[M]):
     """The door to models, the settings, and the sessions. An async context manager.
 
     :param settings: a TOML file, a mapping, :class:`~foretell.Settings`, or nothing.
-    :param prompts: your own prompts, in the place of the default ones.
+    :param prompts: your own prompts, in the place of the default ones; a class is instantiated.
     :param narration: your own pydantic model of a telling; default :class:`~foretell.Narration`.
     :param model: your own model, in the place of the one the settings name; the caller closes it.
     :param api_key: the key of the Messages API; default: the environment's.
@@ -41,7 +46,7 @@ class Game(Generic[M]):
         self,
         settings: Settings | Mapping[str, Any] | str | PathLike[str] | None = None,
         *,
-        prompts: Prompts | None = None,
+        prompts: Prompts | type[Prompts] | None = None,
         narration: type[M] = Narration,  # type: ignore[assignment]
         model: Model | None = None,
         api_key: str | None = None,
@@ -49,7 +54,8 @@ class Game(Generic[M]):
     ) -> None:
         self.settings = Settings.load(settings)
         self.narration = narration
-        self.prompts: Prompts = prompts or DefaultPrompts(self.settings.style)
+        own = prompts() if isinstance(prompts, type) else prompts
+        self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
         self.price_list = price_list
         self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
@@ -109,7 +115,11 @@ def narrator(settings: Settings) -> Model:
     from .streams.narrator.model import NarratorModel
     from .streams.narrator.profiles import profile
 
-    return NarratorModel(Engine(profile(settings.narrator_profile), settings.seed))
+    try:
+        speed = profile(settings.narrator_profile)
+    except ValueError as error:
+        raise ConfigError(f"settings: narrator_profile: {error}") from None
+    return NarratorModel(Engine(speed, settings.seed))
 
 
 def _text_field(narration: type[BaseModel]) -> str:

@@ -106,7 +106,8 @@ class Pipeline(Generic[M]):
             lambda: self.inputs.now,
             limit=settings.max_speculations,
             on_end=self.ledger.add,
-            on_deliver=self._on_deliver,
+            on_bind=self.audit.on_bind,
+            on_deliver=lambda generation: self.ledger.served(generation.id),
         )
         self.teller = Teller(
             self.generations,
@@ -190,7 +191,7 @@ class Pipeline(Generic[M]):
                 event = to_event(record)
                 if event is not None:
                     number += 1
-                    self.world_now = advance(self.world_now, Numbered(number, event))
+                    self.world_now = advance(self.world_now, Numbered(number, event, event.t))
                     self.turns_before += isinstance(event, ev.Turn)
                     self.actions_before += isinstance(event, ev.Action)
                     if isinstance(event, ev.Delivered):
@@ -299,10 +300,6 @@ class Pipeline(Generic[M]):
         patches = (Patch((), "set", value),)
         return Patched(event.telling, patches, text + event.text, event.to, event.t)
 
-    def _on_deliver(self, generation: Generation) -> None:
-        self.ledger.served(generation.id)
-        self.audit.on_deliver(generation)
-
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)
         self.recorder.trace("~slow_teardown", result=variant.result, target=variant.target)
@@ -401,13 +398,14 @@ class Pipeline(Generic[M]):
 
 def _unmoved(world: World, numbered: Numbered) -> World:
     """The world after an input that could not be taken in."""
-    number, event = numbered
+    number, event, received = numbered
     return replace(
         world,
         revision=world.revision + 1,
         t=event.t,
         cause=event,
         number=number,
+        received=received,
         fresh=(),
         warning=f"{type(event).__name__.lower()} could not be taken in",
     )

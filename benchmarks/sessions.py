@@ -20,12 +20,14 @@ from update import state_of
 import foretell
 
 RATE = 60
+TURN = 5
+"""Seconds between two outcomes of a session; the narrator writes its variants in this process."""
 
 
 async def table(
     game: foretell.Game[foretell.Narration], number: int, seconds: float, waits: list[float]
 ) -> int:
-    """One session: updates at 60 a second, and a prepared outcome about every two seconds."""
+    """One session: updates at 60 a second, and a prepared outcome every ``TURN`` seconds."""
     loop, rng = asyncio.get_running_loop(), random.Random(number)
     state = state_of(1_000)
     told = 0
@@ -41,12 +43,12 @@ async def table(
         session.update(state)
         session.begin_turn("goblin-0")
         action = session.declare("goblin-0", "scimitar", target="goblin-1")
-        start = loop.time() + rng.random()
+        start, phase = loop.time() + rng.random(), rng.randrange(RATE, TURN * RATE)
         for tick in range(int(seconds * RATE)):
             await asyncio.sleep(max(0.0, start + tick / RATE - loop.time()))
             state["tick"] = tick
             session.update(state)
-            if tick % (2 * RATE) == 2 * RATE - 1:
+            if tick % (TURN * RATE) == phase:
                 action.outcome("hit", damage=3, target_hp=4)
                 action = session.declare("goblin-0", "scimitar", target="goblin-1")
                 told += 1
@@ -76,7 +78,7 @@ def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=15)
     args = parser.parse_args()
     asyncio.run(measure(args.sessions, args.seconds))
 

@@ -28,12 +28,13 @@ class Composer:
     """
 
     def __init__(self, text_field: str) -> None:
-        self.value: Any = {}
+        self.value: dict[str, Any] = {}
         self.text = ""
         self._text_field = text_field
         self._piece: _Piece | None = None
-        self._before: dict[str | int, Any] | None = None
+        self._before: dict[str, Any] | None = None
         self._last = True
+        self._gap = False
         self._started = False
 
     def begin(self, values: Mapping[str, Any], *, last: bool) -> None:
@@ -41,7 +42,8 @@ class Composer:
         self._piece = _Piece(values, self._text_field)
         self._last = last
         self._before = None
-        if self._started and isinstance(self.value, dict):
+        self._gap = False
+        if self._started:
             self._before = {
                 key: len(item) if isinstance(item, list) else item
                 for key, item in self.value.items()
@@ -82,11 +84,12 @@ class Composer:
         """The patch as it applies to the whole telling, or nothing."""
         path, op, value = patch.path, patch.op, patch.value
         if not path:
-            wanted = self._last if op == "done" else self._before is None
+            begins = self._before is None and isinstance(value, dict)
+            wanted = self._last and self._started if op == "done" else begins
             return patch if wanted else None
-        if not isinstance(self.value, dict):
-            return patch
         top = path[0]
+        if not isinstance(top, str):  # a list at the top is no telling
+            return None
         kept = ABSENT if self._before is None else self._before.get(top, ABSENT)
         if len(path) == 1:
             joins = top == self._text_field or isinstance(self.value.get(top), list)
@@ -95,12 +98,17 @@ class Composer:
             if kept is ABSENT:
                 return patch
             if top == self._text_field and isinstance(kept, str) and isinstance(value, str):
-                return Patch(path, "append", f" {value}" if op == "set" and kept else value)
+                self._gap = self._gap or (op == "set" and kept != "")
+                if value:
+                    value, self._gap = f" {value}" if self._gap else value, False
+                    return Patch(path, "append", value)
             return None
         if kept is ABSENT:
             return patch
-        if isinstance(self.value.get(top), list) and isinstance(path[1], int):
-            return Patch((top, path[1] + kept, *path[2:]), op, value)
+        index = path[1]
+        is_list = isinstance(self.value.get(top), list)
+        if is_list and isinstance(kept, int) and isinstance(index, int):
+            return Patch((top, index + kept, *path[2:]), op, value)
         return None
 
 

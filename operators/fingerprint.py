@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ..streams.footprint import Path, action_key, covers, targets_of
+from ..streams.footprint import DEPTH, Path, action_key, covers, targets_of
 from ..streams.world import Change, World
 from .classify import Context, Scene
 from .results import frail
@@ -32,13 +32,14 @@ class Dependence:
     def on(self, change: Change) -> bool:
         """True if this change makes the text doubtful."""
         path, because = change
-        if because == self.own:
+        for known in self.paths:
+            if covers(known, path):
+                break
+        else:
             return False
-        if len(path) == 3 and path[2] in self.volatile:
+        if because == self.own or (len(path) == DEPTH and path[-1] in self.volatile):
             return False
-        if any(path[: len(known)] == known for known in self.apart):
-            return False
-        return any(covers(known, path) for known in self.paths)
+        return not any(path[: len(known)] == known for known in self.apart)
 
     def revision(self, unexpected: Mapping[Change, int]) -> int:
         """The revision of the last unexpected change of what the text covers; 0 if none."""

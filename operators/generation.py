@@ -147,9 +147,15 @@ class Generation:
         self.close("revoked")
         self.revoked = True
 
+    def bind(self) -> None:
+        """The telling it is part of reaches a viewer: the world cannot revoke it any more."""
+        if not self.bound:
+            self.bound = True
+            self._owner._on_bind(self)
+
     def deliver(self) -> None:
         """Its text reaches a viewer."""
-        self.bound = True
+        self.bind()
         if not self.delivered:
             self.delivered = True
             self._owner._on_deliver(self)
@@ -239,6 +245,7 @@ class Generations:
         *,
         limit: int = 8,
         on_end: Callable[[Generation], None] = lambda generation: None,
+        on_bind: Callable[[Generation], None] = lambda generation: None,
         on_deliver: Callable[[Generation], None] = lambda generation: None,
     ) -> None:
         self.trace = trace
@@ -247,6 +254,7 @@ class Generations:
         self._now = now
         self._limit = limit
         self._on_end = on_end
+        self._on_bind = on_bind
         self._on_deliver = on_deliver
         self._count = 0
         self._known: dict[str, Generation] = {}

@@ -92,6 +92,7 @@ class Claim:
         for part in self.parts:
             if part.lease is not None:
                 part.lease.release("told")
+                part.lease = None
 
 
 @dataclass(eq=False, slots=True)
@@ -188,7 +189,7 @@ class Teller:
         if others := [each for each in struck if each is not None and each not in aimed]:
             everyone = {**declared.action, "target": [*aimed, *others]}
             depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
-        claim = Claim(world.number, world.t, outcome, depends, parts, served)
+        claim = Claim(world.number, world.received, outcome, depends, parts, served)
         if served is Served.MISS:
             claim.release()
         else:
@@ -206,7 +207,8 @@ class Teller:
             for result in outcome.results
         ]
         depends = Dependence((), (), "", ())
-        return self._known(Claim(world.number, world.t, outcome, depends, parts, Served.MISS))
+        claim = Claim(world.number, world.received, outcome, depends, parts, Served.MISS)
+        return self._known(claim)
 
     def _known(self, claim: Claim) -> Claim:
         self._claims[claim.telling] = claim
@@ -289,7 +291,7 @@ class Teller:
             alone = len(pieces) == 1
             while not await self._told(claims, piece, emit, draft, last, alone):
                 if piece.prepared is not None:
-                    piece.prepared = None
+                    piece.prepared = piece.parts[0].lease = None
                     piece.claims[0].served = Served.MISS
             for part in piece.parts:
                 part.told = True
@@ -382,8 +384,8 @@ class Teller:
         if not generation.delivered:
             for claim in claims:
                 for part in claim.parts:
-                    if part.lease is not None:
-                        part.lease.generation.bound = True
+                    if part.lease is not None and part.lease.generation.alive:
+                        part.lease.generation.bind()
             generation.deliver()
             if piece.prepared is not None:
                 part = piece.parts[0]

@@ -18,9 +18,9 @@ class Audit:
     It knows nothing of fingerprints, leases or the store, only the changes as they came.
 
     ``stale``: something the text depends on changed unexpectedly between the opening of its
-    generation and its first delivery. ``untrue``: a variant made for another result than the
-    one that happened, one that leaves a fallen target standing or fells a standing one, or text
-    with a slot still open.
+    generation and the first delivery of its telling. ``untrue``: a variant made for another result
+    than the one that happened, one that leaves a fallen target standing or fells a standing one,
+    or text with a slot still open.
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class Audit:
         if world.fresh:
             self._changes.append((world.revision, world.fresh))
 
-    def on_deliver(self, generation: Any) -> None:
-        """A generation's text reaches a viewer for the first time."""
+    def on_bind(self, generation: Any) -> None:
+        """The telling a generation is part of reaches a viewer for the first time."""
         since = [
             change
             for revision, changes in self._changes

@@ -61,8 +61,8 @@ class Ledger:
     A stream that was cancelled never reported its usage: what arrived is counted, in tokens by the
     ratio seen on finished ones, and marked estimated.
 
-    :param price_list: dollars per model; a model that is not in it costs nothing and is named in
-        ``unpriced``.
+    :param price_list: dollars per model; a name that is not in it takes the longest one there that
+        it begins with, and with none it costs nothing and is named in ``unpriced``.
     """
 
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
@@ -127,10 +127,11 @@ class Ledger:
 
     def dollars(self, account: Account) -> float:
         """What a generation cost at list price."""
-        price = self._prices.get(account.model)
-        if price is None:
+        names = [name for name in self._prices if account.model.startswith(name)]
+        if not names:
             self.unpriced[account.model] = None
             return 0.0
+        price = self._prices[max(names, key=len)]
         return (
             account.input * price.input
             + account.output * price.output

@@ -18,7 +18,7 @@ __all__ = ["Telling"]
 
 M = TypeVar("M")
 
-SENTENCE = re.compile(r"\s*(.*?[.!?…][\"'”’)\]]*)\s+(?=\S)", re.DOTALL)
+BREAK = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=\S)")
 
 
 class Telling(Generic[M]):
@@ -153,9 +153,11 @@ class Telling(Generic[M]):
         async with aclosing(self._deltas()) as deltas:
             async for delta in deltas:
                 held, at = held + delta, 0
-                for found in SENTENCE.finditer(held):
-                    yield found[1]
-                    at = found.end()
+                for found in BREAK.finditer(held):
+                    end = found.end()
+                    if not held[end].islower():
+                        yield held[at:end].strip()
+                        at = end
                 held = held[at:]
         if held.strip():
             yield held.strip()

@@ -92,9 +92,7 @@ async def _closing(source: AsyncIterable[T]) -> AsyncGenerator[AsyncIterable[T],
 async def follow(
     source: Observable[T], *, bound: int = 1024, full: Full = Full.DROP_OLDEST
 ) -> AsyncGenerator[AsyncIterator[T], None]:
-    """Iterate over an observable: ``async with follow(source) as items``.
-
-    Subscribes on entry and disposes on exit.
+    """Iterate over an observable; ``async with`` subscribes on entry and disposes on exit.
 
     :param bound: the most items held for a slow reader; at least 1.
     :param full: what happens past it: the oldest is dropped, only the latest is kept, or the

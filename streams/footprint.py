@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["VOLATILE", "Footprint", "Path", "action_key", "changed_paths", "covers", "targets_of"]
+__all__ = [
+    "DEPTH",
+    "VOLATILE",
+    "Footprint",
+    "Path",
+    "action_key",
+    "changed_paths",
+    "covers",
+    "targets_of",
+]
 
 Path = tuple[str, ...]
 """Keys from the top of the state down, ``("actors", "goblin-2", "hp")``."""
@@ -61,8 +70,9 @@ def action_key(actor: str | None, action: Mapping[str, Any]) -> str:
 
 def covers(prefix: Path, path: Path) -> bool:
     """True where one is the other or lies inside it: a removed actor takes its fields along."""
-    shared = min(len(prefix), len(path))
-    return prefix[:shared] == path[:shared]
+    if len(prefix) <= len(path):
+        return path[: len(prefix)] == prefix
+    return prefix[: len(path)] == path
 
 
 def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:

@@ -64,7 +64,8 @@ class Inputs(Observable[Numbered]):
     """The stream of a session's inputs, each with its number in the one order.
 
     :meth:`put` never blocks and never runs a subscriber: what is put is handed on in the next
-    step of the loop, one at a time, so an input put by a subscriber waits until the one under way
+    step of the loop, all at one time of the session (so a replay hands it on together too), one
+    by one, so an input put by a subscriber waits until the one under way
     is through, and one that answers each with another does not hold up the loop. When more than
     ``MAX_PENDING`` wait, a newer state takes the place of a waiting one directly before it;
     nothing else is ever dropped. An input that cannot be made, and what a subscriber raises, go to
@@ -77,7 +78,7 @@ class Inputs(Observable[Numbered]):
         self._start = start
         self._number = number
         self._subject: Subject[Numbered] = Subject()
-        self._pending: deque[tuple[int, float, Build, bool]] = deque()
+        self._pending: deque[tuple[int, float, float | None, Build, bool]] = deque()
         self._lock = threading.Lock()
         self._scheduled = False
         self._last = 0.0
@@ -109,8 +110,7 @@ class Inputs(Observable[Numbered]):
         :param numbered: called with the number before the input can be seen by anyone.
         """
         with self._lock:
-            t = self._last = max(self._last, self.now if at is None else at)
-            if is_state and len(self._pending) >= MAX_PENDING and self._pending[-1][3]:
+            if is_state and len(self._pending) >= MAX_PENDING and self._pending[-1][-1]:
                 number = self._pending.pop()[0]
                 self.conflated += 1
             else:
@@ -118,7 +118,7 @@ class Inputs(Observable[Numbered]):
                 number = self._number
             if numbered is not None:
                 numbered(number)
-            self._pending.append((number, t, build, is_state))
+            self._pending.append((number, self.now, at, build, is_state))
             if self._scheduled:
                 return number
             self._scheduled = True
@@ -136,11 +136,13 @@ class Inputs(Observable[Numbered]):
         self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
+        now = self.now
         for _ in range(len(self._pending)):
             with self._lock:
-                number, t, build, _ = self._pending.popleft()
+                number, received, at, build, _ = self._pending.popleft()
+            t = self._last = max(self._last, now if at is None else at)
             try:
-                self._subject.on_next(Numbered(number, build(t)))
+                self._subject.on_next(Numbered(number, build(t), received))
             except Exception as error:
                 message = f"input {number} could not be handed on"
                 self._loop.call_exception_handler({"message": message, "exception": error})

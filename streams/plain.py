@@ -26,8 +26,9 @@ class PlainFallback:
         """See :class:`~foretell.streams.models.Model`."""
         easier = replace(request, effort=None, thinking=None)
         levels = (request, easier, replace(easier, schema=None))
-        for level in range(self._level.get(request.model, 0), len(levels)):
-            if level > 0 and levels[level] == levels[level - 1]:
+        first = self._level.get(request.model, 0)
+        for level in range(first, len(levels)):
+            if level > first and levels[level] == levels[level - 1]:
                 continue
             begun = False
             try:

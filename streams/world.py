@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -27,10 +28,11 @@ RECENT = 4
 
 
 class Numbered(NamedTuple):
-    """An input and its place in the session's one order, from 1."""
+    """An input, its place in the session's one order, from 1, and when it was put (seconds)."""
 
     number: int
     event: Input
+    received: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class World:
     baseline: Mapping[str, Any] = field(default_factory=dict)
     cause: Input | None = None
     number: int = 0
+    received: float = 0.0
     warning: str | None = None
     checkpoints: tuple[World, ...] = ()
     footprint: Footprint = field(default_factory=Footprint)
@@ -101,13 +104,14 @@ class World:
 
 def advance(world: World, numbered: Numbered) -> World:
     """The world after one more input. Never raises: what makes no sense becomes a ``warning``."""
-    number, event = numbered
+    number, event, received = numbered
     world = replace(
         world,
         revision=world.revision + 1,
         t=event.t,
         cause=event,
         number=number,
+        received=received,
         fresh=(),
         warning=None,
     )
@@ -123,10 +127,7 @@ def _moved(world: World, event: Input) -> World:
         case State():
             return _changed(world, event.state, event.because)
         case Patch():
-            try:
-                state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
-            except Exception as error:  # it checks little of what it is given
-                return replace(world, warning=f"patch does not apply and is left out: {error}")
+            state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
             if not isinstance(state, Mapping):
                 return replace(world, warning="patch leaves no object, and is left out")
             return _changed(world, state, event.because)
@@ -162,11 +163,15 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Wor
             )
         else:
             key = named.key
-    allowed = [
-        path
-        for declared in world.actions.values()
-        for path in world.footprint.of(declared.actor, declared.action)
-    ]
+    allowed = (
+        [
+            path
+            for declared in world.actions.values()
+            for path in world.footprint.of(declared.actor, declared.action)
+        ]
+        if any(path[:1] == ("actors",) for path in paths)
+        else []
+    )
     fresh = tuple(
         (path, key) for path in paths if not any(path[: len(known)] == known for known in allowed)
     )
@@ -233,6 +238,8 @@ def _remember(world: World) -> World:
 
 def _rewound(world: World, event: Rewind) -> World:
     """Back to the last checkpoint no later than asked; nothing prepared since then can be true."""
+    if math.isnan(event.to):
+        raise ValueError("no time at all")
     by_revision = isinstance(event.to, int)
     earlier = [
         past for past in world.checkpoints if (past.revision if by_revision else past.t) <= event.to
@@ -244,6 +251,7 @@ def _rewound(world: World, event: Rewind) -> World:
         revision=world.revision,
         t=world.t,
         number=world.number,
+        received=world.received,
         cause=event,
         unexpected={everything: world.revision},
         fresh=(everything,),

@@ -1,4 +1,4 @@
-"""Between async iterators and observables: what was opened is closed, and no reader holds up all."""
+"""Between async iterators and observables: what was opened is closed; no reader holds up all."""
 
 from __future__ import annotations
 
@@ -152,12 +152,13 @@ async def slowly(items: AsyncIterator[int]) -> list[object]:
     """Read after everything has come."""
     await asyncio.sleep(1)
     seen: list[object] = []
-    try:
-        async for item in items:
-            seen.append(item)  # noqa: PERF401 - what came before an error counts
-    except Overrun as error:
-        seen.append(str(error))
-    return seen
+    while True:
+        try:
+            seen.append(await anext(items))
+        except Overrun as error:
+            return [*seen, str(error)]
+        except StopAsyncIteration:
+            return seen
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ async def test_a_reader_waits_for_what_comes_and_stops_at_the_end() -> None:
     async def read() -> None:
         async with follow(source) as items:
             async for item in items:
-                seen.append(item)
+                seen.append(item)  # noqa: PERF401 - each as it comes
         seen.append("|")
 
     reader = asyncio.create_task(read())
@@ -337,63 +338,103 @@ async def test_closing_ends_what_is_started_meanwhile() -> None:
 
 
 class Simple:
-    """Refuses a schema; ``late`` refuses only after it has begun."""
+    """Refuses some settings of a request; ``late`` refuses only after it has begun."""
 
-    def __init__(self, late: bool = False, error: type[Exception] = ModelBadRequest) -> None:
-        self.asked: list[bool] = []
+    def __init__(
+        self, *refused: str, late: bool = False, error: type[Exception] = ModelBadRequest
+    ) -> None:
+        self.refused = refused
+        self.asked: list[str] = []
         self.late = late
         self.error = error
         self.open = 0
 
     async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
-        self.asked.append(request.schema is not None)
+        has = [name for name in ("effort", "schema") if getattr(request, name) is not None]
+        self.asked.append(" ".join(has))
         self.open += 1
         try:
-            if request.schema is not None:
+            if set(has) & set(self.refused):
                 if self.late:
                     yield Delta("{")
-                raise self.error("no schema here")
+                raise self.error("not here")
             yield Delta("Plain words.")
             yield Stop("end_turn")
         finally:
             self.open -= 1
 
     async def aclose(self) -> None:
-        self.asked.append(False)
+        self.asked.append("closed")
 
 
-def asked(model: str = "m", schema: Any = None) -> Request:
-    return Request(model, (Message("user", "tell"),), schema=schema)
+def asked(model: str = "m", schema: Any = None, effort: str | None = None) -> Request:
+    return Request(model, (Message("user", "tell"),), schema=schema, effort=effort)
 
 
 async def read(model: PlainFallback, request: Request) -> list[ModelEvent]:
     return [event async for event in model.stream(request)]
 
 
-async def test_a_server_without_schemas_is_asked_for_plain_text_and_remembered() -> None:
-    server = Simple()
+WORDS = [Delta("Plain words."), Stop("end_turn")]
+
+
+@pytest.mark.parametrize(
+    ("refused", "tries"),
+    [
+        ((), ["effort schema"]),
+        (("effort",), ["effort schema", "schema"]),
+        (("schema",), ["effort schema", "schema", ""]),
+        (("effort", "schema"), ["effort schema", "schema", ""]),
+    ],
+)
+async def test_what_a_server_refuses_is_left_out_and_remembered(
+    refused: tuple[str, ...], tries: list[str]
+) -> None:
+    server = Simple(*refused)
     model = PlainFallback(server)
-    words = [Delta("Plain words."), Stop("end_turn")]
-    assert await read(model, asked(schema={})) == words
-    assert await read(model, asked(schema={})) == words
-    assert await read(model, asked()) == words
-    assert server.asked == [True, False, False, False]
-    await read(model, asked("other", schema={}))
-    assert server.asked[-2:] == [True, False]
+    assert await read(model, asked(schema={}, effort="low")) == WORDS
+    assert await read(model, asked(schema={}, effort="low")) == WORDS
+    assert server.asked == [*tries, tries[-1]]
+    assert await read(model, asked("other", schema={}, effort="low")) == WORDS
+    assert server.asked[len(tries) + 1 :] == tries  # it is remembered by the model's name
     assert server.open == 0
+
+
+@pytest.mark.parametrize("refused", [("effort",), ("schema",), ()])
+async def test_a_plain_request_is_answered_whatever_is_remembered(refused: tuple[str, ...]) -> None:
+    server = Simple(*refused)
+    model = PlainFallback(server)
+    await read(model, asked(schema={}, effort="low"))
+    assert await read(model, asked()) == WORDS
+    assert await read(model, asked(schema={})) == WORDS
+
+
+async def test_what_is_refused_at_its_plainest_is_an_error() -> None:
+    class Strict(Simple):
+        async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+            self.asked.append("")
+            raise ModelBadRequest("never")
+            yield Delta("")
+
+    server = Strict()
+    with pytest.raises(ModelBadRequest):
+        await read(PlainFallback(server), asked())
+    with pytest.raises(ModelBadRequest):
+        await read(PlainFallback(server), asked(schema={}, effort="low"))
+    assert len(server.asked) == 1 + 3
 
 
 async def test_a_refusal_in_mid_answer_or_another_error_is_passed_on() -> None:
     with pytest.raises(ModelBadRequest):
-        await read(PlainFallback(Simple(late=True)), asked(schema={}))
-    down = Simple(error=ModelUnavailable)
+        await read(PlainFallback(Simple("schema", late=True)), asked(schema={}))
+    down = Simple("schema", error=ModelUnavailable)
     with pytest.raises(ModelUnavailable):
         await read(PlainFallback(down), asked(schema={}))
-    assert down.asked == [True]
+    assert down.asked == ["schema"]
 
 
 async def test_closing_the_fallback_closes_the_stream_behind_it() -> None:  # G4
-    server = Simple()
+    server = Simple("schema")
     stream = PlainFallback(server).stream(asked(schema={}))
     assert await anext(stream) == Delta("Plain words.")
     assert server.open == 1

@@ -66,7 +66,7 @@ def test_states_of_real_games(state: dict[str, Any], expected: Context) -> None:
     assert context(state) is expected
 
 
-NOTHING = [
+NOTHING: list[Any] = [
     False,
     None,
     0,
@@ -94,7 +94,9 @@ def test_a_false_value_does_not_count(key: str, value: Any) -> None:  # 0-1
     assert context({key: value}) is Context.IDLE
 
 
-@pytest.mark.parametrize("value", [True, 1, "yes", "goblins", ["grik"], {"active": True}, {"id": 4}])
+@pytest.mark.parametrize(
+    "value", [True, 1, "yes", "goblins", ["grik"], {"active": True}, {"id": 4}]
+)
 def test_a_true_value_counts(value: Any) -> None:
     assert context({"combat": value}) is Context.COMBAT
 

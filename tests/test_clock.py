@@ -98,7 +98,7 @@ def trace() -> list[tuple[float, object]]:
             seen.append((loop.time(), item))
 
         ticks.pipe(ops.delay(0.25, scheduler=scheduler)).subscribe(saw, on_completed=done.set)
-        fifths = ticks.pipe(ops.filter(lambda n: n % 5 == 0))
+        fifths = ticks.pipe(ops.filter(lambda n: int(n) % 5 == 0))
         fifths.pipe(ops.debounce(0.2, scheduler=scheduler)).subscribe(
             lambda n: saw(f"debounced {n}")
         )

@@ -46,7 +46,7 @@ def state(path: str = "", value: Any = None, because: str | None = None) -> ev.S
 def play(*inputs: ev.Input, world: World | None = None) -> World:
     world = world or World()
     for event in inputs:
-        world = advance(world, Numbered(world.number + 1, event))
+        world = advance(world, Numbered(world.number + 1, event, event.t))
     return world
 
 
@@ -88,7 +88,8 @@ def test_what_has_nothing_to_do_with_it_keeps_it(change: ev.Input) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [state("actors.grik.hp", 3), state("actors.grik.dead", True), state("actors.mira.ammo", 4)]
+    "change",
+    [state("actors.grik.hp", 3), state("actors.grik.dead", True), state("actors.mira.ammo", 4)],
 )
 def test_what_its_own_action_may_change_keeps_it(change: ev.State) -> None:
     assert kept(change)  # G1: footprint

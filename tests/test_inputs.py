@@ -39,6 +39,9 @@ class Bench:
     def say(self, text: str, **more: Any) -> int:
         return self.inputs.put(lambda t: ev.Say(t, "gm", text), **more)
 
+    def echo(self, numbered: Numbered) -> None:
+        self.say("again")
+
     def update(self, state: Any, because: str | None = None) -> int:
         return self.inputs.put_state(snapshot(state, LIMIT), because)
 
@@ -93,7 +96,7 @@ async def test_what_a_subscriber_puts_comes_after_all_that_was_put_before() -> N
 
 async def test_one_that_answers_each_with_another_does_not_stop_the_loop() -> None:  # G10
     bench = Bench()
-    bench.inputs.subscribe(lambda numbered: bench.say("again") and None)
+    bench.inputs.subscribe(bench.echo)
     bench.say("a")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -148,7 +151,7 @@ async def test_drained_waits_for_what_was_put_and_for_no_more() -> None:
     bench.say("a")
     await bench.inputs.drained()
     assert bench.texts == ["a"]
-    bench.inputs.subscribe(lambda numbered: bench.say("again") and None)
+    bench.inputs.subscribe(bench.echo)
     bench.say("b")
     await bench.inputs.drained()
     assert "b" in bench.texts
@@ -188,7 +191,7 @@ async def test_too_many_waiting_keep_the_latest_state_and_every_other_input(
 async def test_the_number_is_known_before_anyone_can_see_the_input() -> None:
     bench = Bench()
     known: list[int] = []
-    number = bench.say("a", numbered=lambda number: known.append(number))
+    number = bench.say("a", numbered=known.append)
     assert known == [number] == [1]
 
 
@@ -197,21 +200,13 @@ async def test_several_threads_put_into_one_order() -> None:
     bench = Bench()
     each, threads = 200, 4
     barrier = threading.Barrier(threads)
-    finished: list[int] = []
 
     def game(name: int) -> None:
         barrier.wait()
         for n in range(each):
             bench.say(f"{name}:{n}")
-        finished.append(name)
 
-    workers = [threading.Thread(target=game, args=(name,)) for name in range(threads)]
-    for worker in workers:
-        worker.start()
-    while len(finished) < threads:
-        await asyncio.sleep(0)
-    for worker in workers:
-        worker.join()
+    await asyncio.gather(*(asyncio.to_thread(game, name) for name in range(threads)))
     await bench.inputs.drained()
     assert [numbered.number for numbered in bench.seen] == list(range(1, each * threads + 1))
     for name in range(threads):
@@ -225,6 +220,7 @@ async def test_several_threads_put_into_one_order() -> None:
 @pytest.mark.real_time
 async def test_what_a_thread_puts_wakes_the_loop() -> None:
     bench = Bench()
+    bench.loop.set_debug(True)  # then a call from another thread that does not wake it is an error
     arrived = asyncio.Event()
     bench.inputs.subscribe(lambda _: arrived.set())
     threading.Timer(0, lambda: bench.say("from afar") and None).start()
@@ -286,7 +282,8 @@ BORN = datetime(2026, 1, 1, tzinfo=UTC)
          {"mixed": [{"name": "Mira", "hp": 9, "conditions": []},
                     {"name": "Hag", "born": "2026-01-01T00:00:00Z"}]}),
         (MappingProxyType({"a": MappingProxyType({"b": 1})}), {"a": {"b": 1}}),
-        ({"seen": {"c", "a", "b"}, "done": frozenset({2, 1})}, {"seen": ["a", "b", "c"], "done": [1, 2]}),
+        ({"seen": {"c", "a", "b"}, "done": frozenset({2, 1})},
+         {"seen": ["a", "b", "c"], "done": [1, 2]}),
         ({"side": Side.PARTY}, {"side": "party"}),
         ({"a": float("nan"), "b": float("inf")}, {"a": None, "b": None}),
         ({}, {}),
@@ -333,7 +330,7 @@ def test_what_cannot_be_a_state_is_refused_in_one_line(state: Any, reason: str) 
         snapshot(state, LIMIT)
     message = str(caught.value)
     assert "\n" not in message and len(message) < 300
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
 def test_a_state_in_itself_is_refused() -> None:
@@ -349,7 +346,9 @@ def test_the_deepest_state_that_is_taken_can_be_read_again() -> None:
 
 
 def test_a_state_of_fifty_megabytes_is_refused_by_its_size() -> None:
-    with pytest.raises(StateError, match=r"50,000,0\d\d bytes of JSON, more than the limit of 1,000,000"):
+    with pytest.raises(
+        StateError, match=r"50,000,0\d\d bytes of JSON, more than the limit of 1,000,000"
+    ):
         snapshot({"map": "x" * 50_000_000}, LIMIT)
 
 

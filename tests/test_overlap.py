@@ -25,6 +25,7 @@ class Bench:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
         self.seen: list[str] = []
+        self.told: list[str] = []
         self.faults: list[str] = []
         self.wind_down = 0.0
         self.tasks = Tasks(lambda where, error: self.faults.append(f"{where}: {error}"))
@@ -47,6 +48,7 @@ class Bench:
 
     async def tell(self, group: Sequence[str], emit: Emit) -> None:
         name = "".join(group)
+        self.told.append(name)
         emit(f"<{name}")
         if "!" in name:
             emit(f"{name}> broke")
@@ -151,6 +153,7 @@ async def test_disposal_cancels_what_is_told_and_forgets_what_waits() -> None:
     await asyncio.sleep(1)
     bench.subscription.dispose()
     assert await bench.play() == ["0 <a"]
+    assert bench.told == ["a"]
 
 
 @given(

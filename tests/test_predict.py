@@ -39,7 +39,7 @@ def state(**change: Any) -> ev.State:
 def play(*inputs: ev.Input) -> Scene:
     world = World()
     for event in inputs:
-        world = advance(world, Numbered(world.number + 1, event))
+        world = advance(world, Numbered(world.number + 1, event, event.t))
     return classify(world)
 
 
@@ -74,7 +74,10 @@ def test_without_a_turn_or_a_declaration_nothing_is_guessed() -> None:
 
 
 def test_the_attacks_on_the_sheet_against_a_foe_that_stands() -> None:
-    assert said(play(state(), turn())) == [("sheet", "longsword", "grik"), ("sheet", "dagger", "grik")]
+    assert said(play(state(), turn())) == [
+        ("sheet", "longsword", "grik"),
+        ("sheet", "dagger", "grik"),
+    ]
     fallen = play(state(grik={"side": "foes", "hp": 0}), turn())
     assert said(fallen)[0] == ("sheet", "longsword", "snag")
 
@@ -111,7 +114,9 @@ def test_the_latest_of_its_side_decides() -> None:
 
 
 def test_the_likely_is_worth_more_and_the_sum_is_no_more_than_one() -> None:
-    scene = play(state(), did("mira", "snag"), turn("mira", AXE, BOW, {"type": "use", "name": "lever"}))
+    scene = play(
+        state(), did("mira", "snag"), turn("mira", AXE, BOW, {"type": "use", "name": "lever"})
+    )
     worth = [each.probability for each in candidates(scene)]
     assert worth == sorted(worth, reverse=True)
     assert sum(worth) <= 1
@@ -148,11 +153,18 @@ def test_several_targets_have_their_own() -> None:
 
 def test_a_variant_is_the_same_as_long_as_its_text_would_be() -> None:
     first = play(state(), turn(), declare("a1", "grik"))
-    hurt = play(state(), turn(), declare("a1", "grik"), state(grik={"side": "foes", "hp": 6, "max_hp": 7}))
-    moved = play(
-        state(), turn(), declare("a1", "grik"), ev.State(2, {"actors": actors(), "location": "hall"})
+    hurt = play(
+        state(), turn(), declare("a1", "grik"), state(grik={"side": "foes", "hp": 6, "max_hp": 7})
     )
-    same, expected, other = (variants(scene, candidates(scene)[0]) for scene in (first, hurt, moved))
+    moved = play(
+        state(),
+        turn(),
+        declare("a1", "grik"),
+        ev.State(2, {"actors": actors(), "location": "hall"}),
+    )
+    same, expected, other = (
+        variants(scene, candidates(scene)[0]) for scene in (first, hurt, moved)
+    )
     assert same == expected
     assert same != other
 
@@ -210,4 +222,9 @@ def test_a_candidate_says_where_it_came_from() -> None:
     scene = play(state(), turn(), declare("a1", "grik", odds={"hit": 1.0}, rolled="hit"))
     only = candidates(scene)[0]
     assert isinstance(only, Candidate)
-    assert (only.source, only.probability, only.odds, only.rolled) == ("declared", 1.0, {"hit": 1.0}, "hit")
+    assert (only.source, only.probability, only.odds, only.rolled) == (
+        "declared",
+        1.0,
+        {"hit": 1.0},
+        "hit",
+    )

@@ -23,7 +23,7 @@ def state(hp: float | None, **more: Any) -> ev.State:
 def play(*inputs: ev.Input) -> World:
     world = World()
     for event in inputs:
-        world = advance(world, Numbered(world.number + 1, event))
+        world = advance(world, Numbered(world.number + 1, event, event.t))
     return world
 
 
@@ -110,7 +110,10 @@ def test_each_target_has_its_own_result() -> None:
     ]
     short = ev.Outcome(2.0, (ev.Result("failure", None, {"damage": 1}),), "a1")
     found = happened(world, short, world.doing(short))
-    assert [(each.target, each.name) for each in found] == [("grik", "failure"), ("snag", "failure")]
+    assert [(each.target, each.name) for each in found] == [
+        ("grik", "failure"),
+        ("snag", "failure"),
+    ]
 
 
 def test_an_outcome_without_a_target_or_a_result_still_happened() -> None:
@@ -140,7 +143,7 @@ def test_update_then_outcome_is_outcome_then_update(
     values = {} if damage is None else {"damage": damage}
     if said:
         values["target_hp"] = after
-    start = (state(hp), TURN, *([DECLARED] if declared else []))
+    start: list[ev.Input] = [state(hp), TURN, *([DECLARED] if declared else [])]
     of_turn = None if declared else "mira"
     outcome = ev.Outcome(
         2.0,
@@ -181,7 +184,12 @@ def test_a_name_is_given_only_to_what_both_accounts_allow(
 
 
 def possible(
-    action: dict[str, Any], *, odds: Any = None, rolled: Any = None, hp: float = 30, target: Any = "grik"
+    action: dict[str, Any],
+    *,
+    odds: Any = None,
+    rolled: Any = None,
+    hp: float = 30,
+    target: Any = "grik",
 ) -> dict[str, float]:
     return possible_results(play(state(hp)), action, target, odds, rolled)
 

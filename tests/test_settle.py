@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ class Settled:
         self.seen: list[tuple[float, str]] = []
         stream = self.source.pipe(settle(quiet, max_wait, LoopScheduler(self.loop), flush))
         self.subscription: abc.DisposableBase = stream.subscribe(
-            lambda item: self.saw(item), lambda error: self.saw(repr(error)), lambda: self.saw("|")
+            self.saw, lambda error: self.saw(repr(error)), lambda: self.saw("|")
         )
 
     def saw(self, item: str) -> None:
@@ -65,7 +66,7 @@ async def test_a_steady_sixty_a_second_does_not_starve() -> None:  # 0-1
     await run.play(*[(n / 60, f"s{n}") for n in range(600)])
     times = [when for when, _ in run.seen]
     assert len(times) == 10
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) <= MAX + 1 / 60 + 1e-6
     for when, item in run.seen:  # what passes is fresh
         assert when - int(item[1:]) / 60 <= QUIET + 1e-6
@@ -156,7 +157,7 @@ async def test_numbers_that_make_no_sense_are_refused(quiet: float, max_wait: fl
 def test_whatever_comes_the_last_item_passes_within_the_limits(
     steps: list[tuple[int, bool]], quiet: int, more: int
 ) -> None:
-    """Items keep their order, none waits longer than ``max_wait``, and the last one gets through."""
+    """Items keep their order, none waits longer than ``max_wait``, the last one gets through."""
     unit = 0.0625  # exact in binary
     quiet_s, max_s = quiet * unit, (quiet + more) * unit
 

@@ -49,7 +49,7 @@ def with_(changes: Mapping[str, Any], state: Mapping[str, Any] = STATE) -> dict[
 def play(*inputs: ev.Input, world: World | None = None) -> World:
     world = world or World()
     for event in inputs:
-        world = advance(world, Numbered(world.number + 1, event))
+        world = advance(world, Numbered(world.number + 1, event, event.t))
     return world
 
 
@@ -304,6 +304,13 @@ def test_a_rewind_before_the_beginning_is_an_empty_world() -> None:
     assert back.state == {} and back.turn is None
 
 
+@pytest.mark.parametrize("to", ["yesterday", None, [1], float("nan")])
+def test_a_rewind_to_no_time_at_all_moves_nothing_and_is_no_disaster(to: Any) -> None:  # G10
+    world = play(*STARTED, outcome(), ev.Rewind(8.0, to))
+    assert world.warning is not None and "rewind" in world.warning
+    assert world.state == STATE and world.turn == TURN
+
+
 def test_a_second_rewind_goes_back_further() -> None:
     turns = [ev.Turn(float(n), f"t{n}", "mira") for n in range(5)]
     world = play(*turns, ev.Rewind(9.0, 3.5), ev.Rewind(9.5, 1.5))
@@ -325,7 +332,9 @@ states = st.dictionaries(
 ).flatmap(
     lambda rest: st.one_of(
         st.just(rest),
-        st.dictionaries(words, entity | junk, max_size=4).map(lambda some: {**rest, "actors": some}),
+        st.dictionaries(words, entity | junk, max_size=4).map(
+            lambda some: {**rest, "actors": some}
+        ),
         junk.map(lambda some: {**rest, "actors": some}),
     )
 )
@@ -374,7 +383,7 @@ def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
     before = deepcopy(said)
     world = World()
     for number, event in enumerate(said, 1):
-        world = advance(world, Numbered(number, event))
+        world = advance(world, Numbered(number, event, event.t))
         scene = classify(world)
         assert isinstance(scene_fingerprint(scene), str)
         assert len(plan(scene)) <= 8
@@ -398,8 +407,8 @@ def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
             told,
             world=world,
         )
-        sizes = [world.unexpected, world.actions, world.checkpoints, world.last]
-        assert all(len(each) <= 16 for each in sizes)
+        kept = (len(world.unexpected), len(world.actions), len(world.checkpoints), len(world.last))
+        assert max(kept) <= 16
         assert len(world.recent) <= 4
     assert list(world.last) == [f"actor-{n}" for n in range(84, 100)]
     assert "a99" in world.actions
@@ -412,7 +421,9 @@ trees = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from("abc"), trees), st.dictionaries(st.sampled_from("abc"), trees))
+@given(
+    st.dictionaries(st.sampled_from("abc"), trees), st.dictionaries(st.sampled_from("abc"), trees)
+)
 def test_a_difference_is_found_exactly_where_there_is_one(
     old: dict[str, Any], new: dict[str, Any]
 ) -> None:
@@ -425,6 +436,12 @@ def test_a_difference_is_found_exactly_where_there_is_one(
     for path in {*leaves(old), *leaves(new)}:
         if not any(covers(changed, path) for changed in paths):
             assert at(old, path) == at(new, path)
+
+
+def test_differences_are_told_apart_down_to_an_entitys_own_fields() -> None:
+    old = {"actors": {"mira": {"sheet": {"str": 3, "dex": 1}}}}
+    new = {"actors": {"mira": {"sheet": {"str": 4, "dex": 1}}}}
+    assert changed_paths(old, new) == [("actors", "mira", "sheet")]
 
 
 def at(tree: Any, path: tuple[str, ...]) -> Any:
@@ -444,6 +461,10 @@ def leaves(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 def test_the_key_of_an_action_is_who_what_and_whom() -> None:
     assert action_key("mira", SWORD) == action_key("mira", {**SWORD, "name": "Longsword", "x": 1})
     assert action_key("mira", {"target": ["a", "b"]}) == action_key("mira", {"target": ["b", "a"]})
-    other = [("tom", SWORD), ("mira", {**SWORD, "target": "snag"}), ("mira", {**SWORD, "type": "x"})]
+    other = [
+        ("tom", SWORD),
+        ("mira", {**SWORD, "target": "snag"}),
+        ("mira", {**SWORD, "type": "x"}),
+    ]
     assert len({action_key(*each) for each in [("mira", SWORD), *other]}) == 4
     assert targets_of({}) == () and targets_of({"target": 3}) == ("3",)

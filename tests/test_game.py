@@ -1,0 +1,161 @@
+"""The game: its settings, its sessions, and the door to models it opens and closes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import foretell
+from foretell import ConfigError, StateError
+from foretell.streams.plain import PlainFallback
+from foretell.testing import Script, ScriptedModel
+
+
+def miss(session: foretell.Session[Any]) -> foretell.Telling[Any]:
+    return session.outcome("mira", "longsword", "miss", target="goblin")
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings_come_from_a_file_a_mapping_or_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_text('intensity = "off"\noverlap = "queue"\ndeadline = 7\n', encoding="utf-8")
+    for source in (file, str(file), {"intensity": "off", "overlap": "queue", "deadline": 7}):
+        settings = foretell.Game(source, model=ScriptedModel()).settings
+        assert settings.intensity is foretell.Intensity.OFF
+        assert settings.overlap is foretell.Overlap.QUEUE
+        assert settings.deadline == 7
+    defaults = foretell.Game(model=ScriptedModel()).settings
+    assert defaults.intensity is foretell.Intensity.CONSERVATIVE
+    assert defaults.overlap is foretell.Overlap.CONFLATE
+    assert defaults.deadline == 20
+    assert foretell.Game(defaults, model=ScriptedModel()).settings is defaults
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"intensty": "off"}, "settings: intensty: unknown setting; see foretell.Settings"),
+        ({"intensity": "auto"}, "settings: intensity: "),
+        ({"deadline": 0}, "settings: deadline: "),
+        ({"max_speculations": 1000}, "settings: max_speculations: "),
+        ({"quiet": 2, "max_wait": 1}, "settings: quiet is 2, more than max_wait, 1"),
+        ({"narrator_profile": "warp"}, "warp"),
+        ("no such file.toml", "no such file.toml: no such file"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(given: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        foretell.Game(given)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_toml_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    for content in (b"intensity = off", b"\xff\xfe\x00"):
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"bad\.toml: ") as error:
+            foretell.Game(file)
+        assert "\n" not in str(error.value)
+
+
+# ── the door to models ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_a_key_the_narrator_speaks() -> None:
+    async with foretell.Game({"narrator_profile": "instant"}) as game:
+        session = await game.session("x")
+        telling = await miss(session)
+        assert telling.text
+        assert session.report()["served"]["miss"] == 1
+
+
+def test_a_key_or_an_address_opens_the_door_to_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "foretell.streams.anthropic_model.AnthropicModel", lambda **given: opened.append(given)
+    )
+    foretell.Game({"base_url": "http://localhost:1"})
+    foretell.Game(api_key="k")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    game = foretell.Game()
+    assert opened == [
+        {"base_url": "http://localhost:1", "api_key": None},
+        {"base_url": None, "api_key": "k"},
+        {"base_url": None, "api_key": None},
+    ]
+    assert isinstance(game.model, PlainFallback)
+
+
+class Door(ScriptedModel):
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_a_game_closes_its_own_door_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, given = Door(), Door()
+    monkeypatch.setattr("foretell.game._open_model", lambda settings, api_key: own)
+    async with foretell.Game():
+        pass
+    async with foretell.Game(model=given):
+        pass
+    assert (own.closed, given.closed) == (1, 0)
+
+
+async def test_the_door_is_closed_even_if_the_end_is_cut_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = Door(Script(hangs=True))
+    monkeypatch.setattr("foretell.game._open_model", lambda settings, api_key: own)
+    game: foretell.Game[foretell.Narration] = foretell.Game()
+    telling = miss(await game.session("x"))
+    closing = asyncio.create_task(game.aclose(60))
+    await asyncio.sleep(1)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert own.closed == 1
+    assert telling.ended is not None and not own.open
+
+
+# ── sessions ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_sessions_share_nothing_but_the_door() -> None:
+    model = ScriptedModel(lambda request, number: {"text": f"Text {number}."})
+    async with foretell.Game({"intensity": "off"}, model=model) as game:
+        one, two = await game.session("one"), await game.session("two")
+        one.update({"actors": {"mira": {}}})
+        texts = [(await miss(session)).text for session in (one, two)]
+        assert one.transcript.text() == texts[0] != texts[1] == two.transcript.text()
+        assert two.world.state == {}
+        await one.close()
+        assert await miss(two)
+
+
+async def test_an_id_is_open_once_and_free_again_when_closed() -> None:
+    async with foretell.Game(model=ScriptedModel()) as game:
+        session = await game.session("table-7")
+        with pytest.raises(StateError, match="'table-7' is already open"):
+            await game.session("table-7")
+        await session.close()
+        async with await game.session("table-7") as again:
+            assert again is not session
+        with pytest.raises(StateError, match="is closed"):
+            again.update({})
+
+
+@pytest.mark.parametrize("bad", ["", "a/b", "../x", ".hidden", "a b", "a\n", "ä", "x" * 129])
+async def test_an_id_that_could_not_name_a_file_is_refused(bad: str) -> None:
+    async with foretell.Game(model=ScriptedModel()) as game:
+        with pytest.raises(StateError, match="is not usable: letters, digits") as error:
+            await game.session(bad)
+        assert "\n" not in str(error.value)
+        await game.session("a" * 128)
