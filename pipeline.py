@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -399,8 +398,7 @@ class Pipeline(Generic[M]):
 def _unmoved(world: World, numbered: Numbered) -> World:
     """The world after an input that could not be taken in."""
     number, event, received = numbered
-    return replace(
-        world,
+    return world._replace(
         revision=world.revision + 1,
         t=event.t,
         cause=event,

@@ -3,7 +3,7 @@
     python benchmarks/sessions.py [--sessions 200] [--seconds 10]
 
 Prints the time from an outcome to its first text, for outcomes that were prepared, and how busy
-the one core was.
+the one core was. The model is a script that streams at the pace of a small hosted one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import time
 from update import state_of
 
 import foretell
+from foretell.testing import Script, ScriptedModel
 
 RATE = 60
 TURN = 5
-"""Seconds between two outcomes of a session; the narrator writes its variants in this process."""
+"""Seconds between two outcomes of a session."""
+ANSWER = "The blade comes round low and bites, {damage} deep, and the goblin gives ground. " * 3
 
 
 async def table(
@@ -58,7 +60,10 @@ async def table(
 async def measure(sessions: int, seconds: float) -> None:
     """Run all tables at once and print one line."""
     waits: list[float] = []
-    async with foretell.Game({"narrator_profile": "instant"}) as game:
+    script = Script(
+        ttft=0.6, delay=0.05, chunk=12, answer={"text": ANSWER, "lines": [], "cues": []}
+    )
+    async with foretell.Game(model=ScriptedModel(script)) as game:
         busy, began = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             tables = [

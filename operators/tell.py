@@ -110,6 +110,24 @@ class Piece:
     parts: list[Part]
     prepared: Lease | None = None
 
+    @property
+    def holds(self) -> bool:
+        """Whether it was prepared, and can still be told."""
+        return self.prepared is not None and self.prepared.generation.alive
+
+    def lose(self) -> None:
+        """What was prepared cannot be told after all."""
+        if self.prepared is not None:
+            self.prepared.release("told")
+            self.prepared = self.parts[0].lease = None
+            self.claims[0].served = Served.MISS
+
+    def join(self, other: Piece) -> None:
+        """Tell another piece that has to be generated together with this one."""
+        other.lose()
+        self.claims += [claim for claim in other.claims if claim not in self.claims]
+        self.parts += other.parts
+
 
 class Teller:
     """Claims what fits an outcome, and tells it.
@@ -286,13 +304,14 @@ class Teller:
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
         pieces = _pieces(claims)
-        for piece in pieces:
-            last = piece is pieces[-1]
-            alone = len(pieces) == 1
-            while not await self._told(claims, piece, emit, draft, last, alone):
-                if piece.prepared is not None:
-                    piece.prepared = piece.parts[0].lease = None
-                    piece.claims[0].served = Served.MISS
+        first = True
+        while pieces:
+            piece = pieces.pop(0)
+            while not await self._told(claims, piece, emit, draft, first, not pieces):
+                piece.lose()
+                while pieces and not pieces[0].holds:
+                    piece.join(pieces.pop(0))
+            first = False
             for part in piece.parts:
                 part.told = True
 
@@ -302,15 +321,15 @@ class Teller:
         piece: Piece,
         emit: Emit,
         draft: Draft,
+        first: bool,
         last: bool,
-        alone: bool,
     ) -> bool:
         """Tell one piece; false if its stream ended before any of it was told.
 
         Nothing is handed on before its first word: what has no words yet binds nobody, and can
         be begun anew.
         """
-        lease = piece.prepared or self._open(claims, piece, alone)
+        lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         composer = deepcopy(draft.composer)
         composer.begin(piece.parts[0].entry.happened.values, last=last)
@@ -359,7 +378,7 @@ class Teller:
         at_text = patch.op == "set" and patch.path == (self._text_field,)
         return at_text and not isinstance(patch.value, str)
 
-    def _open(self, claims: Sequence[Claim], piece: Piece, alone: bool) -> Lease:
+    def _open(self, claims: Sequence[Claim], piece: Piece, *, alone: bool) -> Lease:
         account = Account(tuple(part.entry for part in piece.parts), part=not alone)
         world = self._world()
         request = self._request(self._scene_of(world), account)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jsonpatch
@@ -25,6 +25,9 @@ MAX_ACTIONS = 64
 MAX_ACTORS = 1024
 MAX_CHECKPOINTS = 256
 RECENT = 4
+
+
+NOTHING: Mapping[Any, Any] = {}
 
 
 class Numbered(NamedTuple):
@@ -47,34 +50,36 @@ class Declared:
     resolved: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class World:
+class World(NamedTuple):
     """A session's state, turn and actions after one input.
 
     ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
     turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end.
+    latest at the end. Two worlds are equal only if they are one and the same.
     """
 
     revision: int = 0
     t: float = 0.0
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = NOTHING
     turn: Turn | None = None
-    actions: Mapping[str, Declared] = field(default_factory=dict)
+    actions: Mapping[str, Declared] = NOTHING
     outcomes: int = 0
     recent: tuple[Outcome, ...] = ()
-    last: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    unexpected: Mapping[Change, int] = field(default_factory=dict)
+    last: Mapping[str, Mapping[str, Any]] = NOTHING
+    unexpected: Mapping[Change, int] = NOTHING
     fresh: tuple[Change, ...] = ()
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = NOTHING
     cause: Input | None = None
     number: int = 0
     received: float = 0.0
     warning: str | None = None
     checkpoints: tuple[World, ...] = ()
-    footprint: Footprint = field(default_factory=Footprint)
+    footprint: Footprint = Footprint()
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @property
     def actors(self) -> Mapping[str, Any]:
@@ -105,8 +110,7 @@ class World:
 def advance(world: World, numbered: Numbered) -> World:
     """The world after one more input. Never raises: what makes no sense becomes a ``warning``."""
     number, event, received = numbered
-    world = replace(
-        world,
+    world = world._replace(
         revision=world.revision + 1,
         t=event.t,
         cause=event,
@@ -119,7 +123,7 @@ def advance(world: World, numbered: Numbered) -> World:
         return _moved(world, event)
     except Exception as error:
         what = type(event).__name__.lower()
-        return replace(world, warning=f"{what} cannot be used and is left out: {error!r}")
+        return world._replace(warning=f"{what} cannot be used and is left out: {error!r}")
 
 
 def _moved(world: World, event: Input) -> World:
@@ -129,17 +133,17 @@ def _moved(world: World, event: Input) -> World:
         case Patch():
             state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
             if not isinstance(state, Mapping):
-                return replace(world, warning="patch leaves no object, and is left out")
+                return world._replace(warning="patch leaves no object, and is left out")
             return _changed(world, state, event.because)
         case Turn():
             return _remember(
-                replace(world, turn=event, actions={}, outcomes=0, baseline=world.state)
+                world._replace(turn=event, actions={}, outcomes=0, baseline=world.state)
             )
         case TurnEnd():
             if world.turn is None or world.turn.turn != event.turn:
-                return replace(world, warning=f"turn_end of {event.turn!r}, which is not open")
+                return world._replace(warning=f"turn_end of {event.turn!r}, which is not open")
             return _remember(
-                replace(world, turn=None, actions={}, outcomes=0, baseline=world.state)
+                world._replace(turn=None, actions={}, outcomes=0, baseline=world.state)
             )
         case Action():
             return _declared(world, event)
@@ -180,27 +184,26 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Wor
         unexpected = {**unexpected, **dict.fromkeys(fresh, world.revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): world.revision}
-    return replace(world, state=state, unexpected=unexpected, fresh=fresh, warning=warning)
+    return world._replace(state=state, unexpected=unexpected, fresh=fresh, warning=warning)
 
 
 def _declared(world: World, event: Action) -> World:
     actions = dict(world.actions)
     if event.action is None:
         if actions.pop(event.action_id, None) is None:
-            return replace(
-                world, warning=f"action {event.action_id!r} is taken back, but was not declared"
+            return world._replace(
+                warning=f"action {event.action_id!r} is taken back, but was not declared"
             )
-        return replace(world, actions=actions)
+        return world._replace(actions=actions)
     if event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
-        world = replace(
-            world,
+        world = world._replace(
             warning=f"action {event.action_id!r} is of turn {event.turn!r}, which is not open",
         )
     key = action_key(event.actor, event.action)
     actions[event.action_id] = Declared(event.actor, event.action, key, world.state, event)
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
-    return replace(world, actions=actions)
+    return world._replace(actions=actions)
 
 
 def _resolved(world: World, event: Outcome) -> World:
@@ -219,8 +222,7 @@ def _resolved(world: World, event: Outcome) -> World:
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
     return _remember(
-        replace(
-            world,
+        world._replace(
             actions=actions,
             outcomes=world.outcomes + 1,
             recent=(*world.recent, event)[-RECENT:],
@@ -232,8 +234,8 @@ def _resolved(world: World, event: Outcome) -> World:
 
 
 def _remember(world: World) -> World:
-    kept = replace(world, checkpoints=())
-    return replace(world, checkpoints=(*world.checkpoints, kept)[-MAX_CHECKPOINTS:])
+    kept = world._replace(checkpoints=())
+    return world._replace(checkpoints=(*world.checkpoints, kept)[-MAX_CHECKPOINTS:])
 
 
 def _rewound(world: World, event: Rewind) -> World:
@@ -246,8 +248,7 @@ def _rewound(world: World, event: Rewind) -> World:
     ]
     past = earlier[-1] if earlier else World(footprint=world.footprint)
     everything: Change = ((), None)
-    return replace(
-        past,
+    return past._replace(
         revision=world.revision,
         t=world.t,
         number=world.number,

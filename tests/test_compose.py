@@ -133,6 +133,9 @@ def test_each_piece_has_its_own_values() -> None:
         "{ nothing of an object",
         "x" * 500,
         "An open {",
+        "{[odd brackets] at the start",
+        "{{target}} reels.",
+        "```\nWords in a fence.",
     ],
 )
 def test_plain_text_becomes_the_text(text: str, cut: int) -> None:

@@ -95,6 +95,14 @@ def test_what_its_own_action_may_change_keeps_it(change: ev.State) -> None:
     assert kept(change)  # G1: footprint
 
 
+@pytest.mark.parametrize("path", ["actors.grik.hp", "actors.mira.ammo"])
+def test_what_its_outcome_would_decide_is_left_out_even_undeclared(path: str) -> None:  # G1
+    before = play(state(), ev.Turn(1.0, "t1", "mira"))
+    after = play(state(path, 2), world=before)
+    assert after.fresh
+    assert mark(after) == mark(before)
+
+
 @pytest.mark.parametrize("path", ["actors.mira.pos", "actors.grik.pos"])
 def test_what_changes_all_the_time_keeps_it(path: str) -> None:
     assert kept(state(path, [9, 9]))

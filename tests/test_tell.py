@@ -420,6 +420,41 @@ async def test_an_unexpected_change_closes_streams_in_the_same_instant() -> None
         assert len(t.model.open) == 3  # the same, of the new name
 
 
+async def test_what_the_world_has_outrun_is_not_even_begun() -> None:
+    async with table() as t:
+        t.declare()
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        await asyncio.sleep(0.04)
+        assert t.model.streams == []
+        await asyncio.sleep(0.1)
+        assert [asked(s)["entries"][0]["name"] for s in t.prefetch] == ["Snaga"] * 3
+
+
+async def test_an_adopted_stream_that_is_revoked_is_written_anew() -> None:
+    async with table(steady(ttft=5.0)) as t:
+        action = t.declare(["goblin-1", "goblin-2"])
+        await asyncio.sleep(1)
+        telling = action.outcome(
+            results=[{"target": f"goblin-{n}", "result": "miss"} for n in (1, 2)]
+        )
+        await asyncio.sleep(1)
+        renamed(changed := deepcopy(STATE))
+        t.session.update(changed)
+        assert (await telling).text.startswith("Goblin 1: miss; Snaga: miss (#")
+        assert t.ends[0].served == (Served.MISS,)
+        assert (t.session.report()["stale"], t.session.report()["untrue"]) == (0, 0)
+
+
+async def test_what_was_prepared_before_another_outcome_is_not_told_after_it() -> None:
+    async with table(overlap="queue") as t:
+        first, second = t.declare("goblin-1"), t.declare("goblin-2")
+        await asyncio.sleep(30)
+        first.outcome("miss")
+        await second.outcome("miss")
+        assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]
+
+
 async def test_there_and_back_again_is_a_change_too() -> None:
     async with table() as t:
         action = t.declare()
@@ -798,6 +833,20 @@ async def test_a_telling_can_have_a_model_of_ones_own() -> None:
         assert all(a.keys() <= b.keys() for a, b in pairwise(partials))
         schema = t.foreground[0].request.schema
         assert schema is not None and list(schema["properties"]) == ["mood", "line", "tags"]
+
+
+async def test_a_telling_without_words_gets_plain_ones() -> None:
+    class Late(BaseModel):
+        mood: str | None
+        text: str
+
+    blank = Script({"mood": "grim", "text": " "})
+    async with table(blank, narration=Late, intensity="off") as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        with pytest.raises(TellingError) as failure:
+            await telling
+        assert failure.value.kind == "invalid"
+        assert failure.value.fallback.strip() == "Mira: longsword against Goblin 2: miss."
 
 
 def test_a_model_without_text_is_refused() -> None:
