@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .errors import ConfigError, ForetellError, StateError, TellingError
     from .game import Game
-    from .operators.classify import Context, Scene
+    from .operators.classify import DEFAULT_RULES, Context, Rule, Scene
     from .operators.narration import Line, Narration
     from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
     from .operators.overlap import Overlap
@@ -32,7 +32,7 @@ _HOME = {
     "config": ("Settings",),
     "errors": ("ConfigError", "ForetellError", "StateError", "TellingError"),
     "game": ("Game",),
-    "operators.classify": ("Context", "Scene"),
+    "operators.classify": ("DEFAULT_RULES", "Context", "Rule", "Scene"),
     "operators.narration": ("Line", "Narration"),
     "operators.narrative": ("Ended", "Narrative", "Patched", "Served", "Started", "Status"),
     "operators.overlap": ("Overlap",),
@@ -49,6 +49,7 @@ _HOME = {
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
+    "DEFAULT_RULES",
     "Account",
     "Action",
     "ConfigError",
@@ -75,6 +76,7 @@ __all__ = [
     "Prompts",
     "Request",
     "Result",
+    "Rule",
     "Scene",
     "Served",
     "Session",

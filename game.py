@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from .config import Settings
 from .errors import ConfigError, StateError
+from .operators.classify import DEFAULT_RULES, Rule
 from .operators.narration import Narration, schema_of
 from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
@@ -38,6 +39,8 @@ class Game(Generic[M]):
     :param narration: your own pydantic model of a telling; default :class:`~foretell.Narration`.
     :param model: your own model, in the place of the one the settings name; the caller closes it.
     :param api_key: the key of the Messages API; default: the environment's.
+    :param rules: what makes a state combat, exploration or dialogue, in the place of the default
+        ones; see :func:`foretell.operators.classify.classify`.
     :param price_list: dollars per million tokens by model; default: the list that ships.
     :raises ConfigError: from bad settings, or a narration model with no text field.
     """
@@ -50,12 +53,14 @@ class Game(Generic[M]):
         narration: type[M] = Narration,  # type: ignore[assignment]
         model: Model | None = None,
         api_key: str | None = None,
+        rules: Sequence[Rule] = DEFAULT_RULES,
         price_list: Mapping[str, Price] | None = None,
     ) -> None:
         self.settings = Settings.load(settings)
         self.narration = narration
         own = prompts() if isinstance(prompts, type) else prompts
         self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
+        self.rules = rules
         self.price_list = price_list
         self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None

@@ -112,7 +112,7 @@ class Pipeline(Generic[M]):
             self.generations,
             store,
             lambda: self.world_now,
-            classify,
+            self._classify,
             lambda scene, account: self._request(scene, account, Purpose.FOREGROUND),
             self.recorder.trace,
             lambda: self.inputs.now,
@@ -159,7 +159,9 @@ class Pipeline(Generic[M]):
         )
         scenes: Published[Scene] = world.pipe(
             settled,
-            ops.map(self._sound("classify", classify, lambda world: Scene(world, Context.IDLE))),
+            ops.map(
+                self._sound("classify", self._classify, lambda world: Scene(world, Context.IDLE))
+            ),
             ops.distinct_until_changed(
                 self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
             ),
@@ -220,6 +222,9 @@ class Pipeline(Generic[M]):
         if self._scene is not None:
             self.recorder.trace("~intensity", intensity=self.intensity)
             self._planned_anew.on_next(self._scene)
+
+    def _classify(self, world: World) -> Scene:
+        return classify(world, self._game.rules)
 
     def _sound(
         self, where: str, work: Callable[..., R], otherwise: Callable[..., R]

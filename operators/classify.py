@@ -64,8 +64,9 @@ class Scene:
 def classify(world: World, rules: Sequence[Rule] = DEFAULT_RULES) -> Scene:
     """The scene of a world [0-1].
 
-    An explicit ``mode`` that is known wins; then the first rule that holds; then, with a turn
-    open and nothing said of the state, combat; else idle. A key counts only if its value is true
+    An explicit ``mode`` that is known wins, then the first rule that holds, else it is idle. A turn
+    that is open makes combat of idleness, and of exploration with more than one side present,
+    unless the state says that there is none (``in_combat: false``). A key counts only if its value is true
     in the plain sense: ``False``, ``0``, ``None``, empty ones, ``"false"``, mappings that say
     ``{"active": False}`` and those with nothing true in them do not count.
     """
@@ -73,10 +74,18 @@ def classify(world: World, rules: Sequence[Rule] = DEFAULT_RULES) -> Scene:
     mode = state.get("mode")
     if isinstance(mode, str) and (known := MODES.get(mode.strip().lower())) is not None:
         return Scene(world, known)
-    for rule in rules:
-        if any(_true(_at(state, path)) for path in rule.paths):
-            return Scene(world, rule.context)
-    return Scene(world, Context.COMBAT if world.turn is not None else Context.IDLE)
+    held = (rule.context for rule in rules if any(_true(_at(state, path)) for path in rule.paths))
+    context = next(held, Context.IDLE)
+    among_foes = context is Context.EXPLORATION and len(_sides(world)) > 1
+    fights = [path for rule in rules if rule.context is Context.COMBAT for path in rule.paths]
+    denied = any(_at(state, path) is not None for path in fights)
+    if world.turn is not None and not denied and (among_foes or context is Context.IDLE):
+        context = Context.COMBAT
+    return Scene(world, context)
+
+
+def _sides(world: World) -> dict[str, None]:
+    return {str(actor.get("side")): None for actor in map(world.actor, world.actors)}
 
 
 def _at(state: Any, path: str) -> Any:

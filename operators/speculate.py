@@ -32,7 +32,7 @@ class VariantStore(Protocol):
         """Offer a variant."""
         ...
 
-    def discard(self, variant: Variant) -> None:
+    def discard(self, variant: Variant, generation: Generation) -> None:
         """Take it back."""
         ...
 
@@ -81,7 +81,7 @@ def speculate(
             yield generation
             await asyncio.get_running_loop().create_future()
         finally:
-            store.discard(variant)
+            store.discard(variant, generation)
             lease.release("superseded")
             if generation.leases == 0:
                 await generation.closed()

@@ -48,8 +48,8 @@ class Store:
         """The variant in a slot, which leaves the store, or ``None``."""
         return self._entries.pop(slot, None)
 
-    def discard(self, variant: _Variant) -> None:
-        """Drop a variant, unless a newer one has its slot."""
+    def discard(self, variant: _Variant, generation: Any) -> None:
+        """Drop a variant, unless a newer generation has its slot."""
         entry = self._entries.get(variant.slot)
-        if entry is not None and entry.fingerprint == variant.fingerprint:
+        if entry is not None and entry.generation is generation:
             del self._entries[variant.slot]

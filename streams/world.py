@@ -24,6 +24,7 @@ MAX_PATHS = 4096
 MAX_ACTIONS = 64
 MAX_ACTORS = 1024
 MAX_CHECKPOINTS = 256
+CHECKPOINT_EVERY = 10.0
 RECENT = 4
 
 
@@ -78,8 +79,11 @@ class World(NamedTuple):
     checkpoints: tuple[World, ...] = ()
     footprint: Footprint = Footprint()
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
     @property
     def actors(self) -> Mapping[str, Any]:
@@ -184,7 +188,9 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Wor
         unexpected = {**unexpected, **dict.fromkeys(fresh, world.revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): world.revision}
-    return world._replace(state=state, unexpected=unexpected, fresh=fresh, warning=warning)
+    world = world._replace(state=state, unexpected=unexpected, fresh=fresh, warning=warning)
+    known = world.checkpoints
+    return world if known and world.t < known[-1].t + CHECKPOINT_EVERY else _remember(world)
 
 
 def _declared(world: World, event: Action) -> World:

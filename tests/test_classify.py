@@ -134,6 +134,16 @@ def test_an_open_turn_with_nothing_said_is_a_fight() -> None:
     assert context({"actors": {"mira": MIRA}}, Turn(0, "t", "mira")) is Context.COMBAT
 
 
+def test_a_turn_among_foes_somewhere_is_a_fight_unless_the_state_denies_it() -> None:
+    state = {"location": "mill", "actors": {"mira": MIRA, "grik": {"side": "foes"}}}
+    turn = Turn(0, "t", "mira")
+    assert context(state, turn) is Context.COMBAT
+    assert context(state) is Context.EXPLORATION
+    assert context({**state, "actors": {"mira": MIRA}}, turn) is Context.EXPLORATION
+    assert context({**state, "in_combat": False}, turn) is Context.EXPLORATION
+    assert context({**state, "dialogue": {"npc": "Bram"}}, turn) is Context.DIALOGUE
+
+
 def test_the_rules_are_data_to_replace() -> None:  # 0-13
     rules = (Rule(Context.DIALOGUE, ("ui.panel.talk",)), *DEFAULT_RULES)
     world = World(state={"ui": {"panel": {"talk": True}}, "in_combat": True})

@@ -301,8 +301,8 @@ def test_dropping_an_old_variant_leaves_the_newer_one_in_its_place() -> None:
     store = Store()
     store.put(variant(fingerprint="old"), "old")
     store.put(variant(fingerprint="new"), "new")
-    store.discard(variant(fingerprint="old"))
+    store.discard(variant(fingerprint="old"), "old")
     assert len(store) == 1
-    store.discard(variant(fingerprint="new"))
-    store.discard(variant(fingerprint="new"))
+    store.discard(variant(fingerprint="new"), "new")
+    store.discard(variant(fingerprint="new"), "new")
     assert len(store) == 0
