@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -16,7 +17,7 @@ from .operators.narration import Narration, schema_of
 from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
 from .sinks.ledger import Price
-from .streams.models import Model
+from .streams.models import Message, Model, Request
 from .streams.plain import PlainFallback
 
 __all__ = ["Game", "narrator"]
@@ -64,8 +65,8 @@ class Game(Generic[M]):
         self.price_list = price_list
         self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
-        self._own_model = model is None
-        self.model = model or PlainFallback(_open_model(self.settings, api_key))
+        self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
+        self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._sessions: dict[str, Session[M]] = {}
 
     async def session(
@@ -82,9 +83,21 @@ class Game(Generic[M]):
         """
         if session_id in self._sessions:
             raise StateError(f"session {session_id!r} is already open in this game")
+        if self._door is not None:
+            await self._door.warm()
         session: Session[M] = Session(self, session_id, header=header)
         self._sessions[session_id] = session
         return session
+
+    async def check(self) -> None:
+        """Ask the main model for a word, to see that it can be reached and takes the key.
+
+        :raises ModelError: if not; the message says what to do.
+        """
+        word = Request(self.settings.main_model, (Message("user", "Say: ready."),), max_tokens=64)
+        async with aclosing(self.model.stream(word)) as events:
+            async for _ in events:
+                pass
 
     def forget(self, session_id: str) -> None:
         """A session has closed; its id is free again."""
@@ -96,8 +109,8 @@ class Game(Generic[M]):
             for session in list(self._sessions.values()):
                 await session.close(drain)
         finally:
-            if self._own_model:
-                await self.model.aclose()
+            if self._door is not None:
+                await self._door.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -22,7 +22,7 @@ from .operators.narrative import Ended, Narrative, Patched, Served, Started, Sta
 from .operators.overlap import overlap
 from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, schedule
-from .operators.prompts import Account, Prompt
+from .operators.prompts import MOST, Account, Prompt
 from .operators.publish import Published, publish
 from .operators.settle import settle
 from .operators.speculate import revoke, speculate
@@ -53,6 +53,9 @@ log = logging.getLogger("foretell")
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
+
+EACH_FURTHER = 80
+"""Tokens a group told together may take for each entry beyond the first."""
 
 MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
 
@@ -337,7 +340,7 @@ class Pipeline(Generic[M]):
             model=settings.main_model,
             messages=tuple(prompt.messages),
             system=prompt.system,
-            max_tokens=settings.max_tokens,
+            max_tokens=settings.max_tokens + EACH_FURTHER * (min(len(account.entries), MOST) - 1),
             schema=self._game.schema,
             effort=settings.effort,
             thinking=settings.thinking,

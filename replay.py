@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from sys import stderr
 from typing import Any
 
 import orjson
@@ -76,6 +77,8 @@ async def play(
 
     game: Game[Narration]
     async with Game(settings, model=model) as game:
+        if settings.base_url is not None:
+            await game.check()
         session: Session[Narration] = await game.session("replay")
         session.subscribe(on_event)
         for event in log:
@@ -158,6 +161,7 @@ def report(
         "stale": found["stale"],
         "untrue": found["untrue"],
         "faults": found["faults"],
+        "errors": found["errors"],
         "summary": run.summary,
         "virtual_seconds": round(run.virtual_seconds, 6),
         "wall_seconds": round(run.wall_seconds, 3),
@@ -208,7 +212,10 @@ def run(
     small_model: str | None,
     speed: float | None,
 ) -> int:
-    """``foretell replay``: print the report; 1 if a text was stale or untrue."""
+    """``foretell replay``: print the report.
+
+    :return: 1 if a text was stale or untrue, or if a live server left an outcome without a text.
+    """
     values: dict[str, Any] = {
         "seed": seed,
         "intensity": intensity,
@@ -220,7 +227,11 @@ def run(
     settings = Settings.load({key: value for key, value in values.items() if value is not None})
     found = report(log, settings, speed=speed)
     print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if json else describe(found))
-    return 1 if found["stale"] or found["untrue"] or found["faults"] else 0
+    if found["errors"]:
+        told = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
+        print(f"foretell: warning: fallback text was told for want of better: {told}", file=stderr)
+    lost = settings.base_url is not None and found["served"]["failed"]
+    return 1 if lost or found["stale"] or found["untrue"] or found["faults"] else 0
 
 
 def describe(found: Mapping[str, Any]) -> str:

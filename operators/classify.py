@@ -66,9 +66,9 @@ def classify(world: World, rules: Sequence[Rule] = DEFAULT_RULES) -> Scene:
 
     An explicit ``mode`` that is known wins, then the first rule that holds, else it is idle. A turn
     that is open makes combat of idleness, and of exploration with more than one side present,
-    unless the state says that there is none (``in_combat: false``). A key counts only if its value is true
-    in the plain sense: ``False``, ``0``, ``None``, empty ones, ``"false"``, mappings that say
-    ``{"active": False}`` and those with nothing true in them do not count.
+    unless the state says that there is none (``in_combat: false``). A key counts only if its value
+    is true in the plain sense: ``False``, ``0``, ``None``, empty ones, ``"false"``, mappings that
+    say ``{"active": False}`` and those with nothing true in them do not count.
     """
     state = world.state
     mode = state.get("mode")

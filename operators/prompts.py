@@ -92,7 +92,7 @@ target's saving throw, or the actor's attempt where there is no target.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
 - "form": "full" is two to four sentences; "part" is one or two about its one target, which will \
-stand beside others.
+stand beside others. "besides" counts what else happened around it, and is worth a clause.
 """
 
 
@@ -114,9 +114,10 @@ class DefaultPrompts:
         content: Mapping[str, Any],
     ) -> Prompt:
         """See :class:`Prompts`."""
+        kept, besides = _digest(outcome.entries)
         about = dict.fromkeys(
             each
-            for entry in outcome.entries
+            for entry in kept
             for each in (entry.declared.actor, *targets_of(entry.declared.action))
         )
         stage = {
@@ -125,7 +126,8 @@ class DefaultPrompts:
         }
         facts = {
             "context": scene.context,
-            "tellings": [_fact(scene, entry) for entry in outcome.entries],
+            "tellings": [_fact(scene, entry) for entry in kept],
+            **({"besides": besides} if besides else {}),
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
         }
@@ -137,6 +139,28 @@ class DefaultPrompts:
                 Message("user", f"Tell this.\nFACTS {orjson.dumps(facts).decode()}"),
             ),
         )
+
+
+MOST = 6
+WEIGHT = (KILL, "critical", "hit", "failure")
+
+
+def _digest(entries: Sequence[Entry]) -> tuple[Sequence[Entry], dict[str, int]]:
+    """The entries worth a sentence each, in order, and the results of the others, counted."""
+    if len(entries) <= MOST:
+        return entries, {}
+
+    def weight(entry: Entry) -> int:
+        name = entry.happened.name or entry.happened.result
+        return WEIGHT.index(name) if name in WEIGHT else len(WEIGHT)
+
+    kept = sorted(entries, key=weight)[:MOST]
+    besides: dict[str, int] = {}
+    for entry in entries:
+        if entry not in kept:
+            result = entry.happened.result
+            besides[result] = besides.get(result, 0) + 1
+    return [entry for entry in entries if entry in kept], besides
 
 
 def name_of(scene: Scene, actor_id: str | None) -> str | None:

@@ -37,9 +37,12 @@ class Tally:
         self.served = dict.fromkeys(SERVED, 0)
         self.latencies: dict[int, float] = {}
         self.faults = 0
+        self.errors: dict[str, int] = {}
 
     def on_ended(self, event: Any) -> None:
         """Enter a telling that is over."""
+        if event.kind is not None:
+            self.errors[event.kind] = self.errors.get(event.kind, 0) + 1
         for number, served, seconds in zip(
             event.outcomes, event.served, event.latency, strict=True
         ):
@@ -72,6 +75,7 @@ class Tally:
             "stale": audit.stale,
             "untrue": audit.untrue,
             "faults": self.faults,
+            "errors": dict(self.errors),
         }
 
     def summary(self, ledger: Ledger) -> str:

@@ -43,6 +43,12 @@ class PlainFallback:
             else:
                 return
 
+    async def warm(self) -> None:
+        """Let the model behind it do what takes long the first time."""
+        warm = getattr(self._model, "warm", None)
+        if warm is not None:
+            await warm()
+
     async def aclose(self) -> None:
         """Close the model behind it."""
         await self._model.aclose()

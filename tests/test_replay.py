@@ -82,7 +82,7 @@ def test_the_report_has_all_its_figures(log: Path, capsys: pytest.CaptureFixture
 
 def test_prefetching_halves_the_wait_and_off_saves_nothing(
     log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+) -> None:  # 0-6
     found = replayed(log, capsys)
     assert found["latency_reduction"] > 0.5
     assert found["timely"]["outcomes"] == 2
@@ -177,7 +177,7 @@ def test_a_packed_log_replays_the_same(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_without_json_it_is_a_few_lines_for_people(
     log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+) -> None:  # 0-21
     assert main(["replay", str(log)]) == 0
     out = capsys.readouterr().out
     assert "night: 4 outcomes in 2 turns" in out

@@ -140,7 +140,7 @@ def now() -> float:
 # ── a hit, an in-flight hit, a miss ──────────────────────────────────────────────────────────────
 
 
-async def test_a_prepared_hit_is_told_in_the_same_instant_with_the_real_numbers() -> None:  # 0-4
+async def test_a_prepared_hit_is_told_in_the_same_instant_with_the_real_numbers() -> None:
     async with table() as t:
         action = t.declare()
         await asyncio.sleep(30)
@@ -193,7 +193,7 @@ async def test_what_nobody_foresaw_is_generated_from_what_happened() -> None:
         assert now() > at
 
 
-async def test_an_outcome_during_generation_does_not_pay_twice_for_one_variant() -> None:  # 0
+async def test_an_outcome_during_generation_does_not_pay_twice_for_one_variant() -> None:
     async with table() as t:
         action = t.declare()
         await asyncio.sleep(0.5)
@@ -203,7 +203,7 @@ async def test_an_outcome_during_generation_does_not_pay_twice_for_one_variant()
         assert t.foreground == []
 
 
-async def test_a_variant_is_chosen_by_its_name_and_never_by_its_place() -> None:  # 0
+async def test_a_variant_is_chosen_by_its_name_and_never_by_its_place() -> None:
     def one_fails(request: Request, number: int) -> Script:
         if request.purpose == "prefetch" and variant_of(request)[1] == "hit":
             return Script(error=ModelUnavailable("down"), ttft=0.2)
@@ -246,7 +246,7 @@ async def test_odds_name_the_results_and_a_roll_ahead_leaves_one() -> None:
         pytest.param(None, id="no state at all"),
     ],
 )
-async def test_states_of_any_shape_are_prepared_for(state: Any) -> None:  # 0
+async def test_states_of_any_shape_are_prepared_for(state: Any) -> None:  # 0-7
     async with table(state=state) as t:
         action = t.declare()
         await asyncio.sleep(30)
@@ -278,7 +278,7 @@ async def test_two_equal_outcomes_at_once_do_not_share_a_text() -> None:
         assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]
 
 
-async def test_a_new_target_within_the_turn_is_prepared_anew() -> None:  # 0
+async def test_a_new_target_within_the_turn_is_prepared_anew() -> None:
     async with table() as t:
         t.declare("goblin-1", action_id="a")
         await asyncio.sleep(0.5)
@@ -304,7 +304,7 @@ async def test_a_result_for_a_target_nobody_aimed_at_is_not_told_from_another_on
         assert t.ends[0].served == (Served.MISS,)
 
 
-async def test_twenty_quick_turns_leave_nothing_running() -> None:  # 0
+async def test_twenty_quick_turns_leave_nothing_running() -> None:
     async with table(steady(ttft=5.0), max_speculations=6) as t:
         for turn in range(20):
             t.session.begin_turn("mira" if turn % 2 else "goblin-1")
@@ -318,7 +318,7 @@ async def test_twenty_quick_turns_leave_nothing_running() -> None:  # 0
         assert t.model.open == []
 
 
-async def test_leaving_combat_ends_what_was_prepared_for_it() -> None:  # 0
+async def test_leaving_combat_ends_what_was_prepared_for_it() -> None:
     async with table(steady(ttft=5.0)) as t:
         t.declare()
         await asyncio.sleep(1)
@@ -393,7 +393,7 @@ def disarmed(state: dict[str, Any]) -> None:
 @pytest.mark.parametrize("change", [removed, renamed, moved_house, disarmed])
 async def test_an_unexpected_change_lets_nothing_prepared_through(
     change: Callable[[dict[str, Any]], None],
-) -> None:
+) -> None:  # 0-8
     async with table() as t:
         action = t.declare()
         await asyncio.sleep(30)

@@ -25,7 +25,7 @@ from .wire import ApiError, Ask
 __all__ = ["Account", "Begun", "Ended", "Engine", "Totals", "tokens"]
 
 _PIECE = re.compile(r"[\s\S]{1,14}(?=\s|\Z)|[\s\S]{1,14}")
-_FAIR = 16
+_FAIR = 4
 """How many pieces an instant answer yields before it lets other tasks run."""
 
 
