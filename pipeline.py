@@ -373,9 +373,9 @@ class Pipeline(Generic[M]):
             for wired in self._wired:
                 wired.dispose()
             await self.tasks.aclose()
-            await self.readers.aclose()
             self._abandon()
             self.recorder.close()
+            await self.readers.aclose()  # last, for it may be one of them that closes
 
     async def _heard(self) -> None:
         """Wait until async subscribers have taken in all there is."""

@@ -67,7 +67,7 @@ async def measure(sessions: int, seconds: float) -> None:
     async with foretell.Game(model=ScriptedModel(script)) as game:
         busy, began = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            gc.freeze()  # what a server does once it is up: the collector need not look at the start
+            gc.freeze()  # as a server does once it is up: what is there need not be looked at
             tables = [
                 group.create_task(table(game, number, seconds, waits)) for number in range(sessions)
             ]

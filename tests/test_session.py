@@ -592,6 +592,21 @@ async def test_closing_twice_waits_for_the_same_end() -> None:
         await first
 
 
+async def test_a_subscriber_may_close_the_session(tmp_path: Path) -> None:
+    async with opened(log_dir=str(tmp_path)) as (session, _):
+
+        async def closes(event: Any) -> None:
+            if isinstance(event, Ended):
+                await session.close()
+
+        session.subscribe(closes)
+        telling = miss(session)
+        assert (await telling).text == TEXT
+        await session.close()
+    assert validate(tmp_path / "table-7.jsonl").errors == []
+    assert kinds(tmp_path / "table-7.jsonl")[-1] == "end"
+
+
 async def test_a_model_that_never_lets_go_does_not_hold_up_the_end() -> None:  # G10
     model = ScriptedModel(Script(ttft=5.0, teardown=1e6))
     async with foretell.Game(model=model) as game:
