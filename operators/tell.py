@@ -6,93 +6,27 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from ..streams.events import Outcome
-from ..streams.footprint import targets_of
 from ..streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
-from ..streams.world import Declared, World
+from ..streams.world import World
+from .claim import Claim, Lookup, Piece, claim_of, pieces, unclear
 from .classify import Scene
 from .compose import Composer
-from .fingerprint import Dependence, dependence, fingerprint
-from .generation import Generation, GenerationClosed, Generations, Lease, Phase, Trace
+from .fallback import fallback_text
+from .generation import Generation, GenerationClosed, Generations, Lease, Trace
 from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
-from .prompts import Account, Entry, name_of
-from .results import Happened, happened
+from .prompts import Account
+from .results import Happened
 
-__all__ = ["Claim", "Found", "Lookup", "Teller", "fallback_text"]
+__all__ = ["Teller"]
 
 Emit = Callable[[Narrative], None]
-Slot = tuple[str | None, str, str | None, str]
 
 PATIENCE = 1.0
 WHOLE = Patch((), "done", None)
-
-
-class Found(Protocol):
-    """An entry of the store of variants."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What it was made for, as :func:`fingerprint` has it."""
-        ...
-
-    @property
-    def generation(self) -> Generation:
-        """Its text, finished or not."""
-        ...
-
-    @property
-    def made_for(self) -> str:
-        """The name of the result it tells."""
-        ...
-
-
-class Lookup(Protocol):
-    """What ``tell`` asks of the store."""
-
-    def take(self, slot: Slot) -> Found | None:
-        """The variant in a slot, which is then consumed."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Part:
-    """One thing to tell, and the share in the variant that fits it, if one does."""
-
-    entry: Entry
-    lease: Lease | None = None
-    made_for: str = ""
-    told: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class Claim:
-    """An outcome and what was prepared for it, taken at the moment it came in."""
-
-    number: int
-    t: float
-    outcome: Outcome
-    depends: Dependence
-    parts: list[Part]
-    served: Served
-    lead: float | None = None
-    cancelled: bool = False
-    first_text: float | None = field(default=None)
-
-    @property
-    def telling(self) -> str:
-        """The id of the telling it asks for."""
-        return f"t{self.number}"
-
-    def release(self) -> None:
-        """Give back every share."""
-        for part in self.parts:
-            if part.lease is not None:
-                part.lease.release("told")
-                part.lease = None
 
 
 @dataclass(eq=False, slots=True)
@@ -100,33 +34,6 @@ class Draft:
     """What viewers have of a telling; a piece is tried on a copy until its first word comes."""
 
     composer: Composer
-
-
-@dataclass(eq=False, slots=True)
-class Piece:
-    """What one stream tells: a prepared part, or all that has to be generated together."""
-
-    claims: list[Claim]
-    parts: list[Part]
-    prepared: Lease | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether it was prepared, and can still be told."""
-        return self.prepared is not None and self.prepared.generation.alive
-
-    def lose(self) -> None:
-        """What was prepared cannot be told after all."""
-        if self.prepared is not None:
-            self.prepared.release("told")
-            self.prepared = self.parts[0].lease = None
-            self.claims[0].served = Served.MISS
-
-    def join(self, other: Piece) -> None:
-        """Tell another piece that has to be generated together with this one."""
-        other.lose()
-        self.claims += [claim for claim in other.claims if claim not in self.claims]
-        self.parts += other.parts
 
 
 class Teller:
@@ -173,67 +80,19 @@ class Teller:
         self._unwanted: dict[str, None] = {}
 
     def claim(self, world: World) -> Claim:
-        """Take a lease on each variant that fits the world's outcome, before anything drops it.
-
-        A variant fits if it has the name of what happened, was made for this turn, action and
-        target, nothing it speaks of has changed unexpectedly, and its guard holds: the target is
-        up afterwards exactly if the text leaves it standing.
-        """
-        outcome = world.cause
-        assert isinstance(outcome, Outcome)
-        declared = world.doing(outcome)
-        depends = dependence(world, declared.actor, declared.action)
-        mark = fingerprint(world, depends, world.outcomes - 1)
-        turn = world.turn.turn if world.turn is not None else None
-        parts: list[Part] = []
-        aimed = targets_of(declared.action)
-        for what in happened(world, outcome, declared):
-            part = Part(Entry(declared, what))
-            target = what.target if aimed or len(outcome.results) > 1 else None
-            found = self._store.take((turn, depends.own, target, what.name))
-            if found is not None and found.fingerprint == mark:
-                generation = found.generation
-                self._trace("~take", telling=f"t{world.number}", generation=generation.id)
-                if generation.phase in (Phase.RUNNING, Phase.DONE) and generation.alive:
-                    part.lease = generation.lease()
-                    part.made_for = found.made_for
-            parts.append(part)
-        leases = [part.lease for part in parts]
-        ready = all(lease is not None and lease.generation.phase is Phase.DONE for lease in leases)
-        served = Served.HIT if ready else Served.IN_FLIGHT
-        if not leases or any(lease is None for lease in leases):
-            served = Served.MISS
-        struck = [part.entry.happened.target for part in parts]
-        if others := [each for each in struck if each is not None and each not in aimed]:
-            everyone = {**declared.action, "target": [*aimed, *others]}
-            depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
-        claim = Claim(world.number, world.received, outcome, depends, parts, served)
-        if served is Served.MISS:
-            claim.release()
-        else:
-            opened = [lease.generation.opened_at for lease in leases if lease is not None]
-            claim.lead = world.t - max(each for each in opened if each is not None)
-        return self._known(claim)
+        """Take what fits the world's outcome, before anything drops it; see :func:`claim_of`."""
+        return self._known(claim_of(world, self._store, self._trace))
 
     def unclear(self, world: World) -> Claim:
-        """The claim of an outcome that makes no sense: nothing prepared can be trusted."""
-        outcome = world.cause
-        assert isinstance(outcome, Outcome)
-        declared = Declared(outcome.actor or "", outcome.action or {}, "", {})
-        parts = [
-            Part(Entry(declared, Happened(None, result.result, "", {})))
-            for result in outcome.results
-        ]
-        depends = Dependence((), (), "", ())
-        claim = Claim(world.number, world.received, outcome, depends, parts, Served.MISS)
-        return self._known(claim)
+        """The claim of an outcome that makes no sense; see :func:`unclear`."""
+        return self._known(unclear(world))
 
-    def _known(self, claim: Claim) -> Claim:
-        self._claims[claim.telling] = claim
-        if claim.telling in self._unwanted:
-            del self._unwanted[claim.telling]
-            claim.cancelled = True
-        return claim
+    def _known(self, taken: Claim) -> Claim:
+        self._claims[taken.telling] = taken
+        if taken.telling in self._unwanted:
+            del self._unwanted[taken.telling]
+            taken.cancelled = True
+        return taken
 
     def cancel(self, telling: str) -> None:
         """End a telling early, at the game's wish; one that waits is never begun.
@@ -303,14 +162,14 @@ class Teller:
         self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
-        pieces = _pieces(claims)
+        left = pieces(claims)
         first = True
-        while pieces:
-            piece = pieces.pop(0)
-            while not await self._told(claims, piece, emit, draft, first, not pieces):
+        while left:
+            piece = left.pop(0)
+            while not await self._told(claims, piece, emit, draft, first, not left):
                 piece.lose()
-                while pieces and not pieces[0].holds:
-                    piece.join(pieces.pop(0))
+                while left and not left[0].holds:
+                    piece.join(left.pop(0))
             first = False
             for part in piece.parts:
                 part.told = True
@@ -474,20 +333,6 @@ class Teller:
         )
 
 
-def _pieces(claims: Sequence[Claim]) -> list[Piece]:
-    """Each prepared part by itself; neighbours with nothing prepared are generated together."""
-    pieces: list[Piece] = []
-    for claim in claims:
-        if claim.served is not Served.MISS:
-            pieces += [Piece([claim], [part], part.lease) for part in claim.parts]
-        elif pieces and pieces[-1].prepared is None:
-            pieces[-1].claims.append(claim)
-            pieces[-1].parts += claim.parts
-        else:
-            pieces.append(Piece([claim], list(claim.parts)))
-    return pieces
-
-
 def _says_something(patch: Patch) -> bool:
     """Whether it adds more than the frame of a value."""
     if patch.op == "done" or isinstance(patch.value, (dict, list)):
@@ -499,25 +344,3 @@ def _kind(error: Exception | None) -> str | None:
     if error is None:
         return None
     return "deadline" if isinstance(error, TimeoutError) else getattr(error, "kind", "error")
-
-
-def fallback_text(scene: Scene, claims: Sequence[Claim]) -> str:
-    """Plain sentences, true of what has not been told yet, for when no model could write better."""
-    return " ".join(
-        _plainly(scene, part.entry.declared, part.entry.happened)
-        for claim in claims
-        for part in claim.parts
-        if not part.told
-    )
-
-
-def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
-    who = name_of(scene, declared.actor) or "Someone"
-    action = str(declared.action.get("name") or declared.action.get("type") or "action")
-    sentence = f"{who}: {action}"
-    if (target := name_of(scene, what.target)) is not None:
-        sentence += f" against {target}"
-    damage = what.values.get("damage")
-    suffix = f", {damage} damage" if damage else ""
-    falls = f"; {target} falls" if what.name == "kill" else ""
-    return f"{sentence}: {what.result}{suffix}{falls}."

@@ -1,0 +1,181 @@
+"""What was prepared for an outcome, taken at the moment it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..streams.events import Outcome
+from ..streams.footprint import targets_of
+from ..streams.world import Declared, World
+from .fingerprint import Dependence, dependence, fingerprint
+from .generation import Generation, Lease, Phase, Trace
+from .narrative import Served
+from .prompts import Entry
+from .results import Happened, happened
+
+__all__ = ["Claim", "Found", "Lookup", "Part", "Piece", "claim_of", "pieces", "unclear"]
+
+Slot = tuple[str | None, str, str | None, str]
+
+
+class Found(Protocol):
+    """An entry of the store of variants."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What it was made for, as :func:`fingerprint` has it."""
+        ...
+
+    @property
+    def generation(self) -> Generation:
+        """Its text, finished or not."""
+        ...
+
+    @property
+    def made_for(self) -> str:
+        """The name of the result it tells."""
+        ...
+
+
+class Lookup(Protocol):
+    """What ``tell`` asks of the store."""
+
+    def take(self, slot: Slot) -> Found | None:
+        """The variant in a slot, which is then consumed."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """One thing to tell, and the share in the variant that fits it, if one does."""
+
+    entry: Entry
+    lease: Lease | None = None
+    made_for: str = ""
+    told: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Claim:
+    """An outcome and what was prepared for it, taken at the moment it came in."""
+
+    number: int
+    t: float
+    outcome: Outcome
+    depends: Dependence
+    parts: list[Part]
+    served: Served
+    lead: float | None = None
+    cancelled: bool = False
+    first_text: float | None = None
+
+    @property
+    def telling(self) -> str:
+        """The id of the telling it asks for."""
+        return f"t{self.number}"
+
+    def release(self) -> None:
+        """Give back every share."""
+        for part in self.parts:
+            if part.lease is not None:
+                part.lease.release("told")
+                part.lease = None
+
+
+@dataclass(eq=False, slots=True)
+class Piece:
+    """What one stream tells: a prepared part, or all that has to be generated together."""
+
+    claims: list[Claim]
+    parts: list[Part]
+    prepared: Lease | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was prepared, and can still be told."""
+        return self.prepared is not None and self.prepared.generation.alive
+
+    def lose(self) -> None:
+        """What was prepared cannot be told after all."""
+        if self.prepared is not None:
+            self.prepared.release("told")
+            self.prepared = self.parts[0].lease = None
+            self.claims[0].served = Served.MISS
+
+    def join(self, other: Piece) -> None:
+        """Tell another piece that has to be generated together with this one."""
+        other.lose()
+        self.claims += [claim for claim in other.claims if claim not in self.claims]
+        self.parts += other.parts
+
+
+def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
+    """Take a lease on each variant that fits the world's outcome, before anything drops it.
+
+    A variant fits if it has the name of what happened, was made for this turn, action and
+    target, nothing it speaks of has changed unexpectedly, and its guard holds: the target is
+    up afterwards exactly if the text leaves it standing.
+    """
+    outcome = world.cause
+    assert isinstance(outcome, Outcome)
+    declared = world.doing(outcome)
+    depends = dependence(world, declared.actor, declared.action)
+    mark = fingerprint(world, depends, world.outcomes - 1)
+    turn = world.turn.turn if world.turn is not None else None
+    parts: list[Part] = []
+    aimed = targets_of(declared.action)
+    for what in happened(world, outcome, declared):
+        part = Part(Entry(declared, what))
+        target = what.target if aimed or len(outcome.results) > 1 else None
+        found = store.take((turn, depends.own, target, what.name))
+        if found is not None and found.fingerprint == mark:
+            generation = found.generation
+            trace("~take", telling=f"t{world.number}", generation=generation.id)
+            if generation.phase in (Phase.RUNNING, Phase.DONE) and generation.alive:
+                part.lease = generation.lease()
+                part.made_for = found.made_for
+        parts.append(part)
+    leases = [part.lease for part in parts]
+    ready = all(lease is not None and lease.generation.phase is Phase.DONE for lease in leases)
+    served = Served.HIT if ready else Served.IN_FLIGHT
+    if not leases or any(lease is None for lease in leases):
+        served = Served.MISS
+    struck = [part.entry.happened.target for part in parts]
+    if others := [each for each in struck if each is not None and each not in aimed]:
+        everyone = {**declared.action, "target": [*aimed, *others]}
+        depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
+    taken = Claim(world.number, world.received, outcome, depends, parts, served)
+    if served is Served.MISS:
+        taken.release()
+    else:
+        opened = [lease.generation.opened_at for lease in leases if lease is not None]
+        taken.lead = world.t - max(each for each in opened if each is not None)
+    return taken
+
+
+def unclear(world: World) -> Claim:
+    """The claim of an outcome that makes no sense: nothing prepared can be trusted."""
+    outcome = world.cause
+    assert isinstance(outcome, Outcome)
+    declared = Declared(outcome.actor or "", outcome.action or {}, "", {})
+    parts = [
+        Part(Entry(declared, Happened(None, result.result, "", {}))) for result in outcome.results
+    ]
+    depends = Dependence((), (), "", ())
+    return Claim(world.number, world.received, outcome, depends, parts, Served.MISS)
+
+
+def pieces(claims: Sequence[Claim]) -> list[Piece]:
+    """Each prepared part by itself; neighbours with nothing prepared are generated together."""
+    found: list[Piece] = []
+    for claim in claims:
+        if claim.served is not Served.MISS:
+            found += [Piece([claim], [part], part.lease) for part in claim.parts]
+        elif found and found[-1].prepared is None:
+            found[-1].claims.append(claim)
+            found[-1].parts += claim.parts
+        else:
+            found.append(Piece([claim], list(claim.parts)))
+    return found
