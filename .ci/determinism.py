@@ -178,4 +178,4 @@ if __name__ == "__main__":
         given = Path(sys.argv[3]) if len(sys.argv) > 3 else None
         print(json.dumps(hashes(Path(sys.argv[2]), given)))
         sys.exit()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main([os.path.abspath(python) for python in sys.argv[1:]]))
