@@ -15,6 +15,7 @@ from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
 from .operators.classify import Context, Scene, classify
+from .operators.compose import Composer
 from .operators.fingerprint import fingerprint, scene_fingerprint
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
@@ -134,7 +135,7 @@ class Pipeline(Generic[M]):
             together=lambda claim: claim.outcome.to,
         )
         preparing = switch_map(
-            speculate(self.generations, store, self._speculative),
+            speculate(self.generations, store, self._speculative, self._flawed),
             self.tasks,
             self.fault,
             key=lambda variant: variant.slot,
@@ -200,7 +201,7 @@ class Pipeline(Generic[M]):
                     self.actions_before += isinstance(event, ev.Action)
                     if isinstance(event, ev.Delivered):
                         heard.append(event)
-                elif record.kind == "~told":
+                elif record.kind in ("~telling", "~text", "~told"):
                     self.transcript.restore(record.data)
         for each in heard:
             self.transcript.delivered(each.telling, each.viewer, each.upto)
@@ -246,6 +247,8 @@ class Pipeline(Generic[M]):
     def _on_world(self, world: World) -> None:
         self.world_now = world
         self.audit.on_world(world)
+        if isinstance(world.cause, ev.Rewind):
+            self.teller.cancel_unheard()
         if world.warning is not None:
             log.warning("session %s: %s", self.name, world.warning)
             self.recorder.trace("~warning", text=world.warning)
@@ -265,7 +268,9 @@ class Pipeline(Generic[M]):
             case Started():
                 self._following[event.telling] = self._handles_of(event.outcomes)
                 self._current = [event]
-                self.recorder.trace("~telling", telling=event.telling, outcomes=event.outcomes)
+                self.recorder.trace(
+                    "~telling", telling=event.telling, outcomes=event.outcomes, to=event.to
+                )
             case Patched():
                 self._current = [*self._current[:1], self._whole_so_far(event)]
                 if event.text:
@@ -347,6 +352,14 @@ class Pipeline(Generic[M]):
             purpose=purpose,
         )
 
+    def _flawed(self, text: str) -> bool:
+        """Whether a finished variant is not what was asked for; told, it would have to fail."""
+        composer = Composer(self._game.text_field)
+        composer.begin({}, last=True)
+        composer.feed(text)
+        composer.finish()
+        return self._check(composer.value) is not None or not composer.text.strip()
+
     def _check(self, value: Any) -> str | None:
         return validate_final(self._game.narration, value)[1]
 
@@ -357,6 +370,7 @@ class Pipeline(Generic[M]):
         pipeline runs afterwards, however it ends, and every handle has come to its end.
         """
         try:
+            self.inputs.finish()
             await self.inputs.drained()
             self._preparing.dispose()
             self.inputs.complete()

@@ -85,6 +85,8 @@ async def play(
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
+            if isinstance(event, ev.End):
+                break
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
         await session.close(DRAIN)
         return Run(
@@ -99,7 +101,7 @@ async def play(
 
 
 def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
-    """A log's session id and its inputs, without the end.
+    """A log's session id and its inputs; an end in the midst, after which it went on, is none.
 
     :raises LogError: for a log that cannot be read; the message names file, line and reason.
     """
@@ -109,7 +111,9 @@ def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
         if record.kind == "session":
             session = str(record.data["id"])
         event = to_event(record)
-        if event is not None and not isinstance(event, ev.End):
+        if found and isinstance(found[-1], ev.End) and event is not None:
+            found.pop()
+        if event is not None:
             found.append(event)
     return session, found
 
@@ -139,7 +143,7 @@ def report(
     found = run.report
     return {
         "session": session,
-        "events": len(inputs),
+        "events": len([event for event in inputs if not isinstance(event, ev.End)]),
         "turns": len([event for event in inputs if isinstance(event, ev.Turn)]),
         "outcomes": found["outcomes"],
         "intensity": settings.intensity,

@@ -13,7 +13,8 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .generation import Generation, Lease, Phase, Trace
 from .narrative import Served
 from .prompts import Entry
-from .results import Happened, happened
+from .results import HARMFUL, KILL, Happened, happened
+from .slots import slots_in
 
 __all__ = ["Claim", "Found", "Lookup", "Part", "Piece", "claim_of", "pieces", "unclear"]
 
@@ -91,6 +92,7 @@ class Piece:
     claims: list[Claim]
     parts: list[Part]
     prepared: Lease | None = None
+    asked: int = 0
 
     @property
     def holds(self) -> bool:
@@ -133,7 +135,7 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         if found is not None and found.fingerprint == mark:
             generation = found.generation
             trace("~take", telling=f"t{world.number}", generation=generation.id)
-            if generation.phase in (Phase.RUNNING, Phase.DONE) and generation.alive:
+            if generation.alive and _fillable(generation, what):
                 part.lease = generation.lease()
                 part.made_for = found.made_for
         parts.append(part)
@@ -153,6 +155,19 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         opened = [lease.generation.opened_at for lease in leases if lease is not None]
         taken.lead = world.t - max(each for each in opened if each is not None)
     return taken
+
+
+def _fillable(generation: Generation, what: Happened) -> bool:
+    """Whether it can be told: it is under way, or finished and lacks no value.
+
+    A blow whose damage is not said is told with a word in the place of the number; one that may
+    have done none at all is not.
+    """
+    if generation.phase is not Phase.DONE:
+        return generation.phase is Phase.RUNNING
+    if what.name in (*HARMFUL, KILL):
+        return True
+    return slots_in("".join(generation.text.items)) <= what.values.keys()
 
 
 def unclear(world: World) -> Claim:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
@@ -216,6 +217,7 @@ class Generation:
                     self.text.append(text)
                 case Usage():
                     self.usage = _merged(self.usage, event)
+                    self._owner.trace("~usage", generation=self.id, **asdict(event))
                 case Stop(reason=reason):
                     self.stop = reason
         if self.stop == "refusal":

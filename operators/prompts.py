@@ -50,7 +50,7 @@ class Account:
     ) -> Account:
         """The account of a result that has not happened yet."""
         open_slots: tuple[str, ...] = ()
-        if result == KILL:
+        if result == KILL or (result == "success" and declared.action.get("save")):
             open_slots = ("damage",)
         elif result in HARMFUL:
             known = "hp" in scene.world.actor(target)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ HARMFUL = ("hit", "critical", "failure")
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
 FALLS_BELOW = 1 / 3
 LARGEST = 1e300
+DOWN = ("dead", "dying", "down", "unconscious", "defeated", "slain", "destroyed", "ko")
+"""Conditions of an actor that is out of the fight, whatever its health says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ def _one(world: World, declared: Declared, result: Result) -> Happened:
                 name = KILL if name in HARMFUL or name == KILL else ""
         if not sure:
             name = ""
+    if _health(world.state, declared.actor) == 0:
+        name = ""  # the actor was felled before, and no text knows
     return Happened(result.target, result.result, name, values)
 
 
@@ -121,32 +126,54 @@ def _health_after(
 ) -> tuple[float | int | None, bool]:
     """The target's health after this result, and whether that is certain."""
     said = _number(result.values.get("target_hp"))
-    if said is not None:
-        return max(0, said), True
     now = _health(world.state, result.target)
+    if said is not None:
+        return max(0, said), said <= 0 or now != 0
     if now is None:
         return None, True
     damage = _number(result.values.get("damage"))
     if not damage:
         return now, now > 0
     before = _health(declared.state, result.target)
-    if before == now:
-        return max(0, now - damage), now > 0
-    if before is not None and max(0, before - damage) == now:
+    owed = world.unsettled.get(result.target or "", 0)
+    if before == now and owed < math.inf:
+        owed = max(owed, damage)  # with what earlier blows did that the state does not show yet
+        return max(0, now - owed), now > owed - damage
+    if before is not None and max(0, before - damage) == max(0, now) and not owed:
         return now, True
     return None, False
 
 
 def _health(state: Mapping[str, Any], actor_id: str | None) -> float | int | None:
+    """An actor's health as far as the state says, 0 if it says in any way that it is down."""
     actors = state.get("actors")
     actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
     if not isinstance(actor, Mapping):
         return None
-    conditions = actor.get("conditions")
-    if actor.get("dead") is True or (isinstance(conditions, (list, dict)) and "dead" in conditions):
+    if _down(actor):
         return 0
     hp = _number(actor.get("hp"))
-    return None if hp is None else max(0, hp)
+    return hp if hp is not None else _number(actor.get("health"))
+
+
+def _down(actor: Mapping[str, Any]) -> bool:
+    hp, health = _number(actor.get("hp")), _number(actor.get("health"))
+    if actor.get("alive") is False or actor.get("dead") is True:
+        return True
+    if (hp is not None and hp <= 0) or (health is not None and health <= 0):
+        return True
+    return any(word.lower() in DOWN for word in _words(actor, ("conditions", "effects", "health")))
+
+
+def _words(actor: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        said = actor.get(name)
+        if isinstance(said, str):
+            said = [said]
+        for each in said if isinstance(said, (list, dict)) else ():
+            word = each.get("name") if isinstance(each, Mapping) else each
+            if isinstance(word, str):
+                yield word
 
 
 def _number(value: Any) -> float | int | None:

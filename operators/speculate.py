@@ -17,6 +17,14 @@ from .prompts import Account
 __all__ = ["RequestFor", "VariantStore", "revoke", "speculate"]
 
 
+RESTLESS = 2
+CALM = 0.5
+MOST_DOUBLINGS = 3
+REMEMBERED = 256
+
+Slot = tuple[str | None, str, str | None, str]
+
+
 class RequestFor(Protocol):
     """Makes the model request for a variant."""
 
@@ -38,7 +46,10 @@ class VariantStore(Protocol):
 
 
 def speculate(
-    generations: Generations, store: VariantStore, request_for: RequestFor
+    generations: Generations,
+    store: VariantStore,
+    request_for: RequestFor,
+    flawed: Callable[[str], bool] = lambda text: False,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -50,10 +61,17 @@ def speculate(
 
     Emits the generation once it is complete. Its lease is held until the stream is closed; if
     nobody else has adopted the generation by then, its connection is closed, and the close is
-    awaited. A generation that fails is taken out of the store, and the stream ends.
+    awaited. A generation that fails, or whose text is ``flawed``, is taken out of the store, and
+    the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
+    before it is asked for again, so that a state that never holds still does not cost a request
+    at every tick.
     """
+    lost: dict[Slot, int] = {}
 
     async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
+        if lost.get(variant.slot, 0) >= RESTLESS:
+            calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
+            await asyncio.sleep(calm)
         account = Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
@@ -76,11 +94,15 @@ def speculate(
         try:
             while not generation.text.ended:
                 await generation.text.changed()
-            if not generation.alive:
+            if not generation.alive or flawed("".join(generation.text.items)):
                 return
             yield generation
             await asyncio.get_running_loop().create_future()
         finally:
+            if generation.revoked:
+                lost[variant.slot] = lost.pop(variant.slot, 0) + 1
+                while len(lost) > REMEMBERED:
+                    del lost[next(iter(lost))]
             store.discard(variant, generation)
             lease.release("superseded")
             if generation.leases == 0:

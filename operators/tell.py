@@ -26,6 +26,9 @@ __all__ = ["Teller"]
 Emit = Callable[[Narrative], None]
 
 PATIENCE = 1.0
+RESTLESS = 3
+"""After so many streams that the world revoked, the next is told as it was asked for: a state that
+never holds still must not cost the player the answer, nor the user a request a tick."""
 WHOLE = Patch((), "done", None)
 
 
@@ -107,6 +110,12 @@ class Teller:
         task = self._active.get(telling)
         if task is not None:
             task.cancel()
+
+    def cancel_unheard(self) -> None:
+        """End the tellings of which nothing has reached a viewer: what they tell is undone."""
+        for telling, claim in list(self._claims.items()):
+            if claim.first_text is None:
+                self.cancel(telling)
 
     def cancel_all(self) -> None:
         """End what is being told, and begin nothing more."""
@@ -247,7 +256,11 @@ class Teller:
             revision=world.revision,
             telling=claims[0].telling,
         )
-        return generation.lease()
+        lease = generation.lease()
+        piece.asked += 1
+        if piece.asked > RESTLESS:
+            generation.bind()
+        return lease
 
     def _emit(
         self,

@@ -24,8 +24,11 @@ class Seen:
     upto: dict[str, int] = field(default_factory=dict)
 
     def for_viewer(self, viewer: str | None) -> str:
-        """The text as this viewer saw it: up to what was reported delivered, if anything was."""
-        return self.text[: self.upto[viewer]] if viewer in self.upto else self.text
+        """The text as this viewer saw it: up to what was reported delivered, if anything was.
+
+        What was reported for no viewer by name holds for all of whom nothing else is known.
+        """
+        return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
 
 
 class _Event(Protocol):
@@ -58,10 +61,15 @@ class Transcript:
         else:
             seen.text += getattr(event, "text", "")
 
-    def restore(self, told: Mapping[str, Any]) -> None:
-        """Take in a telling from a recording (a ``~told`` line)."""
-        to = tuple(told.get("to", ()))
-        self._keep(Seen(told["telling"], to, told["t"], told["text"], ended=True))
+    def restore(self, line: Mapping[str, Any]) -> None:
+        """Take in a recording's ``~telling``, ``~text`` and ``~told`` lines."""
+        seen = self._by_id.get(line["telling"])
+        if seen is None:
+            seen = self._keep(Seen(line["telling"], tuple(line.get("to", ())), line["t"]))
+        if line["kind"] == "~text":
+            seen.text += line["text"]
+        elif line["kind"] == "~told":
+            seen.text, seen.ended = line["text"], True
 
     def _keep(self, seen: Seen) -> Seen:
         if len(self._seen) == self._seen.maxlen:
@@ -95,7 +103,7 @@ class Transcript:
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
-            readers = [each for each in seen.upto if not audience or each in audience]
+            readers = [each for each in seen.upto if not audience or each in ("", *audience)]
             text = seen.text[: min((seen.upto[each] for each in readers), default=None)]
             if len(text) > left:
                 kept.append(text[len(text) - left :].partition(" ")[2])  # whole words

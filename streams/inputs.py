@@ -82,6 +82,8 @@ class Inputs(Observable[Numbered]):
         self._lock = threading.Lock()
         self._scheduled = False
         self._last = 0.0
+        self._moment: float | None = None
+        self._finished = False
         self._through = number
         self._moved = asyncio.Event()
         self.conflated = 0
@@ -93,7 +95,11 @@ class Inputs(Observable[Numbered]):
 
     @property
     def now(self) -> float:
-        """Seconds since the session's start."""
+        """Seconds since the session's start; while inputs are handed on, the time they share."""
+        return self._elapsed if self._moment is None else self._moment
+
+    @property
+    def _elapsed(self) -> float:
         return self._loop.time() - self._start
 
     def put(
@@ -108,8 +114,11 @@ class Inputs(Observable[Numbered]):
 
         :param at: its time in seconds, if it is not now (a replay knows better).
         :param numbered: called with the number before the input can be seen by anyone.
+        :raises StateError: after :meth:`finish`.
         """
         with self._lock:
+            if self._finished:
+                raise StateError("the session is closed; open it again to go on")
             if is_state and len(self._pending) >= MAX_PENDING and self._pending[-1][-1]:
                 number = self._pending.pop()[0]
                 self.conflated += 1
@@ -118,7 +127,7 @@ class Inputs(Observable[Numbered]):
                 number = self._number
             if numbered is not None:
                 numbered(number)
-            self._pending.append((number, self.now, at, build, is_state))
+            self._pending.append((number, self._elapsed, at, build, is_state))
             if self._scheduled:
                 return number
             self._scheduled = True
@@ -136,17 +145,18 @@ class Inputs(Observable[Numbered]):
         self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
-        now = self.now
+        now = self._elapsed
         for _ in range(len(self._pending)):
             with self._lock:
                 number, received, at, build, _ = self._pending.popleft()
-            t = self._last = max(self._last, now if at is None else at)
+            t = self._last = self._moment = max(self._last, now if at is None else at)
             try:
                 self._subject.on_next(Numbered(number, build(t), received))
             except Exception as error:
                 message = f"input {number} could not be handed on"
                 self._loop.call_exception_handler({"message": message, "exception": error})
             self._through = number
+        self._moment = None
         with self._lock:
             self._scheduled = bool(self._pending)
         if self._scheduled:
@@ -159,6 +169,11 @@ class Inputs(Observable[Numbered]):
         while self._through < last:
             self._moved.clear()
             await self._moved.wait()
+
+    def finish(self) -> None:
+        """Take nothing more, from any thread; what was put before is still handed on."""
+        with self._lock:
+            self._finished = True
 
     def complete(self) -> None:
         """End the stream; what is put later goes nowhere."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jsonpatch
 
 from .events import Action, Input, Outcome, Patch, Rewind, State, Turn, TurnEnd
-from .footprint import Footprint, Path, action_key, changed_paths
+from .footprint import Footprint, Path, action_key, changed_paths, targets_of
 
 __all__ = ["Declared", "Numbered", "World", "advance"]
 
@@ -23,7 +23,7 @@ Change = tuple[Path, str | None]
 MAX_PATHS = 4096
 MAX_ACTIONS = 64
 MAX_ACTORS = 1024
-MAX_CHECKPOINTS = 256
+MAX_CHECKPOINTS = 64
 CHECKPOINT_EVERY = 10.0
 RECENT = 4
 
@@ -58,7 +58,8 @@ class World(NamedTuple):
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
     turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end. Two worlds are equal only if they are one and the same.
+    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet. Two
+    worlds are equal only if they are one and the same.
     """
 
     revision: int = 0
@@ -76,6 +77,7 @@ class World(NamedTuple):
     number: int = 0
     received: float = 0.0
     warning: str | None = None
+    unsettled: Mapping[str, float] = NOTHING
     checkpoints: tuple[World, ...] = ()
     footprint: Footprint = Footprint()
 
@@ -188,9 +190,29 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Wor
         unexpected = {**unexpected, **dict.fromkeys(fresh, world.revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): world.revision}
-    world = world._replace(state=state, unexpected=unexpected, fresh=fresh, warning=warning)
+    world = world._replace(
+        state=state,
+        unexpected=unexpected,
+        fresh=fresh,
+        warning=warning,
+        unsettled=_settled(world, paths),
+    )
     known = world.checkpoints
     return world if known and world.t < known[-1].t + CHECKPOINT_EVERY else _remember(world)
+
+
+def _settled(world: World, paths: list[Path]) -> Mapping[str, float]:
+    """The damage that is still not in the state, after it changed at these paths."""
+    if not world.unsettled:
+        return world.unsettled
+    shown = {
+        path[1]: None
+        for path in paths
+        if len(path) > 1 and (len(path) == 2 or path[2] in world.footprint.target)
+    }
+    if any(len(path) < 2 for path in paths):
+        return NOTHING
+    return {target: damage for target, damage in world.unsettled.items() if target not in shown}
 
 
 def _declared(world: World, event: Action) -> World:
@@ -209,7 +231,7 @@ def _declared(world: World, event: Action) -> World:
     actions[event.action_id] = Declared(event.actor, event.action, key, world.state, event)
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
-    return world._replace(actions=actions)
+    return _remember(world._replace(actions=actions))
 
 
 def _resolved(world: World, event: Outcome) -> World:
@@ -233,10 +255,36 @@ def _resolved(world: World, event: Outcome) -> World:
             outcomes=world.outcomes + 1,
             recent=(*world.recent, event)[-RECENT:],
             last=last,
+            unsettled=_struck(world, event, done),
             baseline=world.state,
             warning=warning,
         )
     )
+
+
+def _struck(world: World, event: Outcome, done: Declared) -> Mapping[str, float]:
+    """The damage that no state shows yet, with this outcome's; infinite where none can tell."""
+    unsettled = dict(world.unsettled)
+    for result in event.results:
+        damage = result.values.get("damage")
+        for target in (result.target,) if result.target is not None else targets_of(done.action):
+            before, now = _hp(done.state, target), _hp(world.state, target)
+            if not isinstance(damage, (int, float)) or now is None or before is None:
+                continue
+            if before == now:
+                unsettled[target] = unsettled.get(target, 0) + damage
+            elif max(0, before - damage) != max(0, now):
+                unsettled[target] = math.inf
+    while len(unsettled) > MAX_ACTORS:
+        del unsettled[next(iter(unsettled))]
+    return unsettled
+
+
+def _hp(state: Mapping[str, Any], actor_id: str) -> float | None:
+    actors = state.get("actors")
+    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
+    hp = actor.get("hp") if isinstance(actor, Mapping) else None
+    return hp if isinstance(hp, (int, float)) else None
 
 
 def _remember(world: World) -> World:

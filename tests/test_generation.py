@@ -344,7 +344,7 @@ async def test_what_happens_is_traced() -> None:
     _, lease = bench.speculate()
     await asyncio.sleep(5)
     kinds = [trace["kind"] for trace in bench.traces]
-    assert kinds == ["~generation", "~chunk", "~ended"]
+    assert kinds == ["~generation", "~usage", "~chunk", "~usage", "~ended"]
     assert bench.traces[-1]["phase"] == "done"
     lease.release()
 

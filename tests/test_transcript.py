@@ -124,6 +124,7 @@ def test_a_recording_is_taken_in_within_the_same_bound() -> None:  # G3
     transcript = Transcript(3)
     for n in range(10):
         told_line: dict[str, Any] = {
+            "kind": "~told",
             "telling": f"t{n}",
             "t": 1.0,
             "text": f"Text {n}.",
@@ -133,6 +134,6 @@ def test_a_recording_is_taken_in_within_the_same_bound() -> None:  # G3
     assert transcript.text("gm") == "Text 7.\n\nText 8.\n\nText 9."
     assert transcript.text("mira") == ""
     assert len(transcript._by_id) == 3
-    transcript.restore({"telling": "t10", "t": 2.0, "text": "For all."})
+    transcript.restore({"kind": "~told", "telling": "t10", "t": 2.0, "text": "For all."})
     assert transcript.text("mira") == "For all."
     assert all(seen.ended for seen in transcript.tellings())
