@@ -357,3 +357,30 @@ def test_the_limit_itself_is_allowed() -> None:
     assert len(raw) == 100
     with pytest.raises(StateError, match="101 bytes"):
         snapshot({"a": "x" * 93}, 100)
+
+
+async def test_a_step_has_one_time_however_long_it_takes() -> None:  # G9
+    """What a step's inputs and traces are recorded at, so that a replay keeps them together."""
+    bench = Bench()
+    times: list[float] = []
+
+    def slow(numbered: Numbered) -> None:
+        bench.loop._now += 0.004  # type: ignore[attr-defined]
+        times.append(bench.inputs.now)
+
+    bench.inputs.subscribe(slow)
+    bench.say("one")
+    bench.say("two")
+    await instant()
+    assert times == [each.event.t for each in bench.seen] == [0.0, 0.0]
+    assert bench.inputs.now == pytest.approx(0.008)
+
+
+async def test_a_finished_queue_takes_no_more_and_hands_on_what_it_has() -> None:
+    bench = Bench()
+    bench.say("one")
+    bench.inputs.finish()
+    with pytest.raises(StateError, match="closed"):
+        bench.say("two")
+    await bench.inputs.drained()
+    assert bench.texts == ["one"]

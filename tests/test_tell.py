@@ -884,3 +884,112 @@ async def test_what_one_viewer_has_not_seen_is_in_nobodys_prompt() -> None:  # G
         await t.session.outcome("mira", "sing", "miss", target="goblin-2")
         memory = asked(t.foreground[-1])["memory"]
         assert "Goblin 2" in memory and "Goblin 1" not in memory
+
+
+# ── states that never hold still ─────────────────────────────────────────────────────────────────
+
+
+async def test_a_restless_state_costs_neither_the_answer_nor_a_storm_of_requests() -> None:
+    """A field of the target ticks thirty times a second, all the time."""  # G2, G3
+    async with table() as t:
+
+        async def tick() -> None:
+            for number in range(30 * 15):
+                t.session.update(after(12, stamina=number))
+                await asyncio.sleep(1 / 30)
+
+        ticking = asyncio.create_task(tick())
+        action = t.declare()
+        await asyncio.sleep(5)
+        prepared_for = len(t.prefetch)
+        text = (await action.outcome("hit", damage=3)).text
+        await ticking
+    assert text.startswith("Goblin 2: hit")
+    assert len(t.foreground) <= 4
+    assert prepared_for <= 4 * 8, "a variant that keeps being revoked is asked for less and less"
+
+
+async def test_a_rewind_ends_what_it_undoes_before_anybody_hears_of_it() -> None:
+    async with table() as t:
+        telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=3)
+        await asyncio.sleep(0.5)
+        t.session.rewind(0.0)
+        with pytest.raises(TellingError, match="superseded"):
+            await telling
+    assert t.ends[0].text == ""
+
+
+# ── variants that cannot be told ─────────────────────────────────────────────────────────────────
+
+
+async def test_a_finished_variant_that_is_not_what_was_asked_for_is_not_told() -> None:
+    class Mood(BaseModel):
+        text: str
+        mood: str
+
+    def answer(request: Request, number: int) -> Script:
+        whole = {"text": words(request, number), "mood": "grim"}
+        bare = {"text": words(request, number)}
+        return Script(bare if request.purpose == "prefetch" else whole, ttft=0.5)
+
+    async with table(answer, narration=Mood) as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        told = await action.outcome("hit", damage=3)
+    assert told.mood == "grim" and t.ends[0].served == (Served.MISS,)
+
+
+async def test_a_made_save_that_hurts_is_prepared_with_its_number() -> None:
+    async with table() as t:
+        fireball = {"type": "cast", "name": "fireball", "save": True, "target": ["goblin-2"]}
+        action = t.session.declare("mira", fireball)
+        await asyncio.sleep(30)
+        told = await action.outcome(
+            results=[{"target": "goblin-2", "result": "success", "values": {"damage": 5}}]
+        )
+        assert "for 5" in told.text and t.ends[0].served == (Served.HIT,)
+
+
+async def test_a_made_save_that_does_no_harm_is_not_told_with_a_hole_in_it() -> None:
+    async with table() as t:
+        fireball = {"type": "cast", "name": "fireball", "save": True, "target": ["goblin-2"]}
+        action = t.session.declare("mira", fireball)
+        await asyncio.sleep(30)
+        await action.outcome(results=[{"target": "goblin-2", "result": "success"}])
+        assert t.ends[0].served == (Served.MISS,)
+
+
+@pytest.mark.parametrize(
+    "down",
+    [{"alive": False}, {"dead": True}, {"health": 0}, {"conditions": ["Dead"]},
+     {"conditions": [{"name": "Unconscious"}]}, {"effects": {"dying": 1}}, {"health": "dead"}],
+    ids=str,
+)  # fmt: skip
+async def test_every_way_of_being_down_by_another_hand_counts(down: dict[str, Any]) -> None:  # G1
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        t.session.update(after(12, **down))
+        await action.outcome("hit", damage=3)
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_what_one_who_was_felled_had_prepared_is_not_told() -> None:  # G1
+    async with table() as t:
+        action = t.declare()
+        riposte = t.session.declare("goblin-2", "riposte", target="mira")
+        await asyncio.sleep(30)
+        t.session.update(after(0, "mira"), because=riposte)
+        await action.outcome("hit", damage=3)
+        assert t.ends[0].served == (Served.MISS,)
+
+
+async def test_blows_before_their_state_add_up() -> None:  # G1
+    async with table(overlap="queue") as t:
+        for damage in (7, 6):
+            action = t.declare()
+            await asyncio.sleep(30)
+            told = await action.outcome("hit", damage=damage)
+        assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]
+        assert asked(t.foreground[0])["entries"][0]["result"] == "kill"
+        assert told.text.startswith("Goblin 2: kill")

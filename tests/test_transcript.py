@@ -137,3 +137,22 @@ def test_a_recording_is_taken_in_within_the_same_bound() -> None:  # G3
     transcript.restore({"kind": "~told", "telling": "t10", "t": 2.0, "text": "For all."})
     assert transcript.text("mira") == "For all."
     assert all(seen.ended for seen in transcript.tellings())
+
+
+def test_a_telling_cut_off_by_a_crash_is_remembered_as_far_as_it_was_recorded() -> None:  # G7
+    transcript = Transcript()
+    transcript.restore({"kind": "~telling", "telling": "t1", "t": 1.0, "to": ["mira"]})
+    for text in ("The blade ", "sweeps "):
+        transcript.restore({"kind": "~text", "telling": "t1", "t": 1.5, "text": text})
+    assert transcript.text("mira") == "The blade sweeps "
+    assert transcript.text("gm") == ""
+
+
+def test_delivered_for_nobody_by_name_holds_for_all() -> None:  # G7
+    transcript = Transcript()
+    transcript.restore({"kind": "~told", "telling": "t1", "t": 1.0, "text": "The blade sweeps."})
+    transcript.delivered("t1", "", 9)
+    assert transcript.text() == transcript.text("mira") == "The blade"
+    transcript.delivered("t1", "gm", 17)
+    assert transcript.text("gm") == "The blade sweeps."
+    assert transcript.memory(100) == "The blade"
