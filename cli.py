@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ConfigError, ForetellError
@@ -121,17 +123,18 @@ def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
     from . import replay
 
-    return replay.run(
-        args.log,
-        json=args.json,
-        seed=args.seed,
-        intensity=args.intensity,
-        profile=args.profile,
-        base_url=args.base_url,
-        model=args.model,
-        small_model=args.small_model,
-        speed=args.speed,
-    )
+    with _shown():
+        return replay.run(
+            args.log,
+            json=args.json,
+            seed=args.seed,
+            intensity=args.intensity,
+            profile=args.profile,
+            base_url=args.base_url,
+            model=args.model,
+            small_model=args.small_model,
+            speed=args.speed,
+        )
 
 
 @command("validate", LOG, JSON, example="foretell validate night.jsonl")
@@ -169,10 +172,10 @@ def _show_report(report: Report) -> None:
         _say("error", f"{report.file}: more than can be listed; stopped here")
     if report.ok:
         kinds = ((n, kind) for kind, n in report.kinds.items() if not kind.startswith("~"))
-        print(f"{report.file}: good: {report.lines:,} lines, {report.duration / 60:.1f} minutes")
-        print(f"  {_counts(kinds)}")
+        _show(f"{report.file}: good: {report.lines:,} lines, {report.duration / 60:.1f} minutes")
+        _show(f"  {_counts(kinds)}")
         if report.results:
-            print(f"  results: {_counts((n, word) for word, n in report.results.most_common())}")
+            _show(f"  results: {_counts((n, word) for word, n in report.results.most_common())}")
 
 
 @command(
@@ -198,10 +201,10 @@ def _import(args: Args) -> int:
 
 def _show_summary(summary: Summary) -> None:
     minutes = f"{summary.duration / 60:.1f} minutes ({summary.clock} clock)"
-    print(f"{summary.path}: {summary.records:,} lines, {minutes}")
-    print(f"  {_counts((n, kind) for kind, n in summary.kinds.items())}")
+    _show(f"{summary.path}: {summary.records:,} lines, {minutes}")
+    _show(f"  {_counts((n, kind) for kind, n in summary.kinds.items())}")
     for test, results in summary.results.items():
-        print(f"  {test}: {_counts((n, word) for word, n in results.items())}")
+        _show(f"  {test}: {_counts((n, word) for word, n in results.items())}")
     if summary.left_out:
         _say("warning", f"{summary.left_out} lines out of place in time are left out")
 
@@ -257,8 +260,25 @@ def _counts(counts: Any) -> str:
     return ", ".join(f"{n:,} {what}" for n, what in counts)
 
 
+def _show(text: str) -> None:
+    """Print what may hold words of others, which command no terminal."""
+    from .sinks.terminal import plain
+
+    print(plain(text))
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """What is printed within the block is shown at its end, by :func:`_show`."""
+    with redirect_stdout(StringIO()) as printed:
+        yield
+    _show(printed.getvalue().removesuffix("\n"))
+
+
 def _say(what: str, text: str) -> None:
-    print(f"foretell: {what}: {' '.join(text.split())}", file=sys.stderr)
+    from .sinks.terminal import plain
+
+    print(f"foretell: {what}: {' '.join(plain(text).split())}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -68,6 +69,7 @@ class Game(Generic[M]):
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._sessions: dict[str, Session[M]] = {}
+        self._opening: set[str] = set()
 
     async def session(
         self, session_id: str, *, header: Mapping[str, Any] | None = None
@@ -81,12 +83,16 @@ class Game(Generic[M]):
         :raises StateError: if a session of this id is open already, or the id is not usable.
         :raises LogError: if its recording cannot be read or written.
         """
-        if session_id in self._sessions:
+        if session_id in self._sessions or session_id in self._opening:
             raise StateError(f"session {session_id!r} is already open in this game")
-        if self._door is not None:
-            await self._door.warm()
-        session: Session[M] = Session(self, session_id, header=header)
-        self._sessions[session_id] = session
+        self._opening.add(session_id)
+        try:
+            if self._door is not None:
+                await self._door.warm()
+            session: Session[M] = Session(self, session_id, header=header)
+            self._sessions[session_id] = session
+        finally:
+            self._opening.remove(session_id)
         return session
 
     async def check(self) -> None:
@@ -104,10 +110,15 @@ class Game(Generic[M]):
         self._sessions.pop(session_id, None)
 
     async def aclose(self, drain: float = 5.0) -> None:
-        """Close all sessions (see :meth:`Session.close`), then the door to models."""
+        """Close all sessions together (see :meth:`Session.close`), then the door to models.
+
+        :param drain: seconds for all of them, not for each.
+        """
         try:
-            for session in list(self._sessions.values()):
-                await session.close(drain)
+            closing = [session.close(drain) for session in self._sessions.values()]
+            for ended in await asyncio.gather(*closing, return_exceptions=True):
+                if isinstance(ended, BaseException):
+                    raise ended
         finally:
             if self._door is not None:
                 await self._door.aclose()

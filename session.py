@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import reprlib
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import orjson
@@ -25,7 +28,8 @@ from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.bridge import Full, follow
 from .streams.inputs import snapshot
-from .streams.log import problems, to_event, to_record
+from .streams.log import problems, read, to_event, to_record
+from .streams.log_validate import _odds_problem as odds_problem
 from .streams.world import World
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Session"]
 
 M = TypeVar("M", bound=BaseModel)
+E = TypeVar("E", bound=ev.Input)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
@@ -59,13 +64,19 @@ class Session(Generic[M]):
         self.settings = game.settings
         self._game = game
         self._pipeline = Pipeline(game, session_id, header or {})
+        self._lock = threading.RLock()  # what is said, and the turn it is said in, are one
         self._closed = False
         self._gone = asyncio.Event()
         self._turns = count(self._pipeline.turns_before + 1)
+        self._turn_ids = self._turns_recorded() if self._pipeline.turns_before else set()
         self._actions = count(self._pipeline.actions_before + 1)
         turn = self._pipeline.world_now.turn
         self._turn: str | None = turn.turn if turn is not None else None
         self._rewound = False
+
+    def _turns_recorded(self) -> set[str]:
+        path = Path(self.settings.log_dir or "") / f"{self.id}.jsonl"
+        return {record.data["turn"] for record in read(path) if record.kind == "turn"}
 
     @property
     def intensity(self) -> Intensity:
@@ -90,9 +101,12 @@ class Session(Generic[M]):
         :param because: the action whose effect the change is, if it is one.
         :raises StateError: for a state that is not JSON, too deep or too large.
         """
-        raw = snapshot(state, self.settings.max_state_bytes)
-        self._open()
-        self._pipeline.inputs.put_state(raw, _id(because))
+        raw, reason = self._snapshot(state), _id(because)
+        if not isinstance(reason, str | None):
+            raise StateError(f"because must be an action or its id, not {_brief(because)}")
+        with self._lock:
+            self._open()
+            self._pipeline.inputs.put_state(raw, reason)
 
     def begin_turn(
         self,
@@ -104,25 +118,38 @@ class Session(Generic[M]):
     ) -> str:
         """A turn begins; returns its id (made up if none is given).
 
+        :param turn: an id of its own; no two turns of a session have the same.
         :param options: the actions the actor may take, where the game knows them.
+        :raises StateError: for an id that was used before.
         """
-        turn = turn or f"turn-{next(self._turns)}"
-        known = tuple(dict(option) for option in options)
-        self.put(lambda t: ev.Turn(t, turn, actor, known, deadline))
-        self._turn, self._rewound = turn, False
-        return turn
+        begun = _checked(ev.Turn(0.0, turn or "", actor, _options(options), deadline))
+        with self._lock:
+            name = begun.turn or self._free_turn_id()
+            if name in self._turn_ids:
+                raise StateError(f"turn id {name!r} was used before; choose another, or none")
+            self._put(replace(begun, turn=name))
+            self._turn_ids.add(name)
+            self._turn, self._rewound = name, False
+        return name
+
+    def _free_turn_id(self) -> str:
+        names = (f"turn-{number}" for number in self._turns)
+        return next(name for name in names if name not in self._turn_ids)
 
     def end_turn(self, turn: str | None = None) -> None:
         """The turn is over (the current one, unless another is named)."""
-        ended = turn or self._turn
-        if ended is None and self._rewound:
-            self._open()
-            self._pipeline.inputs.put(lambda t: ev.TurnEnd(t, self._pipeline.open_turn))
-        elif ended is None:
-            raise StateError("end_turn without a turn: call begin_turn first, or name the turn")
-        else:
-            self.put(lambda t: ev.TurnEnd(t, ended))
-        self._turn = None
+        named = _checked(ev.TurnEnd(0.0, turn)) if turn else None
+        with self._lock:
+            if named is None and self._turn is not None:
+                named = ev.TurnEnd(0.0, self._turn)
+            if named is not None:
+                self._put(named)
+            elif self._rewound:
+                self._open()
+                self._pipeline.inputs.put(lambda t: ev.TurnEnd(t, self._pipeline.open_turn))
+            else:
+                raise StateError("end_turn without a turn: call begin_turn first, or name the turn")
+            self._turn = None
 
     def declare(
         self,
@@ -140,21 +167,35 @@ class Session(Generic[M]):
         :param action: its name (``"longsword"``), or the whole as a mapping.
         :param type: ``attack``, ``cast``, ``use``, ``move``, ``talk`` or the game's own word;
             default: ``attack`` with a target, else ``use``.
-        :param odds: the probability of each result, where the rules know it.
+        :param odds: the probability of each result, where the rules know it; from 0 to 1, and 1
+            in all.
         :param rolled: the result itself, where the game rolls ahead; not told before its outcome.
         """
         action_id = action_id or f"action-{next(self._actions)}"
         what = _action(action, type, target)
-        turn = self._turn
-        self.put(lambda t: ev.Action(t, action_id, turn, actor, what, odds, rolled))
+        declared = _checked(ev.Action(0.0, action_id, None, actor, what, odds, rolled))
+        with self._lock:
+            self._put(replace(declared, turn=self._turn))
         return Action(self, action_id, actor)
+
+    def action(self, action_id: str) -> Action[M]:
+        """The handle of a declared action, such as one from before the session was resumed.
+
+        :raises StateError: if the world, as it stands, has no such action still to come.
+        """
+        known = self.world.actions.get(action_id) if isinstance(action_id, str) else None
+        if known is None or known.resolved:
+            raise StateError(f"no action {_brief(action_id)} is open: declare it first")
+        return Action(self, action_id, known.actor)
 
     def retract(self, action: Action[M] | str) -> None:
         """A declared action will not happen after all."""
         action_id, actor = _id(action), getattr(action, "actor", "")
-        assert action_id is not None
-        turn = self._turn
-        self.put(lambda t: ev.Action(t, action_id, turn, actor, None))
+        if not isinstance(action_id, str):
+            raise StateError(f"retract needs an action or its id, not {_brief(action)}")
+        retracted = _checked(ev.Action(0.0, action_id, None, actor, None))
+        with self._lock:
+            self._put(replace(retracted, turn=self._turn))
 
     def outcome(
         self,
@@ -175,11 +216,8 @@ class Session(Generic[M]):
         as its reason.
         """
         what = _action(action, type, target)
-        found, viewers, turn = _results(result, results, values), _viewers(to), self._turn
-        if state is not None:
-            snapshot(state, self.settings.max_state_bytes)
-            return self.declare(actor, what).outcome(results=found, state=state, to=viewers)
-        return self._outcome(lambda t: ev.Outcome(t, found, None, turn, actor, what, viewers))
+        found, viewers = _results(result, results, values), _viewers(to)
+        return self._outcome(ev.Outcome(0.0, found, None, None, actor, what, viewers), state)
 
     def say(self, speaker: str, text: str) -> None:
         """What someone at the table said or typed."""
@@ -194,8 +232,10 @@ class Session(Generic[M]):
 
         The turn, its actions and the state are as they were; nothing prepared since is told.
         """
-        self.put(lambda t: ev.Rewind(t, to))
-        self._turn, self._rewound = None, True
+        back = _checked(ev.Rewind(0.0, to))
+        with self._lock:
+            self._put(back)
+            self._turn, self._rewound = None, True
 
     def put(self, build: Callable[[float], ev.Input]) -> None:
         """Say anything that has no method of its own: ``build`` gets the time (seconds).
@@ -203,19 +243,40 @@ class Session(Generic[M]):
         :raises StateError: for what could not stand in a session log.
         """
         self._open()
-        self._pipeline.inputs.put(_checked(build))
+        said = _checked(build(0.0))
+        with self._lock:
+            self._put(said)
+
+    def _put(self, said: ev.Input) -> None:
+        self._open()
+        self._pipeline.inputs.put(lambda t: replace(said, t=t))
 
     def play(self, event: ev.Input) -> Telling[M] | None:
         """Say an input as a log has it, at its own time; an outcome gives its telling."""
-        self._open()
-        if isinstance(event, ev.Outcome):
-            return self._tell(lambda t: event, at=event.t)
-        self._pipeline.inputs.put(lambda t: event, at=event.t)
+        with self._lock:
+            self._open()
+            if isinstance(event, ev.Outcome):
+                return self._tell(lambda t: event, at=event.t)
+            self._pipeline.inputs.put(lambda t: event, at=event.t)
         return None
 
-    def _outcome(self, build: Callable[[float], ev.Input]) -> Telling[M]:
+    def _outcome(self, outcome: ev.Outcome, state: Any) -> Telling[M]:
+        """Say it in the turn under way, and before it its state, if there is one."""
         self._open()
-        return self._tell(_checked(build))
+        said = _checked(outcome)
+        raw = None if state is None else self._snapshot(state)
+        with self._lock:
+            self._open()
+            if raw is not None:
+                if said.action_id is None and said.actor is not None and said.action is not None:
+                    declared = self.declare(said.actor, said.action)
+                    said = replace(said, action_id=declared.id, actor=None, action=None)
+                self._pipeline.inputs.put_state(raw, said.action_id)
+            said = replace(said, turn=self._turn)
+            return self._tell(lambda t: replace(said, t=t))
+
+    def _snapshot(self, state: Any) -> bytes:
+        return snapshot(state, self.settings.max_state_bytes)
 
     def _tell(self, build: Callable[[float], ev.Input], at: float | None = None) -> Telling[M]:
         made: list[Telling[M]] = []
@@ -338,8 +399,9 @@ class Session(Generic[M]):
         if self._closed:
             await self._gone.wait()
             return
-        self.put(ev.End)
-        self._closed = True
+        with self._lock:
+            self._put(ev.End(0.0))
+            self._closed = True
         try:
             await self._pipeline.drain(drain)
         finally:
@@ -383,13 +445,8 @@ class Action(Generic[M]):
         :param to: the viewers who may see it; all, if none are named.
         :raises StateError: without a result, or with a state that cannot be used.
         """
-        session = self._session
-        session._open()
-        found, viewers, turn = _results(result, results, values), _viewers(to), session._turn
-        build = _checked(lambda t: ev.Outcome(t, found, self.id, turn, None, None, viewers))
-        if state is not None:
-            session.update(state, because=self)
-        return session._tell(build)
+        found, viewers = _results(result, results, values), _viewers(to)
+        return self._session._outcome(ev.Outcome(0.0, found, self.id, to=viewers), state)
 
     def retract(self) -> None:
         """It will not happen after all."""
@@ -400,16 +457,27 @@ def _id(action: Action[Any] | str | None) -> str | None:
     return action.id if isinstance(action, Action) else action
 
 
+def _brief(value: Any) -> str:
+    return " ".join(reprlib.repr(value).split())
+
+
 def _viewers(to: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(to, Iterable):
+        raise StateError(f"to must be a viewer or a list of viewers, not {_brief(to)}")
     return (to,) if isinstance(to, str) else tuple(to)
 
 
-def _checked(build: Callable[[float], ev.Input]) -> Callable[[float], ev.Input]:
+def _options(options: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
+    if not isinstance(options, Iterable):
+        raise StateError(f"options must be a list of actions, not {_brief(options)}")
+    return tuple(dict(each) if isinstance(each, Mapping) else each for each in options)
+
+
+def _checked(event: E) -> E:
     """The input as a log would give it back: a copy, of plain JSON.
 
     :raises StateError: if it could not stand in a log.
     """
-    event = build(0.0)
     what = type(event).__name__.lower()
     try:
         record = to_record(event)
@@ -417,17 +485,22 @@ def _checked(build: Callable[[float], ev.Input]) -> Callable[[float], ev.Input]:
         copy = to_event(orjson.loads(orjson.dumps(record))) if not wrong else None
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise StateError(f"{what} is not usable: {error}; pass plain JSON values") from None
-    if copy is None:
+    if isinstance(copy, ev.Action) and copy.odds is not None and (odd := odds_problem(copy.odds)):
+        wrong = [odd]
+    if wrong or not isinstance(copy, type(event)):
         raise StateError(f"{what} is not usable: {wrong[0]}")
-    return lambda t: replace(copy, t=t)
+    return copy
 
 
 def _action(
     action: str | Mapping[str, Any], kind: str | None, target: str | Sequence[str] | None
 ) -> dict[str, Any]:
+    if not isinstance(action, str | Mapping):
+        raise StateError(f"action must be a name or a mapping, not {_brief(action)}")
     what: dict[str, Any] = dict(action) if isinstance(action, Mapping) else {"name": action}
     if target is not None:
-        what["target"] = target if isinstance(target, str) else list(target)
+        several = isinstance(target, Iterable) and not isinstance(target, str)
+        what["target"] = list(target) if several else target
     if kind is not None or "type" not in what:
         what["type"] = kind or ("attack" if what.get("target") else "use")
     return what
@@ -442,15 +515,19 @@ def _results(
         if result is None:
             raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')
         return (ev.Result(result, None, dict(values)),)
+    if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
+        raise StateError(
+            'results must be a list, such as [{"target": "goblin-1", "result": "hit"}], '
+            f"not {_brief(results)}"
+        )
     found: list[ev.Result] = []
     for each in results:
         if isinstance(each, ev.Result):
             found.append(each)
-        elif "result" not in each:
-            raise StateError(f"a result needs a 'result': {dict(each)!r}")
+        elif not isinstance(each, Mapping) or "result" not in each:
+            raise StateError(f"a result needs a 'result', such as hit: {_brief(each)}")
         else:
-            own = dict(each.get("values", {}))
-            found.append(ev.Result(each["result"], each.get("target"), own))
+            found.append(ev.Result(each["result"], each.get("target"), each.get("values") or {}))
     if not found:
         raise StateError("results is empty: name at least one")
     return tuple(found)

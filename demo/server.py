@@ -33,7 +33,8 @@ def narrator(profile: str, seed: int) -> Iterator[str]:
             'the narrator\'s server needs: pip install "foretell[server]"; '
             "or play without it: foretell demo --fast"
         )
-    command = [sys.executable, "-m", "foretell", "narrator", "--port", "0"]
+    # -P: what lies in the current folder is not ours to run.
+    command = [sys.executable, "-P", "-m", "foretell", "narrator", "--port", "0"]
     command += ["--profile", profile, "--seed", str(seed)]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and words of our own
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

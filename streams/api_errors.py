@@ -31,6 +31,7 @@ def shown(url: str) -> str:
 
 
 def _without(secrets: Sequence[str], text: str) -> str:
+    text = "".join(c for c in " ".join(text.split()) if c.isprintable())  # no escape sequences
     for secret in secrets:
         text = text.replace(secret, "***")
     return one_line(re.sub(r"\bsk-[\w-]{6,}", "***", text))

@@ -78,7 +78,8 @@ class LogWriter:
         self._warn = warn or log_warning
         named = {"line": 0.0, "end": math.inf}
         self._every = named[flush] if isinstance(flush, str) else float(flush)
-        first = _encode({"t": 0.0, "kind": "session", "format": FORMAT, **header})
+        own = {"t": 0.0, "kind": "session", "format": FORMAT}
+        first = _encode({**own, **header, **own})
         self._buffer = bytearray()
         self._fd = -1
         self.last_t = 0.0
