@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ConfigError, ForetellError
@@ -123,18 +121,17 @@ def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
     from . import replay
 
-    with _shown():
-        return replay.run(
-            args.log,
-            json=args.json,
-            seed=args.seed,
-            intensity=args.intensity,
-            profile=args.profile,
-            base_url=args.base_url,
-            model=args.model,
-            small_model=args.small_model,
-            speed=args.speed,
-        )
+    return replay.run(
+        args.log,
+        json=args.json,
+        seed=args.seed,
+        intensity=args.intensity,
+        profile=args.profile,
+        base_url=args.base_url,
+        model=args.model,
+        small_model=args.small_model,
+        speed=args.speed,
+    )
 
 
 @command("validate", LOG, JSON, example="foretell validate night.jsonl")
@@ -265,14 +262,6 @@ def _show(text: str) -> None:
     from .sinks.terminal import plain
 
     print(plain(text))
-
-
-@contextmanager
-def _shown() -> Iterator[None]:
-    """What is printed within the block is shown at its end, by :func:`_show`."""
-    with redirect_stdout(StringIO()) as printed:
-        yield
-    _show(printed.getvalue().removesuffix("\n"))
 
 
 def _say(what: str, text: str) -> None:

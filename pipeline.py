@@ -79,6 +79,7 @@ class Pipeline(Generic[M]):
         self.name = name
         self.intensity: Intensity = settings.intensity
         self.turns_before = self.actions_before = 0
+        self.turn_ids: set[str] = set()
         self._game = game
         self._settings = settings
         self.world_now = World(footprint=Footprint(volatile=settings.volatile))
@@ -197,7 +198,9 @@ class Pipeline(Generic[M]):
                 if event is not None:
                     number += 1
                     self.world_now = advance(self.world_now, Numbered(number, event, event.t))
-                    self.turns_before += isinstance(event, ev.Turn)
+                    if isinstance(event, ev.Turn):
+                        self.turns_before += 1
+                        self.turn_ids.add(event.turn)
                     self.actions_before += isinstance(event, ev.Action)
                     if isinstance(event, ev.Delivered):
                         heard.append(event)

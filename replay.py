@@ -20,6 +20,7 @@ from .operators.narrative import Ended, Narrative
 from .operators.predict import Intensity
 from .session import Session
 from .sinks.report import latency
+from .sinks.terminal import plain
 from .streams import events as ev
 from .streams.clock import run_virtual
 from .streams.log import read, to_event
@@ -230,7 +231,9 @@ def run(
     }
     settings = Settings.load({key: value for key, value in values.items() if value is not None})
     found = report(log, settings, speed=speed)
-    print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if json else describe(found))
+    print(
+        orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if json else plain(describe(found))
+    )
     if found["errors"]:
         told = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
         print(f"foretell: warning: fallback text was told for want of better: {told}", file=stderr)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import orjson
@@ -28,8 +27,8 @@ from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.bridge import Full, follow
 from .streams.inputs import snapshot
-from .streams.log import problems, read, to_event, to_record
-from .streams.log_validate import _odds_problem as odds_problem
+from .streams.log import problems, to_event, to_record
+from .streams.log_validate import odds_problem
 from .streams.world import World
 
 if TYPE_CHECKING:
@@ -68,15 +67,11 @@ class Session(Generic[M]):
         self._closed = False
         self._gone = asyncio.Event()
         self._turns = count(self._pipeline.turns_before + 1)
-        self._turn_ids = self._turns_recorded() if self._pipeline.turns_before else set()
+        self._turn_ids = self._pipeline.turn_ids
         self._actions = count(self._pipeline.actions_before + 1)
         turn = self._pipeline.world_now.turn
         self._turn: str | None = turn.turn if turn is not None else None
         self._rewound = False
-
-    def _turns_recorded(self) -> set[str]:
-        path = Path(self.settings.log_dir or "") / f"{self.id}.jsonl"
-        return {record.data["turn"] for record in read(path) if record.kind == "turn"}
 
     @property
     def intensity(self) -> Intensity:
@@ -102,7 +97,7 @@ class Session(Generic[M]):
         :raises StateError: for a state that is not JSON, too deep or too large.
         """
         raw, reason = self._snapshot(state), _id(because)
-        if not isinstance(reason, str | None):
+        if reason is not None and not isinstance(reason, str):
             raise StateError(f"because must be an action or its id, not {_brief(because)}")
         with self._lock:
             self._open()
@@ -183,7 +178,7 @@ class Session(Generic[M]):
 
         :raises StateError: if the world, as it stands, has no such action still to come.
         """
-        known = self.world.actions.get(action_id) if isinstance(action_id, str) else None
+        known = self.world.actions.get(action_id)
         if known is None or known.resolved:
             raise StateError(f"no action {_brief(action_id)} is open: declare it first")
         return Action(self, action_id, known.actor)
@@ -453,7 +448,7 @@ class Action(Generic[M]):
         self._session.retract(self)
 
 
-def _id(action: Action[Any] | str | None) -> str | None:
+def _id(action: Any) -> Any:
     return action.id if isinstance(action, Action) else action
 
 
@@ -461,13 +456,13 @@ def _brief(value: Any) -> str:
     return " ".join(reprlib.repr(value).split())
 
 
-def _viewers(to: Iterable[str]) -> tuple[str, ...]:
+def _viewers(to: Any) -> tuple[str, ...]:
     if not isinstance(to, Iterable):
         raise StateError(f"to must be a viewer or a list of viewers, not {_brief(to)}")
     return (to,) if isinstance(to, str) else tuple(to)
 
 
-def _options(options: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
+def _options(options: Any) -> tuple[Any, ...]:
     if not isinstance(options, Iterable):
         raise StateError(f"options must be a list of actions, not {_brief(options)}")
     return tuple(dict(each) if isinstance(each, Mapping) else each for each in options)
@@ -492,9 +487,7 @@ def _checked(event: E) -> E:
     return copy
 
 
-def _action(
-    action: str | Mapping[str, Any], kind: str | None, target: str | Sequence[str] | None
-) -> dict[str, Any]:
+def _action(action: Any, kind: str | None, target: Any) -> dict[str, Any]:
     if not isinstance(action, str | Mapping):
         raise StateError(f"action must be a name or a mapping, not {_brief(action)}")
     what: dict[str, Any] = dict(action) if isinstance(action, Mapping) else {"name": action}
@@ -506,11 +499,7 @@ def _action(
     return what
 
 
-def _results(
-    result: str | None,
-    results: Iterable[ev.Result | Mapping[str, Any]] | None,
-    values: Mapping[str, Any],
-) -> tuple[ev.Result, ...]:
+def _results(result: str | None, results: Any, values: Mapping[str, Any]) -> tuple[ev.Result, ...]:
     if results is None:
         if result is None:
             raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')

@@ -24,7 +24,7 @@ from .log_read import (
 )
 from .log_schema import KINDS, check, problems
 
-__all__ = ["MAX_PROBLEMS", "Problem", "Report", "validate"]
+__all__ = ["MAX_PROBLEMS", "Problem", "Report", "odds_problem", "validate"]
 
 MAX_PROBLEMS = 100
 """Checking stops after this many errors."""
@@ -224,7 +224,7 @@ class _Validator:
             self.error(f"takes back the unknown action {data['action_id']!r}")
         self.actions[data["action_id"]] = data["action"] is not None
         self.known_turn(data.get("turn"), "action")
-        if data.get("odds") is not None and (wrong := _odds_problem(data["odds"])):
+        if data.get("odds") is not None and (wrong := odds_problem(data["odds"])):
             self.error(wrong)
 
     def on_outcome(self, data: dict[str, Any]) -> None:
@@ -248,11 +248,12 @@ class _Validator:
         self.known_action(data["action_id"], "retell")
 
 
-def _odds_problem(odds: Mapping[str, Any]) -> str | None:
+def odds_problem(odds: Mapping[str, Any]) -> str | None:
+    """What is wrong with an action's odds, or ``None``."""
     if any(isinstance(p, Mapping) for p in odds.values()):
         if not all(isinstance(p, Mapping) for p in odds.values()):
             return "odds must be probabilities, or one object of them for each target"
-        inner = (_odds_problem(p) for p in odds.values())
+        inner = (odds_problem(p) for p in odds.values())
         return next((wrong for wrong in inner if wrong), None)
     for result, p in odds.items():
         if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:

@@ -443,6 +443,18 @@ def test_the_narrators_process_ends_with_the_block_however_it_is_left() -> None:
 
 
 @pytest.mark.real_time
+def test_nothing_in_the_current_folder_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("foretell", "orjson"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with narrator("instant", 0) as url:
+        assert url.startswith("http://")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.real_time
 def test_a_narrator_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ForetellError, match=r"did not start.*invalid choice"), narrator("slow", 0):
         pass

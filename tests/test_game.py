@@ -10,6 +10,7 @@ import pytest
 
 import foretell
 from foretell import ConfigError, StateError
+from foretell.streams.models import ModelUnavailable
 from foretell.streams.plain import PlainFallback
 from foretell.testing import Script, ScriptedModel
 
@@ -150,6 +151,74 @@ async def test_an_id_is_open_once_and_free_again_when_closed() -> None:
             assert again is not session
         with pytest.raises(StateError, match="is closed"):
             again.update({})
+
+
+class Warming(Door):
+    fails = False
+
+    async def warm(self) -> None:
+        await asyncio.sleep(1)
+        if self.fails:
+            raise ModelUnavailable("not there")
+
+
+async def test_an_id_opened_twice_at_once_is_open_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Warming()
+    monkeypatch.setattr("foretell.game._open_model", lambda settings, api_key: own)
+    async with foretell.Game() as game:
+        one, two, other = await asyncio.gather(
+            game.session("a"), game.session("a"), game.session("b"), return_exceptions=True
+        )
+        assert isinstance(one, foretell.Session) and isinstance(other, foretell.Session)
+        assert isinstance(two, StateError) and "'a' is already open" in str(two)
+
+
+async def test_an_id_is_free_again_when_opening_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Warming()
+    monkeypatch.setattr("foretell.game._open_model", lambda settings, api_key: own)
+    async with foretell.Game() as game:
+        own.fails = True
+        with pytest.raises(ModelUnavailable):
+            await game.session("a")
+        opening = asyncio.create_task(game.session("a"))
+        await asyncio.sleep(0.5)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        own.fails = False
+        assert await game.session("a")
+
+
+async def test_sessions_are_drained_together() -> None:
+    loop = asyncio.get_running_loop()
+    game = foretell.Game(model=ScriptedModel(Script(hangs=True)))
+    tellings = [miss(await game.session(name)) for name in "abc"]
+    await asyncio.sleep(1)
+    start = loop.time()
+    await game.aclose(drain=5)
+    assert loop.time() - start == pytest.approx(5, abs=1)
+    assert all(telling.ended is not None for telling in tellings)
+
+
+async def test_one_session_that_cannot_be_closed_keeps_none_of_the_others_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = Door()
+    monkeypatch.setattr("foretell.game._open_model", lambda settings, api_key: own)
+    game: foretell.Game[foretell.Narration] = foretell.Game()
+    bad, good = await game.session("bad"), await game.session("good")
+    whole = bad.close
+
+    async def close(drain: float = 5.0) -> None:
+        await whole(drain)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(bad, "close", close)
+    with pytest.raises(OSError, match="disk full"):
+        await game.aclose()
+    assert own.closed == 1
+    with pytest.raises(StateError, match="is closed"):
+        good.update({})
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "../x", ".hidden", "a b", "a\n", "ä", "x" * 129])

@@ -396,6 +396,14 @@ def test_a_new_log_begins_with_its_header_and_leaves_nothing_beside_it(tmp_path:
     assert read_header(path).data["table"] == 7
 
 
+def test_what_the_writer_fills_in_is_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    with LogWriter(path, HEADER | {"format": 9, "kind": "state", "t": 5}) as writer:
+        writer.write({"t": 1, "kind": "end"})
+    assert path.read_bytes() == encode(HEADER, {"t": 1.0, "kind": "end"})
+    assert validate(path).errors == []
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_header_is_there_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str

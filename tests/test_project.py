@@ -341,6 +341,7 @@ def test_wrong_use_is_one_line_and_2(
     ("error", "code", "says"),
     [
         (ForetellError("the log\nis torn"), 1, "foretell: error: the log is torn\n"),
+        (ForetellError("a server\x1b[2J\x9b\u2028says"), 1, "error: a server[2J says\n"),
         (ConfigError("no such setting"), 2, "foretell: error: no such setting\n"),
         (FileNotFoundError(2, "No such file", "a.jsonl"), 1, "'a.jsonl'\n"),
         (RuntimeError("oh"), 1, "own: RuntimeError: oh; FORETELL_DEBUG=1 shows where\n"),
@@ -406,6 +407,34 @@ def test_validate_a_bad_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("validate", path, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False and report["errors"][0]["line"] == 3
+
+
+RUDE = "hit\x1b]0;owned\x07\x9b2J\u202e"
+
+
+def test_words_of_a_log_command_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [LINES[0] | {"id": RUDE}, LINES[1] | {"result": RUDE, "kind": "outcome"}, LINES[2]]
+    path = log(tmp_path / "a.jsonl", *lines, {"t": 60, "kind": RUDE})
+    run("validate", path)
+    run("validate", log(tmp_path / "b.jsonl", *lines[:2]))
+    run("validate", f"{path}{RUDE}")
+    run("replay", log(tmp_path / "c.jsonl", *lines), "--profile", "instant")
+    told = capsys.readouterr()
+    assert "results: 1 hit]0;owned2J" in told.out and "hit]0;owned2J: 1 outcomes" in told.out
+    assert "hit]0;owned2J" in told.err
+    assert not set("\x1b\x07\x9b\u202e") & set(told.out + told.err)
+
+
+def test_the_report_of_a_replay_is_still_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = log(tmp_path / "a.jsonl", LINES[0] | {"id": RUDE}, *LINES[1:])
+    assert run("replay", path, "--profile", "instant", "--json") == 0
+    told = capsys.readouterr().out
+    assert json.loads(told)["outcomes"] == 1 and told.endswith("}\n")
+    assert not told.endswith("\n\n")
 
 
 def test_import_of_the_wrong_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 import foretell
 from foretell import Ended, Patched, Served, Started, StateError
 from foretell.operators.partials import apply
+from foretell.streams import events as ev
 from foretell.streams.log import LogError, read, to_event, validate
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
 
@@ -243,8 +244,29 @@ async def test_a_bad_state_is_one_clear_line_and_spoils_nothing(state: Any, said
         lambda s: s.outcome("mira", "bow", "hit", state=[1]),
         lambda s: s.declare("mira", "bow").outcome("hit", state=[1]),
         lambda s: s.declare("mira", "bow").outcome("hit", damage=2**70),
+        lambda s: s.begin_turn("mira", options=["longsword"]),
+        lambda s: s.begin_turn("mira", options=3),
+        lambda s: s.begin_turn("mira", turn=3),
+        lambda s: s.declare("mira", None),
+        lambda s: s.declare("mira", "bow", target=3),
+        lambda s: s.retract(None),
+        lambda s: s.retract(3),
+        lambda s: s.update({}, because=3),
+        lambda s: s.outcome("mira", "bow", results={"goblin-2": "hit"}),
+        lambda s: s.outcome("mira", "bow", results="hit"),
+        lambda s: s.outcome("mira", "bow", results=["result"]),
+        lambda s: s.outcome("mira", "bow", results=3),
+        lambda s: s.outcome("mira", "bow", results=[{"result": "hit", "values": 3}]),
+        lambda s: miss(s, to=3),
+        lambda s: s.declare("mira", "bow").outcome("hit", results=3),
+        lambda s: s.declare("mira", "bow").outcome("hit", to=3),
+        lambda s: s.declare("mira", "bow", odds={"hit": 0.9, "miss": 0.3}),
+        lambda s: s.declare("mira", "bow", odds={"hit": 1.5, "miss": -0.5}),
+        lambda s: s.declare("mira", "bow", odds={"goblin-1": {"hit": 0.2}}),
+        lambda s: s.declare("mira", "bow", odds={}),
+        lambda s: s.put(lambda t: ev.Action(t, "a", None, "mira", {"type": "use"}, {"hit": 3})),
     ],
-    ids=range(20),
+    ids=range(41),
 )
 async def test_other_bad_inputs_are_refused_where_they_come_in(say: Any) -> None:
     async with opened() as (session, _):
@@ -255,12 +277,156 @@ async def test_other_bad_inputs_are_refused_where_they_come_in(say: Any) -> None
         assert session.report()["faults"] == 0
 
 
+async def test_values_that_are_null_are_none() -> None:
+    async with opened() as (session, _):
+        telling = session.outcome("mira", "bow", results=[{"result": "hit", "values": None}])
+        assert await telling
+        assert session.world.recent[-1].results[0].values == {}
+
+
+async def test_a_turn_id_is_used_once_and_made_up_ones_avoid_those_given(tmp_path: Path) -> None:
+    for known in ([], ["mine", "turn-2", "turn-1", "turn-3"]):
+        async with opened(log_dir=str(tmp_path)) as (session, _):
+            for turn in known:
+                with pytest.raises(StateError, match=f"turn id '{turn}' was used before"):
+                    session.begin_turn("mira", turn=turn)
+            if not known:
+                session.begin_turn("mira", turn="mine")
+                session.begin_turn("mira", turn="turn-2")
+                assert [session.begin_turn("mira") for _ in range(2)] == ["turn-1", "turn-3"]
+                with pytest.raises(StateError, match="turn id 'mine' was used before"):
+                    session.begin_turn("mira", turn="mine")
+                with pytest.raises(StateError):
+                    session.begin_turn("mira", turn="later", deadline=-1)
+                session.begin_turn("mira", turn="later")
+            else:
+                assert session.begin_turn("mira") == "turn-6"
+    assert validate(tmp_path / "table-7.jsonl").errors == []
+
+
+class Interrupted:
+    """A lock's stand-in for another thread: it speaks whenever the inputs are let go of."""
+
+    def __init__(self, session: foretell.Session[Any], speak: Any) -> None:
+        self._put = session._pipeline.inputs.put
+        self._speak = speak
+        session._pipeline.inputs.put = self  # type: ignore[method-assign, assignment]
+        self._session = session
+
+    def __call__(self, *given: Any, **named: Any) -> int:
+        number: int = self._put(*given, **named)
+        self._session._pipeline.inputs.put = self._put
+        thread = threading.Thread(target=self._speak)
+        thread.start()
+        thread.join(0.2)  # it ends at once where nothing holds it up
+        self.thread = thread
+        return number
+
+
+@pytest.mark.parametrize(
+    ("first", "turn"),
+    [
+        (lambda s: s.begin_turn("mira"), "turn-2"),
+        (lambda s: s.end_turn(), None),
+        (lambda s: s.rewind(0.0), None),
+    ],
+    ids=["begin", "end", "rewind"],
+)
+async def test_what_another_thread_declares_is_of_the_turn_it_comes_in(
+    first: Any, turn: str | None
+) -> None:
+    async with opened(intensity="off") as (session, _):
+        session.begin_turn("goblin-1")
+        heard: list[ev.Action] = []
+        session._pipeline.inputs.subscribe(
+            lambda each: heard.append(each.event) if isinstance(each.event, ev.Action) else None
+        )
+        between = Interrupted(session, lambda: session.declare("mira", "bow"))
+        first(session)
+        between.thread.join()
+        await instant()
+        assert [action.turn for action in heard] == [turn]
+
+
+async def test_an_outcome_with_its_state_is_said_in_one_piece() -> None:
+    async with opened(intensity="off") as (session, _):
+        heard: list[str] = []
+        session._pipeline.inputs.subscribe(lambda each: heard.append(type(each.event).__name__))
+        between = Interrupted(session, lambda: session.begin_turn("goblin-1"))
+        telling = session.outcome("mira", "bow", "hit", target="goblin-2", state=after(3))
+        between.thread.join()
+        assert await telling
+        assert heard[-4:] == ["Action", "State", "Outcome", "Turn"]
+
+
+async def test_nothing_comes_after_the_end_from_another_thread(tmp_path: Path) -> None:
+    async with opened(log_dir=str(tmp_path)) as (session, _):
+        refused: list[StateError] = []
+
+        def late() -> None:
+            try:
+                session.say("mira", "wait!")
+            except StateError as error:
+                refused.append(error)
+
+        between = Interrupted(session, late)
+        await session.close()
+        between.thread.join()
+        assert len(refused) == 1 and "closed" in str(refused[0])
+    assert kinds(tmp_path / "table-7.jsonl")[-1] == "end"
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda s: s.update(STATE),
+        lambda s: s.begin_turn("mira"),
+        lambda s: s.declare("mira", "bow"),
+        miss,
+        lambda s: s.put(lambda t: ev.Say(t, "mira", "ha!")),
+    ],
+    ids=range(5),
+)
+async def test_inputs_that_take_no_more_say_so_themselves(say: Any) -> None:
+    async with opened() as (session, _):
+        refusal = StateError("no more")
+
+        def refuse(*_: Any, **__: Any) -> int:
+            raise refusal
+
+        put, session._pipeline.inputs.put = session._pipeline.inputs.put, refuse
+        with pytest.raises(StateError) as error:
+            say(session)
+        assert error.value is refusal and error.value.__context__ is None
+        session._pipeline.inputs.put = put
+        assert session.begin_turn("mira", turn="turn-1") == "turn-1"
+
+
+async def test_an_action_is_had_by_its_id_while_it_is_open(tmp_path: Path) -> None:
+    async with opened(log_dir=str(tmp_path)) as (session, _):
+        session.begin_turn("mira")
+        for name in ("a", "b", "c"):
+            session.declare("mira", "bow", target="goblin-2", action_id=name)
+        session.retract("c")
+    async with opened(state=None, log_dir=str(tmp_path)) as (session, _):
+        action = session.action("a")
+        assert (action.id, action.actor) == ("a", "mira")
+        assert await action.outcome("hit", damage=2)
+        session.action("b").retract()
+        await instant()
+        for name in ("a", "b", "c", "nobody's"):
+            with pytest.raises(StateError, match="is open: declare it first"):
+                session.action(name)
+    assert validate(tmp_path / "table-7.jsonl").errors == []
+
+
 async def test_odds_that_make_no_sense_stop_no_speculation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with opened() as (session, model):
         session.begin_turn("mira")
-        session.declare("mira", "bow", target="goblin-1", odds={"hit": "often"}, action_id="a")
+        bow = {"type": "attack", "name": "bow", "target": "goblin-1"}
+        session.play(ev.Action(0.0, "a", "turn-1", "mira", bow, {"hit": "often"}))
         await instant()
         session.declare("mira", "bow", target="goblin-1", action_id="a")
         await instant()

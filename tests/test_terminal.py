@@ -12,6 +12,8 @@ from rich.console import Console
 
 import foretell
 from foretell.sinks.terminal import Terminal, plain, print_narrative, safe
+from foretell.streams.api_errors import explain
+from foretell.streams.models import ModelError
 
 
 def console(width: int = 40) -> Console:
@@ -43,6 +45,12 @@ def test_nothing_a_model_writes_can_command_the_terminal(text: str) -> None:
     assert not kinds & {"Cc", "Cs"}
     shown.encode()
     assert not {"\u202e", "\u2066", "\u200f", "\u2028"} & set(shown)
+
+
+def test_what_a_server_says_of_an_error_commands_no_terminal_and_shows_no_key() -> None:
+    said = ModelError("go\x1b[2J away\x9b31m,\nsk-se\x07cret-key and my\x00key\u202e")
+    error = explain(said, "http://localhost", begun=False, secrets=["mykey"])
+    assert str(error) == "go[2J away31m, *** and ***"
 
 
 def test_an_escape_sequence_is_left_as_harmless_letters() -> None:
