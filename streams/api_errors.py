@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["explain", "shown"]
 
 
+SHORTEST_SECRET = 4
+
+
 def shown(url: str) -> str:
     """``url`` as it may be shown, without what may be secret in it."""
     return re.sub(r"//[^/@]*@", "//", url).split("?")[0]
@@ -33,7 +36,8 @@ def shown(url: str) -> str:
 def _without(secrets: Sequence[str], text: str) -> str:
     text = "".join(c for c in " ".join(text.split()) if c.isprintable())  # no escape sequences
     for secret in secrets:
-        text = text.replace(secret, "***")
+        if len(secret) >= SHORTEST_SECRET:  # a letter would mask half the words
+            text = text.replace(secret, "***")
     return one_line(re.sub(r"\bsk-[\w-]{6,}", "***", text))
 
 
