@@ -22,6 +22,8 @@ Build = Callable[[float], Input]
 """Makes the input once its time (seconds) is known."""
 
 MAX_PENDING = 10_000
+LEVELS = 6
+"""Of the 254 levels that orjson writes these are kept for what a log puts around a state."""
 
 
 def snapshot(state: Any, limit: int) -> bytes:
@@ -29,15 +31,15 @@ def snapshot(state: Any, limit: int) -> bytes:
 
     :param state: a mapping, dataclass or pydantic model.
     :param limit: the most bytes of JSON.
-    :raises StateError: what cannot be written as a JSON object, is deeper than 254 levels, or
+    :raises StateError: what cannot be written as a JSON object, is deeper than 248 levels, or
         larger than ``limit``. NaN and the infinities become null.
     """
     try:
-        raw = orjson.dumps(state, default=_plain)
+        raw = orjson.dumps([[[[[[state]]]]]], default=_plain)[LEVELS:-LEVELS]
     except (TypeError, ValueError, RecursionError) as error:
         raise StateError(
             f"state is not JSON: {error}; pass a dict, dataclass or pydantic model "
-            "of plain values, at most 254 levels deep"
+            "of plain values, at most 248 levels deep"
         ) from None
     if raw[:1] != b"{":
         raise StateError(f"state must be an object at the top, not {type(state).__name__}")

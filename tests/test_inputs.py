@@ -19,6 +19,7 @@ from foretell.errors import StateError
 from foretell.streams import events as ev
 from foretell.streams import inputs as inputs_module
 from foretell.streams.inputs import Inputs, snapshot
+from foretell.streams.log_schema import problems, too_deep
 from foretell.streams.world import Numbered
 from foretell.testing import instant
 
@@ -317,8 +318,8 @@ class Odd:
         ({"big": 2**70}, "64-bit"),
         ({"odd": Odd()}, "Odd"),
         ({"raw": b"bytes"}, "bytes"),
-        (deep(10_000, lambda value: {"in": value}), "254 levels"),
-        (deep(10_000, lambda value: [value]), "254 levels"),
+        (deep(10_000, lambda value: {"in": value}), "248 levels"),
+        (deep(10_000, lambda value: [value]), "248 levels"),
         ([1, 2], "must be an object at the top, not list"),
         ("state", "must be an object at the top, not str"),
         (None, "must be an object at the top, not NoneType"),
@@ -336,13 +337,18 @@ def test_what_cannot_be_a_state_is_refused_in_one_line(state: Any, reason: str) 
 def test_a_state_in_itself_is_refused() -> None:
     state: dict[str, Any] = {}
     state["self"] = state
-    with pytest.raises(StateError, match="254 levels"):
+    with pytest.raises(StateError, match="248 levels"):
         snapshot(state, LIMIT)
 
 
-def test_the_deepest_state_that_is_taken_can_be_read_again() -> None:
-    raw = snapshot(deep(252, lambda value: {"in": value}), LIMIT)
-    assert "in" in orjson.loads(raw)["deep"]
+def test_the_deepest_state_that_is_taken_fits_into_a_log() -> None:
+    raw = snapshot(deep(247, lambda value: {"in": value}), LIMIT)
+    state = orjson.loads(raw)
+    assert "in" in state["deep"]
+    assert not problems({"t": 0.0, "kind": "state", "state": state})
+    assert not too_deep({"t": 0.0, "kind": "state", "state": state})
+    with pytest.raises(StateError, match="248 levels"):
+        snapshot({"one more": state}, LIMIT)
 
 
 def test_a_state_of_fifty_megabytes_is_refused_by_its_size() -> None:
