@@ -152,7 +152,7 @@ class Pipeline(Generic[M]):
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.fault))
         world: Published[World] = inputs.pipe(
-            ops.scan(self._sound("advance", advance, _unmoved), self.world_now),
+            ops.scan(advance, self.world_now),
             publish(self.fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
@@ -418,17 +418,3 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
-
-
-def _unmoved(world: World, numbered: Numbered) -> World:
-    """The world after an input that could not be taken in."""
-    number, event, received = numbered
-    return world._replace(
-        revision=world.revision + 1,
-        t=event.t,
-        cause=event,
-        number=number,
-        received=received,
-        fresh=(),
-        warning=f"{type(event).__name__.lower()} could not be taken in",
-    )

@@ -28,7 +28,11 @@ ANSWER = "The blade comes round low and bites, {damage} deep, and the goblin giv
 
 
 async def table(
-    game: foretell.Game[foretell.Narration], number: int, seconds: float, waits: list[float]
+    game: foretell.Game[foretell.Narration],
+    number: int,
+    seconds: float,
+    waits: list[float],
+    ready: asyncio.Barrier,
 ) -> int:
     """One session: updates at 60 a second, and a prepared outcome every ``TURN`` seconds."""
     loop, rng = asyncio.get_running_loop(), random.Random(number)
@@ -46,6 +50,7 @@ async def table(
         session.update(state)
         session.begin_turn("goblin-0")
         action = session.declare("goblin-0", "scimitar", target="goblin-1")
+        await ready.wait()
         start, phase = loop.time() + rng.random(), rng.randrange(RATE, TURN * RATE)
         for tick in range(int(seconds * RATE)):
             await asyncio.sleep(max(0.0, start + tick / RATE - loop.time()))
@@ -65,12 +70,15 @@ async def measure(sessions: int, seconds: float) -> None:
         ttft=0.6, delay=0.05, chunk=12, answer={"text": ANSWER, "lines": [], "cues": []}
     )
     async with foretell.Game(model=ScriptedModel(script)) as game:
-        busy, began = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            gc.freeze()  # as a server does once it is up: what is there need not be looked at
+            ready = asyncio.Barrier(sessions + 1)
             tables = [
-                group.create_task(table(game, number, seconds, waits)) for number in range(sessions)
+                group.create_task(table(game, number, seconds, waits, ready))
+                for number in range(sessions)
             ]
+            await ready.wait()
+            gc.freeze()  # as a server does once it is up: what is there need not be looked at
+            busy, began = time.process_time(), time.perf_counter()
         share = (time.process_time() - busy) / (time.perf_counter() - began)
     waits.sort()
     told = sum(task.result() for task in tables)

@@ -258,7 +258,7 @@ class Generations:
         self._on_end = on_end
         self._on_bind = on_bind
         self._on_deliver = on_deliver
-        self._count = 0
+        self.opened = 0
         self._known: dict[str, Generation] = {}
         self._running: dict[str, Generation] = {}
         self._waiting: list[Generation] = []
@@ -292,8 +292,8 @@ class Generations:
         :param value: what it is worth, for the queue; any scale.
         :param why: kept in the recording beside it.
         """
-        self._count += 1
-        generation = Generation(self, f"g{self._count}", request, depends, value, revision)
+        self.opened += 1
+        generation = Generation(self, f"g{self.opened}", request, depends, value, revision)
         self._known[generation.id] = generation
         self.trace(
             "~generation",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
+from reactivex.internal import noop
 
 __all__ = ["Fault", "Published", "publish"]
 
@@ -15,6 +16,16 @@ T = TypeVar("T")
 
 Fault = Callable[[str, BaseException], None]
 """Told where something went wrong and what: ``fault("viewer", error)``."""
+
+
+class _Reader:
+    """One subscriber. Every item of a game's loop passes here, so there is little between."""
+
+    __slots__ = ("completed", "next")
+
+    def __init__(self, on_next: Callable[[Any], None], completed: Callable[[], None]) -> None:
+        self.next = on_next
+        self.completed = completed
 
 
 class Published(Observable[T]):
@@ -27,7 +38,7 @@ class Published(Observable[T]):
         self._source = source
         self._fault = fault
         self._current = current
-        self._observers: dict[abc.ObserverBase[T], None] = {}
+        self._readers: dict[_Reader, None] = {}
         self._waiting: deque[T] = deque()
         self._busy = False
         self._ended = False
@@ -43,32 +54,15 @@ class Published(Observable[T]):
         """As any observable's; what ``on_next`` raises is reported and stops nothing."""
         if isinstance(on_next, abc.ObserverBase) or hasattr(on_next, "on_next"):
             observer: Any = on_next
-            on_next, on_error, on_completed = (
-                observer.on_next,
-                observer.on_error,
-                observer.on_completed,
-            )
-
-        def contained(item: T) -> None:
-            try:
-                if on_next is not None:
-                    on_next(item)  # type: ignore[operator]
-            except Exception as error:
-                self._fault("subscriber", error)
-
-        return super().subscribe(contained, on_error, on_completed, scheduler=scheduler)
-
-    def _subscribe_core(
-        self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
-    ) -> abc.DisposableBase:
+            on_next, on_completed = observer.on_next, observer.on_completed
+        reader = _Reader(on_next or noop, on_completed or noop)
         if self._ended:
-            observer.on_completed()
+            self._contained(reader.completed)
             return Disposable()
-        if self._current is not None:
-            for item in self._current():
-                observer.on_next(item)
-        self._observers[observer] = None
-        return Disposable(lambda: self._observers.pop(observer, None) and None)
+        for item in self._current() if self._current is not None else ():
+            self._contained(reader.next, item)
+        self._readers[reader] = None
+        return Disposable(lambda: self._readers.pop(reader, None))
 
     def connect(self) -> abc.DisposableBase:
         """Subscribe to the source; from now on its items are handed on."""
@@ -82,8 +76,12 @@ class Published(Observable[T]):
         try:
             while self._waiting:
                 item = self._waiting.popleft()
-                for observer in tuple(self._observers):
-                    observer.on_next(item)
+                for reader in tuple(self._readers):
+                    if reader in self._readers:
+                        try:
+                            reader.next(item)
+                        except Exception as error:
+                            self._fault("subscriber", error)
         finally:
             self._busy = False
         if self._ended:
@@ -99,12 +97,15 @@ class Published(Observable[T]):
             self._complete()
 
     def _complete(self) -> None:
-        observers, self._observers = tuple(self._observers), {}
-        for observer in observers:
-            try:
-                observer.on_completed()
-            except Exception as error:
-                self._fault("subscriber", error)
+        readers, self._readers = self._readers, {}
+        for reader in readers:
+            self._contained(reader.completed)
+
+    def _contained(self, work: Callable[..., None], *given: Any) -> None:
+        try:
+            work(*given)
+        except Exception as error:
+            self._fault("subscriber", error)
 
 
 def publish(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import TypeVar
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from ..streams.clock import LoopScheduler
 
@@ -42,43 +43,40 @@ def settle(
             observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             waiting: list[T] = []
-            timer = SerialDisposable()
+            timer: TimerHandle | None = None
             due = latest = 0.0
-            armed = False
 
             def emit() -> None:
-                nonlocal armed
-                if armed:
-                    armed = False
-                    timer.disposable = Disposable()
-                item = waiting.pop()
-                observer.on_next(item)
+                disarm()
+                observer.on_next(waiting.pop())
 
-            def tick(*_: object) -> None:
-                nonlocal armed
-                armed = False
+            def disarm() -> None:
+                nonlocal timer
+                if timer is not None:
+                    timer.cancel()
+                    timer = None
+
+            def tick() -> None:
+                nonlocal timer
+                timer = None
                 if waiting:
                     if scheduler.time() >= due:
                         emit()
                     else:
-                        arm()
-
-            def arm() -> None:
-                nonlocal armed
-                armed = True
-                timer.disposable = scheduler.schedule_relative(due - scheduler.time(), tick)
+                        timer = scheduler.call_at(due, tick)
 
             def on_next(item: T) -> None:
-                nonlocal due, latest
+                nonlocal due, latest, timer
+                now = scheduler.time()
                 if not waiting:
-                    latest = scheduler.time() + max_wait
+                    latest = now + max_wait
                 waiting[:] = [item]
                 if flush(item):
                     emit()
                     return
-                due = min(scheduler.time() + quiet, latest)
-                if not armed:
-                    arm()
+                due = min(now + quiet, latest)
+                if timer is None:  # one that is due too early arms itself again
+                    timer = scheduler.call_at(due, tick)
 
             def on_completed() -> None:
                 if waiting:
@@ -86,7 +84,7 @@ def settle(
                 observer.on_completed()
 
             return CompositeDisposable(
-                source.subscribe(on_next, observer.on_error, on_completed), timer
+                source.subscribe(on_next, observer.on_error, on_completed), Disposable(disarm)
             )
 
         return Observable(subscribe)

@@ -9,7 +9,7 @@ from typing import Protocol
 from reactivex import Observable, abc
 
 from ..streams.models import Request
-from ..streams.world import World
+from ..streams.world import Change, World
 from .generation import Generation, Generations
 from .predict import Variant
 from .prompts import Account
@@ -127,19 +127,25 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
         def subscribe(
             observer: abc.ObserverBase[Generation], _: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
+            harmless: dict[Change, int] = {}  # how many had been opened when none depended on it
+
             def on_next(world: World) -> None:
-                for generation in generations.live if world.fresh else ():
-                    if (
-                        not generation.bound
-                        and generation.alive
-                        and any(
-                            depends.on(change)
-                            for depends in generation.depends
-                            for change in world.fresh
-                        )
-                    ):
-                        generation.revoke()
-                        observer.on_next(generation)
+                for change in world.fresh:
+                    if harmless.get(change) == generations.opened:
+                        continue
+                    doubtful = [
+                        each
+                        for each in generations.live
+                        if any(depends.on(change) for depends in each.depends)
+                    ]
+                    if not doubtful:
+                        harmless[change] = generations.opened
+                        if len(harmless) > REMEMBERED:
+                            del harmless[next(iter(harmless))]
+                    for generation in doubtful:
+                        if generation.alive and not generation.bound:
+                            generation.revoke()
+                            observer.on_next(generation)
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed)
 

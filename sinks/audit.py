@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Any
 
 __all__ = ["Audit"]
@@ -26,22 +25,21 @@ class Audit:
     def __init__(self) -> None:
         self.stale = 0
         self.untrue = 0
-        self._changes: deque[tuple[int, tuple[Any, ...]]] = deque(maxlen=KEPT)
+        self._changed: dict[Any, int] = {}  # the revision of each change's last time
         self.revision = 0
 
     def on_world(self, world: Any) -> None:
         """Note what an input changed unexpectedly."""
         self.revision = world.revision
-        if world.fresh:
-            self._changes.append((world.revision, world.fresh))
+        for change in world.fresh:
+            self._changed[change] = world.revision
+        while len(self._changed) > KEPT:
+            del self._changed[next(iter(self._changed))]
 
     def on_bind(self, generation: Any) -> None:
         """The telling a generation is part of reaches a viewer for the first time."""
         since = [
-            change
-            for revision, changes in self._changes
-            if revision > generation.revision
-            for change in changes
+            change for change, revision in self._changed.items() if revision > generation.revision
         ]
         if any(depends.on(change) for depends in generation.depends for change in since):
             self.stale += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -89,3 +89,7 @@ class LoopScheduler(AsyncIOScheduler):
     def time(self) -> float:
         """The loop's time in seconds."""
         return self._loop.time()
+
+    def call_at(self, when: float, work: Callable[[], None]) -> asyncio.TimerHandle:
+        """Work at a time of the loop; a timer without Rx's layers, for what runs all the time."""
+        return self._loop.call_at(when, work)

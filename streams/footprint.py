@@ -78,11 +78,11 @@ def covers(prefix: Path, path: Path) -> bool:
 def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:
     """The paths at which two snapshots differ, no deeper than an entity's own fields."""
     if len(path) == DEPTH or not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else [path]
+        return [] if old is new or old == new else [path]
     found = [(*path, key) for key in old if key not in new]
     for key, value in new.items():
         if key not in old:
             found.append((*path, key))
-        elif old[key] != value:
+        elif old[key] is not value and old[key] != value:
             found += changed_paths(old[key], value, (*path, key))
     return found

@@ -10,10 +10,12 @@ from typing import Any
 
 import orjson
 from reactivex import Observable, abc
-from reactivex.subject import Subject
+from reactivex.disposable import Disposable
 
 from ..errors import StateError
 from .events import Input, State
+from .footprint import DEPTH
+from .sharing import Shared
 from .world import Numbered
 
 __all__ = ["Inputs", "snapshot"]
@@ -79,7 +81,8 @@ class Inputs(Observable[Numbered]):
         self._loop = loop
         self._start = start
         self._number = number
-        self._subject: Subject[Numbered] = Subject()
+        self._observers: list[abc.ObserverBase[Numbered]] = []
+        self._states = Shared(DEPTH)
         self._pending: deque[tuple[int, float, float | None, Build, bool]] = deque()
         self._lock = threading.Lock()
         self._scheduled = False
@@ -93,7 +96,8 @@ class Inputs(Observable[Numbered]):
     def _subscribe_core(
         self, observer: abc.ObserverBase[Numbered], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        return self._subject.subscribe(observer, scheduler=scheduler)
+        self._observers.append(observer)
+        return Disposable(lambda: observer in self._observers and self._observers.remove(observer))
 
     @property
     def now(self) -> float:
@@ -141,7 +145,7 @@ class Inputs(Observable[Numbered]):
 
     def put_state(self, raw: bytes, because: str | None) -> int:
         """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes."""
-        return self.put(lambda t: State(t, orjson.loads(raw), because), is_state=True)
+        return self.put(lambda t: State(t, self._states.loads(raw), because), is_state=True)
 
     def _schedule(self) -> None:
         self._loop.call_soon(self._drain)
@@ -153,7 +157,9 @@ class Inputs(Observable[Numbered]):
                 number, received, at, build, _ = self._pending.popleft()
             t = self._last = self._moment = max(self._last, now if at is None else at)
             try:
-                self._subject.on_next(Numbered(number, build(t), received))
+                numbered = Numbered(number, build(t), received)
+                for observer in tuple(self._observers):
+                    observer.on_next(numbered)
             except Exception as error:
                 message = f"input {number} could not be handed on"
                 self._loop.call_exception_handler({"message": message, "exception": error})
@@ -179,7 +185,8 @@ class Inputs(Observable[Numbered]):
 
     def complete(self) -> None:
         """End the stream; what is put later goes nowhere."""
-        self._subject.on_completed()
+        for observer in tuple(self._observers):
+            observer.on_completed()
 
 
 def _on(loop: asyncio.AbstractEventLoop) -> bool:

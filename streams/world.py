@@ -116,31 +116,32 @@ class World(NamedTuple):
 def advance(world: World, numbered: Numbered) -> World:
     """The world after one more input. Never raises: what makes no sense becomes a ``warning``."""
     number, event, received = numbered
-    world = world._replace(
-        revision=world.revision + 1,
-        t=event.t,
-        cause=event,
-        number=number,
-        received=received,
-        fresh=(),
-        warning=None,
-    )
+    moved: dict[str, Any] = {
+        "revision": world.revision + 1,
+        "t": event.t,
+        "cause": event,
+        "number": number,
+        "received": received,
+        "fresh": (),
+        "warning": None,
+    }
     try:
-        return _moved(world, event)
+        if type(event) is State:  # a game's loop says little else: it copies the world once
+            return _changed(world, event.state, event.because, moved)
+        return _moved(world._replace(**moved), event)
     except Exception as error:
         what = type(event).__name__.lower()
-        return world._replace(warning=f"{what} cannot be used and is left out: {error!r}")
+        moved["warning"] = f"{what} cannot be used and is left out: {error!r}"
+        return world._replace(**moved)
 
 
 def _moved(world: World, event: Input) -> World:
     match event:
-        case State():
-            return _changed(world, event.state, event.because)
         case Patch():
             state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
             if not isinstance(state, Mapping):
                 return world._replace(warning="patch leaves no object, and is left out")
-            return _changed(world, state, event.because)
+            return _changed(world, state, event.because, {"revision": world.revision})
         case Turn():
             return _remember(
                 world._replace(turn=event, actions={}, outcomes=0, baseline=world.state)
@@ -160,15 +161,18 @@ def _moved(world: World, event: Input) -> World:
     return world
 
 
-def _changed(world: World, state: Mapping[str, Any], because: str | None) -> World:
+def _changed(
+    world: World, state: Mapping[str, Any], because: str | None, moved: dict[str, Any]
+) -> World:
+    """The world with another state, and with the rest of what has ``moved``."""
     paths = changed_paths(world.state, state)
     if not paths:
-        return world
-    warning, key = None, None
+        return world._replace(**moved)
+    key = None
     if because is not None:
         named = world.actions.get(because)
         if named is None:
-            warning = (
+            moved["warning"] = (
                 f"state names action {because!r}, which is not of this turn: taken as unexpected"
             )
         else:
@@ -179,32 +183,29 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Wor
             for declared in world.actions.values()
             for path in world.footprint.of(declared.actor, declared.action)
         ]
-        if any(path[:1] == ("actors",) for path in paths)
-        else []
+        if any(path[0] == "actors" for path in paths if path)
+        else ()
     )
     fresh = tuple(
-        (path, key) for path in paths if not any(path[: len(known)] == known for known in allowed)
+        (path, key)
+        for path in paths
+        if not (allowed and any(path[: len(known)] == known for known in allowed))
     )
-    unexpected = world.unexpected
     if fresh:
-        unexpected = {**unexpected, **dict.fromkeys(fresh, world.revision)}
+        unexpected = {**world.unexpected, **dict.fromkeys(fresh, moved["revision"])}
         if len(unexpected) > MAX_PATHS:
-            unexpected = {((), None): world.revision}
-    world = world._replace(
-        state=state,
-        unexpected=unexpected,
-        fresh=fresh,
-        warning=warning,
-        unsettled=_settled(world, paths),
-    )
+            unexpected = {((), None): moved["revision"]}
+        moved["unexpected"] = unexpected
+        moved["fresh"] = fresh
+    if world.unsettled:
+        moved["unsettled"] = _settled(world, paths)
+    world = world._replace(**moved, state=state)
     known = world.checkpoints
     return world if known and world.t < known[-1].t + CHECKPOINT_EVERY else _remember(world)
 
 
 def _settled(world: World, paths: list[Path]) -> Mapping[str, float]:
     """The damage that is still not in the state, after it changed at these paths."""
-    if not world.unsettled:
-        return world.unsettled
     shown = {
         path[1]: None
         for path in paths
