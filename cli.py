@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ConfigError, ForetellError
@@ -60,8 +61,15 @@ def speed(text: str) -> float:
     return value
 
 
+def file(text: str) -> str:
+    """The name of a file to write."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return text
+
+
 LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")
-OUTPUT = option("-o", "--output", metavar="LOG", help="session log to write")
+OUTPUT = option("-o", "--output", type=file, metavar="LOG", help="session log to write")
 JSON = option("--json", action="store_true", help="print one JSON object, for programs")
 SEED = option("--seed", type=int, default=0, metavar="N", help="decides all that is drawn [0]")
 PROFILE = option(
@@ -161,6 +169,8 @@ def _validate(args: Args) -> int:
 
 
 def _show_report(report: Report) -> None:
+    from .sinks.terminal import counted
+
     for warning in report.warnings:
         _say("warning", warning)
     for error in report.errors:
@@ -169,7 +179,8 @@ def _show_report(report: Report) -> None:
         _say("error", f"{report.file}: more than can be listed; stopped here")
     if report.ok:
         kinds = ((n, kind) for kind, n in report.kinds.items() if not kind.startswith("~"))
-        _show(f"{report.file}: good: {report.lines:,} lines, {report.duration / 60:.1f} minutes")
+        lines = counted(report.lines, "line")
+        _show(f"{report.file}: good: {lines}, {report.duration / 60:.1f} minutes")
         _show(f"  {_counts(kinds)}")
         if report.results:
             _show(f"  results: {_counts((n, word) for word, n in report.results.most_common())}")
@@ -179,7 +190,7 @@ def _show_report(report: Report) -> None:
     "import",
     option("format", choices=("fireball", "nwn"), metavar="FORMAT", help="what it is: %(choices)s"),
     option("file", metavar="FILE", help="the recording"),
-    option("-o", "--output", metavar="LOG", required=True, help="session log to write"),
+    option("-o", "--output", type=file, metavar="LOG", required=True, help="session log to write"),
     SEED,
     JSON,
     example="foretell import fireball raw.jsonl -o night.jsonl",
@@ -197,13 +208,16 @@ def _import(args: Args) -> int:
 
 
 def _show_summary(summary: Summary) -> None:
+    from .sinks.terminal import counted
+
     minutes = f"{summary.duration / 60:.1f} minutes ({summary.clock} clock)"
-    _show(f"{summary.path}: {summary.records:,} lines, {minutes}")
+    _show(f"{summary.path}: {counted(summary.records, 'line')}, {minutes}")
     _show(f"  {_counts((n, kind) for kind, n in summary.kinds.items())}")
     for test, results in summary.results.items():
         _show(f"  {test}: {_counts((n, word) for word, n in results.items())}")
     if summary.left_out:
-        _say("warning", f"{summary.left_out} lines out of place in time are left out")
+        lines = counted(summary.left_out, "line")
+        _say("warning", f"left out, for they are out of place in time: {lines}")
 
 
 @command(
@@ -313,11 +327,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    args = _parser().parse_args(argv)
+    with _logged():
+        try:
+            return int(args.run(args))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe can still be answered
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """What the library logs is said as any other warning, and once."""
+    import logging
+
+    said: set[str] = set()
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if message not in said:
+                said.add(message)
+                _say(record.levelname.lower(), message)
+
+    handler, logger = Said(logging.WARNING), logging.getLogger("foretell")
+    logger.addHandler(handler)
     try:
-        args = _parser().parse_args(argv)
-        return int(args.run(args))
+        yield
     finally:
-        sys.stdout.flush()  # here, where a closed pipe can still be answered
+        logger.removeHandler(handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -50,7 +50,7 @@ class Settings(BaseModel):
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)
-    max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
 
     narrator_profile: str = "hosted-large"

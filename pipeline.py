@@ -40,7 +40,7 @@ from .streams import events as ev
 from .streams.clock import LoopScheduler
 from .streams.footprint import Footprint
 from .streams.inputs import Inputs
-from .streams.log import LogWriter, read, to_event
+from .streams.log import LogError, LogWriter, read, to_event
 from .streams.models import Message, Purpose, Request
 from .streams.tasks import Tasks
 from .streams.world import Numbered, World, advance
@@ -57,6 +57,9 @@ R = TypeVar("R")
 
 EACH_FURTHER = 80
 """Tokens a group told together may take for each entry beyond the first."""
+
+MOST_TRACES = 64
+"""So many different faults are logged with their traceback, each once; the rest as one line."""
 
 MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
 
@@ -78,8 +81,6 @@ class Pipeline(Generic[M]):
         settings, loop = game.settings, asyncio.get_running_loop()
         self.name = name
         self.intensity: Intensity = settings.intensity
-        self.turns_before = self.actions_before = 0
-        self.turn_ids: set[str] = set()
         self._game = game
         self._settings = settings
         self.world_now = World(footprint=Footprint(volatile=settings.volatile))
@@ -90,6 +91,8 @@ class Pipeline(Generic[M]):
         self._loop = loop
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
+        self._failing: str | None = None
+        self._faults: set[tuple[str, str]] = set()
 
         # Sinks, and what stands beside the streams.
         self.transcript = Transcript()
@@ -192,23 +195,23 @@ class Pipeline(Generic[M]):
         path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
         number = 0
         heard: list[ev.Delivered] = []
-        if path.exists() and path.stat().st_size > 0:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            resumes = path.exists() and path.stat().st_size > 0
+        except OSError as error:
+            raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
+        if resumes:
             for record in read(path):
                 event = to_event(record)
                 if event is not None:
                     number += 1
                     self.world_now = advance(self.world_now, Numbered(number, event, event.t))
-                    if isinstance(event, ev.Turn):
-                        self.turns_before += 1
-                        self.turn_ids.add(event.turn)
-                    self.actions_before += isinstance(event, ev.Action)
                     if isinstance(event, ev.Delivered):
                         heard.append(event)
                 elif record.kind in ("~telling", "~text", "~told"):
                     self.transcript.restore(record.data)
         for each in heard:
             self.transcript.delivered(each.telling, each.viewer, each.upto)
-        path.parent.mkdir(parents=True, exist_ok=True)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         first = {"started": started, "source": "foretell", "clock": "human"}
         return LogWriter(path, {**first, **header, "id": self.name}), number
@@ -283,6 +286,7 @@ class Pipeline(Generic[M]):
                 self._current = []
                 self.audit.on_text(event.text)
                 self.tally.on_ended(event)
+                self._warn_of(event)
                 self.recorder.trace(
                     "~told",
                     telling=event.telling,
@@ -315,13 +319,25 @@ class Pipeline(Generic[M]):
         patches = (Patch((), "set", value),)
         return Patched(event.telling, patches, text + event.text, event.to, event.t)
 
+    def _warn_of(self, event: Ended) -> None:
+        """A failing model is said once, until it tells again or fails in another way."""
+        if event.status is Status.SUPERSEDED or event.kind == self._failing:
+            return
+        self._failing = event.kind
+        if event.kind is not None:
+            log.warning("session %s: fallback text was told: %s", self.name, event.error)
+
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)
         self.recorder.trace("~slow_teardown", result=variant.result, target=variant.target)
 
     def fault(self, where: str, error: BaseException) -> None:
         """Report what a guest, or we, did wrong; the session goes on."""
-        log.error("session %s: %s raised %r", self.name, where, error, exc_info=error)
+        first = (where, repr(error)) not in self._faults
+        trace = error if first and len(self._faults) < MOST_TRACES else None
+        if trace is not None:
+            self._faults.add((where, repr(error)))
+        log.error("session %s: %s raised %r", self.name, where, error, exc_info=trace)
         self.tally.faults += 1
         self.recorder.trace("~fault", where=where, error=type(error).__name__)
 

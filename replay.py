@@ -20,10 +20,10 @@ from .operators.narrative import Ended, Narrative
 from .operators.predict import Intensity
 from .session import Session
 from .sinks.report import latency
-from .sinks.terminal import plain
+from .sinks.terminal import counted, plain
 from .streams import events as ev
 from .streams.clock import run_virtual
-from .streams.log import read, to_event
+from .streams.log import LogError, read, to_event
 from .streams.models import Model
 
 __all__ = ["Run", "describe", "load", "play", "report", "run"]
@@ -108,8 +108,10 @@ def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
     """
     session = ""
     found: list[ev.Input] = []
-    for record in read(path):
+    for number, record in enumerate(read(path), 1):
         if record.kind == "session":
+            if number > 1:
+                raise LogError(path, number, "a second session line; keep one session a file")
             session = str(record.data["id"])
         event = to_event(record)
         if found and isinstance(found[-1], ev.End) and event is not None:
@@ -244,17 +246,18 @@ def run(
 def describe(found: Mapping[str, Any]) -> str:
     """A report in a few lines, for people."""
     served, tokens, cost = found["served"], found["tokens"], found["cost_usd"]
+    told, turns = counted(found["outcomes"], "outcome"), counted(found["turns"], "turn")
+    played = f"{found['virtual_seconds']:.0f} s played in {found['wall_seconds']:.2f} s"
     lines = [
-        "{session}: {outcomes} outcomes in {turns} turns, {virtual_seconds:.0f} s played in "
-        "{wall_seconds:.2f} s".format_map(found),
+        f"{found['session']}: {told} in {turns}, {played}",
         "served     " + ", ".join(f"{name} {count}" for name, count in served.items()),
         "first text " + _times(found["latency_ms"], found["baseline_latency_ms"]),
     ]
     timely = found["timely"]
     if timely and timely["outcomes"]:
         times = _times(timely["latency_ms"], timely["baseline_latency_ms"])
-        share = f"{timely['outcomes']} outcomes ({timely['share']:.0%})"
-        lines.append(f"           {share} were prepared a first-token time ahead: {times}")
+        share = f"{counted(timely['outcomes'], 'outcome')} ({timely['share']:.0%})"
+        lines.append(f"           {share} prepared a first-token time ahead: {times}")
     without = "" if cost["without"] is None else f" (without: ${cost['without']:.4f})"
     wasted = f"{tokens['wasted']} of {tokens['prefetch']} prefetched tokens wasted"
     lines += [
@@ -270,7 +273,7 @@ def _times(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     def told(times: Mapping[str, Any]) -> str:
         if times["mean"] is None:
             return "none"
-        return " / ".join(f"{times[name]:.0f}" for name in ("mean", "p50", "p95"))
+        return " / ".join(f"{times[name]:.0f}" for name in ("mean", "p50", "p95")) + " ms"
 
-    text = f"{told(now)} ms (mean / p50 / p95)"
-    return text if before is None else f"{text}; without prefetch {told(before)} ms"
+    text = f"{told(now)} (mean / p50 / p95)"
+    return text if before is None else f"{text}; without prefetch {told(before)}"

@@ -19,6 +19,7 @@ from rich.text import Text
 from ..config import Settings
 from ..errors import ConfigError, ForetellError
 from ..streams.clock import run_virtual
+from ..streams.log import LogError, check_target
 from ..streams.models import Message, Model, ModelError, Request
 from ..streams.narrator.profiles import profile
 from .keys import Nobody, keys
@@ -27,7 +28,7 @@ from .screen import Screen
 from .server import EngineAccounts, HttpAccounts, narrator
 from .side import Side, racing
 from .table import Table
-from .words import Lines, about, finish
+from .words import Lines, about, finish, how_to_replay
 
 __all__ = ["run"]
 
@@ -78,7 +79,8 @@ def run(
         else:
             with narrator(PROFILE, seed) as url:
                 sides = asyncio.run(_live(console, settings, url, "none", first))
-    finish(console, sides, log)
+        finish(console, sides)
+    how_to_replay(console, log)
     return 0
 
 
@@ -140,19 +142,31 @@ async def _door(
 @contextmanager
 def _recording(output: str | None) -> Iterator[tuple[str, str]]:
     """A folder to record into, and where the log is in the end, whatever happens in between."""
-    if output and (os.path.isdir(output) or not Path(output).absolute().parent.is_dir()):
-        raise ForetellError(f"{output}: cannot be written; name a file in a folder that exists")
+    target = None if output is None else check_target(output)
     folder = tempfile.mkdtemp(prefix="foretell-")
     log = os.path.join(folder, f"{NAME}.jsonl")
-    over = False
+    kept = False
     try:
         yield folder, output or log
-        over = True
+        kept = target is None
     finally:
-        if output and os.path.exists(log):
-            shutil.move(log, output)
-        if output or not over:
+        if target is not None and os.path.exists(log):
+            _move(log, target)
+        if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(log: str, target: str) -> None:
+    """The log appears at ``target`` whole or not at all."""
+    beside = Path(f"{target}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(log, beside)
+        beside.replace(target)
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}; the log is kept at {log}"
+        raise LogError(target, 0, reason) from None
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -28,15 +28,23 @@ MARK = {Stage.WRITING: ("…", "yellow"), Stage.READY: ("✓", "green"), Stage.C
 
 
 class _Tail:
-    """Text that shows its last lines where it does not fit."""
+    """Text under a heading, after what came before; its last lines, where it does not fit."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, before: Text, heading: Text, text: Text) -> None:
+        self._before = before
+        self._heading = heading
         self._text = text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = self._text.wrap(console, options.max_width)
-        height = options.height or len(lines)
-        yield from lines[max(0, len(lines) - height) :]
+        width = options.max_width
+        before, heading, text = (
+            list(each.wrap(console, width)) if each else []
+            for each in (self._before, self._heading, self._text)
+        )
+        over = len(before) + len(heading) + len(text) - (options.height or 1_000_000)
+        yield from before[max(0, over) :]
+        yield from heading
+        yield from text[max(0, over - len(before)) :]
 
 
 class Screen:
@@ -130,21 +138,22 @@ class Screen:
         return title
 
     def _pane(self, side: Side, number: int) -> Panel:
-        text = Text()
+        before, heading, text = Text(), Text(), Text()
         for tale in side.tales[-4:]:
-            if text:
-                text.append("\n\n")
             now = tale is side.tales[-1]
-            text.append(tale.title, "bold" if now else "dim")
+            heading = Text(tale.title, "bold" if now else "dim")
             if tale.first is not None:
-                text.append(f"  {came(tale)}", "cyan" if now else "dim")
-            text.append("\n")
-            if tale.text:
-                text.append(plain(tale.text), "" if now else "dim")
-            elif now:
-                text.append_text(self._waiting(side, number))
+                heading.append(f"  {came(tale)}", "cyan" if now else "dim")
+            if not now:
+                before.append_text(heading).append(f"\n{plain(tale.text)}\n\n", "dim")
+            elif tale.text:
+                text = safe(tale.text)
+            else:
+                text = self._waiting(side, number)
         style = "green" if number else "white"
-        return Panel(_Tail(text), title=side.name, title_align="left", border_style=style)
+        return Panel(
+            _Tail(before, heading, text), title=side.name, title_align="left", border_style=style
+        )
 
     def _waiting(self, side: Side, number: int) -> Text:
         race = self._race

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +20,7 @@ from ..streams.narrator.profiles import Profile
 from .race import Race
 from .side import Side, Tale
 
-__all__ = ["Lines", "about", "came", "figures", "finish", "seconds"]
+__all__ = ["Lines", "about", "came", "figures", "finish", "how_to_replay", "seconds"]
 
 OWN = "Race your own: foretell demo --base-url URL --model NAME (the key: ANTHROPIC_API_KEY)."
 WIDE = 78
@@ -112,11 +115,23 @@ class Lines:
             self._console.print(Text(" " * indent) + line)
 
 
-def finish(console: Console, sides: tuple[Side, Side], log: str) -> None:
-    """The last lines: both sides, the summary, and how to replay what was played."""
+def finish(console: Console, sides: tuple[Side, Side]) -> None:
+    """The last lines: the summary, and both sides beside each other."""
     console.print()
     console.print(Text(sides[1].session.summary(), "bold"), soft_wrap=True)
     console.print()
     console.print(figures(sides, console.width))
+
+
+def how_to_replay(console: Console, log: str) -> None:
+    """The very last line: the command that replays what was played."""
     console.print()
-    console.print(Text(f"Replay it: foretell replay {shlex.quote(log)}"), soft_wrap=True)
+    console.print(Text(f"Replay it: {_program()} replay {shlex.quote(log)}"), soft_wrap=True)
+
+
+def _program() -> str:
+    """How the visitor calls ``foretell``: as it was called, where it is not on the path."""
+    if shutil.which("foretell"):
+        return "foretell"
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "foretell" else "python -m foretell"

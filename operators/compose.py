@@ -57,7 +57,8 @@ class Composer:
     def finish(self) -> tuple[list[Patch], str]:
         """The piece is over: text held back for a slot comes out."""
         assert self._piece is not None
-        return self._take(self._piece.finish())
+        piece, self._piece = self._piece, None
+        return self._take(piece.finish())
 
     def append(self, text: str) -> tuple[list[Patch], str]:
         """Add plain text of our own, after a space."""

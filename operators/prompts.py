@@ -12,7 +12,7 @@ from ..streams.footprint import targets_of
 from ..streams.models import Message
 from ..streams.world import Declared
 from .classify import Scene
-from .results import HARMFUL, KILL, Happened
+from .results import HARMFUL, KILL, Happened, lies
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts"]
 
@@ -87,7 +87,8 @@ vividly and briefly, in the present tense and the third person.
 Rules:
 - Tell exactly the results in FACTS, no more: nobody falls, flees or speaks unless FACTS say so. \
 A result "hit" leaves its target standing; "kill" fells it; "failure" and "success" are the \
-target's saving throw, or the actor's attempt where there is no target.
+target's saving throw, or the actor's attempt where there is no target. A target that is "down" \
+was down before this.
 - Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
@@ -126,7 +127,7 @@ class DefaultPrompts:
         }
         facts = {
             "context": scene.context,
-            "tellings": [_fact(scene, entry) for entry in kept],
+            "tellings": [_fact(scene, entry, sure=not outcome.slots) for entry in kept],
             **({"besides": besides} if besides else {}),
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
@@ -187,7 +188,8 @@ def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:
     return {key: actor[key] for key in SHOWN if key in actor}
 
 
-def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
+def _fact(scene: Scene, entry: Entry, *, sure: bool) -> dict[str, Any]:
+    """What there is to tell; ``sure`` if it has happened, so that the state may be spoken of."""
     action, what = entry.declared.action, entry.happened
     fact: dict[str, Any] = {
         "actor": name_of(scene, entry.declared.actor),
@@ -197,4 +199,6 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
     }
     if what.values:
         fact["values"] = dict(what.values)
+    if sure and what.name != KILL and lies(scene.world, what.target):
+        fact["down"] = True
     return {key: value for key, value in fact.items() if value is not None}

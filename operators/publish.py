@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -55,7 +55,7 @@ class Published(Observable[T]):
         if isinstance(on_next, abc.ObserverBase) or hasattr(on_next, "on_next"):
             observer: Any = on_next
             on_next, on_completed = observer.on_next, observer.on_completed
-        reader = _Reader(on_next or noop, on_completed or noop)
+        reader = _Reader(cast("Callable[[T], None]", on_next or noop), on_completed or noop)
         if self._ended:
             self._contained(reader.completed)
             return Disposable()

@@ -11,7 +11,7 @@ from ..streams.events import Odds, Outcome, Result
 from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
 
-__all__ = ["KILL", "Happened", "frail", "happened", "possible_results"]
+__all__ = ["KILL", "Happened", "frail", "happened", "lies", "possible_results"]
 
 KILL = "kill"
 """The name of a variant in which the target falls, whatever the roll was called."""
@@ -89,6 +89,11 @@ def frail(world: World) -> list[tuple[str, bool]]:
     """The actors that are down (true), or low enough on health to fall at the next blow."""
     hps = [(each, _health(world.state, each)) for each in world.actors]
     return [(each, hp == 0) for each, hp in hps if hp == 0 or _may_fall(world, each)]
+
+
+def lies(world: World, actor_id: str | None) -> bool:
+    """Whether the state says in any way that an actor is down."""
+    return _health(world.state, actor_id) == 0
 
 
 def happened(world: World, outcome: Outcome, declared: Declared) -> tuple[Happened, ...]:

@@ -15,6 +15,8 @@ __all__ = ["Recorder"]
 
 
 class _Writer(Protocol):
+    last_t: float
+
     def write(self, record: Mapping[str, Any]) -> None: ...
     def close(self) -> None: ...
 
@@ -39,7 +41,7 @@ class Recorder:
         self._now = now
         self._writer = writer
         self._fault = fault
-        self._t = 0.0
+        self._t = writer.last_t if writer is not None else 0.0
         self._digest = hashlib.sha256()
 
     def on_input(self, numbered: Numbered) -> None:
@@ -64,7 +66,8 @@ class Recorder:
             self._end()
             self._fault("recorder", error)
         except Exception as error:
-            self._fault("recorder", error)
+            if record["kind"] != "~fault":  # the report of a fault is a record itself
+                self._fault("recorder", error)
 
     def _end(self) -> None:
         writer, self._writer = self._writer, None

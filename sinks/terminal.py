@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from reactivex import abc
 
-__all__ = ["Terminal", "plain", "print_narrative", "safe"]
+__all__ = ["Terminal", "counted", "plain", "print_narrative", "safe"]
 
 # Everything that moves a cursor, rings, or turns the direction of writing; lone surrogates, which
 # no terminal can be sent. Line ends stay, tabs become spaces.
@@ -30,6 +30,11 @@ _UNSAFE: dict[int, int | str | None] = {
 def plain(text: str) -> str:
     """``text`` without control characters: what a model writes is data and commands nothing."""
     return text.translate(_UNSAFE)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 turn``, ``2 turns``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def safe(text: str, style: str = "") -> Text:

@@ -97,7 +97,12 @@ class Inputs(Observable[Numbered]):
         self, observer: abc.ObserverBase[Numbered], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         self._observers.append(observer)
-        return Disposable(lambda: observer in self._observers and self._observers.remove(observer))
+
+        def leave() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return Disposable(leave)
 
     @property
     def now(self) -> float:

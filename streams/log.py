@@ -11,7 +11,7 @@ from __future__ import annotations
 from .log_read import MAX_LINE, LogError, open_lines, read, read_header
 from .log_schema import FORMAT, KINDS, MAX_DEPTH, Record, check, problems, seal, to_event, to_record
 from .log_validate import Problem, Report, validate
-from .log_write import BadRecord, LogWriter
+from .log_write import BadRecord, LogWriter, check_target
 
 __all__ = [
     "FORMAT",
@@ -25,6 +25,7 @@ __all__ = [
     "Record",
     "Report",
     "check",
+    "check_target",
     "open_lines",
     "problems",
     "read",

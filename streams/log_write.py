@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from .log_read import (
 )
 from .log_schema import FORMAT, MAX_DEPTH, problems, seal, too_deep
 
-__all__ = ["BadRecord", "LogWriter"]
+__all__ = ["BadRecord", "LogWriter", "check_target"]
 
 BUFFER = 1024 * 1024
 TAIL = 64 * 1024
@@ -33,6 +34,33 @@ TAIL = 64 * 1024
 
 class BadRecord(ForetellError, ValueError):
     """A record that may not be written: time runs backwards, or it is not of the format."""
+
+
+def check_target(path: str | os.PathLike[str]) -> str:
+    """The file that ``path`` means, links followed, if a log may be written there.
+
+    :raises LogError: for a folder, a device, a file that is write-protected, or a folder to put it
+        in that is missing or may not be written.
+    """
+    named = os.fspath(path)
+    real = os.path.realpath(named)
+    folder = os.path.dirname(real)
+    wrong = ""
+    if os.path.isdir(real):
+        wrong = "is a directory; name a file in it"
+    elif os.path.exists(real):
+        mode = os.stat(real).st_mode
+        if not stat.S_ISREG(mode):
+            wrong = "is not a regular file; name a file"
+        elif not (mode & 0o222 and os.access(real, os.W_OK)):
+            wrong = "is write-protected; name another file"
+    elif not os.path.isdir(folder):
+        wrong = "cannot be written: its folder does not exist"
+    if not wrong and not os.access(folder, os.W_OK):
+        wrong = "cannot be written: its folder is write-protected"
+    if wrong:
+        raise LogError(named, 0, wrong)
+    return real
 
 
 def _encode(record: Mapping[str, Any]) -> bytes:
@@ -85,8 +113,7 @@ class LogWriter:
         self.last_t = 0.0
         """Seconds of the last record."""
         try:
-            if os.path.isdir(self.path):
-                raise LogError(self.path, 0, "is a directory; name a file in it")
+            self.path = check_target(self.path)
             self.resumed = os.path.exists(self.path) and os.path.getsize(self.path) > 0
             """Whether an existing log is continued."""
             self._packed = is_gzip(self.path) if self.resumed else self.path.endswith(".gz")

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ from foretell.errors import ConfigError, ForetellError
 from foretell.operators.narrative import Served
 from foretell.streams.anthropic_model import AnthropicModel
 from foretell.streams.clock import run_virtual
+from foretell.streams.log import LogError, read
 from foretell.streams.models import Delta, Message, ModelUnavailable, Purpose, Request, Stop
 from foretell.streams.narrator.engine import Engine
 from foretell.streams.narrator.model import NarratorModel
@@ -87,9 +89,16 @@ def played(capsys: pytest.CaptureFixture[str], **how: Any) -> str:
 # The whole, in virtual time.
 
 
+@pytest.mark.parametrize("on_path", [True, False])
 def test_the_fast_demo_shows_five_beats_then_the_summary_both_sides_and_the_replay(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_path: bool,
 ) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if on_path else None)
+    monkeypatch.setattr("sys.argv", [".venv/bin/foretell"])
+    program = "foretell" if on_path else ".venv/bin/foretell"
     log = tmp_path / "a night.jsonl"
     out = played(capsys, output=str(log))
     assert re.findall(r"^\d\. .*", out, re.MULTILINE) == [
@@ -103,7 +112,7 @@ def test_the_fast_demo_shows_five_beats_then_the_summary_both_sides_and_the_repl
     assert re.findall(r"\S+", head)[4:] == ["mean", "p50", "p95", "tokens", "dollars", "wasted"]
     assert without.startswith("without Foretell ")
     assert with_it.startswith("with Foretell ")
-    assert out.endswith(f"Replay it: foretell replay '{log}'\n")
+    assert out.endswith(f"Replay it: {program} replay '{log}'\n")
 
 
 def test_the_first_line_says_that_the_model_is_simulated_and_by_whose_figures(
@@ -480,8 +489,28 @@ def test_wrong_use_is_said_before_anything_is_played(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--fast"):
         demo.run(fast=True, base_url="http://127.0.0.1:1")
     for output in (tmp_path / "missing" / "log.jsonl", tmp_path):
-        with pytest.raises(ForetellError, match="name a file in a folder that exists"):
+        with pytest.raises(ForetellError, match=r"is a directory|its folder does not exist"):
             demo.run(fast=True, output=str(output))
+
+
+def test_a_log_that_cannot_be_moved_is_kept_and_its_place_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "night.jsonl"
+
+    def full(source: str, to: Path) -> None:
+        to.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(LogError, match="No space left on device; the log is kept at ") as caught:
+        demo.run(fast=True, output=str(target))
+    kept = Path(str(caught.value).rpartition("kept at ")[2])
+    assert [*read(kept)][-1].kind == "end"
+    assert [*tmp_path.iterdir()] == [kept.parent]
+    shutil.rmtree(kept.parent)
+    told = capsys.readouterr().out
+    assert "Prefetch: " in told and "Replay it" not in told
 
 
 def children(pid: int) -> list[int]:

@@ -24,7 +24,7 @@ from foretell.streams.importers.avrae import (
     results_of,
     save_odds,
 )
-from foretell.streams.log import BadRecord, read, validate
+from foretell.streams.log import BadRecord, LogError, read, validate
 
 Json = Any
 Event = dict[str, Any]
@@ -409,7 +409,7 @@ def test_an_import_replaces_a_log_whole_and_never_its_own_source(tmp_path: Path)
             convert_file("fireball", source, target)
     with pytest.raises(ForeignFormatError, match="unknown format 'chess'"):
         convert_file("chess", source, log)
-    with pytest.raises(ForeignFormatError, match="directory"):
+    with pytest.raises(LogError, match="directory"):
         convert_file("fireball", source, tmp_path)
     with pytest.raises(ForeignFormatError, match="no such file"):
         convert_file("fireball", tmp_path / "none", log)

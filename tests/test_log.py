@@ -242,6 +242,20 @@ def test_a_bad_log_is_one_line_of_error(tmp_path: Path, content: bytes, reason: 
     assert any(reason in str(problem) for problem in report.errors)
 
 
+def test_only_a_regular_file_is_ever_replaced_and_links_are_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "kept.jsonl").write_bytes(b"")
+    (tmp_path / "kept.jsonl").chmod(0o444)
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
+    for name, reason in (("pipe", "not a regular file"), ("kept.jsonl", "write-protected")):
+        with pytest.raises(LogError, match=reason):
+            LogWriter(tmp_path / name, HEADER)
+    LogWriter(tmp_path / "link.jsonl", HEADER).close()
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert [record.kind for record in read(tmp_path / "real.jsonl")] == ["session"]
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "kept.jsonl").read_bytes() == b""
+
+
 def test_a_file_that_is_missing_or_a_directory_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="no such file"):
         list(read(tmp_path / "none.jsonl"))
@@ -574,7 +588,7 @@ def test_nothing_is_appended_to_what_is_not_this_sessions_log(
 def test_a_place_that_cannot_be_written_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="is a directory"):
         LogWriter(tmp_path, HEADER)
-    with pytest.raises(LogError, match="cannot be written"):
+    with pytest.raises(LogError, match="its folder does not exist"):
         LogWriter(tmp_path / "no" / "f.jsonl", HEADER)
     with pytest.raises(BadRecord, match="clock"):
         LogWriter(tmp_path / "f.jsonl", HEADER | {"clock": "sundial"})

@@ -838,3 +838,13 @@ def test_in_process_bad_requests_are_refused_as_over_http() -> None:
         run_virtual(run(model, ask(extra={"colour": "red"})))
     with pytest.raises(ModelBadRequest, match="temperature"):
         run_virtual(run(model, replace(ask(extra={"temperature": 0.5}), model="claude-sonnet-5-5")))
+
+
+def test_one_who_was_down_before_does_nothing_more() -> None:
+    telling = {"actor": "Ann", "action": {"type": "attack", "name": "longsword"}, "target": "Bob"}
+    for result in ("miss", "hit"):
+        for seed in range(40):
+            facts = {"tellings": [telling | {"result": result, "down": True}], "form": "full"}
+            text = tell(f"FACTS {json.dumps(facts)}", seed=seed).text
+            lying = r"Bob,? (who )?(lies|does not stir|no longer stirs|is past)"
+            assert re.search(lying, text), text

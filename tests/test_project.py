@@ -422,7 +422,7 @@ def test_words_of_a_log_command_no_terminal(
     run("validate", f"{path}{RUDE}")
     run("replay", log(tmp_path / "c.jsonl", *lines), "--profile", "instant")
     told = capsys.readouterr()
-    assert "results: 1 hit]0;owned2J" in told.out and "hit]0;owned2J: 1 outcomes" in told.out
+    assert "results: 1 hit]0;owned2J" in told.out and "hit]0;owned2J: 1 outcome in" in told.out
     assert "hit]0;owned2J" in told.err
     assert not set("\x1b\x07\x9b\u202e") & set(told.out + told.err)
 

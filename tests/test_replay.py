@@ -238,9 +238,24 @@ def test_an_outcome_of_the_unknown_is_told_in_full_with_a_warning(
     path.write_bytes(
         HEADER + b'{"t":5,"kind":"outcome","action_id":"ghost","turn":"never","result":"hit"}\n'
     )
-    found = replayed(path, capsys)
-    assert found["served"]["miss"] == 1
-    assert "'ghost'" in caplog.text
+    assert main(["replay", str(path), "--json"]) == 0
+    told = capsys.readouterr()
+    assert orjson.loads(told.out)["served"]["miss"] == 1
+    assert told.err == (  # once, though it was played twice
+        "foretell: warning: session replay: outcome of action 'ghost', "
+        "which was not declared in this turn\n"
+    )
+
+
+def test_a_second_session_line_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.jsonl"
+    path.write_bytes(HEADER + HEADER)
+    assert main(["replay", str(path)]) == 1
+    assert capsys.readouterr().err.endswith(
+        "two.jsonl: line 2: a second session line; keep one session a file\n"
+    )
 
 
 def test_wrong_use_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

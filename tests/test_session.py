@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -24,6 +25,7 @@ from foretell import Ended, Patched, Served, Started, StateError
 from foretell.operators.partials import apply
 from foretell.streams import events as ev
 from foretell.streams.log import LogError, read, to_event, validate
+from foretell.streams.models import ModelRefusedKey
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
 
 STATE: dict[str, Any] = {
@@ -870,6 +872,48 @@ async def test_a_log_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> No
         assert "\n" not in str(error.value)
         await game.session("table-8")
     assert (tmp_path / "table-7.jsonl").read_text("utf-8") == "not a log\n"
+
+
+async def test_a_log_dir_that_cannot_be_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", tmp_path / "file" / "logs"):
+        async with foretell.Game({"log_dir": str(folder)}, model=ScriptedModel()) as game:
+            with pytest.raises(LogError, match="cannot be written: "):
+                await game.session("table-7")
+
+
+async def test_a_failing_model_is_said_once_until_it_tells_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bad = Script(error=ModelRefusedKey("the server refuses the key: check it"), ttft=0.1)
+    good = Script({"text": TEXT}, ttft=0.1)
+    answers = [bad, bad, good, bad]
+    async with opened(lambda request, number: answers[number - 1], intensity="off") as (session, _):
+        for answer in answers:
+            telling = session.outcome("mira", "longsword", "miss", target="goblin-1")
+            with contextlib.suppress(foretell.TellingError):
+                assert (await telling).text == TEXT
+                assert answer is good
+    said = [record.getMessage() for record in caplog.records]
+    assert (
+        said
+        == ["session table-7: fallback text was told: the server refuses the key: check it"] * 2
+    )
+
+
+async def test_one_fault_is_traced_once_however_often_it_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # G10
+    async with opened() as (session, _):
+
+        def bad(event: foretell.Narrative) -> None:
+            raise LookupError("at each event")
+
+        session.subscribe(bad)
+        await miss(session)
+        faults = session.report()["faults"]
+    traced = [record.exc_info is not None for record in caplog.records]
+    assert faults > 1 and len(traced) == faults and traced == [True] + [False] * (faults - 1)
 
 
 async def test_a_full_disk_ends_the_recording_and_not_the_session(

@@ -794,6 +794,22 @@ async def test_plain_text_becomes_the_text() -> None:
         assert t.model.streams[0].request.schema is None
 
 
+async def test_plain_text_for_several_targets_is_joined() -> None:
+    async with table(words, output="text") as t:
+        action = t.session.declare("mira", "fireball", type="cast", target=["goblin-1", "goblin-2"])
+        await asyncio.sleep(30)
+        telling = await action.outcome(
+            results=[
+                {"target": "goblin-1", "result": "hit", "values": {"damage": 8}},
+                {"target": "goblin-2", "result": "miss"},
+            ]
+        )
+        assert telling.text.startswith("Goblin 1: hit for 8, 4 left (#")
+        assert " Goblin 2: miss (#" in telling.text
+        assert t.ends[0].served == (Served.HIT,)
+        assert t.session.report()["faults"] == 0
+
+
 async def test_prompts_that_raise_cost_the_telling_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..log import LogError, LogWriter
+from ..log import LogError, LogWriter, check_target
 from . import fireball, nwn
 from .common import ForeignFormatError, count
 
@@ -69,16 +69,17 @@ def convert_file(
         raise ForeignFormatError(
             source, 0, "would be overwritten by its own import; choose another -o"
         )
-    if os.path.isdir(target):
-        raise ForeignFormatError(target, 0, "is a directory; name the log to write")
+    real = check_target(target)
     records = FORMATS[format].convert(source, seed)
-    beside = Path(f"{os.fspath(target)}.part{'.gz' if os.fspath(target).endswith('.gz') else ''}")
+    beside = Path(f"{real}.part{'.gz' if real.endswith('.gz') else ''}")
     beside.unlink(missing_ok=True)
     try:
         with LogWriter(beside, records[0], flush="end") as writer:
             for record in records[1:]:
                 writer.write(record)
-        beside.replace(target)
+        beside.replace(real)
+    except LogError as error:
+        raise LogError(target, 0, error.reason) from None
     except OSError as error:
         raise LogError(target, 0, f"cannot be written: {error.strerror}") from None
     finally:

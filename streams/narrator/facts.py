@@ -41,6 +41,8 @@ class Happening:
     element: str
     tool: Tool
     effects: list[str] = field(default_factory=list)
+    down: bool = False
+    """Whether its target lay there before."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -103,4 +105,5 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         [clean(e, 30) for e in effects if isinstance(e, str) and e.replace(" ", "").isalpha()][:2]
         if isinstance(effects, list)
         else [],
+        entry.get("down") is True,
     )

@@ -82,6 +82,10 @@ class _Teller:
             return self._help(h)
         attack = h.kind == "attack"
         family = h.tool.kind if attack else "spell"
+        if h.down and attack and not h.dies:
+            missed = result in ("miss", "concealed", "resisted")
+            lying = self.say("down", self.book["down"]["miss" if missed else "hit"], h)
+            return lying if missed else lying + self._damage(h), "even"
         if h.dies:
             kill = book["kill"]
             sentence = self.say("kill", kill.get(family, kill["melee"]), h)

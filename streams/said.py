@@ -1,0 +1,104 @@
+"""What a game says, brought into the form that a session log holds."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from ..errors import StateError
+from . import events as ev
+from .log_read import MAX_LINE, BadLine, parse
+from .log_schema import problems, to_event, to_record
+from .log_validate import odds_problem
+
+__all__ = ["MAX_INPUT", "action_of", "brief", "checked", "options_of", "results_of", "viewers_of"]
+
+E = TypeVar("E", bound=ev.Input)
+
+MAX_INPUT = MAX_LINE // 8
+"""The most bytes of JSON of an input that is no state; a line may hold parts of several."""
+
+
+def brief(value: Any) -> str:
+    """A value as an error can show it: on one line, and not too long."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def checked(event: E) -> E:
+    """The input as a log would give it back: a copy, of plain JSON.
+
+    :raises StateError: if it could not stand in a log.
+    """
+    what = type(event).__name__.lower()
+    try:
+        record = to_record(event)
+        wrong = problems(record)
+        raw = b"" if wrong else orjson.dumps(record)
+        copy = to_event(parse(raw)) if raw else None
+    except BadLine as bad:
+        raise StateError(f"{what} is not usable: {bad}") from None
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise StateError(f"{what} is not usable: {error}; pass plain JSON values") from None
+    if isinstance(copy, ev.Action) and copy.odds is not None and (odd := odds_problem(copy.odds)):
+        wrong = [odd]
+    if wrong or not isinstance(copy, type(event)):
+        raise StateError(f"{what} is not usable: {wrong[0]}")
+    if len(raw) > MAX_INPUT and not isinstance(event, ev.State):
+        raise StateError(f"{what} is {len(raw):,} bytes of JSON, more than {MAX_INPUT:,}")
+    return copy
+
+
+def viewers_of(to: Any) -> tuple[str, ...]:
+    """One viewer, or several, as a tuple."""
+    if not isinstance(to, Iterable):
+        raise StateError(f"to must be a viewer or a list of viewers, not {brief(to)}")
+    return (to,) if isinstance(to, str) else tuple(to)
+
+
+def options_of(options: Any) -> tuple[Any, ...]:
+    """A turn's options as a tuple."""
+    if not isinstance(options, Iterable):
+        raise StateError(f"options must be a list of actions, not {brief(options)}")
+    return tuple(dict(each) if isinstance(each, Mapping) else each for each in options)
+
+
+def action_of(action: Any, kind: str | None, target: Any) -> dict[str, Any]:
+    """An action as an object, from its name or the whole."""
+    if not isinstance(action, str | Mapping):
+        raise StateError(f"action must be a name or a mapping, not {brief(action)}")
+    what: dict[str, Any] = dict(action) if isinstance(action, Mapping) else {"name": action}
+    if target is not None:
+        several = isinstance(target, Iterable) and not isinstance(target, str)
+        what["target"] = list(target) if several else target
+    if kind is not None or "type" not in what:
+        what["type"] = kind or ("attack" if what.get("target") else "use")
+    return what
+
+
+def results_of(
+    result: str | None, results: Any, values: Mapping[str, Any]
+) -> tuple[ev.Result, ...]:
+    """What happened, from one result and its values or from a list of them."""
+    if results is None:
+        if result is None:
+            raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')
+        return (ev.Result(result, None, dict(values)),)
+    if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
+        raise StateError(
+            'results must be a list, such as [{"target": "goblin-1", "result": "hit"}], '
+            f"not {brief(results)}"
+        )
+    found: list[ev.Result] = []
+    for each in results:
+        if isinstance(each, ev.Result):
+            found.append(each)
+        elif not isinstance(each, Mapping) or "result" not in each:
+            raise StateError(f"a result needs a 'result', such as hit: {brief(each)}")
+        else:
+            found.append(ev.Result(each["result"], each.get("target"), each.get("values") or {}))
+    if not found:
+        raise StateError("results is empty: name at least one")
+    return tuple(found)
