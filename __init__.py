@@ -12,19 +12,24 @@ if TYPE_CHECKING:
     from .config import Settings
     from .errors import ConfigError, ForetellError, StateError, TellingError
     from .game import Game
+    from .operators.blocks import blocks, reading_blocks
     from .operators.classify import DEFAULT_RULES, Context, Rule, Scene
     from .operators.narration import Line, Narration
     from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
     from .operators.overlap import Overlap
-    from .operators.partials import PartialParser, Patch
+    from .operators.partials import MISSING, PartialParser, Patch, Progress
     from .operators.predict import Intensity
     from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
+    from .operators.sentences import Sentence, Sentences
+    from .operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
+    from .operators.typed_tree import FieldError
+    from .operators.typed_views import PartialDict, PartialList, PartialOf
     from .session import Action, Session
     from .sinks.ledger import Price
     from .sinks.telling import Telling
     from .streams.bridge import Full, Overrun, follow, from_async_iterable
     from .streams.events import Result
-    from .streams.models import Message, Model, ModelError, Request
+    from .streams.models import Message, Model, ModelError, Request, Tool
 
 __version__ = "0.1.0"
 
@@ -32,30 +37,39 @@ _HOME = {
     "config": ("Settings",),
     "errors": ("ConfigError", "ForetellError", "StateError", "TellingError"),
     "game": ("Game",),
+    "operators.blocks": ("blocks", "reading_blocks"),
     "operators.classify": ("DEFAULT_RULES", "Context", "Rule", "Scene"),
     "operators.narration": ("Line", "Narration"),
     "operators.narrative": ("Ended", "Narrative", "Patched", "Served", "Started", "Status"),
     "operators.overlap": ("Overlap",),
-    "operators.partials": ("PartialParser", "Patch"),
+    "operators.partials": ("MISSING", "PartialParser", "Patch", "Progress"),
     "operators.predict": ("Intensity",),
     "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
+    "operators.sentences": ("Sentence", "Sentences"),
+    "operators.typed": ("Element", "FieldDone", "TypedPartials", "Unfinished", "partials"),
+    "operators.typed_tree": ("FieldError",),
+    "operators.typed_views": ("PartialDict", "PartialList", "PartialOf"),
     "session": ("Action", "Session"),
     "sinks.ledger": ("Price",),
     "sinks.telling": ("Telling",),
     "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
     "streams.events": ("Result",),
-    "streams.models": ("Message", "Model", "ModelError", "Request"),
+    "streams.models": ("Message", "Model", "ModelError", "Request", "Tool"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
     "DEFAULT_RULES",
+    "MISSING",
     "Account",
     "Action",
     "ConfigError",
     "Context",
     "DefaultPrompts",
+    "Element",
     "Ended",
+    "FieldDone",
+    "FieldError",
     "ForetellError",
     "Full",
     "Game",
@@ -68,16 +82,22 @@ __all__ = [
     "Narrative",
     "Overlap",
     "Overrun",
+    "PartialDict",
+    "PartialList",
+    "PartialOf",
     "PartialParser",
     "Patch",
     "Patched",
     "Price",
+    "Progress",
     "Prompt",
     "Prompts",
     "Request",
     "Result",
     "Rule",
     "Scene",
+    "Sentence",
+    "Sentences",
     "Served",
     "Session",
     "Settings",
@@ -86,8 +106,14 @@ __all__ = [
     "Status",
     "Telling",
     "TellingError",
+    "Tool",
+    "TypedPartials",
+    "Unfinished",
+    "blocks",
     "follow",
     "from_async_iterable",
+    "partials",
+    "reading_blocks",
 ]
 
 

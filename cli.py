@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ConfigError, ForetellError
 
 if TYPE_CHECKING:
+    from .config import Settings
     from .streams.importers import Summary
     from .streams.log import Report
 
@@ -68,6 +69,31 @@ def file(text: str) -> str:
     return text
 
 
+def whole(text: str) -> int:
+    """How many of something."""
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1,000,000")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A part of the whole; all of it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: choose 0 up to, not with, 1")
+    return value
+
+
+def picture(text: str) -> str:
+    """The name of a picture to write."""
+    if not text.lower().endswith((".png", ".svg")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no picture: end it in .png or .svg")
+    return text
+
+
 LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")
 OUTPUT = option("-o", "--output", type=file, metavar="LOG", help="session log to write")
 JSON = option("--json", action="store_true", help="print one JSON object, for programs")
@@ -83,6 +109,25 @@ MODELS = (
     option("--base-url", metavar="URL", help="a Messages API to use in place of the narrator"),
     option("--model", metavar="NAME", help="main model"),
     option("--small-model", metavar="NAME", help="small model, for small adaptations"),
+)
+
+
+def moment(text: str) -> float:
+    """A time of a session."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: choose seconds from 0")
+    return value
+
+
+SPEED = option(
+    "--speed",
+    type=speed,
+    metavar="X",
+    help="show a recording as it was told, at X seconds a second; against a server: its pace [1]",
 )
 
 
@@ -122,11 +167,59 @@ def _demo(args: Args) -> int:
     ),
     PROFILE,
     *MODELS,
-    option("--speed", type=speed, metavar="X", help="against a server: log seconds a second [1]"),
-    example="foretell replay night.jsonl --intensity aggressive --json",
+    SPEED,
+    option(
+        "--verify",
+        action="store_true",
+        help="compare what it does with what was recorded, line by line; no model is asked",
+    ),
+    option("--heavy", action="store_true", help="with --verify: check all invariants at each step"),
+    option(
+        "--game",
+        metavar="MODULE:FUNCTION",
+        help="with --verify or --speed: makes the game from its recorded settings, where the "
+        "recording was made with prompts, rules or a narration of its own",
+    ),
+    option(
+        "--from",
+        dest="start",
+        type=moment,
+        default=0.0,
+        metavar="T",
+        help="with --speed: show from this second of the session on [0]",
+    ),
+    option(
+        "--to",
+        type=moment,
+        default=float("inf"),
+        metavar="T",
+        help="with --verify or --speed: end at this second of the session",
+    ),
+    option(
+        "--compare",
+        metavar="LIST",
+        help="play it under several policies, and show them side by side: intensities, each with "
+        "settings of its own (NAME=VALUE, any field of foretell.Settings, or prices=FILE); a "
+        "policy begins at each intensity and at each ';'",
+    ),
+    option(
+        "--plot", type=picture, metavar="FILE", help="with --compare: a picture of it (.png, .svg)"
+    ),
+    example="foretell replay night.jsonl --intensity aggressive --json\n"
+    "  foretell replay logs/table-7.jsonl --verify\n"
+    "  foretell replay logs/table-7.jsonl --speed 2 --from 60\n"
+    "  foretell replay night.jsonl --compare off,conservative,aggressive --plot night.png\n"
+    "  foretell replay night.jsonl "
+    "--compare 'off;conservative,max_variants=3;conservative,profile=local-8b;prices=my.json'",
 )
 def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
+    if args.compare is not None:
+        return _compare(args)
+    if args.plot is not None:
+        raise ConfigError("--plot draws a comparison: add --compare off,conservative")
+    if args.verify or (args.speed is not None and args.base_url is None):
+        return _again(args)
     from . import replay
 
     return replay.run(
@@ -139,6 +232,138 @@ def _replay(args: Args) -> int:
         model=args.model,
         small_model=args.small_model,
         speed=args.speed,
+    )
+
+
+def _again(args: Args) -> int:
+    from . import verify
+
+    if args.verify:
+        return verify.run(args.log, game=args.game, heavy=args.heavy, upto=args.to, json=args.json)
+    return verify.present(
+        args.log, game=args.game, speed=args.speed, start=args.start, stop=args.to
+    )
+
+
+def _compare(args: Args) -> int:
+    others = {"base-url": args.base_url, "speed": args.speed, "verify": args.verify}
+    if found := [f"--{name}" for name, value in others.items() if value]:
+        why = "it plays the whole night, in no time, against the narrator"
+        raise ConfigError(f"--compare goes without {', '.join(found)}: {why}")
+    from .whatif import compare
+
+    return compare.run(args.log, args.compare, _settings(args), json=args.json, plot=args.plot)
+
+
+def _settings(args: Args) -> Settings:
+    """The settings that the common options stand for."""
+    from .config import Settings
+
+    names = {
+        "seed": "seed",
+        "intensity": "intensity",
+        "profile": "narrator_profile",
+        "base_url": "base_url",
+        "model": "main_model",
+        "small_model": "small_model",
+    }
+    given = {setting: getattr(args, name, None) for name, setting in names.items()}
+    return Settings.load({name: value for name, value in given.items() if value is not None})
+
+
+@command(
+    "tune",
+    option("logs", metavar="LOG", nargs="+", help="session logs (.jsonl or .jsonl.gz)"),
+    option(
+        "--minimize",
+        default="latency + 50 * usd",
+        metavar="EXPRESSION",
+        help="what to make small, of latency, p50, p95 (seconds), usd, tokens, wasted (each per "
+        "outcome), hit_rate, numbers, + - * / ** and parentheses [%(default)s]",
+    ),
+    option(
+        "--holdout",
+        type=share,
+        default=0.3,
+        metavar="SHARE",
+        help="share of the logs that are not searched on, to judge by [%(default)s]",
+    ),
+    option(
+        "--budget",
+        type=whole,
+        default=300,
+        metavar="N",
+        help="play logs so many times at most [%(default)s]",
+    ),
+    option("--jobs", type=whole, default=1, metavar="N", help="processes to play in [%(default)s]"),
+    SEED,
+    PROFILE,
+    *MODELS[1:],
+    option("-o", "--output", type=file, metavar="FILE", help='settings to write, for Game("FILE")'),
+    JSON,
+    example="foretell tune logs/*.jsonl --minimize 'latency + 50 * usd' -o campaign.toml",
+)
+def _tune(args: Args) -> int:
+    """Search the settings that serve many logs best, and judge them on logs held back."""
+    from . import tune
+
+    return tune.run(
+        args.logs,
+        args.minimize,
+        _settings(args),
+        holdout=args.holdout,
+        budget=args.budget,
+        jobs=args.jobs,
+        output=args.output,
+        json=args.json,
+    )
+
+
+@command(
+    "blind",
+    LOG,
+    option("--pairs", type=whole, default=12, metavar="N", help="how many to show [%(default)s]"),
+    option(
+        "--votes",
+        metavar="FILE",
+        help="votes on the pairs in their order, 1, 2, = or q, in place of asking; - is "
+        "standard input",
+    ),
+    option(
+        "--ask",
+        choices=("prepared", "better"),
+        default="prepared",
+        metavar="WHAT",
+        help="which one was prepared, or which is better: %(choices)s [%(default)s]",
+    ),
+    SEED,
+    option(
+        "--intensity",
+        choices=("conservative", "aggressive"),
+        default="conservative",
+        metavar="NAME",
+        help="how much to prepare: %(choices)s [%(default)s]",
+    ),
+    PROFILE,
+    *MODELS,
+    SPEED,
+    option("-o", "--output", type=file, metavar="FILE", help="new file for the result (JSON)"),
+    JSON,
+    example="foretell blind night.jsonl --pairs 6 -o votes.json",
+)
+def _blind(args: Args) -> int:
+    """Show outcomes told twice, prepared and afresh, and count whether anyone can tell."""
+    from . import blind
+
+    return blind.run(
+        args.log,
+        _settings(args),
+        count=args.pairs,
+        ask=args.ask,
+        votes=args.votes,
+        speed=args.speed,
+        output=args.output,
+        json=args.json,
     )
 
 
@@ -188,7 +413,12 @@ def _show_report(report: Report) -> None:
 
 @command(
     "import",
-    option("format", choices=("fireball", "nwn"), metavar="FORMAT", help="what it is: %(choices)s"),
+    option(
+        "format",
+        choices=("fireball", "nwn", "showdown"),
+        metavar="FORMAT",
+        help="what it is: %(choices)s",
+    ),
     option("file", metavar="FILE", help="the recording"),
     option("-o", "--output", type=file, metavar="LOG", required=True, help="session log to write"),
     SEED,
@@ -227,13 +457,23 @@ def _show_summary(summary: Summary) -> None:
     PROFILE,
     SEED,
     option("--key", help="ask this key of every request (a must beyond loopback)"),
-    example="foretell narrator --port 8787 --profile local-8b",
+    option(
+        "--faults",
+        metavar="LIST",
+        help="what goes wrong, each with its rate: KIND[=SECONDS][@SHARE]:RATE,… of 429, 500, 529 "
+        "(refused), slow, stall, cut, error, torn, garbled, prose, empty, refusal; drawn by --seed "
+        "and the request's number. SHARE: of the answer that has come. One request asks for one "
+        "with the header x-narrator-fault: KIND[=SECONDS][@SHARE]",
+    ),
+    example="foretell narrator --port 8787 --profile local-8b\n"
+    "  foretell narrator --faults 429=2:0.1,stall:0.05,slow=8:0.05,cut@0.5:0.02",
 )
 def _narrator(args: Args) -> int:
     """Serve the Messages API from a grammar: no key, no network, and not a language model."""
     import asyncio
     import time
 
+    from .streams.narrator.faults import Faults
     from .streams.narrator.profiles import profile
     from .streams.narrator.server import serve
 
@@ -245,20 +485,80 @@ def _narrator(args: Args) -> int:
             file=sys.stderr,
         )
 
-    work = serve(
-        profile(args.profile),
-        args.seed,
-        args.host,
-        args.port,
-        args.key,
-        announce=announce,
-        clock=time.monotonic,
-    )
     try:
+        faults = Faults() if args.faults is None else Faults.parse(args.faults)
+        work = serve(
+            profile(args.profile),
+            args.seed,
+            args.host,
+            args.port,
+            args.key,
+            announce=announce,
+            clock=time.monotonic,
+            faults=faults,
+        )
         asyncio.run(work)
-    except ValueError as error:  # an address that asks for a key
+    except ValueError as error:  # an address that asks for a key, a fault that is none
         raise ConfigError(str(error)) from None
     return 0
+
+
+@command(
+    "partials",
+    option("file", nargs="?", metavar="FILE", help="what a model sent; stdin, if there is none"),
+    option("--chunk", type=whole, metavar="N", help="read N characters at a time [as they come]"),
+    option("--strict", action="store_true", help="take nothing but one JSON value"),
+    option(
+        "--expect",
+        choices=("object", "array", "any"),
+        default="any",
+        help="what the value is: %(choices)s [%(default)s]",
+        metavar="KIND",
+    ),
+    example="foretell partials answer.txt --expect object\n"
+    "  curl -N https://example.org/answer | foretell partials",
+)
+def _partials(args: Args) -> int:
+    """Read JSON as it streams; print each patch, then the value or what is usable of it."""
+    from .operators.partials import Final, PartialParser
+
+    parser = PartialParser(strict=args.strict, expect=args.expect)
+    for piece in _pieces(args.file, args.chunk):
+        _print_lines(patch.to_json() for patch in parser.feed(piece))
+    result = parser.finish()
+    _print_lines(patch.to_json() for patch in result.patches)
+    _print_lines([result.to_json()])
+    return 0 if isinstance(result, Final) else 1
+
+
+def _pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
+    """A file's bytes as they come, or its characters ``size`` at a time."""
+    import codecs
+    from contextlib import nullcontext
+
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    source: Any = nullcontext(sys.stdin.buffer) if name is None else open(name, "rb")  # noqa: SIM115
+    text = ""
+    with source as stream:
+        while data := stream.read1():
+            if b"\0" in data:
+                raise ForetellError(f"{name or 'the input'} is no text: it has a zero byte")
+            if size is None:
+                yield data
+                continue
+            text += decoder.decode(data)
+            whole_pieces = len(text) // size * size
+            yield from (text[at : at + size] for at in range(0, whole_pieces, size))
+            text = text[whole_pieces:]
+    if text:
+        yield text
+
+
+def _print_lines(lines: Iterable[bytes]) -> None:
+    out = b"".join(line + b"\n" for line in lines)
+    if out:
+        sys.stdout.buffer.write(out)
+        sys.stdout.buffer.flush()
 
 
 def _print_json(value: dict[str, Any]) -> None:

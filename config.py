@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,7 +26,10 @@ class Settings(BaseModel):
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
-    ``log_dir``: where session logs are written; with none, nothing is.
+    ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
+    a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
+    ``"end"``, all since the last full MiB. ``log_rotate``: bytes its file may have before it is set
+    aside as a compressed part, and a new one begun; with none, it is one file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +59,8 @@ class Settings(BaseModel):
     narrator_profile: str = "hosted-large"
     seed: int = 0
     log_dir: str | None = None
+    log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
+    log_rotate: int | None = Field(default=None, ge=64 * 1024)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -95,6 +95,27 @@ class Game(Generic[M]):
             self._opening.remove(session_id)
         return session
 
+    def described(self) -> dict[str, Any]:
+        """What a recording keeps of it, so that a replay can be the same: no key, no address."""
+        from . import __version__
+
+        guests = {
+            name: f"{type(guest).__module__}:{type(guest).__qualname__}"
+            for name, guest in (("prompts", self.prompts),)
+            if not isinstance(guest, DefaultPrompts)
+        }
+        if self.narration is not Narration:
+            guests["narration"] = f"{self.narration.__module__}:{self.narration.__qualname__}"
+        if self.rules is not DEFAULT_RULES:
+            guests["rules"] = "own"
+        return {
+            "version": __version__,
+            "settings": self.settings.model_dump(
+                mode="json", exclude_defaults=True, exclude={"base_url", "log_dir"}
+            ),
+            **({"guests": guests} if guests else {}),
+        }
+
     async def check(self) -> None:
         """Ask the main model for a word, to see that it can be reached and takes the key.
 

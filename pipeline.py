@@ -37,16 +37,18 @@ from .sinks.store import Store
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
-from .streams.clock import LoopScheduler
+from .streams.clock import VirtualLoop
 from .streams.footprint import Footprint
 from .streams.inputs import Inputs
-from .streams.log import LogError, LogWriter, read, to_event
+from .streams.log import LogError, LogWriter, Record, read, to_event
 from .streams.models import Message, Purpose, Request
 from .streams.tasks import Tasks
+from .streams.timers import LoopTimers, Timers, timeout
 from .streams.world import Numbered, World, advance
 
 if TYPE_CHECKING:
     from .game import Game
+    from .lockstep import Lockstep
 
 __all__ = ["Pipeline"]
 
@@ -77,10 +79,17 @@ def has_outcome(world: World) -> bool:
 class Pipeline(Generic[M]):
     """What a session is made of, from its inputs to its viewers."""
 
-    def __init__(self, game: Game[M], name: str, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        game: Game[M],
+        name: str,
+        header: Mapping[str, Any],
+        replaying: Lockstep | None = None,
+    ) -> None:
         settings, loop = game.settings, asyncio.get_running_loop()
         self.name = name
         self.intensity: Intensity = settings.intensity
+        self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
         self._settings = settings
         self.world_now = World(footprint=Footprint(volatile=settings.volatile))
@@ -92,22 +101,34 @@ class Pipeline(Generic[M]):
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
         self._failing: str | None = None
+        self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
 
         # Sinks, and what stands beside the streams.
         self.transcript = Transcript()
         self.tally = Tally()
-        writer, number = self._open_log(header)
+        writer: LogWriter | Lockstep | None = replaying
+        if replaying is None:
+            writer, number = self._open_log(header)
+        else:
+            number = self._restore(replaying.before())
         before = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.inputs = Inputs(loop, start=loop.time() - before, number=number)
-        self.recorder = Recorder(lambda: self.inputs.now, writer, self.fault)
+        soon = loop.call_soon if replaying is None else None
+        self.recorder = Recorder(lambda: self.inputs.now, writer, self.fault, soon)
+        self.recorder.trace("~opened", **game.described())
+        self.timers: Timers = LoopTimers(
+            loop, lambda name: self.recorder.trace("~timer", name=name)
+        )
+        if replaying is not None:
+            self.timers = replaying.timers
         self.ledger = Ledger(game.price_list)
         self.audit = Audit()
         self.tasks = Tasks(self.fault)
         self.readers = Tasks(self.fault)
         store = Store()
         self.generations = Generations(
-            game.model,
+            game.model if replaying is None else replaying.model,
             self.tasks,
             self.recorder.trace,
             lambda: self.inputs.now,
@@ -124,6 +145,7 @@ class Pipeline(Generic[M]):
             lambda scene, account: self._request(scene, account, Purpose.FOREGROUND),
             self.recorder.trace,
             lambda: self.inputs.now,
+            self.timers,
             deadline=settings.deadline,
             text_field=game.text_field,
             check=self._check,
@@ -137,18 +159,22 @@ class Pipeline(Generic[M]):
             lambda: settings.overlap,
             self.tasks,
             together=lambda claim: claim.outcome.to,
+            on_start=lambda claims: self.recorder.trace(
+                "~turn_to_tell", telling=claims[0].telling, group=len(claims)
+            ),
         )
         preparing = switch_map(
-            speculate(self.generations, store, self._speculative, self._flawed),
+            speculate(self.generations, store, self._speculative, self.timers, self._flawed),
             self.tasks,
             self.fault,
+            self.timers,
             key=lambda variant: variant.slot,
             teardown_limit=settings.teardown_limit,
             slow_teardown=self._on_slow_teardown,
         )
-        settled = settle(settings.quiet, settings.max_wait, LoopScheduler(loop), flush=is_move)
+        settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
         plan = self._sound(
-            "plan", schedule(lambda: self.intensity, settings.max_variants), lambda scene: ()
+            "plan", schedule(lambda: self._planned_at, settings.max_variants), lambda scene: ()
         )
 
         # The page. Subscribed from the top down; each published stream is connected after its
@@ -193,28 +219,39 @@ class Pipeline(Generic[M]):
         if self._settings.log_dir is None:
             return None, 0
         path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
-        number = 0
-        heard: list[ev.Delivered] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             resumes = path.exists() and path.stat().st_size > 0
         except OSError as error:
             raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
-        if resumes:
-            for record in read(path):
-                event = to_event(record)
-                if event is not None:
-                    number += 1
-                    self.world_now = advance(self.world_now, Numbered(number, event, event.t))
-                    if isinstance(event, ev.Delivered):
-                        heard.append(event)
-                elif record.kind in ("~telling", "~text", "~told"):
-                    self.transcript.restore(record.data)
-        for each in heard:
-            self.transcript.delivered(each.telling, each.viewer, each.upto)
+        number = self._restore(read(path)) if resumes else 0
         started = datetime.now(UTC).isoformat(timespec="seconds")
         first = {"started": started, "source": "foretell", "clock": "human"}
-        return LogWriter(path, {**first, **header, "id": self.name}), number
+        writer = LogWriter(
+            path,
+            {**first, **header, "id": self.name},
+            flush=self._settings.log_flush,
+            rotate=self._settings.log_rotate,
+            background=not isinstance(self._loop, VirtualLoop),  # which waits for no thread
+        )
+        return writer, number
+
+    def _restore(self, records: Iterable[Record]) -> int:
+        """Bring world and transcript to where a recording left them; how many inputs it held."""
+        number = 0
+        heard: list[ev.Delivered] = []
+        for record in records:
+            event = to_event(record)
+            if event is not None:
+                number += 1
+                self.world_now = advance(self.world_now, Numbered(number, event, event.t))
+                if isinstance(event, ev.Delivered):
+                    heard.append(event)
+            elif record.kind in ("~telling", "~text", "~told"):
+                self.transcript.restore(record.data)
+        for each in heard:
+            self.transcript.delivered(each.telling, each.viewer, each.upto)
+        return number
 
     @property
     def open_turn(self) -> str:
@@ -229,9 +266,19 @@ class Pipeline(Generic[M]):
             self._loop.call_soon_threadsafe(self._plan_anew)
 
     def _plan_anew(self) -> None:
+        self.plan_at(self.intensity)
+
+    def plan_at(self, intensity: Intensity | str) -> None:
+        """Change how much is prepared, now."""
+        self.intensity = self._planned_at = Intensity(intensity)
+        self.recorder.trace("~intensity", intensity=self.intensity)
         if self._scene is not None:
-            self.recorder.trace("~intensity", intensity=self.intensity)
             self._planned_anew.on_next(self._scene)
+
+    def cancel(self, telling: str) -> None:
+        """End a telling early, at the game's wish."""
+        self.recorder.trace("~cancel", telling=telling)
+        self.teller.cancel(telling)
 
     def _classify(self, world: World) -> Scene:
         return classify(world, self._game.rules)
@@ -321,7 +368,7 @@ class Pipeline(Generic[M]):
 
     def _warn_of(self, event: Ended) -> None:
         """A failing model is said once, until it tells again or fails in another way."""
-        if event.status is Status.SUPERSEDED or event.kind == self._failing:
+        if event.status is Status.SUPERSEDED or event.kind == self._failing or self._replaying:
             return
         self._failing = event.kind
         if event.kind is not None:
@@ -377,7 +424,8 @@ class Pipeline(Generic[M]):
         composer.begin({}, last=True)
         composer.feed(text)
         composer.finish()
-        return self._check(composer.value) is not None or not composer.text.strip()
+        unfit = composer.torn or not composer.text.strip()
+        return unfit or self._check(composer.value) is not None
 
     def _check(self, value: Any) -> str | None:
         return validate_final(self._game.narration, value)[1]
@@ -393,7 +441,7 @@ class Pipeline(Generic[M]):
             await self.inputs.drained()
             self._preparing.dispose()
             self.inputs.complete()
-            async with asyncio.timeout(seconds):
+            async with timeout(self.timers, "drain", seconds):
                 await self._over.wait()
                 await self._heard()
         except TimeoutError:
@@ -407,7 +455,10 @@ class Pipeline(Generic[M]):
                 wired.dispose()
             await self.tasks.aclose()
             self._abandon()
-            self.recorder.close()
+            if isinstance(self._loop, VirtualLoop):
+                self.recorder.close()
+            else:
+                await self.recorder.aclose()
             await self.readers.aclose()  # last, for it may be one of them that closes
 
     async def _heard(self) -> None:

@@ -19,6 +19,7 @@ from .operators.narration import Narration
 from .operators.narrative import Ended, Narrative
 from .operators.predict import Intensity
 from .session import Session
+from .sinks.ledger import Price
 from .sinks.report import latency
 from .sinks.terminal import counted, plain
 from .streams import events as ev
@@ -49,12 +50,14 @@ async def play(
     settings: Settings,
     *,
     model: Model | None = None,
+    price_list: Mapping[str, Price] | None = None,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
 
     :param model: asked in the place of the one the settings and the environment name.
+    :param price_list: dollars per million tokens by model; default: the list that ships.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
     :param watch: called with each event of the narrative.
@@ -77,7 +80,7 @@ async def play(
             watch(event)
 
     game: Game[Narration]
-    async with Game(settings, model=model) as game:
+    async with Game(settings, model=model, price_list=price_list) as game:
         if settings.base_url is not None:
             await game.check()
         session: Session[Narration] = await game.session("replay")

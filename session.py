@@ -27,6 +27,7 @@ from .streams.world import World
 
 if TYPE_CHECKING:
     from .game import Game
+    from .lockstep import Lockstep
 
 __all__ = ["Action", "Session"]
 
@@ -45,7 +46,12 @@ class Session(Generic[M]):
     """
 
     def __init__(
-        self, game: Game[M], session_id: str, *, header: Mapping[str, Any] | None = None
+        self,
+        game: Game[M],
+        session_id: str,
+        *,
+        header: Mapping[str, Any] | None = None,
+        replaying: Lockstep | None = None,
     ) -> None:
         if not SESSION_ID.fullmatch(session_id):
             raise StateError(
@@ -55,7 +61,7 @@ class Session(Generic[M]):
         self.id = session_id
         self.settings = game.settings
         self._game = game
-        self._pipeline = Pipeline(game, session_id, header or {})
+        self._pipeline = Pipeline(game, session_id, header or {}, replaying)
         self._gone = asyncio.Event()
         self._entry = Entry(self._pipeline, game.settings, self._telling)
 
@@ -212,8 +218,8 @@ class Session(Generic[M]):
     def _telling(self, number: int) -> Telling[M]:
         return Telling(
             f"t{number}",
-            self._game.narration.model_validate,
-            self._pipeline.teller.cancel,
+            self._game.narration,
+            self._pipeline.cancel,
             lambda telling, viewer, upto: self.put(
                 lambda t: ev.Delivered(t, telling, viewer, upto)
             ),
@@ -327,7 +333,15 @@ class Session(Generic[M]):
         if self._entry.closed:
             await self._gone.wait()
             return
+        self.say_end()
+        await self.finish(drain)
+
+    def say_end(self) -> None:
+        """The first half of :meth:`close`: nothing can be said any more."""
         self._entry.close()
+
+    async def finish(self, drain: float) -> None:
+        """The second half of :meth:`close`."""
         try:
             await self._pipeline.drain(drain)
         finally:

@@ -3,8 +3,13 @@
     python .ci/hygiene.py [ROOT]
 
 ``streams/``, ``operators/`` and ``sinks/`` take clock, randomness and ids from outside, so that a
-replay is exact. ``streams`` knows nothing of the other two; ``operators`` imports nothing of
-``sinks`` but what annotations need.
+replay is exact: the same on every Python version and hash seed. So nothing may depend on the order
+of a set either, and sums of floats are made by ``math.fsum``. ``streams`` knows nothing of the
+other two; ``operators`` imports nothing of ``sinks`` but what annotations need.
+
+A name is followed from its import through plain assignments. A sum of whole numbers is marked
+``# ints`` on its line, and what is made of a set in any order ``# any order``; clocks, chance and
+ids have no mark, for they can be passed in.
 """
 
 from __future__ import annotations
@@ -14,9 +19,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hygiene_order import INSTEAD, sets_seen_in_order
+
 LOOP = "the loop's time (asyncio.get_running_loop().time()), or a clock that is passed in"
 SEEDED = "a random.Random(seed) that is passed in"
 IDS = "an id that is passed in"
+TIMEOUT = "asyncio.timeout (wait_for orders tasks differently between versions)"
+FSUM = "math.fsum, or a comment `# ints` (sums of floats differ between versions)"
+DIGEST = "a digest (hash() differs from process to process)"
+IMPORT = "an import, which can be checked"
 
 # What is named here is forbidden, and all that is below it.
 FORBIDDEN = {
@@ -26,6 +37,17 @@ FORBIDDEN = {
     "time.monotonic_ns": LOOP,
     "time.perf_counter": LOOP,
     "time.perf_counter_ns": LOOP,
+    "time.process_time": LOOP,
+    "time.process_time_ns": LOOP,
+    "time.thread_time": LOOP,
+    "time.thread_time_ns": LOOP,
+    "time.clock_gettime": LOOP,
+    "time.clock_gettime_ns": LOOP,
+    "time.localtime": LOOP,
+    "time.gmtime": LOOP,
+    "time.ctime": LOOP,
+    "time.asctime": LOOP,
+    "time.strftime": LOOP,
     "time.sleep": "asyncio.sleep",
     "datetime.datetime.now": LOOP,
     "datetime.datetime.utcnow": LOOP,
@@ -34,16 +56,22 @@ FORBIDDEN = {
     "random": SEEDED,
     "secrets": SEEDED,
     "os.urandom": SEEDED,
+    "os.getrandom": SEEDED,
     "uuid.uuid1": IDS,
     "uuid.uuid4": IDS,
-    "asyncio.wait_for": "asyncio.timeout (wait_for orders tasks differently between versions)",
+    "uuid.getnode": IDS,
+    "asyncio.wait_for": TIMEOUT,
+    "asyncio.tasks.wait_for": TIMEOUT,
+    "builtins.sum": FSUM,
+    "builtins.hash": DIGEST,
+    "importlib.import_module": IMPORT,
+    "importlib.__import__": IMPORT,
+    "builtins.__import__": IMPORT,
 }
 SEEDED_GENERATOR = "random.Random"
-BUILTINS = {
-    "sum": "math.fsum, or a comment `# ints` (sums of floats differ between versions)",
-    "hash": "a digest (hash() differs from process to process)",
-}
+BUILTINS = ("sum", "hash", "__import__")
 INTS = "# ints"
+TYPE_TESTS = ("isinstance", "issubclass", "cast")
 
 MAY_NOT_IMPORT = {
     "streams": ("operators", "sinks"),
@@ -81,6 +109,8 @@ class Checker(ast.NodeVisitor):
             full = f"{base}.{alias.name}"
             self.names[alias.asname or alias.name] = full
             self.check_room(node, full)
+            if alias.name == "*" and any(name.startswith(f"{base}.") for name in FORBIDDEN):
+                self.forbid(node, full, "the names that are needed")
             self.check_name(node, full)
 
     def check_room(self, node: ast.AST, module: str) -> None:
@@ -121,29 +151,50 @@ class Checker(ast.NodeVisitor):
         else:
             self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> None:
-        if self.dotted(node.func) == SEEDED_GENERATOR and not node.args:
-            self.forbid(node, "random.Random()", "a seed")
-        if isinstance(node.func, ast.Name) and node.func.id not in self.names:
-            name = node.func.id
-            if name in BUILTINS and not (name == "sum" and self.of_ints(node)):
-                self.forbid(node, f"{name}()", BUILTINS[name])
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if name := self.dotted(node.value):
+            self.names |= {to.id: name for to in node.targets if isinstance(to, ast.Name)}
         self.generic_visit(node)
 
-    def of_ints(self, node: ast.Call) -> bool:
-        lines = self.lines[node.lineno - 1 : node.end_lineno]
-        return any(INTS in line for line in lines) or counts(node)
+    def visit_Name(self, node: ast.Name) -> None:
+        if node.id in BUILTINS and isinstance(node.ctx, ast.Load):
+            known = self.names.get(node.id, f"builtins.{node.id}")
+            self.check_name(node, known)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        if self.dotted(node.func) == SEEDED_GENERATOR:
+            if all(isinstance(each, ast.Constant) and each.value is None for each in given):
+                self.forbid(node, "random.Random()", "a seed")
+        elif name not in TYPE_TESTS and SEEDED_GENERATOR in map(self.dotted, given):
+            self.forbid(node, "random.Random", "a seed")
+        if name == "getattr" and len(given) > 1 and isinstance(given[1], ast.Constant):
+            self.check_name(node, f"{self.dotted(given[0])}.{given[1].value}")
+        exact = name == "sum" and (self.is_marked(node) or counts(node))
+        for child in [*([] if exact else [node.func]), *node.args, *node.keywords]:
+            self.visit(child)
+
+    def is_marked(self, node: ast.Call) -> bool:
+        return any(INTS in line for line in self.lines[node.lineno - 1 : node.end_lineno])
 
 
 def counts(node: ast.Call) -> bool:
     """Whether a ``sum`` is plainly one of whole numbers: of ``1``, ``len(…)`` or a comparison."""
-    of = node.args[0] if node.args else None
-    if not isinstance(of, ast.GeneratorExp):
-        return False
-    match of.elt:
-        case ast.Constant(value=int()) | ast.Compare() | ast.Call(func=ast.Name(id="len")):
-            return True
+    match node:
+        case ast.Call(args=[ast.GeneratorExp(elt=of) | ast.ListComp(elt=of)], keywords=[]):
+            return isinstance(of, ast.Compare) or _is_len(of) or _is_int(of)
+        case ast.Call(args=[ast.Call(func=ast.Name(id="map"), args=[ast.Name(id="len"), *_])]):
+            return not node.keywords
     return False
+
+
+def _is_len(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+
+
+def _is_int(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int)
 
 
 def check(root: Path) -> Iterator[str]:
@@ -153,7 +204,12 @@ def check(root: Path) -> Iterator[str]:
             relative = path.relative_to(root)
             package = ".".join(["foretell", *relative.parent.parts])
             checker = Checker(package, source)
-            checker.visit(ast.parse(source, str(path)))
+            tree = ast.parse(source, str(path))
+            checker.visit(tree)
+            checker.found.clear()
+            checker.visit(tree)  # once more, with the names that are imported further down
+            for line in sets_seen_in_order(tree, checker.lines, checker.dotted):
+                checker.found.append((line, f"the order of a set: use {INSTEAD}"))
             for line, text in sorted(checker.found):
                 yield f"{relative.as_posix()}:{line}: {text}"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .partials import MISSING, PartialParser, Patch, apply
+from .partials import MISSING, PartialParser, Patch, Progress, apply
 from .slots import SlotFiller
 
 __all__ = ["Composer"]
@@ -30,6 +30,8 @@ class Composer:
     def __init__(self, text_field: str) -> None:
         self.value: dict[str, Any] = {}
         self.text = ""
+        self.torn = False
+        """Whether the last piece that is over ended in the midst of its text."""
         self._text_field = text_field
         self._piece: _Piece | None = None
         self._before: dict[str, Any] | None = None
@@ -58,6 +60,7 @@ class Composer:
         """The piece is over: text held back for a slot comes out."""
         assert self._piece is not None
         piece, self._piece = self._piece, None
+        self.torn = piece.torn
         return self._take(piece.finish())
 
     def append(self, text: str) -> tuple[list[Patch], str]:
@@ -123,6 +126,12 @@ class _Piece:
         self._parser: PartialParser | None = None
         self._plain = False
         self._fillers: dict[tuple[str | int, ...], SlotFiller] = {}
+
+    @property
+    def torn(self) -> bool:
+        """Whether its text has begun as a JSON string, and not ended."""
+        parser = self._parser
+        return parser is not None and parser.state(self._text_path) is Progress.GROWING
 
     def feed(self, chunk: str) -> list[Patch]:
         if self._parser is not None:

@@ -22,6 +22,7 @@ from ..streams.models import (
     Stop,
     Usage,
 )
+from ..streams.recorded import described, digest
 from ..streams.replay_buffer import ReplayBuffer
 from ..streams.tasks import Tasks
 from .fingerprint import Dependence
@@ -194,40 +195,55 @@ class Generation:
 
     async def _run(self, model: Model) -> None:
         self._asked = True
+        self._owner.trace("~asked", generation=self.id)
         try:
             async with aclosing(model.stream(self.request)) as stream:
-                await self._read(stream)
-                if self.phase is Phase.RUNNING:
-                    self._end(Phase.DONE)
+                async for event in stream:
+                    if self.phase is not Phase.RUNNING:
+                        return
+                    self.receive(event)
+                self.finish()
         except Exception as error:
             known = error if isinstance(error, ModelError) else None
-            if self.phase is Phase.RUNNING:
-                self.error = known or ModelError(f"{type(error).__name__}: {error}")
-                self._end(Phase.FAILED)
+            self.fail(known or ModelError(f"{type(error).__name__}: {error}"))
             if known is None:
                 raise
 
-    async def _read(self, stream: AsyncGenerator[ModelEvent, None]) -> None:
-        async for event in stream:
-            if self.phase is not Phase.RUNNING:
-                return
-            match event:
-                case Delta(text=text) if text:
-                    self._owner.trace("~chunk", generation=self.id, text=text)
-                    self.text.append(text)
-                case Usage():
-                    self.usage = _merged(self.usage, event)
-                    self._owner.trace("~usage", generation=self.id, **asdict(event))
-                case Stop(reason=reason):
-                    self.stop = reason
+    def receive(self, event: ModelEvent) -> None:
+        """An event of the model's stream."""
+        match event:
+            case Delta(text=text) if text:
+                self._owner.trace("~chunk", generation=self.id, text=text)
+                self.text.append(text)
+            case Usage():
+                self.usage = _merged(self.usage, event)
+                self._owner.trace("~usage", generation=self.id, **asdict(event))
+            case Stop(reason=reason):
+                self.stop = reason
+                self._owner.trace("~stop", generation=self.id, reason=reason)
+
+    def finish(self) -> None:
+        """The model's stream is at its end; without an answer that can be used, it has failed."""
+        if self.phase is Phase.RUNNING:
+            self.error = self._flaw()
+            self._end(Phase.DONE if self.error is None else Phase.FAILED)
+
+    def fail(self, error: ModelError) -> None:
+        """The model's stream broke off."""
+        if self.phase is Phase.RUNNING:
+            self.error = error
+            self._owner.trace("~error", generation=self.id, **described(error))
+            self._end(Phase.FAILED)
+
+    def _flaw(self) -> ModelError | None:
         if self.stop == "refusal":
-            raise ModelRefusal("the model declined to write this")
+            return ModelRefusal("the model declined to write this")
         if not self.text.items:
-            raise ModelProtocolError("the model's answer was empty")
+            return ModelProtocolError("the model's answer was empty")
         if self.stop == "max_tokens":
-            raise ModelCut(
-                f"the answer was cut at max_tokens ({self.request.max_tokens}): raise it"
-            )
+            limit = self.request.max_tokens
+            return ModelCut(f"the answer was cut at max_tokens ({limit}): raise it")
+        return None
 
 
 class Generations:
@@ -276,6 +292,17 @@ class Generations:
         """How many streams are open now."""
         return len(self._running)
 
+    @property
+    def speculating(self) -> int:
+        """How many streams are open that nobody has asked for yet."""
+        return len(
+            [
+                each
+                for each in self._running.values()
+                if each.request.purpose is Purpose.PREFETCH and not each.adopted
+            ]
+        )
+
     def open(
         self,
         request: Request,
@@ -300,6 +327,7 @@ class Generations:
             generation=generation.id,
             purpose=request.purpose,
             model=request.model,
+            request=digest(request),
             **why,
         )
         if request.purpose is Purpose.PREFETCH:
@@ -328,7 +356,7 @@ class Generations:
         generation.opened_at = self._now()
         self._running[generation.id] = generation
         task = self._tasks.start(generation._run(self._model), name=generation.id)
-        task.add_done_callback(lambda _: self._torn_down(generation))
+        task.add_done_callback(lambda _: self.torn_down(generation))
         generation._task = task
 
     def _admit(self) -> None:
@@ -337,10 +365,16 @@ class Generations:
             self._waiting.remove(best)
             self._start(best)
 
-    def _torn_down(self, generation: Generation) -> None:
+    def find(self, gid: str) -> Generation | None:
+        """The generation of this id, if it is live or has not been torn down yet."""
+        return self._known.get(gid) or self._running.get(gid)
+
+    def torn_down(self, generation: Generation) -> None:
+        """Nothing runs of it any more: its connection is closed, and its place is free."""
         generation.close("cancelled")  # if its task was, from outside
-        self._running.pop(generation.id, None)
-        self._admit()
+        if self._running.pop(generation.id, None) is not None:
+            self.trace("~closed", generation=generation.id)
+            self._admit()
 
     def _ended(self, generation: Generation) -> None:
         if generation in self._waiting:
@@ -356,7 +390,8 @@ class Generations:
         self._on_end(generation)
 
     def _forget(self, generation: Generation) -> None:
-        self._known.pop(generation.id, None)
+        if self._known.pop(generation.id, None) and generation.phase is Phase.DONE:
+            self.trace("~dropped", generation=generation.id)
 
 
 def _merged(old: Usage, new: Usage) -> Usage:

@@ -34,6 +34,7 @@ def overlap(
     *,
     together: Callable[[T], Hashable] = lambda item: None,
     most: int = 64,
+    on_start: Callable[[Sequence[T]], None] = lambda group: None,
 ) -> Callable[[Observable[T]], Observable[R]]:
     """Tell one group of items at a time.
 
@@ -50,6 +51,7 @@ def overlap(
     :param policy: read anew for each item.
     :param together: only items with an equal key are told together (one audience, say).
     :param most: the largest group; more go into the next.
+    :param on_start: told of each group when its turn has come.
 
     What ``tell`` raises does not end the stream: it goes to the owner of ``tasks``. Completes
     after the last telling when the source has completed. Disposal cancels.
@@ -75,6 +77,7 @@ def overlap(
             def start() -> None:
                 nonlocal active, interrupted
                 group, begun, interrupted = next_group(), False, False
+                on_start(group)
 
                 async def run() -> None:
                     nonlocal begun

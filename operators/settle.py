@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from ..streams.clock import LoopScheduler
+from ..streams.timers import Timers
 
 __all__ = ["settle"]
 
@@ -19,7 +18,7 @@ T = TypeVar("T")
 def settle(
     quiet: float,
     max_wait: float,
-    scheduler: LoopScheduler,
+    timers: Timers,
     flush: Callable[[T], bool] = lambda item: False,
 ) -> Callable[[Observable[T]], Observable[T]]:
     """The latest item once the source has been quiet, or has gone on for too long.
@@ -43,40 +42,24 @@ def settle(
             observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             waiting: list[T] = []
-            timer: TimerHandle | None = None
-            due = latest = 0.0
+            latest = 0.0
 
             def emit() -> None:
-                disarm()
+                alarm.cancel()
                 observer.on_next(waiting.pop())
 
-            def disarm() -> None:
-                nonlocal timer
-                if timer is not None:
-                    timer.cancel()
-                    timer = None
-
-            def tick() -> None:
-                nonlocal timer
-                timer = None
-                if waiting:
-                    if scheduler.time() >= due:
-                        emit()
-                    else:
-                        timer = scheduler.call_at(due, tick)
+            alarm = timers.alarm("settle", emit)
 
             def on_next(item: T) -> None:
-                nonlocal due, latest, timer
-                now = scheduler.time()
+                nonlocal latest
+                now = timers.time()
                 if not waiting:
                     latest = now + max_wait
                 waiting[:] = [item]
                 if flush(item):
                     emit()
-                    return
-                due = min(now + quiet, latest)
-                if timer is None:  # one that is due too early arms itself again
-                    timer = scheduler.call_at(due, tick)
+                else:
+                    alarm.set(min(now + quiet, latest))
 
             def on_completed() -> None:
                 if waiting:
@@ -84,7 +67,7 @@ def settle(
                 observer.on_completed()
 
             return CompositeDisposable(
-                source.subscribe(on_next, observer.on_error, on_completed), Disposable(disarm)
+                source.subscribe(on_next, observer.on_error, on_completed), Disposable(alarm.cancel)
             )
 
         return Observable(subscribe)

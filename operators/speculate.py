@@ -9,6 +9,7 @@ from typing import Protocol
 from reactivex import Observable, abc
 
 from ..streams.models import Request
+from ..streams.timers import Timers, sleep
 from ..streams.world import Change, World
 from .generation import Generation, Generations
 from .predict import Variant
@@ -49,6 +50,7 @@ def speculate(
     generations: Generations,
     store: VariantStore,
     request_for: RequestFor,
+    timers: Timers,
     flawed: Callable[[str], bool] = lambda text: False,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
@@ -71,7 +73,7 @@ def speculate(
     async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
         if lost.get(variant.slot, 0) >= RESTLESS:
             calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
-            await asyncio.sleep(calm)
+            await sleep(timers, f"calm {variant.slot}", calm)
         account = Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
@@ -106,9 +108,20 @@ def speculate(
             store.discard(variant, generation)
             lease.release("superseded")
             if generation.leases == 0:
-                await generation.closed()
+                await _gone(generation)
 
     return prepare
+
+
+async def _gone(generation: Generation) -> None:
+    """Wait until nothing of it runs; a plan that drops it only now has to wait as well."""
+    try:
+        await generation.closed()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() == 1:
+            await generation.closed()
+        raise
 
 
 def revoke(generations: Generations) -> Callable[[Observable[World]], Observable[Generation]]:

@@ -11,6 +11,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from ..streams.tasks import Tasks
+from ..streams.timers import Timers, wait
 from .publish import Fault
 
 __all__ = ["switch_map"]
@@ -25,6 +26,7 @@ def switch_map(
     project: Callable[[T], AsyncGenerator[R, None]],
     tasks: Tasks,
     fault: Fault,
+    timers: Timers,
     *,
     key: Callable[[T], Hashable] = lambda item: None,
     teardown_limit: float = 1.0,
@@ -47,6 +49,7 @@ def switch_map(
     :param project: opens an item's stream; ``aclose`` is awaited when the item's time is over.
     :param tasks: owns the tasks that read the inner streams.
     :param fault: told what an inner stream raises; nothing else ends because of it.
+    :param timers: make its two limits.
     :param teardown_limit: seconds to wait for the old stream's clean-up; after that the new one
         starts all the same, and ``slow_teardown`` is told.
 
@@ -68,11 +71,12 @@ def switch_map(
             async def run(inner: _Inner[T]) -> None:
                 try:
                     if inner.after:
-                        _, late = await asyncio.wait(inner.after, timeout=teardown_limit)
-                        if late:
+                        name = f"teardown {key(inner.item)}"
+                        if not await wait(timers, name, inner.after, teardown_limit):
                             slow_teardown(inner.item, teardown_limit)
                     if inner.beside:
-                        await asyncio.wait(inner.beside, timeout=COURTESY)
+                        name = f"courtesy {key(inner.item)}"
+                        await wait(timers, name, inner.beside, COURTESY)
                     async with aclosing(project(inner.item)) as stream:
                         async for value in stream:
                             if not inner.wanted:

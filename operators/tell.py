@@ -9,7 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from ..streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
+from ..streams.models import ModelCut, ModelError, ModelInvalid, ModelOverloaded, Request
+from ..streams.timers import Timers, sleep, timeout
 from ..streams.world import World
 from .claim import Claim, Lookup, Piece, claim_of, pieces, unclear
 from .classify import Scene
@@ -61,6 +62,7 @@ class Teller:
         request: Callable[[Scene, Account], Request],
         trace: Trace,
         now: Callable[[], float],
+        timers: Timers,
         *,
         deadline: float,
         text_field: str,
@@ -74,6 +76,7 @@ class Teller:
         self._request = request
         self._trace = trace
         self._now = now
+        self._timers = timers
         self._deadline = deadline
         self._text_field = text_field
         self._check = check
@@ -151,7 +154,7 @@ class Teller:
             if first.cancelled:
                 raise asyncio.CancelledError
             left = first.t + self._deadline - self._now()
-            async with asyncio.timeout(left):
+            async with timeout(self._timers, f"deadline {first.telling}", left):
                 await self._tell(claims, emit, draft)
             reason = self._check(draft.composer.value)
             if reason is None and not draft.composer.text.strip():
@@ -222,6 +225,8 @@ class Teller:
                 async for chunk in chunks:
                     hand_on(*composer.feed(chunk))
             hand_on(*composer.finish())
+            if composer.torn:
+                raise ModelCut("the model's answer ends in the midst of its text")
             if not begun:
                 raise ModelInvalid("the model wrote nothing")
         except GenerationClosed:
@@ -235,7 +240,8 @@ class Teller:
                 return False
             if not isinstance(failure, ModelOverloaded):
                 raise
-            await asyncio.sleep(failure.retry_after or PATIENCE)
+            patience = failure.retry_after or PATIENCE
+            await sleep(self._timers, f"patience {claims[0].telling}", patience)
             return False
         finally:
             lease.release("told")

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
-from copy import deepcopy
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from pydantic import BaseModel
 
 from ..errors import TellingError
-from ..operators.partials import apply
+from ..operators.partials import Final
+from ..operators.sentences import Sentence, Sentences
+from ..operators.typed import Element, Emit, FieldDone, TypedPartials, Unfinished
+from ..operators.typed_views import PartialOf
 from ..streams.replay_buffer import ReplayBuffer
 
 __all__ = ["Telling"]
 
-M = TypeVar("M")
-
-BREAK = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=\S)")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Telling(Generic[M]):
     """The narrative of an outcome, while it comes and after.
 
     ``await telling`` gives the whole, an instance of the session's narration model.
-    ``async for partial in telling`` gives plain growing snapshots of its value; :meth:`text`,
-    :meth:`sentences` and :meth:`patches` give other views. Any number of readers may follow it,
-    each from the beginning. Leaving a reader cancels nothing.
+    ``async for partial in telling`` gives a :class:`~foretell.PartialOf` that model each time it
+    has grown: ``partial.text`` is the text so far, ``partial.done("text")`` says whether it is
+    whole; the last has all there is. :meth:`partials`, :meth:`text`, :meth:`sentences` and
+    :meth:`patches` give other views. Any number of readers may follow it, each from the beginning.
+    Leaving a reader cancels nothing.
 
     Several outcomes may be told together; their handles then share one telling and one ``id``.
     """
@@ -35,13 +38,13 @@ class Telling(Generic[M]):
     def __init__(
         self,
         telling: str,
-        validate: Callable[[Mapping[str, Any]], M],
+        model: type[M],
         cancel: Callable[[str], None],
         delivered: Callable[[str, str, int], None],
     ) -> None:
         self._asked = telling
         self._id = telling
-        self._validate = validate
+        self._model = model
         self._cancel = cancel
         self._delivered = delivered
         self._events: ReplayBuffer[Any] = ReplayBuffer()
@@ -87,7 +90,7 @@ class Telling(Generic[M]):
             raise TellingError(
                 f"telling {self._id}: {reason}", kind=kind, fallback=end.text if end else ""
             )
-        return self._validate(end.value)
+        return self._model.model_validate(end.value)
 
     async def patches(self) -> AsyncGenerator[Any, None]:
         """Every :class:`~foretell.Patch` to the telling's value, in order, from the first."""
@@ -96,16 +99,56 @@ class Telling(Generic[M]):
                 for patch in getattr(event, "patches", ()):
                     yield patch
 
-    async def __aiter__(self) -> AsyncGenerator[dict[str, Any], None]:
-        """Growing snapshots of the value, as plain JSON: one per event that changed it."""
-        value: Any = {}
+    async def __aiter__(self) -> AsyncGenerator[PartialOf[M], None]:
+        """A typed partial per event that added something, each of its own moment.
+
+        Of a telling that came whole, ``partial.final`` of the last is what ``await`` gives.
+        """
+        async with aclosing(self.partials()) as emissions:
+            async for emission in emissions:
+                if isinstance(emission, PartialOf):
+                    yield emission
+
+    @overload
+    def partials(
+        self, emit: Literal["piece", "patch"] = "piece"
+    ) -> AsyncGenerator[PartialOf[M] | M | Unfinished[M], None]: ...
+    @overload
+    def partials(
+        self, emit: Literal["field"], *, at: str | None = None
+    ) -> AsyncGenerator[FieldDone | M | Unfinished[M], None]: ...
+    @overload
+    def partials(
+        self, emit: Literal["element"], *, at: str | None = None
+    ) -> AsyncGenerator[Element | M | Unfinished[M], None]: ...
+    @overload
+    def partials(
+        self, emit: Literal["sentence"], *, at: str | None = None, language: str = "en"
+    ) -> AsyncGenerator[Sentence | M | Unfinished[M], None]: ...
+    async def partials(
+        self, emit: Emit = "piece", *, at: str | None = None, language: str = "en"
+    ) -> AsyncGenerator[Any, None]:
+        """The telling as typed partials, as fields or list elements close, or by sentence.
+
+        As :func:`foretell.partials` has it; the last is the model's instance, or an
+        :class:`~foretell.Unfinished` that says why there is none.
+        """
+        typed = TypedPartials(self._model, emit, at=at, language=language)
         async with aclosing(self._events.follow()) as events:
             async for event in events:
-                patches = getattr(event, "patches", ())
-                for patch in patches:
-                    value = apply(value, patch)
-                if patches:
-                    yield deepcopy(value)
+                for emission in typed.take(getattr(event, "patches", ())):
+                    yield emission
+        for emission in self._rest_of(typed):
+            yield emission
+
+    def _rest_of(self, typed: TypedPartials[M]) -> list[Any]:
+        """What is left to emit of a telling that is over."""
+        end = self._end
+        if end is None:
+            return typed.finish(reason="the telling was closed")
+        if end.status == "done":
+            return typed.finish(Final(end.value))
+        return typed.finish(reason=end.error or f"the telling was {end.kind or end.status}")
 
     async def _deltas(self) -> AsyncGenerator[str, None]:
         async with aclosing(self._events.follow()) as events:
@@ -147,20 +190,20 @@ class Telling(Generic[M]):
         except TimeoutError:
             pass
 
-    async def sentences(self) -> AsyncGenerator[str, None]:
-        """The text sentence by sentence, each as soon as the next one begins (for speech)."""
-        held = ""
+    async def sentences(self, language: str = "en") -> AsyncGenerator[Sentence, None]:
+        """The text sentence by sentence, each as soon as the next one begins (for speech).
+
+        ``telling.delivered(sentence.end)`` says that one has been spoken.
+
+        :param language: of the text: an ISO 639 code.
+        """
+        cutter = Sentences(language)
         async with aclosing(self._deltas()) as deltas:
             async for delta in deltas:
-                held, at = held + delta, 0
-                for found in BREAK.finditer(held):
-                    end = found.end()
-                    if not held[end].islower():
-                        yield held[at:end].strip()
-                        at = end
-                held = held[at:]
-        if held.strip():
-            yield held.strip()
+                for sentence in cutter.feed(delta):
+                    yield sentence
+        for sentence in cutter.finish():
+            yield sentence
 
     def cancel(self) -> None:
         """End it early. What was delivered stays; the end is marked as superseded."""

@@ -17,8 +17,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .api_errors import explain, shown
-from .messages_api import Answer, body_of, one_line
+from .answer import Answer
+from .api_errors import explain, secrets_of, shown
+from .closing import to_the_end
+from .messages_api import body_of, one_line
 from .models import ModelEvent, ModelRefusedKey, ModelUnavailable, Request
 
 if TYPE_CHECKING:
@@ -144,17 +146,17 @@ class AnthropicModel:
             for event in answer.end():
                 yield event
         except Exception as error:
-            secrets = [s for s in (client.api_key, client.auth_token) if s and s != "none"]
+            secrets = secrets_of(client, request)
             raise explain(error, str(client.base_url), answer.begun, secrets) from None
         finally:
             for closing in reversed(close):
-                await _to_the_end(closing())
+                await to_the_end(closing())
 
     async def aclose(self) -> None:
         """Close every connection. Streams still open end with :class:`ModelCut`."""
         client, self._client = self._client, None
         if client is not None and self._given is None:
-            await _to_the_end(client.close())
+            await to_the_end(client.close())
 
 
 async def _drained(chunks: AsyncGenerator[bytes, None]) -> None:
@@ -163,21 +165,6 @@ async def _drained(chunks: AsyncGenerator[bytes, None]) -> None:
         async with asyncio.timeout(0.5):
             async for _ in chunks:
                 pass
-
-
-async def _to_the_end(closing: Awaitable[None]) -> None:
-    """Await ``closing`` to its end even if cancelled meanwhile; the cancellation then goes on."""
-    task = asyncio.ensure_future(closing)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not task.cancelled():
-        task.exception()  # a connection that fails to close is closed
-    if cancelled is not None:
-        raise cancelled
 
 
 def _is_loopback(url: str) -> bool:

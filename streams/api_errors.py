@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .messages_api import one_line
 from .models import (
@@ -17,20 +17,43 @@ from .models import (
     ModelProtocolError,
     ModelRefusedKey,
     ModelUnavailable,
+    Request,
 )
 
 if TYPE_CHECKING:
     import anthropic
 
-__all__ = ["explain", "shown"]
+__all__ = ["explain", "secrets_of", "shown"]
 
 
 SHORTEST_SECRET = 4
+SECRET_NAME = re.compile(r"auth|cookie|credential|key|password|secret|token(?!s)", re.IGNORECASE)
 
 
 def shown(url: str) -> str:
     """``url`` as it may be shown, without what may be secret in it."""
     return re.sub(r"//[^/@]*@", "//", url).split("?")[0]
+
+
+def secrets_of(client: anthropic.AsyncAnthropic, request: Request) -> list[str]:
+    """What a request holds that may stand in no message: keys, and what is named like one."""
+    headers = {name: value for name, value in client.default_headers.items() if value}
+    found = [client.api_key, client.auth_token, *_secret(headers), *_secret(request.extra)]
+    words = dict.fromkeys(
+        word for each in found if each and each != "none" for word in (each, *each.split())
+    )
+    return sorted(words, key=lambda word: (-len(word), word))  # none is left in part
+
+
+def _secret(value: Any, *, named: bool = False) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _secret(inner, named=named or bool(SECRET_NAME.search(str(name))))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secret(inner, named=named)
+    elif named and isinstance(value, str):
+        yield value
 
 
 def _without(secrets: Sequence[str], text: str) -> str:

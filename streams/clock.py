@@ -33,7 +33,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready or timeout == 0:
+        if ready or timeout == 0 or self.loop.rested():
             return ready
         if timeout is None:
             raise VirtualDeadlock("every task waits for something that no timer will bring")
@@ -54,23 +54,52 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         selector.loop = self
         self._now = 0.0
+        self._resting: asyncio.Future[None] | None = None
+        self.pace: Callable[[float], None] = lambda time: None
+        """Told each new time before it is; may wait, so that people can follow."""
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now
 
-    def jump(self) -> None:
-        """Move the clock to the next timer."""
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        self._now = max(self._now, scheduled[0].when())
+    def idle(self) -> asyncio.Future[None]:
+        """Done once nothing is left to do at this moment, before time moves on."""
+        if self._resting is None:
+            self._resting = self.create_future()
+        return self._resting
+
+    def rested(self) -> bool:
+        """Nothing is ready: tell those who wait for that; whether there are any."""
+        resting, self._resting = self._resting, None
+        if resting is None or resting.done():
+            return False
+        resting.set_result(None)
+        return True
+
+    def advance_to(self, time: float) -> None:
+        """Move the clock on; it never goes back."""
+        self.pace(time)
+        self._now = max(self._now, time)
         # The loop runs what is due before now + resolution; after half a year of virtual seconds
         # a nanosecond is lost in rounding, and the loop would turn for ever.
         self._clock_resolution = max(1e-9, 2 * math.ulp(self._now))
 
+    def jump(self) -> None:
+        """Move the clock to the next timer."""
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        self.advance_to(scheduled[0].when())
 
-def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a fresh :class:`VirtualLoop`, like :func:`asyncio.run`."""
+
+def run_virtual(main: Coroutine[Any, Any, T], pace: Callable[[float], None] | None = None) -> T:
+    """Run a coroutine to its end on a fresh :class:`VirtualLoop`, like :func:`asyncio.run`.
+
+    :param pace: see :attr:`VirtualLoop.pace`.
+    """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        if pace is not None:
+            loop.pace = pace
         return runner.run(main)
 
 
@@ -89,7 +118,3 @@ class LoopScheduler(AsyncIOScheduler):
     def time(self) -> float:
         """The loop's time in seconds."""
         return self._loop.time()
-
-    def call_at(self, when: float, work: Callable[[], None]) -> asyncio.TimerHandle:
-        """Work at a time of the loop; a timer without Rx's layers, for what runs all the time."""
-        return self._loop.call_at(when, work)

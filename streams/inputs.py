@@ -155,6 +155,10 @@ class Inputs(Observable[Numbered]):
     def _schedule(self) -> None:
         self._loop.call_soon(self._drain)
 
+    def flush(self) -> None:
+        """Hand on what waits now, and not in the next step of the loop; for a replay."""
+        self._drain()
+
     def _drain(self) -> None:
         now = self._elapsed
         for _ in range(len(self._pending)):

@@ -1,4 +1,4 @@
-"""Reading a session log as a stream, plain or gzip, whole or cut off by a crash."""
+"""Reading a session log as a stream: plain or gzip, in one part or several, whole or cut off."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 from ..errors import ForetellError
+from .log_parts import continued, earlier_parts, find_part, part_path
 from .log_schema import FORMAT, MAX_DEPTH, Record, problems, too_deep
+from .log_seal import Seals
 
 __all__ = [
     "MAX_LINE",
@@ -37,8 +39,15 @@ GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 
 Warn = Callable[[str], None]
-Line = tuple[int, bytes, bool]
-"""Number (the first is 1), bytes without the newline, and whether it is the last."""
+
+
+class Line(NamedTuple):
+    """A raw line: its number in its file (from 1), its bytes, whether it is the log's last."""
+
+    number: int
+    raw: bytes
+    last: bool
+    file: str
 
 
 class LogError(ForetellError):
@@ -138,28 +147,75 @@ def _on_newline(chunk: bytes) -> list[bytes]:
 def open_lines(
     path: str | os.PathLike[str], warn: Warn | None = None
 ) -> Generator[Iterator[Line], None, None]:
-    """The raw lines of a file, plain or gzip (told by its first bytes, not by its name).
+    """The raw lines of a log, its earlier parts first, each plain or gzip (told by its bytes).
 
-    A gzip file whose end is missing gives what there is, and a warning once it is read through.
+    Of the headers only that of the first part is given. A gzip file whose end is missing gives what
+    there is, and a warning once it is read through.
+
+    :raises LogError: while iterating, when what is missing or damaged is come to.
     """
-    name = os.fspath(path)
-    warn = warn or log_warning
+    with closing(_all_lines(os.fspath(path), warn or log_warning)) as lines:
+        yield lines
+
+
+def _all_lines(name: str, warn: Warn) -> Generator[Line, None, None]:
+    with closing(file_lines(name, warn)) as lines:
+        first = next(lines)
+        parts = earlier_parts(name, _header(first))
+        for number in range(1, parts + 1):
+            yield from _part(name, number, parts, _header(first).get("id"))
+        if not parts:
+            yield first
+        yield from lines
+
+
+def _part(name: str, number: int, parts: int, session: Any) -> Generator[Line, None, None]:
+    found = find_part(name, number)
+    if found is None:
+        of = f"{name} has {parts} earlier part{'s' if parts > 1 else ''}"
+        missing = f"{part_path(name, number)}.gz"
+        raise LogError(missing, 0, f"is missing; {of}: put it back beside the others")
+
+    def cut(_: str) -> None:
+        raise LogError(found, 0, "gzip data cut off before its end; restore it from a copy")
+
+    with closing(file_lines(found, cut)) as lines:
+        first = next(lines)
+        before, header = number - 1, _header(first)
+        if header.get("id") != session or continued(header) != before:
+            raise LogError(found, 1, f"is not part {number} of {name}; put the right one there")
+        if not before:
+            yield first
+        for line in lines:
+            yield line._replace(last=False)
+
+
+def _header(first: Line) -> dict[str, Any]:
+    try:
+        return parse(first.raw)
+    except BadLine:
+        return {}
+
+
+def file_lines(name: str, warn: Warn) -> Generator[Line, None, None]:
+    """The raw lines of one file."""
+    with _opened(name) as file:
+        yield from _numbered(file, name, warn)
+
+
+def _opened(name: str) -> BinaryIO:
     try:
         if os.path.isdir(name):
             raise LogError(name, 0, "is a directory; name one of the logs in it")
-        file = Path(name).open("rb")  # noqa: SIM115 (closed below)
+        return Path(name).open("rb")
     except FileNotFoundError:
         raise LogError(name, 0, "no such file; check the path") from None
     except OSError as error:
         raise LogError(name, 0, f"cannot be read: {error.strerror}") from None
-    with file:
-        yield _numbered(file, name, warn)
 
 
 def _numbered(file: BinaryIO, name: str, warn: Warn) -> Iterator[Line]:
     magic = file.read(2)
-    if not magic:
-        raise LogError(name, 0, "is empty; a session log begins with a line of kind session")
     file.seek(0)
     zipped = _Gunzip(file, name) if magic == GZIP_MAGIC else None
     if zipped is None and name.endswith(".gz"):
@@ -168,14 +224,15 @@ def _numbered(file: BinaryIO, name: str, warn: Warn) -> Iterator[Line]:
     number, held = 0, b""
     for line in _split(chunks, name):
         if number:
-            yield number, held, False
+            yield Line(number, held, False, name)
         number, held = number + 1, line if number else line.removeprefix(BOM)
-    if number:
-        yield number, held, True
     if zipped and zipped.cut:
         if not number:
             raise LogError(name, 0, "gzip data cut off before the first line; nothing is left")
         warn(f"{name}: the gzip data is cut off after line {number}; read what was there")
+    if not number:
+        raise LogError(name, 0, "is empty; a session log begins with a line of kind session")
+    yield Line(number, held, True, name)
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -221,42 +278,57 @@ def header_problem(data: dict[str, Any]) -> str | None:
     return wrong[0] if wrong else None
 
 
-def torn(number: int, last: bool, bad: BadLine) -> bool:
+def torn(line: Line, bad: BadLine) -> bool:
     """Whether a bad line may be one that a crash cut short."""
-    return last and number > 1 and bad.broken
+    return line.last and line.number > 1 and bad.broken
 
 
-def torn_warning(name: str, number: int) -> str:
-    return f"{name}: line {number}: cut short, dropped (the writer was probably killed)"
+def torn_warning(line: Line) -> str:
+    return f"{line.file}: line {line.number}: cut short, dropped (the writer was probably killed)"
 
 
-def read(path: str | os.PathLike[str], *, warn: Warn | None = None) -> Iterator[Record]:
+def seals_of(header: dict[str, Any]) -> Seals:
+    """To follow the ``~`` lines after this header: of a part read alone, from where it begins."""
+    return Seals(header["continues"].get("n") if continued(header) else 0)
+
+
+def read(
+    path: str | os.PathLike[str], *, warn: Warn | None = None, sealed: bool = False
+) -> Iterator[Record]:
     """The records of a log, in order, the header first. Memory does not grow with the log.
 
     Unknown kinds and fields are passed on as they are. A last line cut short by a crash, or gzip
     data without its end, gives what is whole and one call of ``warn`` (by default: a log message).
+    A log in several parts is read as one when it is named by its newest part (see ``log_parts``).
 
+    :param sealed: whether every ``~`` line must be there, and as it was written.
     :raises LogError: while iterating, at the first line that breaks the format.
     """
-    name = os.fspath(path)
     warn = warn or log_warning
     now = 0.0
-    with open_lines(name, warn) as lines:
-        for number, raw, last in lines:
+    seals = Seals()
+    with open_lines(path, warn) as lines:
+        for line in lines:
             try:
-                data = parse(raw)
+                data = parse(line.raw)
             except BadLine as bad:
-                if torn(number, last, bad):
-                    warn(torn_warning(name, number))
+                if torn(line, bad):
+                    warn(torn_warning(line))
                     continue
-                raise LogError(name, number, str(bad)) from None
-            wrong = header_problem(data) if number == 1 else next(iter(problems(data)), None)
+                raise LogError(line.file, line.number, str(bad)) from None
+            if line.number == 1:
+                wrong = header_problem(data)
+                seals = seals_of(data)
+            else:
+                wrong = next(iter(problems(data)), None)
+            if not wrong and data["t"] < now:
+                wrong = backwards(data["t"], now)
+            if not wrong and sealed and data["kind"].startswith("~"):
+                wrong = seals.problem(data)
             if wrong:
-                raise LogError(name, number, wrong)
-            if data["t"] < now:
-                raise LogError(name, number, backwards(data["t"], now))
+                raise LogError(line.file, line.number, wrong)
             now = data["t"]
-            yield Record(number, data)
+            yield Record(line.number, data, line.file)
 
 
 def backwards(t: float, now: float) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import orjson
 
 from .events import (
     Action,
@@ -33,9 +30,7 @@ __all__ = [
     "KINDS",
     "MAX_DEPTH",
     "Record",
-    "check",
     "problems",
-    "seal",
     "to_event",
     "to_record",
     "too_deep",
@@ -55,10 +50,14 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of a log: its number (the first is 1) and the object as it was written."""
+    """One line of a log: its number in its file (the first is 1), and what was written.
+
+    ``file`` is where it stands: of a log in several parts one of these.
+    """
 
     line: int
     data: dict[str, Any]
+    file: str = ""
 
     @property
     def t(self) -> float:
@@ -251,21 +250,6 @@ def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
         if not level:
             return False
     return any(isinstance(v, dict | list | tuple) for v in level)
-
-
-def _sum(data: Data) -> str:
-    body = {key: value for key, value in data.items() if key != "sum"}
-    return f"{zlib.crc32(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)):08x}"
-
-
-def seal(record: Data) -> dict[str, Any]:
-    """The record with its checksum in ``sum``: CRC-32 of its JSON without it, keys sorted."""
-    return {**record, "sum": _sum(record)}
-
-
-def check(record: Data) -> bool:
-    """Whether the record carries the right checksum."""
-    return record.get("sum") == _sum(record)
 
 
 def _result_list(data: Data) -> tuple[Result, ...]:

@@ -19,10 +19,12 @@ from .log_read import (
     header_problem,
     open_lines,
     parse,
+    seals_of,
     torn,
     torn_warning,
 )
-from .log_schema import KINDS, check, problems
+from .log_schema import KINDS, problems
+from .log_seal import Seals
 
 __all__ = ["MAX_PROBLEMS", "Problem", "Report", "odds_problem", "validate"]
 
@@ -69,13 +71,13 @@ def validate(path: str | os.PathLike[str]) -> Report:
     """Check a whole log and report up to :data:`MAX_PROBLEMS` errors; never raises for a bad log.
 
     Beyond what ``read`` checks: references to turns and actions, patches that do not apply, odds,
-    the checksums of ``~`` lines, and that nothing follows ``end``.
+    the numbers and checksums of ``~`` lines, and that nothing follows ``end``.
     """
     report = Report(os.fspath(path))
     try:
         _Validator(report, _rewind_targets(report.file)).run()
     except LogError as error:
-        report.errors.append(Problem(report.file, error.line, error.reason))
+        report.errors.append(Problem(error.path, error.line, error.reason))
     return report
 
 
@@ -86,11 +88,11 @@ def _rewind_targets(path: str) -> set[float | int]:
     """
     targets: set[float | int] = set()
     with open_lines(path, lambda _: None) as lines:
-        for _, raw, _ in lines:
-            if b"rewind" not in raw:
+        for line in lines:
+            if b"rewind" not in line.raw:
                 continue
             with contextlib.suppress(BadLine):
-                data = parse(raw)
+                data = parse(line.raw)
                 if data.get("kind") == "rewind" and not problems(data):
                     targets.add(data["to"])
     return targets
@@ -101,6 +103,8 @@ class _Validator:
         self.report = report
         self.now = 0.0
         self.line = 0
+        self.file = report.file
+        self.seals = Seals()
         self.turns: set[str] = set()
         self.open_turn: str | None = None
         self.actions: dict[str, bool] = {}  # whether it stands, or was taken back
@@ -113,12 +117,13 @@ class _Validator:
     def run(self) -> None:
         report = self.report
         with open_lines(report.file, report.warnings.append) as lines:
-            for self.line, raw, last in lines:
+            for line in lines:
+                self.line, self.file = line.number, line.file
                 try:
-                    data = parse(raw)
+                    data = parse(line.raw)
                 except BadLine as bad:
-                    if torn(self.line, last, bad):
-                        report.warnings.append(torn_warning(report.file, self.line))
+                    if torn(line, bad):
+                        report.warnings.append(torn_warning(line))
                     else:
                         self.error(str(bad))
                 else:
@@ -133,7 +138,7 @@ class _Validator:
 
     def error(self, reason: str) -> None:
         if len(self.report.errors) < MAX_PROBLEMS:
-            self.report.errors.append(Problem(self.report.file, self.line, reason))
+            self.report.errors.append(Problem(self.file, self.line, reason))
 
     def record(self, data: dict[str, Any]) -> None:
         found = problems(data)
@@ -157,19 +162,20 @@ class _Validator:
 
     def _keep(self, t: float) -> None:
         """Remember the snapshot as time passes a moment that is wound back to later."""
-        while self._times and t > self._times[-1]:
+        while self._times and round(t, 6) > round(self._times[-1], 6):
             self._kept[float, self._times.pop()] = self.state
 
     def refer(self, kind: str, data: dict[str, Any]) -> None:
         if kind.startswith("~"):
-            if not check(data):
-                self.error("bad checksum; the line was changed or damaged after it was written")
+            if wrong := self.seals.problem(data):
+                self.error(wrong)
             return
         if kind not in KINDS:
             return
         if kind == "session":
             if self.line == 1:
                 self.report.header = data
+                self.seals = seals_of(data)
             else:
                 self.error("a second session line; keep one session a file")
             return

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import stat
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Self
 
 import orjson
 
 from ..errors import ForetellError
-from .log_read import (
-    BadLine,
-    LogError,
-    Warn,
-    header_problem,
-    is_gzip,
-    log_warning,
-    open_lines,
-    parse,
-)
-from .log_schema import FORMAT, MAX_DEPTH, problems, seal, too_deep
+from .log_disk import LogFile, place
+from .log_flush import Behind, Direct, Flush, Outlet, seconds
+from .log_read import LogError, Warn, log_warning
+from .log_resume import Found, resume
+from .log_schema import FORMAT, MAX_DEPTH, problems, too_deep
+from .log_seal import SEAL
 
 __all__ = ["BadRecord", "LogWriter", "check_target"]
-
-BUFFER = 1024 * 1024
-TAIL = 64 * 1024
 
 
 class BadRecord(ForetellError, ValueError):
@@ -66,12 +56,10 @@ def check_target(path: str | os.PathLike[str]) -> str:
 def _encode(record: Mapping[str, Any]) -> bytes:
     if wrong := problems(record):
         raise BadRecord(f"record not written: {wrong[0]}")
-    line = {"t": round(float(record["t"]), 6), "kind": record["kind"], **record}
+    line = {"t": 0.0, "kind": "", **record}
     line["t"] = round(float(record["t"]), 6)
     try:
-        if line["kind"].startswith("~"):
-            line = seal(line)
-        raw = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        raw = orjson.dumps(line)
     except TypeError as error:
         raise BadRecord(f"record not written: {error}") from None
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and too_deep(line):
@@ -88,8 +76,14 @@ class LogWriter:
     A path that ends in ``.gz`` is compressed.
 
     :param flush: ``"line"`` hands each record to the system at once, so that a killed process
-        loses none; ``"end"`` keeps them until 1 MiB is full or the log is closed; a number of
-        seconds keeps them until that much session time has passed. Only whole lines are written.
+        loses none; ``"second"``, or a number of seconds, keeps them until that much time has
+        passed; ``"end"`` keeps them until the log is closed. Never is more than 1 MiB kept, and
+        only whole lines are written.
+    :param rotate: how many bytes a part may have. When it is full it is set aside beside the log,
+        compressed, and a new one begun (see ``log_parts``). A path that ends in ``.gz`` is not
+        rotated. ``None``: one part.
+    :param background: write in a thread, so that no call waits for the disk. A disk's refusal is
+        then raised by a later call. Seconds of ``flush`` are real ones then, else those of ``t``.
     :raises LogError: if the path holds something that is not a session log of this ``id``, or
         cannot be written.
     """
@@ -99,175 +93,92 @@ class LogWriter:
         path: str | os.PathLike[str],
         header: Mapping[str, Any],
         *,
-        flush: Literal["line", "end"] | float = "line",
+        flush: Flush = "line",
+        rotate: int | None = None,
+        background: bool = False,
         warn: Warn | None = None,
     ) -> None:
         self.path = os.fspath(path)
-        self._warn = warn or log_warning
-        named = {"line": 0.0, "end": math.inf}
-        self._every = named[flush] if isinstance(flush, str) else float(flush)
+        warn = warn or log_warning
         own = {"t": 0.0, "kind": "session", "format": FORMAT}
-        first = _encode({**own, **header, **own})
-        self._buffer = bytearray()
-        self._fd = -1
-        self.last_t = 0.0
-        """Seconds of the last record."""
+        first = {**own, **header, **own}
+        first.pop("continues", None)
+        raw = _encode(first)
         try:
             self.path = check_target(self.path)
             self.resumed = os.path.exists(self.path) and os.path.getsize(self.path) > 0
             """Whether an existing log is continued."""
-            self._packed = is_gzip(self.path) if self.resumed else self.path.endswith(".gz")
-            if not self.resumed:
-                self._create(first)
-            elif self._packed:
-                self._resume_packed(header)
+            if self.resumed:
+                found = resume(self.path, header.get("id"), warn)
             else:
-                self._resume_plain(header)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-            self._size = os.fstat(self._fd).st_size
+                found = Found(first, 0.0, 0, self.path.endswith(".gz"))
+                place(self.path, _packed(raw + b"\n") if found.packed else raw + b"\n")
+            file = LogFile(self.path, found.header, found.packed, warn)
         except OSError as error:
             raise LogError(self.path, 0, f"cannot be written: {error.strerror}") from None
-        self._flushed_t = self.last_t
-        self._zip = zlib.compressobj(wbits=31) if self._packed else None
-        self._zip_used = False
-
-    def _create(self, first: bytes) -> None:
-        """The file appears with its whole header or not at all."""
-        if self._packed:
-            packer = zlib.compressobj(wbits=31)
-            first = packer.compress(first) + packer.flush()
-        self._replace(first)
-
-    def _replace(self, content: bytes) -> None:
-        beside = Path(f"{self.path}.{os.getpid()}.tmp")
-        try:
-            beside.write_bytes(content)
-            os.replace(beside, self.path)
-        finally:
-            beside.unlink(missing_ok=True)
-
-    def _check_header(self, raw: bytes, header: Mapping[str, Any]) -> None:
-        try:
-            data = parse(raw)
-        except BadLine as bad:
-            raise LogError(self.path, 1, f"{bad}; nothing was appended") from None
-        if wrong := header_problem(data):
-            raise LogError(self.path, 1, f"{wrong}; nothing was appended")
-        if data["id"] != header.get("id"):
-            raise LogError(
-                self.path,
-                1,
-                f"is the log of session {data['id']!r}, not {header.get('id')!r}; "
-                "choose another file",
-            )
-
-    def _resume_plain(self, header: Mapping[str, Any]) -> None:
-        with open_lines(self.path, self._warn) as lines:
-            self._check_header(next(lines)[1], header)
-        with Path(self.path).open("r+b") as file:
-            tail = _Tail(file)
-            if not self._keeps(tail.last):
-                file.truncate(tail.last_start)
-                self._warn(f"{self.path}: the last line was cut short and has been taken away")
-                tail = _Tail(file)
-            elif not tail.ends_whole:
-                file.seek(0, os.SEEK_END)
-                file.write(b"\n")
-            self.last_t = self._time_of(tail.last)
-
-    def _resume_packed(self, header: Mapping[str, Any]) -> None:
-        found: list[str] = []
-        good, last = bytearray(), b""
-        with open_lines(self.path, found.append) as lines:
-            for number, raw, is_last in lines:
-                if number == 1:
-                    self._check_header(raw, header)
-                if is_last and not self._keeps(raw):
-                    found.append("last line")
-                    break
-                last = raw if raw.endswith(b"\n") else raw + b"\n"
-                good += last
-        self.last_t = self._time_of(last)
-        if found:
-            packer = zlib.compressobj(wbits=31)
-            self._replace(packer.compress(bytes(good)) + packer.flush())
-            self._warn(f"{self.path}: was cut short; its whole lines have been kept")
-
-    def _keeps(self, raw: bytes) -> bool:
-        """Whether a last line is whole."""
-        try:
-            parse(raw)
-        except BadLine as bad:
-            return not bad.broken
-        return True
-
-    def _time_of(self, raw: bytes) -> float:
-        try:
-            data = parse(raw)
-        except BadLine as bad:
-            raise LogError(self.path, 0, f"last line: {bad}; nothing was appended") from None
-        if wrong := problems(data):
-            raise LogError(self.path, 0, f"last line: {wrong[0]}; nothing was appended")
-        return float(data["t"])
+        self.last_t = found.t
+        """Seconds of the last record."""
+        self._rotate = math.inf if rotate is None else rotate
+        self._size = os.path.getsize(self.path)
+        self._out: Outlet = (Behind if background else Direct)(file, seconds(flush), found.n)
+        self._put = self._out.put
+        self._shut = self._closed = False
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record, whole or not at all. ``~`` kinds get their checksum here.
+        """Append one record, whole or not at all. ``~`` kinds get their number and checksum here.
 
         :raises BadRecord: if ``t`` is before the last one's, or the record is not of the format;
             nothing is written then.
-        :raises LogError: if the disk refuses it; what was written before stays intact.
+        :raises LogError: if the disk refuses it; what was written before stays intact, and
+            nothing is written after it.
         """
-        if self._fd < 0:
-            raise BadRecord("record not written: the log is closed")
+        own = str(record.get("kind")).startswith("~")
+        if own:
+            record = {key: value for key, value in record.items() if key not in SEAL}
         raw = _encode(record)
-        t = round(float(record["t"]), 6)
-        if t < self.last_t:
-            raise BadRecord(f"record not written: t {t:g} is before the last, {self.last_t:g}")
         if record["kind"] == "session":
             raise BadRecord("record not written: a log has one session line, its first")
-        self.last_t = t
-        self._buffer += raw
-        if t - self._flushed_t >= self._every or len(self._buffer) >= BUFFER:
-            self.flush()
+        self.put(round(float(record["t"]), 6), raw if own else raw + b"\n")
+
+    def put(self, t: float, line: bytes) -> None:
+        """Append what is encoded already, unchecked: a line of the time ``t``, with its newline.
+
+        Without one it is the JSON of a ``~`` line, which then gets its number and checksum.
+        """
+        if self._shut:
+            raise BadRecord("record not written: the log is closed")
+        if t < self.last_t:
+            raise BadRecord(f"record not written: t {t:g} is before the last, {self.last_t:g}")
+        self._size += len(line)
+        try:
+            if self._size > self._rotate:
+                self._out.next_part(self.last_t)
+                self._size = len(line)
+            self.last_t = t
+            self._put(line, t)
+        except LogError:
+            self._shut = True
+            raise
 
     def flush(self) -> None:
-        """Hand what is buffered to the system."""
-        if not self._buffer:
-            return
-        data = bytes(self._buffer)
-        if self._zip:
-            data = self._zip.compress(data) + self._zip.flush(zlib.Z_SYNC_FLUSH)
-            self._zip_used = True
-        self._buffer.clear()
-        self._flushed_t = self.last_t
-        self._append(data)
+        """Hand what is kept back to the system, and return when it has it.
 
-    def _append(self, data: bytes) -> None:
+        :raises LogError: if the disk refuses it.
+        """
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._size)
-            if self._zip:
-                os.close(self._fd)
-                self._fd = -1
-            raise LogError(self.path, 0, f"cannot be written: {error.strerror}") from None
-        self._size += len(data)
+            self._out.flush()
+        except LogError:
+            self._shut = True
+            raise
 
     def close(self) -> None:
-        """Write what is buffered and close the file. Closing twice does nothing."""
-        if self._fd < 0:
-            return
-        try:
-            self.flush()
-            if self._zip and self._zip_used:
-                self._append(self._zip.flush())
-        finally:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+        """Write what is kept back and close the file. Closing twice does nothing.
+
+        :raises LogError: if the disk refuses it.
+        """
+        if not self._closed:
+            self._shut = self._closed = True
+            self._out.close()
 
     def __enter__(self) -> Self:
         return self
@@ -276,17 +187,6 @@ class LogWriter:
         self.close()
 
 
-class _Tail:
-    """The last line of an open plain file, found from its end."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        end = file.seek(0, os.SEEK_END)
-        data, start = b"", end
-        while start and data.rstrip(b"\n").find(b"\n") < 0:
-            start = max(0, start - TAIL)
-            file.seek(start)
-            data = file.read(end - start)
-        self.ends_whole = data.endswith(b"\n")
-        body = data[:-1] if self.ends_whole else data
-        cut = body.rfind(b"\n") + 1
-        self.last, self.last_start = body[cut:], start + cut
+def _packed(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(content) + packer.flush()

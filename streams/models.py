@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol
 from ..errors import ForetellError
 
 __all__ = [
+    "Block",
+    "BlockEnd",
     "Delta",
     "Message",
     "Model",
@@ -32,8 +34,11 @@ __all__ = [
     "Purpose",
     "Request",
     "Stop",
+    "Tool",
     "Usage",
 ]
+
+_CHOICES = ("auto", "any", "none")
 
 
 class Purpose(StrEnum):
@@ -58,6 +63,26 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool a model may call, or must.
+
+    :param schema: the JSON schema of its input.
+    :param eager: whether its input is streamed as it is written. Without it the API holds the
+        input back to check it, for seconds; with it nothing promises that the JSON is valid.
+    :raises ValueError: for a name that means something else as :attr:`Request.tool_choice`.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str = ""
+    eager: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name in _CHOICES:
+            raise ValueError(f"a tool cannot be called {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a model is asked.
 
@@ -66,13 +91,17 @@ class Request:
     :param system: stable instructions; marked as a cache breakpoint when ``cache_system``.
     :param max_tokens: the most output tokens to generate.
     :param schema: a JSON schema the answer must follow (structured output), or ``None`` for prose.
-    :param tool: ``{"name", "description", "input_schema"}`` of a tool the model must call; its
-        input then arrives as :class:`Delta` of kind ``"json"``.
+    :param tools: what the model may call; each call is a block of its own, its input comes as
+        :class:`Delta` of kind ``"json"``.
+    :param tool_choice: ``"auto"``: the model decides; ``"any"``: it must call some tool;
+        ``"none"``: it must not; else the name of the one it must call.
+    :param parallel_tools: whether it may make several calls in one answer.
     :param effort: the API's effort setting (``"low"`` … ``"max"``), or ``None`` to leave it out.
     :param thinking: the API's thinking setting as it is sent, or ``None`` to leave it out.
     :param extra: further top-level fields of the body, sent as they are (sampling parameters,
         for servers that take them).
     :param purpose: for the ledger; not sent.
+    :raises ValueError: for a choice of tool that ``tools`` does not have.
     """
 
     model: str
@@ -80,24 +109,64 @@ class Request:
     system: str = ""
     max_tokens: int = 400
     schema: Mapping[str, Any] | None = None
-    tool: Mapping[str, Any] | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tools: bool = True
     effort: str | None = None
     thinking: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     cache_system: bool = True
     purpose: Purpose = Purpose.FOREGROUND
 
+    def __post_init__(self) -> None:
+        known = self.tool_choice in ("auto", "none") or (
+            any(self.tool_choice in ("any", tool.name) for tool in self.tools)
+        )
+        if not known:
+            have = ", ".join(tool.name for tool in self.tools) or "none"
+            raise ValueError(f"tool_choice {self.tool_choice!r} is no tool of: {have}")
+
+    @property
+    def called(self) -> tuple[Tool, ...]:
+        """The tools among which the model must call one; none where it may answer in words."""
+        if self.tool_choice in ("auto", "none"):
+            return ()
+        return tuple(tool for tool in self.tools if self.tool_choice in ("any", tool.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the answer begins; its pieces are the :class:`Delta` of the same ``index``.
+
+    ``kind`` is the API's word: ``text``, ``tool_use``, ``thinking`` … Pieces come of the first two
+    only: what a model thinks, and what a server's own tools are asked and answer, is not part of
+    the answer. Of a tool's call, ``name`` is the tool's and ``id`` the call's; both are empty
+    where the server does not say.
+    """
+
+    index: int
+    kind: str = "text"
+    name: str = ""
+    id: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer: ``kind`` is ``"text"``, or ``"json"`` for the input of a tool.
 
-    ``index`` is the content block it belongs to.
+    ``index`` is the block it belongs to; blocks may be interleaved.
     """
 
     text: str
     kind: Literal["text", "json"] = "text"
     index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnd:
+    """Nothing more comes of a block; a later one may have its ``index`` again."""
+
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +186,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The end of the answer and the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …)."""
+    """The end of the answer and the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …).
+
+    ``detail`` is one line on a refusal, where the server gives one.
+    """
 
     reason: str
+    detail: str = ""
 
 
-ModelEvent = Delta | Usage | Stop
+ModelEvent = Block | Delta | BlockEnd | Usage | Stop
 
 
 class Model(Protocol):
@@ -131,7 +204,7 @@ class Model(Protocol):
     ``stream`` is an async generator. Closing it (``aclose``, or cancelling the task that reads
     it) closes the connection before ``aclose`` returns, so that the server stops generating.
     It raises a :class:`ModelError` and nothing else when the server is at fault. A finished
-    answer always ends with :class:`Stop`.
+    answer always ends with :class:`Stop`, and its blocks have ended before that.
     """
 
     def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:

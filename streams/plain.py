@@ -12,7 +12,9 @@ __all__ = ["PlainFallback"]
 
 
 class PlainFallback:
-    """A model that leaves out what its server refuses: effort and thinking, then the schema too.
+    """A model that leaves out what its server refuses.
+
+    First effort and thinking, then the eager streaming of tools too, then the schema as well.
 
     What worked is remembered per model name. What is asked again was refused before its first
     token, so nothing is paid twice.
@@ -25,7 +27,8 @@ class PlainFallback:
     async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
         """See :class:`~foretell.streams.models.Model`."""
         easier = replace(request, effort=None, thinking=None)
-        levels = (request, easier, replace(easier, schema=None))
+        plainer = replace(easier, tools=tuple(replace(t, eager=False) for t in request.tools))
+        levels = (request, easier, plainer, replace(plainer, schema=None))
         first = self._level.get(request.model, 0)
         for level in range(first, len(levels)):
             if level > first and levels[level] == levels[level - 1]:

@@ -43,7 +43,7 @@ class References:
 
     def _restore(self, log: str | PathLike[str]) -> None:
         with open_lines(log) as lines:
-            for _, raw, _ in lines:
+            for _, raw, _, _ in lines:
                 if b'"turn"' in raw or b'"action"' in raw:  # of many lines the only ones that name
                     event = to_event(parse(raw))
                     if isinstance(event, ev.Turn | ev.Action):

@@ -17,9 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.streams.anthropic_model import AnthropicModel, _to_the_end
-from foretell.streams.messages_api import Answer, body_of
+from foretell.streams.answer import Answer
+from foretell.streams.anthropic_model import AnthropicModel
+from foretell.streams.closing import to_the_end
+from foretell.streams.messages_api import body_of
 from foretell.streams.models import (
+    Block,
+    BlockEnd,
     Delta,
     Message,
     ModelBadRequest,
@@ -33,6 +37,7 @@ from foretell.streams.models import (
     ModelUnavailable,
     Request,
     Stop,
+    Tool,
     Usage,
 )
 from foretell.streams.narrator.engine import Engine
@@ -46,7 +51,9 @@ INSTANT = profile("instant")
 SLOW = Profile("slow", "made for tests", 1e6, 1e6, ttft=0.01, tokens_per_second=20)
 HELD = Profile("held", "made for tests", 1e6, 1e6, ttft=30.0, tokens_per_second=20)
 ASK = Request("narrator", (Message("user", "Go on."),))
-TOOL = {"name": "tell", "input_schema": {"type": "object", "properties": {"text": {}}}}
+TOOL = Tool("tell", {"type": "object", "properties": {"text": {}}})
+NOTE = Tool("note", {"type": "object", "properties": {"reason": {}}}, "Keeps a note.", eager=False)
+TELL: dict[str, Any] = {"tools": (TOOL,), "tool_choice": "tell"}
 
 
 async def events_of(model: AnthropicModel | NarratorModel, request: Request) -> list[ModelEvent]:
@@ -153,7 +160,7 @@ STOP: dict[str, Any] = {"type": "message_stop"}
 async def test_over_http_the_events_are_those_of_the_narrator_in_process() -> None:
     requests = [
         ASK,
-        Request("narrator", ASK.messages, system="s" * 400, tool=TOOL),
+        Request("narrator", ASK.messages, system="s" * 400, **TELL),
         Request("narrator", ASK.messages, schema={"type": "object", "properties": {"text": {}}}),
         Request("narrator", ASK.messages, max_tokens=9),
     ]
@@ -169,7 +176,7 @@ async def test_over_http_the_events_are_those_of_the_narrator_in_process() -> No
 @real_time
 async def test_the_input_of_a_tool_comes_as_json() -> None:
     async with narrating() as (model, _):
-        events = await events_of(model, Request("narrator", ASK.messages, tool=TOOL))
+        events = await events_of(model, Request("narrator", ASK.messages, **TELL))
     pieces = [e for e in events if isinstance(e, Delta)]
     assert {piece.kind for piece in pieces} == {"json"}
     assert json.loads("".join(piece.text for piece in pieces))["text"]
@@ -211,7 +218,7 @@ def test_everything_that_is_set_is_sent_in_its_place() -> None:
             system="You tell.",
             max_tokens=9,
             schema={"type": "object"},
-            tool=TOOL,
+            **TELL,
             effort="low",
             thinking={"type": "disabled"},
             extra={"metadata": {"user_id": "x"}},
@@ -226,15 +233,43 @@ def test_everything_that_is_set_is_sent_in_its_place() -> None:
         "effort": "low",
     }
     assert body["thinking"] == {"type": "disabled"}
-    assert body["tools"] == [{**TOOL, "eager_input_streaming": True}]
+    assert body["tools"] == [
+        {"name": "tell", "input_schema": TOOL.schema, "eager_input_streaming": True}
+    ]
     assert body["tool_choice"] == {"type": "tool", "name": "tell"}
     assert body["metadata"] == {"user_id": "x"}
     assert not {"temperature", "top_p", "top_k", "stream"} & set(body)
 
 
+def test_tools_and_the_choice_among_them_are_sent_as_they_are_set() -> None:
+    def sent(**how: Any) -> dict[str, Any]:
+        body = body_of(Request("m", ASK.messages, tools=(TOOL, NOTE), **how))
+        assert body["tools"][1] == {
+            "name": "note",
+            "description": "Keeps a note.",
+            "input_schema": NOTE.schema,
+        }
+        choice: dict[str, Any] = body.get("tool_choice", {})
+        return choice
+
+    assert sent() == {}
+    assert sent(tool_choice="any") == {"type": "any"}
+    assert sent(tool_choice="note") == {"type": "tool", "name": "note"}
+    assert sent(tool_choice="none", parallel_tools=False) == {"type": "none"}
+    assert sent(parallel_tools=False) == {"type": "auto", "disable_parallel_tool_use": True}
+
+
+def test_a_choice_of_no_tool_there_is_is_refused_at_once() -> None:
+    for choice, tools in (("plan", (TOOL, NOTE)), ("any", ()), ("tell", ())):
+        with pytest.raises(ValueError, match="tool_choice"):
+            Request("m", ASK.messages, tools=tools, tool_choice=choice)
+    with pytest.raises(ValueError, match="cannot be called 'any'"):
+        Tool("any", {})
+
+
 @real_time
 async def test_the_body_arrives_as_it_was_made_and_a_local_server_gets_a_dummy_key() -> None:
-    request = Request("m", ASK.messages, system="You tell.", tool=TOOL, effort="low")
+    request = Request("m", ASK.messages, system="You tell.", effort="low", **TELL)
     body = sse(START, text_delta("x"), END, STOP)
     async with raw_server(response(body)) as (url, seen), asking(url) as model:
         await events_of(model, request)
@@ -366,7 +401,7 @@ async def test_a_client_of_ones_own_is_used_and_not_closed() -> None:
         assert not client.is_closed()
 
 
-async def test_what_is_being_closed_is_closed_to_the_end_though_cancelled_twice() -> None:
+async def test_what_is_being_closed_is_closedto_the_end_though_cancelled_twice() -> None:
     last_step, closed = asyncio.Event(), False
 
     async def closing() -> None:
@@ -374,7 +409,7 @@ async def test_what_is_being_closed_is_closed_to_the_end_though_cancelled_twice(
         await last_step.wait()
         closed = True
 
-    task = asyncio.create_task(_to_the_end(closing()))
+    task = asyncio.create_task(to_the_end(closing()))
     for _ in range(2):
         await asyncio.sleep(0)
         task.cancel()
@@ -523,8 +558,12 @@ async def test_a_plain_json_message_in_answer_to_a_stream_is_taken_whole() -> No
         events = await events_of(model, ASK)
     assert events == [
         Usage(4, 2),
+        Block(0),
         Delta("Once."),
+        BlockEnd(0),
+        Block(1, "tool_use"),
         Delta('{"a":1}', "json", 1),
+        BlockEnd(1),
         Usage(4, 2, final=True),
         Stop("end_turn"),
     ]
@@ -598,16 +637,122 @@ def read(*chunks: bytes) -> list[ModelEvent]:
 def test_usage_comes_at_the_start_and_truly_at_the_end() -> None:
     assert read(sse(START, text_delta("a"), END, STOP)) == [
         Usage(7, 1),
+        Block(0),
         Delta("a"),
+        BlockEnd(0),
         Usage(7, 3, final=True),
         Stop("end_turn"),
     ]
 
 
+def begin(index: int, kind: str, **block: Any) -> dict[str, Any]:
+    content = {"type": kind} | block
+    return {"type": "content_block_start", "index": index, "content_block": content}
+
+
+def json_delta(index: int, text: str) -> dict[str, Any]:
+    delta = {"type": "input_json_delta", "partial_json": text}
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+def end(index: int) -> dict[str, Any]:
+    return {"type": "content_block_stop", "index": index}
+
+
+def body_events(*events: dict[str, Any]) -> list[ModelEvent]:
+    """What becomes of a message of these events, without its usage and its stop."""
+    return read(sse(START, *events, END, STOP))[1:-2]
+
+
+def test_interleaved_calls_of_tools_stay_apart_and_say_whose_they_are() -> None:  # 3-16
+    assert body_events(
+        begin(0, "tool_use", name="plan", id="a", input={}),
+        begin(1, "tool_use", name="note", id="b", input={}),
+        json_delta(0, '{"x"'),
+        json_delta(1, "{}"),
+        end(1),
+        json_delta(0, ":1}"),
+        end(0),
+    ) == [
+        Block(0, "tool_use", "plan", "a"),
+        Block(1, "tool_use", "note", "b"),
+        Delta('{"x"', "json", 0),
+        Delta("{}", "json", 1),
+        BlockEnd(1),
+        Delta(":1}", "json", 0),
+        BlockEnd(0),
+    ]
+
+
+def test_what_is_thought_or_done_by_the_server_is_no_piece_of_the_answer() -> None:
+    thought = {"type": "thinking_delta", "thinking": "Hm."}
+    assert body_events(
+        begin(0, "thinking", thinking=""),
+        {"type": "content_block_delta", "index": 0, "delta": thought},
+        end(0),
+        begin(1, "server_tool_use", name="web_search", id="s", input={}),
+        json_delta(1, '{"query":"x"}'),
+        end(1),
+        begin(2, "something_new", text="not said"),
+        {**text_delta("nor this"), "index": 2},
+        end(2),
+    ) == [
+        Block(0, "thinking"),
+        BlockEnd(0),
+        Block(1, "server_tool_use", "web_search", "s"),
+        BlockEnd(1),
+        Block(2, "something_new"),
+        BlockEnd(2),
+    ]
+
+
+def test_a_tool_called_without_arguments_is_called_with_none() -> None:
+    called = begin(0, "tool_use", name="wait", id="a", input={})
+    assert body_events(called, json_delta(0, ""), end(0))[1:] == [
+        Delta("{}", "json", 0),
+        BlockEnd(0),
+    ]
+    assert body_events(called) == [Block(0, "tool_use", "wait", "a"), BlockEnd(0)]  # cut: unknown
+
+
+def test_beginnings_and_ends_that_a_server_leaves_out_are_there_all_the_same() -> None:
+    assert body_events(json_delta(3, "{"), begin(3, "text"), end(7)) == [
+        Block(3, "tool_use"),
+        Delta("{", "json", 3),
+        BlockEnd(3),
+        Block(3, "text"),
+        BlockEnd(3),
+    ]
+
+
+def test_a_message_that_begins_twice_is_one_until_something_of_it_has_been_read() -> None:
+    thinking = begin(0, "thinking", thinking="")
+    again = read(sse(START, START, thinking, START, text_delta("a"), END, STOP))
+    assert again[-7:-2] == [BlockEnd(0), Usage(7, 1), Block(0), Delta("a"), BlockEnd(0)]
+    with pytest.raises(ModelCut, match="second message"):
+        read(sse(START, text_delta("a"), START, text_delta("b"), END, STOP))
+
+
+def test_what_follows_the_end_of_the_message_is_not_read() -> None:
+    assert read(sse(START, text_delta("a"), END, STOP, START, text_delta("b")))[-1] == Stop(
+        "end_turn"
+    )
+
+
+def test_why_a_model_declined_is_said_where_the_server_says_it() -> None:
+    details = {"category": "cyber", "explanation": "Not\nthis."}
+    refused = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "refusal", "stop_details": details},
+    }
+    assert read(sse(START, refused, STOP))[-1] == Stop("refusal", "cyber: Not this.")
+
+
 def test_missing_usage_is_normal() -> None:
     bare = {"type": "message_start", "message": {}}
     events = read(sse(bare, text_delta("a"), {"type": "message_delta", "delta": {}}, STOP))
-    assert events == [Usage(), Delta("a"), Usage(final=True), Stop("end_turn")]
+    ended = [Usage(final=True), Stop("end_turn")]
+    assert events == [Usage(), Block(0), Delta("a"), BlockEnd(0), *ended]
 
 
 def test_an_answer_without_its_last_event_counts_once_it_gave_a_reason() -> None:
@@ -666,7 +811,7 @@ def test_an_error_event_is_an_error_of_its_kind_before_text_and_a_cut_after(
 def test_what_came_before_an_error_in_one_chunk_is_delivered() -> None:
     answer = Answer()
     chunk = answer.feed(sse(START, text_delta("a"), {"type": "error", "error": {"type": "x"}}))
-    assert [next(chunk), next(chunk)] == [Usage(7, 1), Delta("a")]
+    assert [next(chunk) for _ in range(3)] == [Usage(7, 1), Block(0), Delta("a")]
     with pytest.raises(ModelCut):
         next(chunk)
 

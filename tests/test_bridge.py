@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from foretell.streams.models import (
     ModelUnavailable,
     Request,
     Stop,
+    Tool,
 )
 from foretell.streams.plain import PlainFallback
 from foretell.streams.tasks import Tasks
@@ -398,6 +400,23 @@ async def test_what_a_server_refuses_is_left_out_and_remembered(
     assert await read(model, asked("other", schema={}, effort="low")) == WORDS
     assert server.asked[len(tries) + 1 :] == tries  # it is remembered by the model's name
     assert server.open == 0
+
+
+async def test_the_eager_streaming_of_tools_is_left_out_before_the_schema_is() -> None:
+    class Old(Simple):
+        async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+            eager = any(tool.eager for tool in request.tools)
+            self.asked.append(f"{eager} {request.schema}")
+            if eager:
+                raise ModelBadRequest("eager_input_streaming: unknown field")
+            yield Delta("Plain words.")
+            yield Stop("end_turn")
+
+    server, tools = Old(), (Tool("plan", {}), Tool("note", {}, eager=False))
+    model = PlainFallback(server)
+    for _ in range(2):
+        assert await read(model, replace(asked(schema={}), tools=tools)) == WORDS
+    assert server.asked == ["True {}", "False {}", "False {}"]
 
 
 @pytest.mark.parametrize("refused", [("effort",), ("schema",), ()])

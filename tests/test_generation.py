@@ -344,8 +344,10 @@ async def test_what_happens_is_traced() -> None:
     _, lease = bench.speculate()
     await asyncio.sleep(5)
     kinds = [trace["kind"] for trace in bench.traces]
-    assert kinds == ["~generation", "~usage", "~chunk", "~usage", "~ended"]
-    assert bench.traces[-1]["phase"] == "done"
+    assert kinds == [
+        "~generation", "~asked", "~usage", "~chunk", "~usage", "~stop", "~ended", "~closed",
+    ]  # fmt: skip
+    assert bench.traces[-2]["phase"] == "done"
     lease.release()
 
 

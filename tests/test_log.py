@@ -83,7 +83,7 @@ GAME = [
     {"t": 4.0, "kind": "turn_end", "turn": "r1"},
     {"t": 4.5, "kind": "rewind", "to": 0.5},
     {"t": 5.0, "kind": "weather", "rain": True},
-    seal({"t": 5.0, "kind": "~chunk", "text": "The "}),
+    seal({"t": 5.0, "kind": "~chunk", "text": "The ", "n": 1}),
     {"t": 6.0, "kind": "end"},
 ]
 

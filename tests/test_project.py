@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def tool(name: str) -> ModuleType:
+    if (folder := str(ROOT / ".ci")) not in sys.path:
+        sys.path.append(folder)  # where it finds its own parts
     spec = importlib.util.spec_from_file_location(f"ci_{name}", ROOT / ".ci" / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -73,16 +75,47 @@ def test_the_rooms_are_clean() -> None:  # G8
         "from datetime import date as d\nd.today()",
         "import random\nrandom.random()",
         "from random import choice",
+        "import random as r\nr.shuffle([])",
+        "from random import randint as roll\nroll(1, 6)",
         "import random\nrng = random.Random()",
+        "import random\nrng = random.Random(None)",
+        "from random import Random\nrng = Random()",
+        "from random import Random\ndef f(field):\n    return field(default_factory=Random)",
         "import random\nrng = random.SystemRandom()",
         "import uuid\nuuid.uuid4()",
         "from uuid import uuid1",
+        "import uuid as u\nu.uuid4().hex",
         "import os\nos.urandom(8)",
+        "import os as o\nfrom_outside = o.getrandom",
         "import secrets\nsecrets.token_hex()",
+        "import secrets as s\ns.randbelow(6)",
         "import asyncio\nasyncio.wait_for(f(), 1)",
+        "import asyncio as aio\naio.wait_for(f(), 1)",
+        "from asyncio import wait_for",
+        "from asyncio.tasks import wait_for as within",
+        "import asyncio.tasks\nasyncio.tasks.wait_for(f(), 1)",
+        "import time\nt = time\nt.perf_counter_ns()",
+        "import time\nclock = getattr(time, 'time')",
+        "def f():\n    return t.time()\nimport time as t",
+        "from time import *",
+        "import time\ntime.process_time()",
+        "import time\ntime.strftime('%H')",
+        "import datetime as dt\ndt.datetime.now(dt.UTC)",
+        "from datetime import datetime as d\nnow = d.utcnow",
+        "clock = __import__('time').time",
+        "import importlib\nimportlib.import_module('time')",
+        "def f(xs):\n    return sum(xs)",
         "def f(xs):\n    return sum(x.seconds for x in xs)",
+        "def f(xs):\n    return sum((1 for _ in xs), 0.5)",
+        "def f(xs):\n    return sum([1 for _ in xs], start=0.5)",
+        "def f(xs):\n    return sum(0.5 for _ in xs)",
+        "def f(xs):\n    return list(map(sum, xs))",
+        "import builtins\nbuiltins.sum([0.1])",
+        "from builtins import sum as add",
+        "add = sum",
         "def f(xs):\n    import time\n    return time.sleep",
         "key = hash('a')",
+        "def f(xs):\n    return sorted(xs, key=hash)",
     ],
 )
 def test_ambient_time_chance_and_sums_of_floats_are_found(tmp_path: Path, source: str) -> None:
@@ -97,12 +130,81 @@ def test_ambient_time_chance_and_sums_of_floats_are_found(tmp_path: Path, source
         "import asyncio\nnow = asyncio.get_running_loop().time()",
         "from datetime import datetime, UTC\nat = datetime.fromtimestamp(0, UTC)",
         "def f(xs):\n    return sum(xs)  # ints",
+        "def f(xs):\n    return sum(\n        xs  # ints\n    )",
         "def f(xs):\n    return sum(1 for _ in xs) + sum(len(x) for x in xs)",
+        "def f(xs):\n    return sum([x > 1 for x in xs]) + sum(map(len, xs))",
         "import math\nmath.fsum([0.1])",
+        "def f(*names):\n    return getattr(*names)",
+        "from random import Random\ndef f(rng: Random) -> float:\n    return rng.random()",
+        "from random import Random\nrng = Random('seed 7')",
+        "from random import Random\ndef f(x):\n    return isinstance(x, Random)",
+        "async def f(loop):\n    return loop.time()",
+        "import asyncio\nasync def f():\n    async with asyncio.timeout(1):\n        pass",
+        "import time\ntime.struct_time",
+        "from uuid import UUID, uuid5\nname = uuid5(UUID(int=0), 'a')",
+        "class Key:\n    def __hash__(self) -> int:\n        return 1",
+        "class Money:\n    def sum(self):\n        return self.sum()",
     ],
 )
 def test_what_is_passed_in_or_exact_is_let_through(tmp_path: Path, source: str) -> None:
     assert findings(tmp_path, "operators/planted.py", source) == []
+
+
+MADE = "    def __init__(self):\n        self.on = set()\n"
+SHOWN = "    def f(self):\n        return tuple(self.on)\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for x in {1, 2}:\n    print(x)",
+        "def f(xs: set[str]) -> None:\n    for x in xs:\n        print(x)",
+        "def f(xs: frozenset[str] | None) -> str:\n    return ','.join(xs)",
+        "def f(a, b):\n    return [x for x in set(a) - set(b)]",
+        "def f(a, b):\n    return list(a.keys() & b)",
+        "def f(a):\n    return {x: 1 for x in frozenset(a)}",
+        "def f(a):\n    return dict.fromkeys(set(a))",
+        "def f(a):\n    return sorted(set(a), key=len)",
+        "def f(a):\n    return f'{set(a)}'",
+        "def f(a):\n    return str({*a})",
+        "def f(a):\n    return (*set(a),)",
+        "def f(a):\n    first, second = set(a)",
+        "def f(a):\n    return next(iter({*a}))",
+        "def f(a):\n    return set(a).pop()",
+        "def f(a):\n    yield from set(a).union('b')",
+        "def names(a) -> set[str]:\n    return {a}\nshown = list(names('b'))",
+        f"class A:\n{MADE}{SHOWN}",
+        f"class A:\n{SHOWN}{MADE}",
+        "class A:\n    on: set[str]\n    def f(self):\n        return enumerate(self.on)",
+        "import asyncio\nfor task in asyncio.all_tasks():\n    task.cancel()",
+        "def f(a):\n    if b := set(a):\n        return sum(x for x in b)  # ints",
+    ],
+)
+def test_the_order_of_a_set_is_found(tmp_path: Path, source: str) -> None:
+    found = findings(tmp_path, "sinks/planted.py", source)
+    assert len(found) == 1 and "order of a set" in found[0], found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for x in {1: 2}:\n    print(x)",
+        "def f(xs: list[str]) -> str:\n    return ','.join(xs)",
+        "def f(a):\n    for x in sorted(set(a)):\n        print(x)",
+        "def f(a, b):\n    return len(set(a)) + (b in set(a))",
+        "def f(a):\n    return all(x > 1 for x in set(a)) and any(x for x in {*a})",
+        "def f(a):\n    return {x + 1 for x in set(a)} | {*set(a)}",
+        "def f(a):\n    return max(set(a)), sorted(x.y for x in set(a))",
+        "def f(a):\n    [only] = set(a)\n    return only",
+        "import math\ndef f(a):\n    return math.fsum(x / 2 for x in set(a))",
+        "def f(a):\n    for x in set(a):  # any order\n        x.close()",
+        "def f(a):\n    b = set(a)\n    return b\ndef g(b):\n    return list(b)",
+        f"class A:\n{MADE}class B:\n{SHOWN}",
+        "def f(a):\n    return list(a.keys()), a - 1, [*a]",
+    ],
+)
+def test_what_shows_no_order_is_let_through(tmp_path: Path, source: str) -> None:
+    assert findings(tmp_path, "sinks/planted.py", source) == []
 
 
 TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..sinks.store import Store"

@@ -106,8 +106,10 @@ async def test_the_ten_lines_work_as_written(tmp_path: Path) -> None:
     async for patch in telling.patches():
         value = apply(value, patch)
     assert value == {"text": TEXT, "mood": "calm"}
-    assert [partial async for partial in telling][-1] == value
-    assert await telling == Beat(text=TEXT, mood="calm")
+    partials = [partial async for partial in telling]
+    assert partials[0].text == TEXT[: len(partials[0].text)] != TEXT
+    assert "mood" not in partials[0] and not partials[0].done("text")
+    assert partials[-1].final == await telling == Beat(text=TEXT, mood="calm")
     telling.delivered(16, "mira")
     await instant()
     assert session.transcript.text("mira") == "The blade bites."
@@ -643,7 +645,7 @@ def test_sentences_are_the_text_in_whatever_pieces_it_comes(text: str, chunk: in
         async with foretell.Game({"intensity": "off"}, model=model) as game:
             session = await game.session("x")
             telling = miss(session)
-            sentences = [sentence async for sentence in telling.sentences()]
+            sentences: list[str] = [sentence async for sentence in telling.sentences()]
             return sentences, (await telling).text
 
     sentences, whole = run_virtual(told())

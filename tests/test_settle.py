@@ -13,7 +13,8 @@ from reactivex import abc
 from reactivex.subject import Subject
 
 from foretell.operators.settle import settle
-from foretell.streams.clock import LoopScheduler, run_virtual
+from foretell.streams.clock import run_virtual
+from foretell.streams.timers import LoopTimers
 
 QUIET, MAX = 0.25, 1.0
 
@@ -30,7 +31,7 @@ class Settled:
         self.loop = asyncio.get_running_loop()
         self.source: Subject[str] = Subject()
         self.seen: list[tuple[float, str]] = []
-        stream = self.source.pipe(settle(quiet, max_wait, LoopScheduler(self.loop), flush))
+        stream = self.source.pipe(settle(quiet, max_wait, LoopTimers(self.loop), flush))
         self.subscription: abc.DisposableBase = stream.subscribe(
             self.saw, lambda error: self.saw(repr(error)), lambda: self.saw("|")
         )
@@ -146,7 +147,7 @@ async def test_no_quiet_at_all_still_passes_everything_on() -> None:
 @pytest.mark.parametrize(("quiet", "max_wait"), [(-1, 1), (2, 1)])
 async def test_numbers_that_make_no_sense_are_refused(quiet: float, max_wait: float) -> None:
     with pytest.raises(ValueError, match="settle needs"):
-        settle(quiet, max_wait, LoopScheduler(asyncio.get_running_loop()))
+        settle(quiet, max_wait, LoopTimers(asyncio.get_running_loop()))
 
 
 @given(

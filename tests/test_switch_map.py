@@ -16,6 +16,7 @@ from reactivex.subject import Subject
 from foretell.operators.switch_map import switch_map
 from foretell.streams.clock import run_virtual
 from foretell.streams.tasks import Tasks
+from foretell.streams.timers import LoopTimers
 
 
 class Item(NamedTuple):
@@ -53,6 +54,7 @@ class Bench:
                 self.inner,
                 self.tasks,
                 self.fault,
+                LoopTimers(self.loop),
                 key=lambda item: item.key,
                 teardown_limit=limit,
                 slow_teardown=lambda item, seconds: self.slow.append(f"{item} {seconds:g}"),
@@ -164,7 +166,14 @@ async def test_nothing_of_an_ended_stream_is_passed_on() -> None:
 
     tasks = Tasks(lambda where, error: values.append(repr(error)))
     source: Subject[list[str]] = Subject()
-    stream = source.pipe(switch_map(deaf, tasks, lambda where, error: values.append(repr(error))))
+    stream = source.pipe(
+        switch_map(
+            deaf,
+            tasks,
+            lambda where, error: values.append(repr(error)),
+            LoopTimers(asyncio.get_running_loop()),
+        )
+    )
     subscription = stream.subscribe(values.append)
     source.on_next(["a"])
     await asyncio.sleep(1)
@@ -220,7 +229,14 @@ async def test_an_error_of_the_clean_up_is_contained() -> None:
     values: list[str] = []
     tasks = Tasks(lambda where, error: faults.append(f"task {error}"))
     source: Subject[list[str]] = Subject()
-    stream = source.pipe(switch_map(bad, tasks, lambda where, error: faults.append(str(error))))
+    stream = source.pipe(
+        switch_map(
+            bad,
+            tasks,
+            lambda where, error: faults.append(str(error)),
+            LoopTimers(asyncio.get_running_loop()),
+        )
+    )
     subscription = stream.subscribe(values.append)
     for item in "ab":
         source.on_next([item])
@@ -340,7 +356,14 @@ async def test_without_keys_it_is_the_usual_switch_map() -> None:
 
     tasks = Tasks(lambda where, error: pytest.fail(repr(error)))
     source: Subject[list[int]] = Subject()
-    stream = source.pipe(switch_map(count, tasks, lambda where, error: pytest.fail(repr(error))))
+    stream = source.pipe(
+        switch_map(
+            count,
+            tasks,
+            lambda where, error: pytest.fail(repr(error)),
+            LoopTimers(asyncio.get_running_loop()),
+        )
+    )
     stream.subscribe(seen.append)
     source.on_next([1])
     await asyncio.sleep(1.5)

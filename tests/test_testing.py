@@ -6,8 +6,19 @@ import asyncio
 
 import pytest
 
-from foretell.streams.models import Delta, Message, ModelCut, Purpose, Request, Stop, Usage
-from foretell.testing import Script, ScriptedModel, instant
+from foretell.streams.models import (
+    Block,
+    BlockEnd,
+    Delta,
+    Message,
+    ModelCut,
+    Purpose,
+    Request,
+    Stop,
+    Tool,
+    Usage,
+)
+from foretell.testing import Call, Script, ScriptedModel, instant
 
 ASK = Request("m", (Message("user", "Tell."),), purpose=Purpose.PREFETCH)
 
@@ -22,8 +33,10 @@ async def test_a_scripted_model_answers_as_told_and_remembers() -> None:
     events = [(now(), event) async for event in stream]
     assert events == [
         (2.0, Usage(1, 1)),
+        (2.0, Block(0)),
         (2.0, Delta("abc")),
         (3.0, Delta("d")),
+        (3.0, BlockEnd(0)),
         (3.0, Usage(1, 1, final=True)),
         (3.0, Stop("end_turn")),
     ]
@@ -32,6 +45,27 @@ async def test_a_scripted_model_answers_as_told_and_remembers() -> None:
     assert repr(stream) == "<ScriptedStream 1 [prefetch, finished, 4 characters]>"
     assert model.asked("prefetch") == [stream] and model.asked("foreground") == []
     assert (model.open, model.most_open) == ([], 1)
+
+
+async def test_a_scripted_model_calls_tools_interleaved_or_the_one_it_must() -> None:
+    tools = (Tool("plan", {}), Tool("note", {}))
+    calls = Script((Call("plan", {"a": 1}), Call("note", "{}")), chunk=4, delay=1.0)
+    stream = ScriptedModel(calls).stream(Request("m", ASK.messages, tools=tools))
+    events = [event async for event in stream]
+    assert [event for event in events if not isinstance(event, Usage)] == [
+        Block(0, "tool_use", "plan", "call-1-0"),
+        Delta('{"a"', "json", 0),
+        Block(1, "tool_use", "note", "call-1-1"),
+        Delta("{}", "json", 1),
+        BlockEnd(1),
+        Delta(":1}", "json", 0),
+        BlockEnd(0),
+        Stop("end_turn"),
+    ]
+    must = Request("m", ASK.messages, tools=tools, tool_choice="note")
+    events = [event async for event in ScriptedModel({"b": 2}).stream(must)]
+    assert Block(0, "tool_use", "note", "call-1-0") in events
+    assert Delta('{"b":2}', "json", 0) in events
 
 
 async def test_answers_come_one_after_the_other_the_last_for_ever() -> None:

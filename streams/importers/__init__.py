@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..log import LogError, LogWriter, check_target
-from . import fireball, nwn
+from . import fireball, nwn, showdown
 from .common import ForeignFormatError, count
 
 __all__ = ["FORMATS", "ForeignFormatError", "Format", "Summary", "convert_file"]
@@ -28,6 +28,7 @@ FORMATS: Mapping[str, Format] = {
         "FIREBALL raw.jsonl: D&D 5e combats on Discord with the Avrae bot", fireball.convert
     ),
     "nwn": Format("Neverwinter Nights client log", nwn.convert),
+    "showdown": Format("Pokémon Showdown battle, in the engine's line protocol", showdown.convert),
 }
 """The formats that can be imported, by name."""
 

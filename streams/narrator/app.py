@@ -6,22 +6,28 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ...errors import ForetellError
-from .engine import Begun, Ended, Engine, tokens
+from ..models import Block, BlockEnd, Delta
+from .engine import Begun, Ended, Engine, Spoilt, tokens
+from .faults import CutOff
 from .profiles import PROFILES
-from .wire import ApiError, Ask, model_known, read_body
+from .shapes import content_of, delta_of, message_of, model_info, sse, stop_of, usage_of
+from .wire import ApiError, Ask, model_known, read_body, read_prompt
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["MAX_BODY", "NarratorApp", "ServerMissing"]
+__all__ = ["FAULT_HEADER", "MAX_BODY", "NarratorApp", "ServerMissing"]
+
+FAULT_HEADER = "x-narrator-fault"
+"""The header in which one request asks for a fault: ``KIND[=SECONDS][@SHARE]``."""
 
 MAX_BODY = 10 * 1024 * 1024
 """The largest body taken, in bytes; above it the answer is 413."""
@@ -30,7 +36,7 @@ ABOUT = (
     "The Foretell narrator: the Messages API over a grammar. It is not a language model; its prose "
     "is made from phrases and the facts it is given, and its speed is simulated."
 )
-_DATE = "2026-10-01T00:00:00Z"
+NOT_UTF8 = b"\xc3\x28"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,14 +47,20 @@ class ServerMissing(ForetellError):
     """The optional server packages are not installed."""
 
 
-def _sse(event: str, data: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps({"type": event} | data))
-
-
 class NarratorApp:
-    """The ASGI application. ``key`` is demanded of every request where it is given."""
+    """The ASGI application.
 
-    def __init__(self, engine: Engine, key: str | None = None) -> None:
+    :param key: demanded of every request where it is given.
+    :param hang_up: closes the connection of a request in the midst of its answer; without it that
+        is left to the server, which closes what is not complete, and says so in its log.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: str | None = None,
+        hang_up: Callable[[Scope], None] | None = None,
+    ) -> None:
         try:
             from starlette.applications import Starlette
             from starlette.exceptions import HTTPException
@@ -59,6 +71,7 @@ class NarratorApp:
             ) from None
         self.engine = engine
         self._key = key
+        self._hang_up = hang_up
         self._requests = 0
 
         async def failed(request: Request, error: Exception) -> Response:
@@ -140,7 +153,7 @@ class NarratorApp:
 
     async def _models(self, request: Request) -> Response:
         self._check_key(request)
-        data = [_model_info(f"narrator-{name}") for name in PROFILES]
+        data = [model_info(f"narrator-{name}") for name in PROFILES]
         page = {
             "data": data,
             "has_more": False,
@@ -154,12 +167,11 @@ class NarratorApp:
         name = request.path_params["model"]
         if not model_known(name):
             raise ApiError(404, "not_found_error", f"model: {name}")
-        return self._json(_model_info(name), self._next_id())
+        return self._json(model_info(name), self._next_id())
 
     async def _count(self, request: Request) -> Response:
         self._check_key(request)
-        body = await _body(request)
-        ask = read_body({"max_tokens": 1} | body if isinstance(body, dict) else body)
+        ask = read_prompt(await _body(request))
         return self._json(
             {"input_tokens": tokens(sum(len(s.text) for s in ask.segments))}, self._next_id()
         )
@@ -169,6 +181,8 @@ class NarratorApp:
         try:
             self._check_key(request)
             ask = read_body(await _body(request))
+            if (fault := request.headers.get(FAULT_HEADER)) is not None:
+                ask = replace(ask, fault=fault)
             headers = [(b"request-id", request_id.encode())]
             write = self._write_events if ask.stream else self._write_whole
             writer = asyncio.create_task(write(ask, send, headers))
@@ -176,64 +190,88 @@ class NarratorApp:
             await _first_of(writer, watcher)
         except ApiError as error:
             await self._error(error, request_id)(request.scope, receive, send)
+        except CutOff:
+            if self._hang_up is not None:
+                self._hang_up(request.scope)
+                await _disconnected(receive)
 
     async def _write_events(self, ask: Ask, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        kind, field = ("input_json_delta", "partial_json") if ask.tool else ("text_delta", "text")
-        begun = Begun("", 0, 0, 0)
-        async with aclosing(self.engine.generate(ask)) as answer:
-            async for event in answer:
-                if isinstance(event, str):
-                    delta = {"index": 0, "delta": {"type": kind, field: event}}
-                    data = _sse("content_block_delta", delta)
-                elif isinstance(event, Begun):
-                    begun = event
-                    headers += [
-                        (b"content-type", b"text/event-stream; charset=utf-8"),
-                        (b"cache-control", b"no-cache"),
-                    ]
-                    await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    message = _message(ask, begun, [], None, 1)
-                    block = _block(ask, "", {})
-                    data = (
-                        _sse("message_start", {"message": message})
-                        + _sse("content_block_start", {"index": 0, "content_block": block})
-                        + _sse("ping", {})
-                    )
-                else:
-                    data = (
-                        _sse("content_block_stop", {"index": 0})
-                        + _sse(
-                            "message_delta",
-                            {
-                                "delta": {
-                                    "stop_reason": event.reason,
-                                    "stop_sequence": event.stop_sequence,
-                                },
-                                "usage": _usage(begun, event.output),
-                            },
-                        )
-                        + _sse("message_stop", {})
-                    )
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+        headers += [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+        ]
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        begun: Begun | None = None
+        try:
+            async with aclosing(self.engine.generate(ask)) as answer:
+                async for event in answer:
+                    match event:
+                        case Delta():
+                            data = sse("content_block_delta", delta_of(event))
+                        case Begun():
+                            begun = event
+                            await send(start)
+                            message = message_of(ask, begun, [], None, 1)
+                            data = sse("message_start", {"message": message})
+                        case Block(index=index):
+                            block = {"index": index, "content_block": content_of(event, "")}
+                            data = sse("content_block_start", block)
+                            data += sse("ping", {}) if index == 0 else b""
+                        case BlockEnd(index=index):
+                            data = sse("content_block_stop", {"index": index})
+                        case Spoilt(index=index):
+                            data = sse("content_block_delta", delta_of(Delta("?", "text", index)))
+                            data = data.replace(b"?", NOT_UTF8)
+                        case Ended():
+                            assert begun is not None
+                            end = {"delta": stop_of(event), "usage": usage_of(begun, event.output)}
+                            data = sse("message_delta", end) + sse("message_stop", {})
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        except ApiError as error:
+            if begun is None:
+                raise
+            data = sse("error", error.body(None))
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        if begun is None:
+            await send(start)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write_whole(self, ask: Ask, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        pieces: list[str] = []
-        begun, ended = Begun("", 0, 0, 0), Ended("end_turn", 0)
-        async with aclosing(self.engine.generate(ask)) as answer:
-            async for event in answer:
-                if isinstance(event, str):
-                    pieces.append(event)
-                elif isinstance(event, Begun):
-                    begun = event
-                else:
-                    ended = event
-        text = "".join(pieces)
-        block = _block(ask, text, _loads(text) if ask.tool else {})
-        message = _message(ask, begun, [block], ended, ended.output)
-        body = orjson.dumps(message)
+        blocks: dict[int, Block] = {}
+        texts: dict[int, str] = {}
+        begun: Begun | None = None
+        ended: Ended | None = None
+        spoilt = False
+        try:
+            async with aclosing(self.engine.generate(ask)) as answer:
+                async for event in answer:
+                    match event:
+                        case Delta(text=text, index=index):
+                            texts[index] = texts.get(index, "") + text
+                        case Begun():
+                            begun = event
+                        case Block(index=index):
+                            blocks[index] = event
+                        case Spoilt():
+                            spoilt = True
+                        case Ended():
+                            ended = event
+        except CutOff:
+            pass
+        content = [content_of(block, texts.get(index, "")) for index, block in blocks.items()]
+        body = b""
+        if begun is not None:
+            body = orjson.dumps(
+                message_of(ask, begun, content, ended, ended.output if ended else 0)
+            )
+        half = len(body) // 2
+        if spoilt:
+            body = body[:half] + NOT_UTF8 + body[half:]
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if begun is not None and ended is None:
+            await send({"type": "http.response.body", "body": body[:half], "more_body": True})
+            raise CutOff
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
@@ -288,44 +326,3 @@ async def _body(request: Request) -> Any:
         raise ApiError(
             400, "invalid_request_error", f"request body is not valid JSON: {error}"
         ) from None
-
-
-def _loads(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:  # cut by max_tokens
-        return {}
-
-
-def _usage(begun: Begun, output: int) -> dict[str, Any]:
-    return {
-        "input_tokens": begun.input,
-        "cache_creation_input_tokens": begun.cache_write,
-        "cache_read_input_tokens": begun.cache_read,
-        "output_tokens": output,
-    }
-
-
-def _message(
-    ask: Ask, begun: Begun, content: list[Any], ended: Ended | None, output: int
-) -> dict[str, Any]:
-    return {
-        "id": f"msg_{begun.request}",
-        "type": "message",
-        "role": "assistant",
-        "model": ask.model,
-        "content": content,
-        "stop_reason": ended.reason if ended else None,
-        "stop_sequence": ended.stop_sequence if ended else None,
-        "usage": _usage(begun, output),
-    }
-
-
-def _block(ask: Ask, text: str, value: Any) -> dict[str, Any]:
-    if ask.tool is None:
-        return {"type": "text", "text": text}
-    return {"type": "tool_use", "id": "toolu_narrator", "name": ask.tool, "input": value}
-
-
-def _model_info(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": f"{name} (a grammar)", "created_at": _DATE}

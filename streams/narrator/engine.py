@@ -12,21 +12,27 @@ import math
 import random
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
 
+from ..interleave import Piece, interleaved
+from ..models import Block, BlockEnd, Delta
+from .faults import Fault, Faults, Kind, Silent, torn
 from .limits import Bucket, PromptCache, Slots
 from .profiles import PROFILES, Profile
 from .structured import answer
-from .wire import ApiError, Ask
+from .wire import ApiError, Ask, Part
 
-__all__ = ["Account", "Begun", "Ended", "Engine", "Totals", "tokens"]
+__all__ = ["Account", "Begun", "Ended", "Engine", "Spoilt", "Totals", "tokens"]
 
 _PIECE = re.compile(r"[\s\S]{1,14}(?=\s|\Z)|[\s\S]{1,14}")
 _FAIR = 4
 """How many pieces an instant answer yields before it lets other tasks run."""
+
+
+_NOTHING = Fault(Kind.NONE)
 
 
 def tokens(length: int) -> int:
@@ -48,25 +54,36 @@ class Begun:
 class Ended:
     """The answer is complete, after ``output`` tokens."""
 
-    reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+    reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
     output: int
     stop_sequence: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """A piece of block ``index`` that is not UTF-8."""
+
+    index: int
+
+
 @dataclass(slots=True)
 class Account:
-    """What became of one request. Times are seconds on the engine's ``clock``."""
+    """What became of one request. Times are seconds on the engine's ``clock``.
+
+    ``ended`` is ``broken`` where a fault ended it, ``fault`` what went wrong on purpose.
+    """
 
     request: str
     model: str
     opened: float
     first_token: float | None = None
     closed: float | None = None
-    ended: Literal["open", "finished", "cancelled", "refused"] = "open"
+    ended: Literal["open", "finished", "cancelled", "refused", "broken"] = "open"
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
     output: int = 0
+    fault: str | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +94,7 @@ class Totals:
     finished: int = 0
     cancelled: int = 0
     refused: int = 0
+    broken: int = 0
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
@@ -125,6 +143,7 @@ class Engine:
 
     :param clock: what accounts are stamped with; the running loop's time unless given.
     :param keep: how many accounts are kept; the totals go on.
+    :param faults: how likely what goes wrong; may be changed at any time, for requests to come.
     """
 
     profile: Profile
@@ -132,6 +151,7 @@ class Engine:
     clock: Callable[[], float] | None = None
     keep: int = 10_000
     totals: Totals = field(default_factory=Totals)
+    faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
         self.accounts: deque[Account] = deque(maxlen=self.keep)
@@ -147,19 +167,35 @@ class Engine:
         profile = PROFILES.get(model.removeprefix("narrator-"), self.profile)
         return self._lanes.setdefault(profile.name, _Lane(profile))
 
-    async def generate(self, ask: Ask) -> AsyncGenerator[Begun | str | Ended, None]:
-        """Answer: :class:`Begun`, pieces of text at their time, :class:`Ended`.
+    async def generate(
+        self, ask: Ask, patience: float = math.inf
+    ) -> AsyncGenerator[Begun | Block | Delta | BlockEnd | Spoilt | Ended, None]:
+        """Answer: :class:`Begun`, blocks with their pieces at their time, :class:`Ended`.
+
+        Several blocks are written side by side. The input of a tool that is not eager comes in
+        one piece, once it is whole.
 
         Closing the generator frees its slot and stops the generation at once.
 
-        :raises ApiError: 429 over a rate limit, before anything else.
+        :param patience: seconds of a fault's silence after which the reader leaves.
+        :raises ApiError: 429 over a rate limit and 400 for a fault there is not, before anything
+            else; and whatever a fault is answered with, at its time.
+        :raises CutOff: where a fault cuts the connection.
+        :raises Silent: when the reader's patience is at its end.
         """
         loop = asyncio.get_running_loop()
         clock = self.clock or loop.time
         lane = self._lane(ask.model)
         profile = lane.profile
+        asked = _asked(ask.fault)
         account = self._account(ask.model, clock())
+        fault = self.faults.of(self.seed, self.totals.opened, asked) or _NOTHING
         try:
+            if fault is not _NOTHING:
+                account.fault = str(fault)
+            if (refused := fault.refused) is not None:
+                account.ended = "refused"
+                raise refused
             digest, plan = lane.cache.plan(ask, loop.time(), profile.min_cached_tokens)
             account.input, account.cache_read, account.cache_write = (
                 plan.input,
@@ -175,6 +211,8 @@ class Engine:
                 int.from_bytes(blake2b(digest, digest_size=8, key=b"%d" % self.seed).digest())
             )
             async with lane.slots:
+                if fault.kind is Kind.SLOW:
+                    await _silence(fault.seconds, patience)
                 lane.reading += 1
                 try:
                     delay = lane.prefill(plan.input + plan.write, plan.read)
@@ -182,14 +220,26 @@ class Engine:
                 finally:
                     lane.reading -= 1
                 lane.cache.store(plan, loop.time())
+                if fault.kind is Kind.EMPTY:
+                    account.ended = "broken"
+                    return
                 account.first_token = clock()
                 yield Begun(account.request, plan.input, plan.read, plan.write)
-                text, ended = self._compose(ask)
+                pieces, ended = self._compose(ask, fault)
+                strikes = fault.strikes_at(len(pieces))
+                held = {n: "" for n, part in enumerate(ask.parts) if not part.eager}
                 lane.writing += 1
                 try:
                     due, sent, written = loop.time(), 0, 0
-                    for number, match in enumerate(_PIECE.finditer(text)):
-                        written += len(match[0])
+                    for number, (index, text, first, last) in enumerate(pieces):
+                        part = ask.parts[index]
+                        if first:
+                            yield _block(digest, index, part)
+                        if number == strikes:
+                            if fault.kind is Kind.GARBLED:
+                                yield Spoilt(index)
+                            due += await _struck(fault, account, patience)
+                        written += len(text)
                         before, sent = sent, tokens(written)
                         if number:
                             spread = 1 + profile.jitter * (2 * rng.random() - 1)
@@ -199,7 +249,15 @@ class Engine:
                             elif number % _FAIR == 0:
                                 await asyncio.sleep(0)
                         account.output = sent
-                        yield match[0]
+                        if index in held:
+                            held[index] += text
+                            text = held[index] if last else ""
+                        if text:
+                            yield Delta(text, "json" if part.tool else "text", index)
+                        if last:
+                            yield BlockEnd(index)
+                    if strikes == len(pieces):
+                        await _struck(fault, account, patience)
                 finally:
                     lane.writing -= 1
                     lane.tokens.take(loop.time(), account.output)
@@ -208,18 +266,34 @@ class Engine:
         finally:
             self._settle(account, clock())
 
-    def _compose(self, ask: Ask) -> tuple[str, Ended]:
+    def _compose(self, ask: Ask, fault: Fault) -> tuple[list[Piece], Ended]:
         said = "\n".join(s.text for s in ask.segments[:-1])
-        text = answer(ask.prompt, said, self.seed, ask.schema)
-        stops = [(at, s) for s in ask.stop_sequences if (at := text.find(s)) >= 0]
-        if stops:
+        room = 4 * ask.max_tokens
+        several = len(ask.parts) > 1
+        texts = [
+            answer(
+                ask.prompt, said, self.seed, None if fault.kind is Kind.PROSE else part.schema,
+                room=room // len(ask.parts), about=part.tool or "" if several else "",
+            )
+            for part in ask.parts
+        ]  # fmt: skip
+        if fault.kind is Kind.TORN:
+            texts[0] = torn(texts[0], fault.share or 0.0)
+        ended = Ended("tool_use" if ask.parts[0].tool else "end_turn", 0)
+        stops = [(at, s) for s in ask.stop_sequences if (at := texts[0].find(s)) >= 0]
+        if stops and not several:
             at, stop = min(stops)
-            text = text[:at]
-            if tokens(len(text)) <= ask.max_tokens:
-                return text, Ended("stop_sequence", tokens(len(text)), stop)
-        if tokens(len(text)) > ask.max_tokens:
-            return text[: 4 * ask.max_tokens], Ended("max_tokens", ask.max_tokens)
-        return text, Ended("tool_use" if ask.tool else "end_turn", tokens(len(text)))
+            texts[0] = texts[0][:at]
+            ended = Ended("stop_sequence", 0, stop)
+        written = tokens(sum(len(text) for text in texts))  # ints
+        pieces = interleaved([_PIECE.findall(text) or [""] for text in texts])
+        if fault.kind is Kind.REFUSAL:
+            most = min(written, ask.max_tokens)
+            kept = int((fault.share or 0.0) * 4 * most)
+            return _cut(pieces, kept) if kept else [], Ended("refusal", tokens(kept))
+        if written <= ask.max_tokens:
+            return list(pieces), replace(ended, output=written)
+        return _cut(pieces, room), Ended("max_tokens", ask.max_tokens)
 
     def _account(self, model: str, now: float) -> Account:
         self.totals.opened += 1
@@ -238,6 +312,8 @@ class Engine:
         match account.ended:
             case "finished":
                 totals.finished += 1
+            case "broken":
+                totals.broken += 1
             case "refused":
                 totals.refused += 1
                 account.input = account.cache_read = account.cache_write = 0
@@ -247,3 +323,51 @@ class Engine:
         totals.cache_read += account.cache_read
         totals.cache_write += account.cache_write
         totals.output += account.output
+
+
+def _cut(pieces: Iterator[Piece], room: int) -> list[Piece]:
+    """The pieces that have room, in characters; each text begun there has its last piece."""
+    kept: list[Piece] = []
+    ends: dict[int, int] = {}
+    for piece in pieces:
+        text = piece.text[:room]
+        if text or not kept:
+            ends[piece.of] = len(kept)
+            kept.append(Piece(piece.of, text, piece.first, False))
+            room -= len(text)
+    for at in ends.values():
+        kept[at] = kept[at]._replace(last=True)
+    return kept
+
+
+def _asked(fault: str | None) -> Fault | None:
+    if fault is None:
+        return None
+    try:
+        return Fault.parse(fault)
+    except ValueError as error:
+        raise ApiError(400, "invalid_request_error", f"narrator_fault: {error}") from None
+
+
+async def _struck(fault: Fault, account: Account, patience: float) -> float:
+    """What a fault does in mid-stream; the seconds it took."""
+    if (end := fault.broken_off()) is not None:
+        account.ended = "broken"
+        raise end
+    if fault.kind is Kind.STALL:
+        await _silence(fault.seconds, patience)
+    return fault.seconds
+
+
+async def _silence(seconds: float, patience: float) -> None:
+    if math.isinf(least := min(seconds, patience)):
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(least)
+    if seconds > patience:
+        raise Silent
+
+
+def _block(digest: bytes, index: int, part: Part) -> Block:
+    if part.tool is None:
+        return Block(index)
+    return Block(index, "tool_use", part.tool, f"toolu_{digest.hex()[:20]}{index:02}")

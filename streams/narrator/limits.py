@@ -43,7 +43,7 @@ class Slots:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self._give_back()
-            else:
+            elif place in self._line:  # else it was passed over, being cancelled already
                 self._line.remove(place)
             raise
 

@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .app import MAX_BODY, NarratorApp, ServerMissing
+from .app import MAX_BODY, NarratorApp, Scope, ServerMissing
 from .engine import Engine
+from .faults import Faults
 from .profiles import Profile
 
 __all__ = ["MAX_BODY", "NarratorApp", "ServerMissing", "running", "serve"]
@@ -70,7 +71,6 @@ async def running(
     """
     if not key and not _is_loopback(host):
         raise ValueError(f"{host} is not loopback: give --key, so that not everyone can use it")
-    app = NarratorApp(engine or Engine(profile, seed, clock), key)
     try:
         import uvicorn
     except ImportError:
@@ -103,6 +103,12 @@ async def running(
             for server in self.servers:
                 await server.wait_closed()
 
+    def hang_up(scope: Scope) -> None:
+        for connection in list(server.server_state.connections):
+            if getattr(connection, "scope", None) is scope:
+                connection.transport.close()
+
+    app = NarratorApp(engine or Engine(profile, seed, clock), key, hang_up)
     with _bound(host, port) as sock:
         server = Server(
             uvicorn.Config(
@@ -135,13 +141,16 @@ async def serve(
     *,
     announce: Callable[[str], None],
     clock: Callable[[], float] | None = None,
+    faults: Faults | None = None,
 ) -> None:
     """Run the narrator's server until cancelled.
 
     :param announce: called once with the URL, when it accepts connections.
     :param clock: what accounts are stamped with; ``time.monotonic`` lets another process compare.
+    :param faults: how likely what goes wrong.
     :raises ServerMissing, ValueError, OSError: as :func:`running`.
     """
-    async with running(profile, seed, host, port, key, clock=clock) as url:
+    engine = Engine(profile, seed, clock, faults=faults or Faults())
+    async with running(profile, seed, host, port, key, engine=engine) as url:
         announce(url)
         await asyncio.get_running_loop().create_future()

@@ -1,9 +1,11 @@
 """The narrator's structured answers: a JSON value that a JSON schema asked for.
 
 ``text``, ``lines`` and ``cues`` are filled from the story; everything else by its type, in short
-and harmless words, required properties before optional ones. Supported are the schemas that
-structured outputs and tools use: ``type``, ``enum``, ``const``, ``properties``, ``items``,
-``prefixItems``, bounds, ``anyOf`` / ``oneOf`` / ``allOf`` and ``$ref`` within the document.
+and harmless words, required properties before optional ones. The entries of a list differ, and a
+plan has several; where there is little room there are fewer, and nothing optional. Supported are
+the schemas that structured outputs and tools use: ``type``, ``enum``, ``const``, ``properties``,
+``items``, ``prefixItems``, bounds, ``anyOf`` / ``oneOf`` / ``allOf`` and ``$ref`` within the
+document.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 import orjson
 
 from .grammar import Story, tell
+from .planning import EACH, LONG, names_in, words_for
 from .voice import Voice, phrases
 
 __all__ = ["MAX_DEPTH", "answer", "fill"]
@@ -23,15 +26,29 @@ MAX_DEPTH = 12
 """Deeper than this only what is required is filled; twice as deep, nothing is."""
 
 _TEXTS = ("text", "narration", "narrative", "prose", "story", "description", "content")
+_PLENTY = 3
+"""How much is written where there is room; 0 is the least a schema allows."""
+
 _WHO = ("speaker", "actor", "name", "who", "npc")
 
 
 class _Filler:
-    def __init__(self, root: Mapping[str, Any], story: Story, voice: Voice) -> None:
+    def __init__(
+        self,
+        root: Mapping[str, Any],
+        story: Story,
+        voice: Voice,
+        names: Sequence[str] = (),
+        plenty: int = _PLENTY,
+    ) -> None:
         self.root = root
         self.story = story
         self.voice = voice
+        self.names = names
+        self.plenty = plenty
         self._count = 0
+        self._entries: tuple[int, ...] = ()
+        """Which entry is being written of each list around, the outermost first."""
 
     def value(self, schema: Any, name: str = "", depth: int = 0) -> Any:
         """A value for ``schema``, which stands under the property ``name``."""
@@ -42,7 +59,7 @@ class _Filler:
         if "const" in schema:
             return schema["const"]
         if isinstance(options := schema.get("enum"), list) and options:
-            return options[self._number(len(options))]
+            return self._one_of(name, options)
         kind = schema.get("type")
         if isinstance(kind, list):
             kind = next((k for k in kind if k != "null"), "null")
@@ -83,7 +100,9 @@ class _Filler:
             if isinstance(options, list) and options:
                 usable = [o for o in options if isinstance(o, Mapping)] or [{}]
                 rest = {k: v for k, v in schema.items() if k not in ("anyOf", "oneOf")}
-                chosen = next((o for o in usable if o.get("type") != "null"), usable[0])
+                chosen = self._one_of(
+                    "kind", [o for o in usable if o.get("type") != "null"] or usable, first=True
+                )
                 schema = {**rest, **chosen}
                 continue
             if isinstance(parts := schema.get("allOf"), list) and parts:
@@ -104,14 +123,15 @@ class _Filler:
         properties = properties if isinstance(properties, Mapping) else {}
         required = [k for k in schema.get("required", []) if isinstance(k, str)]
         names = [k for k in properties if k in required]
-        if depth < MAX_DEPTH // 3:
+        if depth < MAX_DEPTH // 3 and self.plenty > 1:
             names += [k for k in properties if k not in required]
         names += [k for k in required if k not in properties]
         return {k: self.value(properties.get(k, {}), k, depth + 1) for k in names}
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         least = int(schema.get("minItems", 0))
-        most = int(schema.get("maxItems", max(3, least)))
+        long = name in LONG
+        most = int(schema.get("maxItems", max(9 if long or name in EACH else 3, least)))
         items = schema.get("items", {})
         if isinstance(prefix := schema.get("prefixItems"), list):
             out = [self.value(s, name, depth + 1) for s in prefix[:most]]
@@ -128,8 +148,17 @@ class _Filler:
                 given.append(self.value(items, name, depth + 1))
             return given[:most]
         wanted = 1 if depth > MAX_DEPTH // 3 else 1 + self._number(3)
+        if long and depth < MAX_DEPTH // 2:
+            wanted = (0, 1, 4, 7 + self._number(3))[self.plenty]
+        elif name in EACH:
+            wanted = max(2, len(self.names)) if self.plenty > 1 else 1
+        wanted = min(wanted, 9 * self.plenty)
         count = min(most, max(least, wanted if depth < MAX_DEPTH else 0))
-        out = [self.value(items, name.removesuffix("s"), depth + 1) for _ in range(count)]
+        out, around = [], self._entries
+        for entry in range(count):
+            self._entries = (*around, entry)
+            out.append(self.value(items, name.removesuffix("s"), depth + 1))
+        self._entries = around
         if schema.get("uniqueItems"):
             out = list({orjson.dumps(v): v for v in out}.values())
         return out
@@ -165,11 +194,23 @@ class _Filler:
             text = self.story.text
         elif name in ("sound", "cue") and self.story.cues:
             text = self.story.cues[0]
+        elif self._entries and (words := words_for(name, self.names)):
+            text = self._one_of(name, words)
         elif name in _WHO and self.story.lines:
             text = self.story.lines[0][0]
         else:
             text = self._phrase(name)
         return _fitted(schema, text)
+
+    def _one_of(self, name: str, options: Sequence[Any], first: bool = False) -> Any:
+        """One of ``options``, in a list each in its turn; outside of one the first if wished."""
+        if not self._entries:
+            return options[0 if first else self._number(len(options))]
+        *around, entry = self._entries
+        order = sorted(
+            range(len(options)), key=lambda n: self.voice.number(f"{name}{around}{n}", 2**32)
+        )
+        return options[order[entry % len(options)]]
 
     def _phrase(self, name: str) -> str:
         options = phrases()["linger"] + phrases()["after"]["even"][:2]
@@ -202,14 +243,44 @@ _MURMURS: Sequence[str] = (
 )  # fmt: skip
 
 
-def fill(schema: Mapping[str, Any], story: Story, voice: Voice) -> Any:
-    """A value that satisfies ``schema``, with ``story`` in the places made for it."""
-    return _Filler(schema, story, voice).value(schema)
+def fill(
+    schema: Mapping[str, Any],
+    story: Story,
+    voice: Voice,
+    names: Sequence[str] = (),
+    plenty: int = _PLENTY,
+) -> Any:
+    """A value that satisfies ``schema``, with ``story`` in the places made for it.
+
+    :param names: who is there, for the agents and targets of plans.
+    :param plenty: from 3, all there is to say, to 0, the least that the schema allows.
+    """
+    return _Filler(schema, story, voice, names, plenty).value(schema)
 
 
-def answer(prompt: str, said: str, seed: int, schema: Mapping[str, Any] | None) -> str:
-    """What the narrator says to a prompt: prose, or JSON text where a schema is given."""
+def answer(
+    prompt: str,
+    said: str,
+    seed: int,
+    schema: Mapping[str, Any] | None,
+    *,
+    room: int | None = None,
+    about: str = "",
+) -> str:
+    """What the narrator says to a prompt: prose, or JSON text where a schema is given.
+
+    :param room: the most characters it should take; JSON says less until it fits, or as little as
+        it can.
+    :param about: what tells this answer from others to the same prompt.
+    """
     story = tell(prompt, said, seed)
     if schema is None:
         return story.text
-    return orjson.dumps(fill(schema, story, Voice(seed, prompt, said))).decode()
+    names = names_in(prompt)
+    text = ""
+    for plenty in range(_PLENTY, -1, -1):
+        voice = Voice(seed, prompt, said, *([about] if about else []))
+        text = orjson.dumps(fill(schema, story, voice, names, plenty)).decode()
+        if room is None or len(text) <= room:
+            break
+    return text

@@ -7,12 +7,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ApiError", "Ask", "Segment", "model_known", "read_body"]
+__all__ = [
+    "REFUSAL",
+    "ApiError",
+    "Ask",
+    "Part",
+    "Segment",
+    "model_known",
+    "read_body",
+    "read_prompt",
+]
+
+REFUSAL: Mapping[str, Any] = {
+    "type": "refusal",
+    "category": None,
+    "explanation": "The narrator was asked to refuse.",
+}
+"""What is said of an answer that a model declines to go on with."""
 
 _FIELDS = {
     *("model", "max_tokens", "messages", "system", "stream", "stop_sequences", "metadata"),
     *("tools", "tool_choice", "output_config", "thinking", "cache_control", "service_tier"),
     *("temperature", "top_p", "top_k", "speed", "container", "diagnostics", "inference_geo"),
+}
+_COUNTED = {
+    *("model", "messages", "system", "tools", "tool_choice", "output_config"),
+    *("thinking", "cache_control", "speed"),
 }
 _MODEL = re.compile(r"(narrator|claude)(-[\w.@:-]+)?")
 
@@ -49,23 +69,37 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One block of the answer.
+
+    :param schema: what it has to satisfy as JSON, or ``None`` for prose.
+    :param tool: the name of the tool whose input it is, or ``None`` for text.
+    :param eager: whether it is sent as it is written, and not only once it is whole.
+    """
+
+    schema: Mapping[str, Any] | None = None
+    tool: str | None = None
+    eager: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What the narrator is asked, once read.
 
     :param segments: the whole prompt in the order a model reads it: tools, system, messages.
     :param prompt: the last user message.
-    :param schema: what a JSON answer has to satisfy, or ``None`` for prose.
-    :param tool: the name of the tool whose input the answer is, or ``None``.
+    :param parts: the blocks the answer is to have, at least one.
+    :param fault: what is to go wrong with the answer, in the words of ``Fault.parse``.
     """
 
     model: str
     segments: tuple[Segment, ...]
     prompt: str
     max_tokens: int
-    schema: Mapping[str, Any] | None = None
-    tool: str | None = None
+    parts: tuple[Part, ...] = (Part(),)
     stop_sequences: tuple[str, ...] = ()
     stream: bool = False
+    fault: str | None = None
 
 
 def model_known(name: str) -> bool:
@@ -119,7 +153,9 @@ def read_body(body: Any) -> Ask:
     stops = body.get("stop_sequences") or []
     if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
         raise _bad("stop_sequences: Input should be a list of non-empty strings")
-    tools, tool = _tools(body)
+    tools = _tools(body)
+    called = _called(tools, body.get("tool_choice"))
+    schema = _schema(body.get("output_config"))
     system = body.get("system")
     messages, prompt = _messages(body["messages"])
     head = [Segment(str(t), bool(t.get("cache_control"))) for t in tools]
@@ -133,11 +169,39 @@ def read_body(body: Any) -> Ask:
         segments,
         prompt,
         limit,
-        tool["input_schema"] if tool else _schema(body.get("output_config")),
-        tool["name"] if tool else None,
+        tuple(
+            Part(tool["input_schema"], tool["name"], tool.get("eager_input_streaming") is True)
+            for tool in called
+        )
+        or (Part(schema),),
         tuple(stops),
         body.get("stream", False),
+        _fault(body.get("metadata")),
     )
+
+
+def read_prompt(body: Any) -> Ask:
+    """Check and read the body of a request to count its tokens: as any, but nothing is answered.
+
+    :raises ApiError: as :func:`read_body`, and 400 for what is only said of answers.
+    """
+    if isinstance(body, Mapping):
+        for name in body:
+            if name not in _COUNTED:
+                raise _bad(f"{name}: Extra inputs are not permitted")
+        body = {**body, "max_tokens": 1}
+    return read_body(body)
+
+
+def _fault(metadata: Any) -> str | None:
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise _bad("metadata: Input should be a valid object")
+    fault = metadata.get("narrator_fault")
+    if fault is not None and not isinstance(fault, str):
+        raise _bad("metadata.narrator_fault: Input should be a valid string")
+    return fault
 
 
 def _check_sampling(model: str, body: Mapping[str, Any]) -> None:
@@ -181,8 +245,7 @@ def _messages(messages: Any) -> tuple[list[Segment], str]:
     return segments, "\n".join(s.text for s in last)
 
 
-def _tools(body: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
-    """All tools, and the one the model must call, if any."""
+def _tools(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     tools = body.get("tools") or []
     if not isinstance(tools, list):
         raise _bad("tools: Input should be a valid list")
@@ -191,20 +254,28 @@ def _tools(body: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], Mappin
             raise _bad(f"tools.{i}.name: Field required")
         if not isinstance(tool.get("input_schema"), Mapping):
             raise _bad(f"tools.{i}.input_schema: Field required")
-    choice = body.get("tool_choice")
+        if not isinstance(tool.get("eager_input_streaming"), (bool, type(None))):
+            raise _bad(f"tools.{i}.eager_input_streaming: Input should be a valid boolean")
+    if len({tool["name"] for tool in tools}) < len(tools):
+        raise _bad("tools: Tool names must be unique.")
+    return tools
+
+
+def _called(tools: Sequence[Mapping[str, Any]], choice: Any) -> Sequence[Mapping[str, Any]]:
+    """The tools that are called: the one named, or with ``any`` each of them; else none."""
     if choice is None:
-        return tools, None
+        return ()
     if not isinstance(choice, Mapping) or choice.get("type") not in ("auto", "any", "tool", "none"):
         raise _bad("tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'")
+    alone = choice.get("disable_parallel_tool_use", False)
+    if not isinstance(alone, bool):
+        raise _bad("tool_choice.disable_parallel_tool_use: Input should be a valid boolean")
     if choice["type"] in ("auto", "none"):
-        return tools, None
-    if choice["type"] == "any":
-        called = tools[0] if tools else None
-    else:
-        called = next((t for t in tools if t["name"] == choice.get("name")), None)
-    if called is None:
+        return ()
+    called = [t for t in tools if choice["type"] == "any" or t["name"] == choice.get("name")]
+    if not called:
         raise _bad(f"tool_choice: tool {choice.get('name', '')!r} not found in tools")
-    return tools, called
+    return called[:1] if alone else called
 
 
 def _schema(config: Any) -> Mapping[str, Any] | None:

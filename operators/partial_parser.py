@@ -1,0 +1,188 @@
+"""JSON read as it streams: what is usable now, what was added, and what will not change."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from .partial_fast import FastMachine
+from .partial_machine import IGNORE, LONE
+from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply
+from .partial_reading import Expect
+from .partial_rescue import Contradiction, growth
+from .partial_text import HALF, begin
+
+__all__ = ["PartialParser"]
+
+INSIDE = re.compile(
+    r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
+)  # what precedes a value within another
+GOES_ON = re.compile(r"\s*[\]},:]")
+ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
+FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
+
+
+class PartialParser(FastMachine):
+    """Reads one JSON value out of a model's answer, in one pass over its pieces.
+
+    Strings grow by appending and are visible after every piece; numbers, booleans and null appear
+    once, complete; what is done never changes. The finished value of JSON is what ``orjson`` reads
+    (so an integer beyond 64 bits is a float). ``feed`` never raises for what a model sent.
+
+    Unless told otherwise it is tolerant: it looks for an object or array in the text, mends what
+    is certain, passes over the rest, and says so in ``notes``. Half a surrogate pair and bytes that
+    are not UTF-8 become U+FFFD, of a name that comes twice in one object the first value stays, and
+    a name without a value is left out: then :meth:`finish` is partial. At anything else reading
+    stops, and what there is stays usable. ``docs/partials.md`` has the list.
+
+    :param strict: take the whole text for one JSON value, and stop at the first character that
+        makes it none.
+    :param expect: what the value is; all before it is skipped (strict: refused). ``"array"`` takes
+        objects one after another for the elements of one array.
+    :param max_depth: the most objects and arrays within each other.
+    :param max_length: the most characters to read, prose included.
+    """
+
+    __slots__ = ("_result",)
+
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        expect: Expect = "any",
+        max_depth: int = 256,
+        max_length: int = 4 * 1024 * 1024,
+    ) -> None:
+        super().__init__(strict=strict, expect=expect, max_depth=max_depth, max_length=max_length)
+        self._result: Final | Partial | None = None
+
+    @property
+    def value(self) -> Any:
+        """What is usable now, or :data:`MISSING`; it grows in place, so do not change it.
+
+        A look costs what came since the last one. Who keeps a growing string itself pays for a
+        copy of it at the next look.
+        """
+        self._fold()
+        return self._root
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was mended or passed over so far: of each kind the first, in the text's order."""
+        return tuple(sorted(Note(position, what) for what, position in self._notes.items()))
+
+    @property
+    def raw_text(self) -> str:
+        """The text before the value; all of the text, if there is no value in it."""
+        return HALF.sub("\ufffd", self._before_value())
+
+    def state(self, path: Path = ()) -> Progress:
+        """How far the value at ``path`` is."""
+        value = self._root
+        for step in path:
+            inside = (
+                isinstance(step, int) and 0 <= step < len(value)
+                if isinstance(value, list)
+                else isinstance(value, dict) and step in value
+            )
+            if not inside:
+                return Progress.ABSENT
+            value = value[step]
+        if value is MISSING:
+            return Progress.ABSENT
+        if not self._complete and self._growing()[: len(path)] == path:
+            return Progress.GROWING
+        return Progress.DONE
+
+    def done(self, path: Path = ()) -> bool:
+        """Whether the value at ``path`` is complete, and so will not change."""
+        return self.state(path) is Progress.DONE
+
+    def finish(self) -> Final | Partial:
+        """What there is, now that no more comes; what is fed afterwards is not read.
+
+        A text without object or array that as a whole is one JSON string, number, boolean or null
+        is :class:`Final` with that; only its end shows that it is one. If reading had to stop, and
+        a later value in the text continues what was shown without contradiction, it is taken.
+        """
+        if self._result is None:
+            self._result = self._finished()
+            self._step = IGNORE
+        return self._result
+
+    def _finished(self) -> Final | Partial:
+        self._ended = True
+        if not self._in_string:
+            self._unhold()
+        self._patches = patches = []
+        text, self._held = self._held, ""
+        if self._strict and not self._in_string:  # half a character is more than nothing
+            text += self._decoded(b"", last=True) + self._high
+        self._read_on(text, 0)
+        if self._in_series and len(self._stack) == 1 and not self._stopped:
+            patches.append(Patch((), "done", None))
+            self._complete = True
+        if self._root is MISSING and self._flaw is None:
+            self._alone(patches)
+        elif self._tail and self._root is not MISSING and not self._complete:
+            self._rescued(patches)
+        notes, told = self.notes, tuple(patches)
+        if self._complete and self._flaw is None:
+            return Final(self.value, notes, told)
+        where = "in a string" if self._in_string else "before its end"
+        return Partial(self.value, self._flaw or f"cut off {where}", self._position, notes, told)
+
+    def _alone(self, patches: list[Patch]) -> None:
+        """A string or scalar that is the whole text, or all that a fence holds."""
+        text = self._before_value()
+        fenced = None if self._strict else FENCED.fullmatch(text)
+        try:
+            value = orjson.loads(fenced[1] if fenced else text)
+        except orjson.JSONDecodeError as error:
+            self._flaw = "no JSON object or array in the text"
+            if self._step is LONE:
+                self._flaw, self._position = f"no JSON value: {error.msg}", error.pos
+        else:
+            self._root, self._complete = value, True
+            patches.append(Patch((), "set", value))
+            if isinstance(value, str):
+                patches.append(Patch((), "done", None))
+
+    def _rescued(self, patches: list[Patch]) -> None:
+        """A later value, if it continues what was shown; the first whole one decides."""
+        text, pos = "".join(self._tail), 0
+        for _ in range(ATTEMPTS):
+            pos, sure = begin(text, pos, self._opening)
+            if not sure:
+                return
+            reader = PartialParser(expect=self._expect, max_depth=self._max_depth)
+            reader.feed(text[pos:])
+            end = len(text) if reader._end is None else pos + reader._end
+            if reader._complete and not (INSIDE.search(text[:pos]) or GOES_ON.match(text, end)):
+                break
+            pos = end if reader._complete else pos + max(1, reader._position or 0)
+        else:
+            return
+        try:
+            more = list(growth(self.value, reader.value, self._growing()))
+        except Contradiction:
+            self._flaw = f"{self._flaw}; a later value contradicts what was shown"
+            return
+        for patch in more:
+            apply(self._root, patch)
+        patches += more
+        self._notes["the value is continued by a later one"] = self._tail_at + pos
+        self._flaw, self._position = reader._flaw, None
+        self._complete, self._in_string = True, False
+
+    def _growing(self) -> Path:
+        """The path of what is growing; what it lies in is growing too."""
+        if self._dropped is not None:
+            return self._stack[self._dropped - 1][1]
+        return self._at if self._in_string else self._path
+
+    def _before_value(self) -> str:
+        held = self._held if self._root is MISSING else ""
+        return "".join(self._prose) + held

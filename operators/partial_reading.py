@@ -1,0 +1,162 @@
+"""What a reader of streaming JSON has read so far, and how that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from .partial_patches import MISSING, Patch, Path
+from .partial_text import OPENING
+
+__all__ = ["Expect", "Reading", "Step"]
+
+Expect = Literal["object", "array", "any"]
+
+
+class Step(NamedTuple):
+    """A state, and the pattern of what regularly comes next in it, where there is one."""
+
+    read: Callable[[Any, str, int], int]
+    regular: Callable[[str, int], Any] | None = None
+
+
+class Reading:
+    """What has been read."""
+
+    _steps: ClassVar[dict[str, Step]] = {}
+    _step: Step
+    _back: Step
+    __slots__ = (
+        "_after_comma",
+        "_at",
+        "_back",
+        "_box",
+        "_closers",
+        "_complete",
+        "_dropped",
+        "_end",
+        "_ended",
+        "_expect",
+        "_flaw",
+        "_gap",
+        "_held",
+        "_in_series",
+        "_in_string",
+        "_max_depth",
+        "_max_length",
+        "_name",
+        "_notes",
+        "_opening",
+        "_out",
+        "_parts",
+        "_patches",
+        "_path",
+        "_position",
+        "_prose",
+        "_quote",
+        "_room",
+        "_root",
+        "_stack",
+        "_step",
+        "_stopped",
+        "_strict",
+        "_tail",
+        "_tail_at",
+        "_token",
+        "_until",
+    )
+
+    def __init__(self, *, strict: bool, expect: Expect, max_depth: int, max_length: int) -> None:
+        self._strict = strict
+        self._expect = expect
+        self._opening = OPENING[expect]
+        self._max_depth = max_depth
+        self._max_length = max_length
+        self._root: Any = MISSING
+        self._box: Any = MISSING
+        self._path: Path = ()
+        self._stack: list[tuple[Any, Path]] = []
+        self._name = ""
+        self._at: Path = ()
+        self._patches: list[Patch] = []
+        self._in_string = False
+        self._closers = '"'
+        self._quote = ""  # what ends the fast path of `feed`; "" is in every text
+        self._parts: list[str] = []  # of a string that grows; else text held back
+        self._token: list[str] = []  # of a name or a scalar
+        self._held = ""  # text to be read again with what comes next
+        self._prose: list[str] = []  # the text before the value
+        self._tail: list[str] = []  # the text from where reading stopped
+        self._tail_at = 0
+        self._after_comma = False
+        self._gap = False  # a blank or comment stands before what comes
+        self._in_series = False  # objects one after another, taken for one list
+        self._out: list[Patch] = []  # what `feed` returns, while a value is dropped
+        self._dropped: int | None = None  # how deep the value is that is read for nothing
+        self._room = 0  # characters until the parts are folded and the limits looked at
+        self._until = 0  # where in the input that will be
+        self._flaw: str | None = None
+        self._position: int | None = None
+        self._notes: dict[str, int] = {}
+        self._complete = False
+        self._end: int | None = None  # where the value ended, if something follows it
+        self._stopped = False
+        self._ended = False  # no more comes: nothing is held back
+
+    def _place_path(self) -> Path:
+        return (*self._path, len(self._box) if type(self._box) is list else self._name)
+
+    def _place(self, value: Any) -> None:
+        if type(self._box) is list:
+            self._box.append(value)
+        else:
+            self._box[self._name] = value
+
+    def _fold(self) -> None:
+        """Put the parts of the growing string into the value.
+
+        The box lets go of the string first, so that it grows in place if nobody else holds it.
+        """
+        if self._in_string and self._parts:
+            box, last = self._box, self._at[-1]
+            text = box[last]
+            box[last] = None
+            text += "".join(self._parts)
+            box[last] = text
+            self._parts.clear()
+
+    def _hold(self, text: str, pos: int) -> int:
+        """Read the text from ``pos`` on again when more of it is there."""
+        self._held = text[pos:]
+        return len(text)
+
+    def _where(self, text: str, pos: int) -> int:
+        return self._until - self._room - len(text) + pos
+
+    def _note(self, what: str, text: str, pos: int) -> None:
+        """The first of a kind is noted: their number is bounded, however long the text."""
+        if what not in self._notes:
+            self._notes[what] = self._where(text, pos)
+
+    def _spoil(self, reason: str, position: int | None = None) -> None:
+        """Something that was sent is lost; reading goes on."""
+        if self._flaw is None:
+            self._flaw, self._position = reason, position
+
+    def _go(self, name: str) -> None:
+        self._step = self._steps[name]
+
+    def _unexpected(self, wanted: str, text: str, pos: int) -> int:
+        return self._stop(f"{text[pos]!r} where {wanted} belongs", text, pos)
+
+    def _stop(self, reason: str, text: str, pos: int) -> int:
+        """Read nothing more; what has been read stays."""
+        where = self._where(text, pos)
+        self._spoil(f"{reason} (character {where})", where)
+        self._stopped = True
+        self._quote = ""
+        self._go("nothing")
+        if not self._strict:
+            self._tail_at = where
+            self._tail.append(text[pos:])
+        return len(text)

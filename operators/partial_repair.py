@@ -1,0 +1,164 @@
+"""What a tolerant reader of streaming JSON makes of text that JSON has not: only what is certain.
+
+Each takes over from a state of the machine at a position, and returns the position to go on from.
+A strict machine stops at all of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .partial_text import BARE_NAME
+
+if TYPE_CHECKING:
+    from .partial_machine import Machine
+    from .partial_reading import Reading
+
+__all__ = [
+    "bare",
+    "block_comment",
+    "common",
+    "drop",
+    "dropped",
+    "line_comment",
+    "no_comma",
+    "no_name",
+    "no_value",
+    "quote",
+]
+
+QUOTES = {"'": "'", "“": '“”„"', "”": '“”„"', "„": '“”„"'}
+
+
+def common(m: Machine, wanted: str, text: str, pos: int) -> int:
+    """A comment or a blank of another alphabet; at anything else reading stops."""
+    char = text[pos]
+    if not m._strict:
+        if char.isspace() or char == "\ufeff":
+            m._note("a blank that JSON has not", text, pos)
+            return pos + 1
+        if char == "/":
+            if pos + 1 == len(text) and not m._ended:
+                return m._hold(text, pos)
+            if text.startswith(("//", "/*"), pos):
+                m._note("a comment", text, pos)
+                m._back = m._step
+                m._go(text[pos : pos + 2])
+                return pos + 2
+    return m._unexpected(wanted, text, pos)
+
+
+def line_comment(m: Machine, text: str, pos: int) -> int:
+    """The rest of a line."""
+    end = text.find("\n", pos)
+    if end < 0:
+        return len(text)
+    m._step = m._back
+    return end
+
+
+def block_comment(m: Machine, text: str, pos: int) -> int:
+    """All up to the end of a comment."""
+    end = text.find("*/", pos)
+    if end >= 0:
+        m._step = m._back
+        return end + 2
+    return m._hold(text, len(text) - 1) if text[-1] == "*" and not m._ended else len(text)
+
+
+def no_name(m: Machine, text: str, pos: int) -> int:
+    """A name in other quotes or in none, or one comma too many."""
+    char = text[pos]
+    if not m._strict:
+        if char in QUOTES:
+            m._note("a name in other quotes than JSON's", text, pos)
+            return m._begin_name(QUOTES[char], pos)
+        if char.isascii() and (char.isalpha() or char in "_$"):
+            m._note("a name without quotes", text, pos)
+            m._token = []
+            m._go("bare name")
+            return pos
+        if char == ",":
+            m._note("a comma too many", text, pos)
+            return pos + 1
+    return common(m, "a name in quotes", text, pos)
+
+
+def bare(m: Machine, text: str, pos: int) -> int:
+    """A name without quotes; only a colon after it makes it one."""
+    end = BARE_NAME.match(text, pos).end()  # type: ignore[union-attr]
+    m._token.append(text[pos:end])
+    return end if end == len(text) else m._named("".join(m._token), text, end)
+
+
+def no_value(m: Machine, text: str, pos: int) -> int:
+    """A string in other quotes, a word or number of another language, or nothing at all."""
+    char = text[pos]
+    if not m._strict:
+        if char in QUOTES:
+            m._note("a string in other quotes than JSON's", text, pos)
+            return m._begin_string(QUOTES[char], text, pos + 1)
+        if char.isascii() and (char.isalpha() or char in "+."):
+            return m._begin_scalar(text, pos)
+        if type(m._box) is dict:
+            if char in ",}":
+                m._spoil(f"no value for the name {m._name[:40]!r}", m._where(text, pos))
+                m._finish_value()
+                return pos
+        elif char == ",":
+            m._note("a comma too many", text, pos)
+            return pos + 1
+    return common(m, "a value", text, pos)
+
+
+def no_comma(m: Machine, text: str, pos: int, *, gap: bool) -> int:
+    """A semicolon for a comma, or none where another value or name certainly begins."""
+    char = text[pos]
+    if not m._strict:
+        if char == ";":
+            m._note("a semicolon for a comma", text, pos)
+            return m._comma(pos)
+        if _begins_another(m, char, gap):
+            m._note("no comma between two values", text, pos)
+            m._go("item" if type(m._box) is list else "name")
+            return pos
+    m._gap = True  # a blank or a comment, if reading goes on
+    return common(m, "a comma or a closing bracket", text, pos)
+
+
+def _begins_another(m: Machine, char: str, gap: bool) -> bool:
+    """Whether ``char`` begins a value or name, and is no rest of a string that ended early."""
+    in_list = type(m._box) is list
+    values = m._box if in_list else m._box.values()
+    last = next(reversed(values), None)
+    if char == '"' or char in QUOTES or (in_list and char in "{["):
+        return gap or isinstance(last, (dict, list))
+    return in_list and gap and not isinstance(last, str) and (char.isalnum() or char == "-")
+
+
+def quote(m: Reading, piece: str, text: str, end: int) -> tuple[str, int, bool]:
+    """A closing quote, or an apostrophe in a string in single quotes: a letter follows it."""
+    if m._closers == "'":
+        if end + 1 == len(text) and not m._ended:
+            return piece, m._hold(text, end), False
+        if text[end + 1 : end + 2].isalnum():
+            m._note("an apostrophe in a string in single quotes", text, end)
+            return f"{piece}'", end + 1, False
+    return piece, end + 1, True
+
+
+def drop(m: Machine, reason: str, text: str, pos: int) -> None:
+    """The first value of a name stays; the later one is read aside, and shows nowhere."""
+    m._spoil(reason, m._where(text, pos))
+    if m._dropped is None:
+        m._stack.append((m._box, m._path))
+        m._box = {}
+        m._dropped = len(m._stack)
+        m._out, m._patches = m._patches, []
+
+
+def dropped(m: Machine) -> None:
+    """The value that shows nowhere is over."""
+    m._box, m._path = m._stack.pop()
+    m._patches = m._out
+    m._dropped = None

@@ -1,0 +1,108 @@
+"""The states of a reader of streaming JSON within a string, a number or a word."""
+
+from __future__ import annotations
+
+import orjson
+
+from . import partial_repair as repair
+from .partial_patches import Patch
+from .partial_reading import Reading
+from .partial_text import CONTROL, HALF, OPEN_ESCAPE, TOKEN, odd_escape, segment, unescaped, word
+
+__all__ = ["Scalars"]
+
+SEGMENTS = {
+    (closers, strict): segment(closers, strict=strict)
+    for closers in ('"', "'", '“”„"')
+    for strict in (False, True)
+}
+
+
+class Scalars(Reading):
+    """Reads strings, numbers and words."""
+
+    __slots__ = ()
+
+    def _begin_string(self, closers: str, text: str, pos: int) -> int:
+        self._at = self._place_path()
+        self._closers = closers
+        self._parts = []
+        self._place("")
+        self._patches.append(Patch(self._at, "set", ""))
+        self._in_string = True
+        self._go("string" if closers == '"' else "odd string")
+        return self._string(text, pos)
+
+    def _string(self, text: str, pos: int) -> int:
+        piece, end, closed = self._segment(text, pos)
+        if piece:
+            self._patches.append(self._grown(piece))
+            self._parts.append(piece)
+        if closed:
+            self._fold()
+            self._in_string = False
+            self._quote = ""
+            self._patches.append(Patch(self._at, "done", None))
+            self._finish_value()
+        elif self._dropped is None and self._closers == '"' and not (self._held or self._stopped):
+            self._quote = '"'
+        return end
+
+    def _grown(self, piece: str) -> Patch:
+        """``piece`` as a patch: the first part of a string that came with it is one with it."""
+        last = self._patches[-1] if self._patches else None
+        if last is not None and last == (self._at, "set", "") and not self._parts:
+            self._patches.pop()
+            return Patch(self._at, "set", piece)
+        return Patch(self._at, "append", piece)
+
+    def _segment(self, text: str, pos: int) -> tuple[str, int, bool]:
+        """The part of a string at ``pos``, where reading goes on, and whether it is closed."""
+        end = SEGMENTS[self._closers, self._strict].match(text, pos).end()  # type: ignore[union-attr]
+        piece = text[pos:end]
+        if not self._strict and not piece.isprintable() and (raw := CONTROL.search(piece)):
+            self._note("a raw control character in a string", text, pos + raw.start())
+        if "\\" in piece:
+            odd = None if self._strict else odd_escape(piece, self._closers)
+            if odd is not None:
+                self._note("an escape that JSON has not", text, pos + odd)
+            piece = unescaped(piece)
+        if not piece.isascii() and HALF.search(piece):
+            piece = HALF.sub("\ufffd", piece)
+            self._spoil("text that is not valid Unicode, replaced by U+FFFD")
+        if end == len(text):
+            return piece, end, False
+        if text[end] in self._closers:
+            return repair.quote(self, piece, text, end)
+        if OPEN_ESCAPE.fullmatch(text, end):
+            return piece, self._hold(text, end) if not self._ended else len(text), False
+        reason = "an escape that JSON has not" if text[end] == "\\" else "text that is not JSON's"
+        return piece, self._stop(f"{reason} in a string", text, end), False
+
+    def _begin_scalar(self, text: str, pos: int) -> int:
+        self._token = []
+        self._go("scalar")
+        return self._scalar(text, pos)
+
+    def _scalar(self, text: str, pos: int) -> int:
+        end = TOKEN.match(text, pos).end()  # type: ignore[union-attr]
+        self._token.append(text[pos:end])
+        if end == len(text):
+            return end
+        token = "".join(self._token)
+        try:
+            value = orjson.loads(token)
+        except orjson.JSONDecodeError:
+            loose = None if self._strict else word(token)
+            if loose is None:
+                return self._stop(f"{token[:40]!r} is no JSON value", text, end)
+            value, what = loose
+            self._note(what, text, end - len(token))
+        at = self._place_path()
+        self._place(value)
+        self._patches.append(Patch(at, "set", value))
+        self._finish_value()
+        return end
+
+    def _finish_value(self) -> None:
+        raise NotImplementedError

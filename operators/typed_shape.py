@@ -1,0 +1,277 @@
+"""What a pydantic type expects at each place of its JSON, and how to check one place alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator, core_schema, to_json
+
+__all__ = ["ANY", "Field", "Form", "Shape", "shape_of"]
+
+Schema = Mapping[str, Any]
+
+PLAIN = {"str": str, "int": int, "float": float, "bool": bool, "none": type(None)}
+SILENT = {"metadata", "ref", "serialization", "type"}
+"""What may stand in the schema of a plain type without changing what it accepts."""
+INNER = {
+    "default": "schema",
+    "nullable": "schema",
+    "function-after": "schema",
+    "function-before": "schema",
+    "function-wrap": "schema",
+    "json-or-python": "json_schema",
+    "lax-or-strict": "lax_schema",
+}
+"""Schemas around one that has the same form in JSON, and where that one stands in them."""
+
+EARLIER: ContextVar[Mapping[str, Any]] = ContextVar("EARLIER")
+"""The fields before the one being checked, for validators that look at ``info.data``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the JSON at a place looks like.
+
+    ``text``: a string may be shown while it grows. ``fields``: by JSON name, of an object;
+    ``extra``: others are kept. ``values``, ``items`` and ``rest``: of a mapping's values, of the
+    first elements of an array, and of the others. ``tag``: the JSON name that decides which of
+    ``tagged`` an object is. ``plain``: the Python types of JSON values that are valid as they are.
+    """
+
+    name: str = "value"
+    text: bool = False
+    fields: Mapping[str, Field] | None = None
+    extra: bool = False
+    values: Shape | None = None
+    items: tuple[Shape, ...] = ()
+    rest: Shape | None = None
+    tag: str | None = None
+    tagged: Mapping[Any, Shape] = field(default_factory=dict)
+    plain: frozenset[type] = frozenset()
+
+    @property
+    def of_object(self) -> bool:
+        """Whether more is known of an object here than that it may be one."""
+        return self.fields is not None or self.values is not None or self.tag is not None
+
+    @property
+    def of_array(self) -> bool:
+        """Whether more is known of an array here than that it may be one."""
+        return bool(self.items) or self.rest is not None
+
+    def item(self, index: int) -> Shape:
+        """What is expected at ``index`` of an array."""
+        return self.items[index] if index < len(self.items) else self.rest or ANY
+
+
+@dataclass(slots=True)
+class _Whole:
+    """The type that shapes are parts of: its named schemas, and their shapes once made."""
+
+    definitions: dict[str, Schema] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+
+class Shape:
+    """What is expected at one place: its form, worked out when first asked for, and its check."""
+
+    def __init__(self, schema: Any, config: Any, whole: _Whole) -> None:
+        self._schema = schema
+        self._config = config
+        self._whole = whole
+
+    @cached_property
+    def form(self) -> Form:
+        """What the JSON here looks like; of what is not known here, only that it is a value."""
+        return _form(self._schema, self._config, self._whole)
+
+    @cached_property
+    def _validator(self) -> SchemaValidator:
+        return self.validator(self._schema)
+
+    def validator(self, schema: Any) -> SchemaValidator:
+        """A validator of ``schema``, under the settings that hold at this place."""
+        known = list(self._whole.definitions.values())
+        if known:
+            schema = core_schema.definitions_schema(schema, known)
+        return SchemaValidator(schema, self._config)
+
+    def validate(self, raw: Any) -> Any:
+        """``raw`` as a value of this type, by the rules for JSON.
+
+        :raises ValidationError: and whatever else its validators raise.
+        """
+        return raw if type(raw) in self.form.plain else self._validator.validate_json(to_json(raw))
+
+
+@dataclass(slots=True)
+class Field:
+    """A field of an object: its Python name, the JSON names it goes by, and its check.
+
+    ``earlier``: the fields it has to wait for, because a validator of it may look at them;
+    ``None`` if none of its validators is told of others.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    shape: Shape
+    earlier: Mapping[str, Schema] | None
+    _validator: SchemaValidator | None = None
+
+    def validate(self, raw: Any, fields: Mapping[str, Any]) -> Any:
+        """The value as the whole object would have it; ``fields`` are the valid ones so far.
+
+        :raises ValidationError: and whatever else its validators raise.
+        """
+        if self.earlier is None:
+            return self.shape.validate(raw)
+        if self._validator is None:
+            places = {name: _stand_in(name, each) for name, each in self.earlier.items()}
+            places[self.name] = core_schema.typed_dict_field(self.shape._schema)
+            self._validator = self.shape.validator(core_schema.typed_dict_schema(places))
+        known = {name: fields[name] for name in self.earlier if name in fields}
+        token = EARLIER.set(known)
+        try:
+            whole = self._validator.validate_json(to_json({**dict.fromkeys(known), self.name: raw}))
+        finally:
+            EARLIER.reset(token)
+        return whole[self.name]
+
+
+ANY = Shape({"type": "any"}, None, _Whole())
+"""Anything goes, as it comes."""
+
+
+@lru_cache(maxsize=256)
+def shape_of(model: Any) -> Shape:
+    """The shape of a pydantic model, or of any type pydantic can validate.
+
+    :raises PydanticUserError: for a type it cannot.
+    """
+    # One that is not built yet (``defer_build``) is a mapping that builds itself when it is read.
+    return _shape(dict(TypeAdapter(model).core_schema), None, _Whole())
+
+
+def _shape(schema: Any, config: Any, whole: _Whole) -> Shape:
+    if schema["type"] == "definitions":
+        whole.definitions.update((each["ref"], each) for each in schema["definitions"])
+        return _shape(schema["schema"], config, whole)
+    if schema["type"] == "definition-ref":
+        ref = schema["schema_ref"]
+        if ref not in whole.shapes:
+            whole.shapes[ref] = Shape(schema, config, whole)
+        return whole.shapes[ref]
+    return Shape(schema, config, whole)
+
+
+def _form(schema: Any, config: Any, whole: _Whole) -> Form:
+    kind = schema["type"]
+    config = schema.get("config", config) or {}
+
+    def part(key: str) -> Shape:
+        return _shape(schema[key], config, whole) if key in schema else ANY
+
+    match kind:
+        case "definition-ref":
+            return _form(whole.definitions[schema["schema_ref"]], config, whole)
+        case "str" | "int" | "float" | "bool" | "none":
+            free = schema.keys() <= SILENT
+            if kind == "str":
+                free = free and not any(key.startswith("str_") for key in config)
+            return Form(text=kind == "str", plain=frozenset({PLAIN[kind]} if free else ()))
+        case "any":
+            return Form(text=True, plain=frozenset({*PLAIN.values(), dict, list}))
+        case "model" | "dataclass":
+            return replace(part("schema").form, name=schema["cls"].__name__, plain=frozenset())
+        case "model-fields" | "typed-dict" | "dataclass-args":
+            extra = schema.get("extra_behavior", config.get("extra_fields_behavior"))
+            fields = _fields(schema["fields"], config, whole)
+            name = getattr(schema.get("cls"), "__name__", "value")
+            by_key = {key: each for each in fields for key in each.keys}
+            return Form(name=name, fields=by_key, extra=extra == "allow")
+        case "dict":
+            return Form(values=part("values_schema"))
+        case "list" | "set" | "frozenset":
+            return Form(rest=part("items_schema"))
+        case "tuple":
+            items = [_shape(each, config, whole) for each in schema["items_schema"]]
+            at = schema.get("variadic_item_index")
+            return Form(items=tuple(items[:at]), rest=None if at is None else items[at])
+        case "union":
+            choices = (each[0] if isinstance(each, tuple) else each for each in schema["choices"])
+            return _union([_shape(each, config, whole).form for each in choices])
+        case "tagged-union" if isinstance(schema["discriminator"], str):
+            choices = schema["choices"].items()
+            tagged = {tag: _shape(each, config, whole) for tag, each in choices}
+            return Form(tag=schema["discriminator"], tagged=tagged)
+        case _ if kind in INNER:
+            form = part(INNER[kind]).form
+            plain = form.plain if kind in {"default", "nullable"} else frozenset()
+            if kind == "nullable":
+                plain |= {type(None)}
+            return replace(form, plain=plain)
+    return Form()
+
+
+def _union(forms: list[Form]) -> Form:
+    """The only form among them that an object can have, and the only one of an array."""
+    objects = [each for each in forms if each.of_object]
+    arrays = [each for each in forms if each.of_array]
+    form = objects[0] if len(objects) == 1 else Form()
+    array = arrays[0] if len(arrays) == 1 else Form()
+    text = any(each.text for each in forms)
+    return replace(form, text=text, items=array.items, rest=array.rest, plain=frozenset())
+
+
+def _fields(fields: Any, config: Any, whole: _Whole) -> Iterator[Field]:
+    by_name = config.get("validate_by_name") or config.get("populate_by_name")
+    by_alias = config.get("validate_by_alias", True)
+    earlier: dict[str, Schema] = {}
+    for name, each in fields.items() if isinstance(fields, Mapping) else _named(fields):
+        schema = each["schema"]
+        alias = each.get("validation_alias") if by_alias else None
+        keys = [name] if alias is None else list(_json_names(alias))
+        if by_name and name not in keys:
+            keys.append(name)
+        waits = dict(earlier) if _looks_around(schema) else None
+        yield Field(name, tuple(keys), _shape(schema, config, whole), waits)
+        earlier[name] = schema
+
+
+def _named(fields: Any) -> Iterator[tuple[str, Any]]:
+    return ((each["name"], each) for each in fields)
+
+
+def _json_names(alias: Any) -> Iterator[str]:
+    """The JSON names in a validation alias; a path into another field has none of its own."""
+    if isinstance(alias, str):
+        yield alias
+    elif isinstance(alias[0], str):
+        yield from alias if len(alias) == 1 else ()
+    else:
+        for each in alias:
+            yield from _json_names(each)
+
+
+def _looks_around(schema: Any) -> bool:
+    """Whether a validator of this field, in the layers around its type, is given ``info``."""
+    while True:
+        function = schema.get("function")
+        if isinstance(function, Mapping) and function["type"] == "with-info":
+            return True
+        if schema["type"] not in INNER:
+            return False
+        schema = schema[INNER[schema["type"]]]
+
+
+def _stand_in(name: str, schema: Schema) -> core_schema.TypedDictField:
+    """In the place of an earlier field: its known value, or its default if it did not come."""
+    known: Any = core_schema.no_info_plain_validator_function(lambda _: EARLIER.get()[name])
+    if schema["type"] == "default":
+        known = {**schema, "schema": known, "validate_default": False}
+    return core_schema.typed_dict_field(known, required=False)

@@ -1,0 +1,348 @@
+"""A JSON value as it grows under a type: each part is checked when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from .partials import MISSING, Patch, Path
+from .typed_shape import ANY, Field, Shape, shape_of
+
+__all__ = ["Box", "FieldError", "Leaf", "Mark", "Node", "Text", "Tree"]
+
+Mark = tuple[int, dict[int, Any]] | int | None
+"""How much of a node one may see: of a text so many characters; of a box so many parts, and how
+much of those that were not complete; ``None`` is all of what is complete.
+
+Values only grow, so this is enough to keep a moment, without a copy of anything."""
+
+
+class FieldError(NamedTuple):
+    """Why a complete part is not valid. ``path`` in the model's names; ``value`` as it came."""
+
+    path: Path
+    message: str
+    type: str
+    value: Any
+
+
+class Node:
+    """A part of the value; ``key`` is its JSON name or index, ``at`` its place in its parent.
+
+    ``done``: complete in the JSON. ``checked``: and validated. ``value``: the validated one;
+    what came, if it is not valid. ``hidden``: the model does not know it, and will ignore it.
+    """
+
+    __slots__ = (
+        "at", "checked", "done", "error", "field", "hidden",
+        "key", "name", "parent", "shape", "value",
+    )  # fmt: skip
+
+    def __init__(self, shape: Shape, parent: Box | None, key: str | int) -> None:
+        self.shape = shape
+        self.parent = parent
+        self.key = key
+        self.at = 0
+        self.name: str | int | None = key
+        self.field: Field | None = None
+        self.done = self.checked = self.error = self.hidden = False
+        self.value: Any = MISSING
+
+    @property
+    def raw(self) -> Any:
+        """What came, as plain JSON."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> Path:
+        """The way to here, in the model's names."""
+        if self.parent is None:
+            return ()
+        return (*self.parent.path, self.key if self.name is None else self.name)
+
+    def mark(self) -> Mark:
+        """How much of it there is now."""
+        return 0
+
+
+class Leaf(Node):
+    """A number, a boolean, or null; it comes complete."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, shape: Shape, parent: Box | None, key: str | int, raw: Any) -> None:
+        super().__init__(shape, parent, key)
+        self._raw = raw
+
+    @property
+    def raw(self) -> Any:
+        """What came."""
+        return self._raw
+
+
+class Text(Node):
+    """A string; its pieces are joined when somebody reads it."""
+
+    __slots__ = ("_parts", "length")
+
+    def __init__(self, shape: Shape, parent: Box | None, key: str | int, text: str) -> None:
+        super().__init__(shape, parent, key)
+        self._parts = [text]
+        self.length = len(text)
+
+    def append(self, text: str) -> None:
+        """More of it."""
+        self._parts.append(text)
+        self.length += len(text)
+
+    @property
+    def raw(self) -> str:
+        """What came so far."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0]
+
+    def mark(self) -> Mark:
+        """So many characters."""
+        return self.length
+
+
+class Box(Node):
+    """An object or an array, with its parts in the order they came.
+
+    ``names``: where the parts are that a model knows. ``open``: those that are not complete.
+    ``waiting``: those that are, and whose validators may look at fields that are not.
+    """
+
+    __slots__ = ("_raw", "form", "is_list", "keys", "names", "open", "parts", "waiting")
+
+    def __init__(self, shape: Shape, parent: Box | None, key: str | int, is_list: bool) -> None:
+        super().__init__(shape, parent, key)
+        self.form = shape.form
+        self.is_list = is_list
+        self.parts: list[Node] = []
+        self.keys: dict[Any, Node] = {}
+        self.names: dict[Any, int] = {}
+        self.open: dict[int, Node] = {}
+        self.waiting: list[Node] = []
+        self._raw: Any = None
+
+    def expected(self, key: Any) -> tuple[Shape, str | int | None, Field | None]:
+        """The shape of the part with that key, its name in the model, and its field."""
+        if self.is_list:
+            return self.form.item(key), key, None
+        if self.form.fields is None:
+            return self.form.values or ANY, key, None
+        field = self.form.fields.get(key)
+        if field is None:
+            return ANY, key if self.form.extra else None, None
+        return field.shape, field.name, field
+
+    def add(self, part: Node) -> None:
+        """One part more."""
+        part.at = len(self.parts)
+        self.parts.append(part)
+        self.open[part.at] = part
+        if not self.is_list:
+            self.keys[part.key] = part
+            if part.name is not None:
+                self.names.setdefault(part.name, part.at)
+
+    def part(self, key: Any) -> Node:
+        """The part with this JSON name or index."""
+        found: Node = self.parts[key] if self.is_list else self.keys[key]
+        return found
+
+    def has(self, key: Any) -> bool:
+        """Whether there is a part with that key, or one that cannot come next."""
+        return key != len(self.parts) if self.is_list else key in self.keys
+
+    def valid(self) -> dict[str, Any]:
+        """The valid fields so far."""
+        named = ((name, self.parts[at]) for name, at in self.names.items())
+        return {name: part.value for name, part in named if part.checked and not part.error}
+
+    def knows(self, names: Any) -> bool:
+        """Whether all these fields are complete."""
+        return all(name in self.names and self.parts[self.names[name]].checked for name in names)
+
+    @property
+    def raw(self) -> Any:
+        """What came so far; of what is complete, always the same object."""
+        if self._raw is not None:
+            return self._raw
+        raw: Any = (
+            [part.raw for part in self.parts]
+            if self.is_list
+            else {part.key: part.raw for part in self.parts}
+        )
+        if self.done:
+            self._raw = raw
+        return raw
+
+    def mark(self) -> Mark:
+        """So many parts, and how much of the open ones."""
+        return len(self.parts), {at: part.mark() for at, part in self.open.items()}
+
+
+class Tree:
+    """The value that a stream's patches make, as a model sees it.
+
+    :param on_text: told of each piece of a string.
+    :param on_closed: told of each part when it is complete and has been checked.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        on_text: Callable[[Text, str], None],
+        on_closed: Callable[[Node], None],
+    ) -> None:
+        self.shape = shape_of(model)
+        self.root: Node | None = None
+        self.errors: tuple[FieldError, ...] = ()
+        self._on_text = on_text
+        self._on_closed = on_closed
+
+    def apply(self, patch: Patch) -> None:
+        """Take in a patch.
+
+        :raises ValueError: if it does not fit what came before.
+        """
+        path, op, value = patch
+        node: Node | None = self._at(path if op != "set" else path[:-1])
+        if op == "set" and not path and node is None:
+            self._grow(None, "", value)
+        elif op == "set" and path and isinstance(node, Box) and not node.has(path[-1]):
+            self._grow(node, path[-1], value)
+        elif op == "append" and isinstance(node, Text) and not node.done:
+            node.append(value)
+            self._on_text(node, value)
+        elif op == "done" and node is not None:
+            self._done(node)
+        else:
+            raise ValueError(f"{patch!r} does not fit what came before")
+
+    def _at(self, path: Path) -> Node | None:
+        node: Any = self.root
+        try:
+            for step in path:
+                node = node.part(step)
+        except (AttributeError, LookupError, TypeError):
+            return None
+        found: Node | None = node
+        return found
+
+    def _grow(self, parent: Box | None, key: str | int, value: Any) -> None:
+        shape, name, field = parent.expected(key) if parent is not None else (self.shape, key, None)
+        node: Node
+        if isinstance(value, str):
+            node = Text(shape, parent, key, value)
+        elif isinstance(value, (dict, list)):
+            node = Box(shape, parent, key, isinstance(value, list))
+        else:
+            node = Leaf(shape, parent, key, value)
+        node.name, node.field = name, field
+        node.hidden = name is None or (parent is not None and parent.hidden)
+        if parent is None:
+            self.root = node
+        else:
+            parent.add(node)
+        if isinstance(node, Text):
+            self._on_text(node, value)
+        elif isinstance(node, Leaf):
+            self._done(node)
+        else:
+            for inner, each in value.items() if isinstance(value, dict) else enumerate(value):
+                self._grow(node, inner, each)
+
+    def _done(self, node: Node) -> None:
+        if node.done:
+            return
+        if isinstance(node, Box):
+            for part in list(node.open.values()):
+                self._done(part)
+            for part in sorted(node.waiting, key=lambda each: len(_earlier(each))):
+                self._check(part)
+        node.done = True
+        parent = node.parent
+        if parent is not None and not parent.knows(_earlier(node)):
+            parent.waiting.append(node)
+            return
+        self._check(node)
+        if parent is not None and parent.form.tag == node.key:
+            self._recognise(parent, node)
+        while parent is not None and (ready := _ready(parent)) is not None:
+            self._check(ready)
+
+    def _check(self, node: Node) -> None:
+        """Validate a part that is complete."""
+        first = not node.checked
+        parent = node.parent
+        raw = node.value = node.raw
+        try:
+            if node.field is not None and parent is not None:
+                known = parent.valid() if node.field.earlier else {}
+                node.value = node.field.validate(raw, known)
+            else:
+                node.value = node.shape.validate(raw)
+            if node.error or isinstance(node, Box):
+                self._forget(node)
+            node.error = False
+        except Exception as error:
+            node.error = True
+            self._blame(node, error)
+        node.checked = True
+        if parent is not None:
+            parent.open.pop(node.at, None)
+            if node in parent.waiting:
+                parent.waiting.remove(node)
+        if first:
+            self._on_closed(node)
+
+    def _recognise(self, box: Box, tag: Node) -> None:
+        """What an object is shows in one of its fields; those before it are looked at again."""
+        known = tag.raw if isinstance(tag.raw, (str, int)) else None
+        shape = box.form.tagged.get(known)
+        if shape is None:
+            return
+        box.form = shape.form
+        box.names.clear()
+        for part in box.parts:
+            part.shape, part.name, part.field = box.expected(part.key)
+            if part.name is not None:
+                box.names.setdefault(part.name, part.at)
+            if part.checked:
+                self._check(part)
+
+    def _forget(self, node: Node) -> None:
+        """What was wrong inside has been put right by a validator of the whole."""
+        if self.errors:
+            path = node.path
+            self.errors = tuple(each for each in self.errors if each.path[: len(path)] != path)
+
+    def _blame(self, node: Node, error: Exception) -> None:
+        path = node.path
+        if any(each.path[: len(path)] == path for each in self.errors):
+            return  # it has been said of a part of it
+        found: Iterator[FieldError]
+        if isinstance(error, ValidationError):
+            inner = 1 if node.field is not None and node.field.earlier is not None else 0
+            found = (
+                FieldError((*path, *each["loc"][inner:]), each["msg"], each["type"], each["input"])
+                for each in error.errors(include_url=False, include_context=False)
+            )
+        else:
+            said = f"its validator raised {type(error).__name__}: {error}"
+            found = iter([FieldError(path, said, "validator_raised", node.raw)])
+        self.errors = (*self.errors, *found)
+
+
+def _earlier(node: Node) -> Collection[str]:
+    return () if node.field is None else node.field.earlier or ()
+
+
+def _ready(box: Box) -> Node | None:
+    return next((each for each in box.waiting if box.knows(_earlier(each))), None)

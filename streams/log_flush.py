@@ -1,0 +1,225 @@
+"""When lines go to the disk: at once as they are written, or behind the loop's back."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import threading
+from typing import Literal, Protocol
+
+from .log_disk import LogFile
+from .log_read import LogError
+from .log_seal import sealed
+
+__all__ = ["Behind", "Direct", "Flush", "Outlet", "seconds"]
+
+Flush = Literal["line", "second", "end"] | float
+"""When what was written must be with the system: a word, or after how many seconds."""
+
+BUFFER = 1024 * 1024
+"""Never more bytes than these are kept back."""
+
+MOST_WAITING = 64 * BUFFER
+"""So many bytes may wait for a disk that does not follow; more end the recording."""
+
+PATIENCE = 30.0
+"""Seconds a closing log waits for a disk that does not answer."""
+
+LULL = 0.005
+"""Seconds the thread lets lines gather; woken for each, it would hold the loop up."""
+
+NEWLINE = 10
+
+NO_ANSWER = "the disk does not answer; its end may be missing"
+
+
+def seconds(flush: Flush) -> float:
+    """How long lines may be kept back."""
+    named = {"line": 0.0, "second": 1.0, "end": math.inf}
+    return named[flush] if isinstance(flush, str) else float(flush)
+
+
+class Outlet(Protocol):
+    """Takes lines in their order and brings them to a file."""
+
+    def put(self, line: bytes, t: float) -> None:
+        """Take a line of the time ``t``; without a newline it is a ``~`` line, still to be sealed.
+
+        :class:`LogError` if the disk has refused one.
+        """
+        ...
+
+    def next_part(self, t: float) -> None:
+        """Begin a new part after the lines so far; see :meth:`LogFile.next_part`."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all lines so far are with the system."""
+        ...
+
+    def close(self) -> None:
+        """Return when they are, and the file is closed; :class:`LogError` if they cannot be."""
+        ...
+
+
+class Direct:
+    """Writes in the thread it is called from; time is that of the lines."""
+
+    def __init__(self, file: LogFile, every: float, n: int) -> None:
+        self._file = file
+        self._every = every
+        self._n = n
+        self._buffer = bytearray()
+        self._flushed_t = 0.0
+
+    def put(self, line: bytes, t: float) -> None:
+        """See :class:`Outlet`."""
+        if line[-1] != NEWLINE:
+            self._n += 1
+            line = sealed(line, self._n)
+        self._buffer += line
+        if t - self._flushed_t >= self._every or len(self._buffer) >= BUFFER:
+            self._flushed_t = t
+            self.flush()
+
+    def next_part(self, t: float) -> None:
+        """See :class:`Outlet`."""
+        self.flush()
+        self._file.next_part(t, self._n)
+        while self._file.busy:
+            self._file.do_chore()
+
+    def flush(self) -> None:
+        """See :class:`Outlet`."""
+        if self._buffer:
+            lines = bytes(self._buffer)
+            self._buffer.clear()
+            self._file.append(lines)
+
+    def close(self) -> None:
+        """See :class:`Outlet`."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+
+class Behind:
+    """Writes in a thread of its own, so that the loop never waits for a disk.
+
+    What a kill costs are the lines of the last moments: those of 5 ms, or of the seconds that
+    ``every`` allows. A program that ends without closing its log loses none.
+    """
+
+    def __init__(self, file: LogFile, every: float, n: int) -> None:
+        self._file = file
+        self._lull = None if math.isinf(every) else max(every, LULL)
+        self._n = n
+        self._lock = threading.Lock()  # for these four
+        self._lines = bytearray()
+        self._full: list[tuple[bytearray, float, int]] = []  # parts, each with its end
+        self._waiting = 0
+        self._idle = False
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._written = threading.Event()
+        self._error: LogError | None = None
+        self._refused = self._closing = False
+        self._thread = threading.Thread(target=self._run, name="foretell log", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def put(self, line: bytes, t: float) -> None:
+        """See :class:`Outlet`."""
+        if self._error is not None or self._waiting > BUFFER:
+            self._press()
+        if line[-1] != NEWLINE:
+            self._n += 1
+            line = sealed(line, self._n)
+        with self._lock:
+            self._lines += line
+            self._waiting += len(line)
+            if self._idle:
+                self._idle = False
+                self._wake.set()
+
+    def _press(self) -> None:
+        if not self._hurry.is_set():
+            self._hurry.set()
+        self._raise()
+        if self._waiting > MOST_WAITING:
+            reason = f"the disk does not follow: {self._waiting >> 20} MiB wait for it"
+            raise LogError(self._file.path, 0, reason)
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def next_part(self, t: float) -> None:
+        """See :class:`Outlet`."""
+        with self._lock:
+            self._full.append((self._lines, t, self._n))
+            self._lines = bytearray()
+
+    def flush(self) -> None:
+        """See :class:`Outlet`."""
+        while True:
+            self._written.clear()
+            if not self._waiting:
+                break
+            self._hurry.set()
+            if not self._written.wait(PATIENCE):
+                raise LogError(self._file.path, 0, NO_ANSWER)
+        self._raise()
+
+    def close(self) -> None:
+        """See :class:`Outlet`."""
+        atexit.unregister(self.close)
+        with self._lock:
+            self._closing = True
+            self._wake.set()
+        self._hurry.set()
+        self._thread.join(PATIENCE)
+        self._raise()
+        if self._thread.is_alive():
+            raise LogError(self._file.path, 0, NO_ANSWER)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                closing = self._closing
+                self._idle = not (self._waiting or self._file.busy or closing)
+                if self._idle:
+                    self._wake.clear()
+            if self._idle:
+                self._wake.wait()
+            elif self._waiting:
+                if not closing:
+                    self._hurry.wait(self._lull)
+                    self._hurry.clear()
+                self._take()
+            elif self._file.busy:
+                self._file.do_chore()
+            elif closing:
+                break
+        try:
+            self._file.close()
+        except LogError as error:
+            self._error = self._error or error
+
+    def _take(self) -> None:
+        with self._lock:
+            full, self._full = self._full, []
+            lines, self._lines = self._lines, bytearray()
+        try:
+            if not self._refused:
+                for before, t, n in full:
+                    self._file.append(bytes(before))
+                    self._file.next_part(t, n)
+                self._file.append(bytes(lines))
+        except LogError as error:
+            self._error, self._refused = error, True
+        with self._lock:
+            self._waiting -= len(lines) + sum(len(before) for before, _, _ in full)  # ints
+        self._written.set()

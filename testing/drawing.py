@@ -1,0 +1,242 @@
+"""A world drawn from a seed. What is drawn depends on the seed alone, never on how it is played."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from .history import History, Step
+
+__all__ = ["draw"]
+
+PAUSES = (0.0, 0.0, 0.0, 0.06, 0.3, 1.0, 3.0, 8.0, 8.0, 30.0, 90.0, 200.0)
+DEEDS = ("bow", "axe", "claw")
+GUESTS = ("raises", "slow", "slow iterator", "reader", "late")
+COMMON = {
+    "exchange": 4, "begin": 1, "declare": 3, "outcome": 3, "disturb": 2, "calm": 1, "say": 1,
+    "retract": 1, "aim_anew": 1, "end": 1, "guest": 1,
+}  # fmt: skip
+RARE = (
+    "rewind", "cancel", "turn_down", "storm", "storm", "models", "sleep", "delivered",
+)  # fmt: skip
+
+
+def draw(seed: int) -> History:
+    """The world of a seed: its settings, its players, its models, and all that befalls them."""
+    rng = random.Random(seed)
+    sessions = rng.choice((1, 1, 1, 1, 2, 3))
+    killed = rng.random() < 0.15
+    players = [_Players(rng, number, killed) for number in range(sessions)]
+    steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
+    for _ in range(rng.randint(5, 60)):
+        steps += rng.choice(players).step()
+    settings: dict[str, Any] = {
+        "intensity": rng.choice(("off", *("conservative", "aggressive") * 3)),
+        "overlap": rng.choice(("conflate", "interrupt", "queue")),
+        "deadline": rng.choice((3.0, 8.0, 20.0)),
+        "max_speculations": rng.choice((1, 2, 4, 8)),
+        "max_variants": rng.choice((3, 8)),
+        "max_prefetch_tokens": rng.choice((None, None, None, 0, 4000)),
+        "teardown_limit": rng.choice((0.1, 1.0)),
+        "memory_tokens": rng.choice((0, 200)),
+        "quiet": rng.choice((0.0, 0.05, 0.05, 0.2)),
+    }
+    drain = rng.choice((0.0, 1.0, 60.0))
+    return History(steps, settings, rng.randrange(2**32), sessions, drain)
+
+
+class _Players:
+    """Those at one table, and what they may do next."""
+
+    def __init__(self, rng: random.Random, on: int, killed: bool) -> None:
+        self.rng = rng
+        self.on = on
+        self.actors = [f"a{n}" for n in range(5)]
+        self.open: dict[str, tuple[str, str, list[str]]] = {}
+        self.in_turn = False
+        self.count = 0
+        self.rare = (*RARE, *("kill",) * 4) if killed else RARE
+
+    def step(self) -> list[Step]:
+        rng = self.rng
+        pause = rng.choice(PAUSES) * rng.uniform(0.9, 1.1)
+        if rng.random() < 0.08:
+            do = rng.choice(self.rare)
+        else:
+            [do] = rng.choices(list(COMMON), list(COMMON.values()))
+        draw_one: Callable[[], list[Step]] = getattr(self, f"draw_{do}")
+        steps = draw_one()
+        if steps:
+            steps[0].wait = round(pause, 4)
+        return steps
+
+    def _step(self, do: str, **given: Any) -> list[Step]:
+        return [Step(0.0, do, on=self.on, **given)]
+
+    def _new(self) -> int:
+        self.count += 1
+        return self.count
+
+    def draw_begin(self) -> list[Step]:
+        self.open.clear()
+        self.in_turn = True
+        options = self.rng.sample(DEEDS, self.rng.randint(0, 3))
+        return self._step("begin", actor=self.rng.choice(self.actors), options=options)
+
+    def draw_exchange(self) -> list[Step]:
+        """A turn as most are: it begins, something is declared, and then the dice land."""
+        steps = self.draw_begin() + self.draw_declare()
+        steps[-1].wait = self.rng.choice((0.0, 0.5, 4.0))
+        if self.rng.random() < 0.3:
+            steps += self.draw_disturb()
+        landed = self.draw_outcome(list(self.open)[-1])
+        landed[0].wait = round(self.rng.choice((0.2, 2.0, 5.0, 12.0)) * self.rng.random(), 4)
+        return steps + landed
+
+    def draw_end(self) -> list[Step]:
+        if not self.in_turn:
+            return []
+        self.open.clear()
+        self.in_turn = False
+        return self._step("end")
+
+    def draw_declare(self, action: str | None = None) -> list[Step]:
+        rng = self.rng
+        targets = rng.sample(self.actors, rng.choice((0, 1, 1, 1, 1, 1, 1, 1, 2, 3)))
+        action = action or f"action-{self._new()}"
+        actor, name = rng.choice(self.actors), rng.choice(DEEDS)
+        self.open[action] = actor, name, targets
+        given: dict[str, Any] = {
+            "odds": rng.choice((None, None, {"hit": 0.7, "miss": 0.3}, {"hit": 0.5, "odd": 0.5})),
+            "rolled": rng.choice((None, None, None, "hit")),
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        return self._step(
+            "declare", action=action, actor=actor, name=name, targets=targets, **given
+        )
+
+    def draw_aim_anew(self) -> list[Step]:
+        return self.draw_declare(self.rng.choice(list(self.open))) if self.open else []
+
+    def draw_retract(self) -> list[Step]:
+        if not self.open:
+            return []
+        action = self.rng.choice(list(self.open))
+        del self.open[action]
+        return self._step("retract", action=action)
+
+    def draw_outcome(self, action: str | None = None) -> list[Step]:
+        rng = self.rng
+        if action is None and self.open and rng.random() < 0.8:
+            action = rng.choice(list(self.open))
+        if action is not None:
+            actor, name, targets = self.open.pop(action)
+        else:
+            actor, name = rng.choice(self.actors), rng.choice(DEEDS)
+            targets = rng.sample(self.actors, rng.choice((1, 1, 2)))
+        struck = list(targets)
+        if struck and rng.random() < 0.1:
+            struck[0] = rng.choice(
+                [each for each in self.actors if each not in struck] or struck[:1]
+            )
+        results: list[tuple[str | None, str, float | None]] = []
+        hit: list[str | None] = [*struck] or [None]
+        for target in hit:
+            result = rng.choice(("hit", "hit", "miss", "critical", "odd"))
+            harms = target is not None and result in ("hit", "critical")
+            damage = rng.choice((3, 7, 14, 40)) + rng.randrange(2**17) / 2**17 if harms else None
+            results.append((target, result, damage))
+        return self._step(
+            "outcome",
+            action=action,
+            actor=actor,
+            name=name,
+            targets=targets,
+            results=results,
+            how=rng.choice(("with", "before", "after", "said")),
+            to=rng.choice(((), (), ("gm",), ("mira", "gm"))),
+        )
+
+    def draw_disturb(self) -> list[Step]:
+        """A change nobody announced, of any kind."""
+        rng, number = self.rng, self._new()
+        who = rng.choice(self.actors)
+        kind = rng.choice(("name", "ac", "hp", "hp", "ammo", "location", "gone", "back", "aba"))
+        match kind:
+            case "location":
+                place = {"id": f"place-{number}", "name": f"Place {number}"}
+                return self._step("change", what={"location": place})
+            case "gone" if len(self.actors) > 3:
+                self.actors.remove(who)
+                return self._step("change", what={who: None})
+            case "back":
+                new = f"b{number}"
+                self.actors.append(new)
+                actor = {"name": new, "side": "foes", "hp": 30, "max_hp": 30, "ac": 10}
+                return self._step("change", what={new: actor})
+            case "aba":
+                there = self._step("change", what={f"{who}.name": "Somebody Else"})
+                return there + self._step("change", what={f"{who}.name": f"Actor {who}"})
+            case "name":
+                return self._step("change", what={f"{who}.name": f"{who} the {number}th"})
+            case "hp":
+                return self._step("change", what={f"{who}.hp": rng.choice((0, 5, 12, 30, 40))})
+            case "ac" | "ammo":
+                return self._step("change", what={f"{who}.{kind}": 100 + number})
+        return []
+
+    def draw_calm(self) -> list[Step]:
+        """A change no text depends on, or one that names its reason."""
+        rng, who = self.rng, self.rng.choice(self.actors)
+        match rng.choice(("pos", "weather", "because")):
+            case "pos":
+                return self._step("change", what={f"{who}.pos": [self._new(), 0]})
+            case "weather":
+                return self._step("change", what={"weather": self._new()})
+        if not self.open:
+            return []
+        what = {f"{who}.shield": self._new()}
+        return self._step("change", what=what, because=rng.choice(list(self.open)))
+
+    def draw_storm(self) -> list[Step]:
+        """The state moves 60 times a second; now and then it means something."""
+        rng = self.rng
+        return self._step(
+            "storm",
+            ticks=rng.choice((10, 60, 150)),
+            draws=rng.randrange(2**32),
+            meaning=rng.choice((0.0, 0.02, 0.3)),
+        )
+
+    def draw_say(self) -> list[Step]:
+        return self._step("say", text="I go for its eyes!")
+
+    def draw_rewind(self) -> list[Step]:
+        self.open.clear()
+        self.in_turn = True
+        back, by = round(self.rng.random(), 3), self.rng.choice(("time", "revision"))
+        return self._step("rewind", share=back, by=by, actor=self.rng.choice(self.actors))
+
+    def draw_cancel(self) -> list[Step]:
+        return self._step("cancel")
+
+    def draw_turn_down(self) -> list[Step]:
+        return self._step("intensity", to=self.rng.choice(("off", "conservative", "aggressive")))
+
+    def draw_models(self) -> list[Step]:
+        return self._step("models", trouble=self.rng.choice((0.0, 0.1, 0.5, 1.0)))
+
+    def draw_guest(self) -> list[Step]:
+        return self._step("guest", kind=self.rng.choice(GUESTS))
+
+    def draw_delivered(self) -> list[Step]:
+        viewer = self.rng.choice(("", "mira", "gm"))
+        return self._step("delivered", viewer=viewer, share=round(self.rng.random(), 3))
+
+    def draw_sleep(self) -> list[Step]:
+        """The process stands still, as after the lid of a laptop was closed."""
+        return self._step("sleep", seconds=self.rng.choice((1.0, 30.0, 3600.0, 40_000.0)))
+
+    def draw_kill(self) -> list[Step]:
+        return self._step("kill", cut=round(self.rng.random(), 3))

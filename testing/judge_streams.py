@@ -1,0 +1,198 @@
+"""Of model streams: bounded (G3), closed once unwanted (G4) or untrue (G1), the player's first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..streams.models import Purpose
+from .changes import Happening, speaks_of
+from .evidence import EPSILON, Evidence, deed_of, entries_of, now
+from .stamps import asked
+from .watch import Watched
+
+__all__ = ["Streams"]
+
+CHARS_PER_TOKEN = 4
+ROUGHLY = 1.3
+"""Tokens are counted otherwise here than in the ledger, which knows what the server billed."""
+
+
+class Streams:
+    """Judges streams as they are opened, and those that are open after each step."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._known = evidence
+        self._open: list[Watched] = []
+        self._fresh: list[Happening] = []
+        self._changed: dict[int, float] = {}
+        self._alone: float | None = None
+        self._checked = -1.0
+        self._first = 0
+
+    # ── what comes to pass ────────────────────────────────────────────────────────────────────
+
+    def opened(self, stream: Watched) -> None:
+        """A stream is about to be read."""
+        known, settings, request = self._known, self._known.settings, stream.request
+        self._open = [each for each in self._open if each.gone_at is None]
+        self._open.append(stream)
+        known.streams.append(stream)
+        if request.purpose is Purpose.PREFETCH:
+            there = [s for s in self._open if s.request.purpose is Purpose.PREFETCH]
+            if len(there) > settings.max_speculations:
+                most = f"max_speculations is {settings.max_speculations}"
+                known.broke("G3", f"{len(there)} speculations are open at once, and {most}")
+            self._budget(stream)
+            self._teardown(stream)
+        self._memory(str(asked(request).get("memory", "")))
+
+    def took(self, number: int, happening: Happening | None) -> None:
+        """An input has been handed on."""
+        changes, at = self._known.changes, now()
+        if happening is not None:
+            self._fresh.append(happening)
+        if number in changes.unexpected:
+            self._changed[number] = at
+        self._alone = at if changes.clear and self._alone is None else -1.0
+
+    def forget(self) -> None:
+        """The process is gone, and its streams; the ledger of the next begins anew."""
+        self._first = len(self._known.streams)
+        self._open.clear()
+        self._fresh.clear()
+        self._changed.clear()
+
+    # ── what must hold ────────────────────────────────────────────────────────────────────────
+
+    def check(self) -> None:
+        """After a step."""
+        known = self._known
+        wanted = {id(each.request): each for each in known.session.generations.live}
+        for stream in self._open:
+            if stream.read_after_close:
+                known.broke("G4", f"{stream} was read after its end")
+            if stream.opened_at is None:
+                continue
+            generation = wanted.get(id(stream.request))
+            if stream.closed_at is None:
+                if generation is None or not generation.alive:
+                    known.broke("G4", f"{stream} is still open, and nobody wants it")
+                elif self._outdated(stream):
+                    known.broke("G4", f"{stream} of a turn that is over is still open")
+                elif why := self._untrue_now(stream):
+                    known.broke("G1", f"{stream} runs on, though {why}")
+            elif stream.closed_at == self._alone and self._interrupted(stream):
+                known.broke("G1", f"{stream} was closed by a change of nothing it speaks of")
+        self._player_first()
+        self._changed.clear()
+        self._fresh.clear()
+        self._alone, self._checked = None, now()
+
+    def finish(self) -> None:
+        """After the end."""
+        known = self._known
+        if left := [stream for stream in known.streams if stream.gone_at is None]:
+            known.broke("G4", f"left open: {left}")
+        if known.session.generations.live:
+            known.broke("G4", f"left behind: {known.session.generations.live}")
+        if again := [stream for stream in known.streams if stream.read_after_close]:
+            known.broke("G4", f"read after its end: {again[0]}")
+
+    def _budget(self, stream: Watched) -> None:
+        cap = self._known.settings.max_prefetch_tokens
+        if cap is None:
+            return
+        spent = 0.0
+        for each in self._known.streams[self._first :]:
+            if each.request.purpose is Purpose.PREFETCH and (each.text or each is stream):
+                spent += (len(_prompt(each)) + len(each.text)) / CHARS_PER_TOKEN
+        if spent > cap * ROUGHLY:
+            self._known.broke("G3", f"{spent:.0f} tokens were prefetched, and the cap is {cap}")
+
+    def _teardown(self, stream: Watched) -> None:
+        """What takes its place waits until the one before is gone, but not for ever."""
+        known, slot = self._known, _slot(stream)
+        for each in self._open:
+            if slot and _slot(each) == slot and each.closed_at is not None and each is not stream:
+                waited = now() - each.closed_at
+                if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
+                    known.broke("G4", f"{stream} was opened before {each} was gone")
+
+    def _memory(self, memory: str) -> None:
+        known = self._known
+        most = known.settings.memory_tokens * CHARS_PER_TOKEN
+        if len(memory.replace("\n", "")) > most:
+            known.broke("G3", f"a prompt remembers {len(memory)} characters, more than {most}")
+        public = [told.text for told in known.shown.tellings.values() if not told.to]
+        for line in memory.splitlines():
+            if not any(line in text for text in public):
+                known.broke("G7", f"a prompt remembers what was not shown to all: {line!r}")
+
+    def _untrue_now(self, stream: Watched) -> str | None:
+        if not self._changed:
+            return None
+        known, entries = self._known, entries_of(stream)
+        since = asked(stream.request).get("known", 0)
+        for number, at in self._changed.items():
+            if number <= since or (stream.opened_at or 0.0) > at:
+                continue
+            what = known.changes.unexpected[number]
+            for entry in entries:
+                doubtful = what & speaks_of(entry, entries)
+                if doubtful and not known.bound(stream, at) and not known.restless(stream):
+                    return f"input {number} changed {sorted(doubtful)}"
+        return None
+
+    def _interrupted(self, stream: Watched) -> bool:
+        """Whether a state, and that alone, has closed it, though nothing it speaks of changed."""
+        opened, closed = stream.opened_at or 0.0, stream.closed_at or 0.0
+        if stream.finished or not opened < closed != self._checked:
+            return False
+        known, entries = self._known, entries_of(stream)
+        if known.changes.clear is None or not (entries and known.settings.quiet):
+            return known.changes.calm  # else another plan may have closed it in the same instant
+        what, named = known.changes.clear
+        if any(what & {*speaks_of(entry, entries), *entry["aims"]} for entry in entries):
+            return False
+        return named is None or all(
+            (named.actor, named.name, named.targets)
+            == (entry["actor"], entry["action"], tuple(entry["aims"][1:]))
+            for entry in entries
+        )
+
+    def _outdated(self, stream: Watched) -> bool:
+        known, about = self._known, asked(stream.request)
+        if stream.request.purpose is not Purpose.PREFETCH or not about or not known.changes.sure:
+            return False
+        return about["turn"] != known.changes.turn and not known.wanted(stream)
+
+    def _player_first(self) -> None:
+        """What nothing is told before is asked for, or told, in the same instant (G5)."""
+        known = self._known
+        first = self._fresh[0] if self._fresh else None
+        if first is None or first.cancelled or next(iter(known.under_way), None) != first.number:
+            return
+        if not (known.streams and asked(known.streams[0].request)):
+            return  # which stream is whose, only stamps can tell
+        for stream in reversed(known.streams):
+            closed = stream.closed_at is None or stream.closed_at >= first.at - EPSILON
+            if stream.opened_at is not None and closed:
+                for entry in entries_of(stream):
+                    if (entry["actor"], entry["action"]) == (first.actor, first.action):
+                        return
+        if now() <= first.at + EPSILON and not known.late(first):
+            known.broke("G5", f"outcome {first.number} waits, and no request was made for it")
+
+
+def _slot(stream: Watched) -> tuple[Any, ...] | None:
+    """The place in the plan that a speculation is for."""
+    entries = entries_of(stream)
+    if stream.request.purpose is not Purpose.PREFETCH or not entries:
+        return None
+    [entry] = entries
+    return asked(stream.request)["turn"], *deed_of(entry), entry["aims"], entry["result"]
+
+
+def _prompt(stream: Watched) -> str:
+    request = stream.request
+    return "".join([request.system, *(message.text for message in request.messages)])

@@ -1,0 +1,119 @@
+"""Of tellings: each outcome has exactly one in time (G2), fresh and true (G1), for its viewers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..operators.narrative import Ended, Status
+from ..streams.models import Purpose
+from .changes import speaks_of
+from .evidence import Evidence, entries_of
+from .shown import Told
+from .stamps import Stamp
+from .truth import untrue
+from .watch import Watched
+
+__all__ = ["Tellings"]
+
+
+class Tellings:
+    """Judges tellings as they end."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._known = evidence
+        self._ends: list[tuple[Any, Ended]] = []
+        self._told_of: dict[int, str] = {}
+        self._stamped = False
+        self._by_number: dict[int, Watched] = {}
+
+    def ended(self, event: Ended, told: Told) -> None:
+        """A telling is over."""
+        known = self._known
+        for number in event.outcomes:
+            happening = known.under_way.pop(number, None)
+            if happening is None:
+                what = "a second time" if number in known.happenings else "of which nobody spoke"
+                known.broke("G2", f"{event.telling} tells outcome {number} {what}")
+                continue
+            hps, handle = known.expected.pop(number, (None, None))
+            if hps is not None:
+                parts = zip(happening.parts, hps, strict=True)
+                happening.parts = [(*part[:3], hp) for part, hp in parts]
+            if handle is not None:
+                self._ends.append((handle, event))
+            if known.late(happening):
+                known.broke("G2", f"outcome {number} was told after its deadline")
+            if event.to != happening.to:
+                known.broke("G7", f"outcome {number} is for {happening.to}, told to {event.to}")
+            match event.status:
+                case Status.DONE if not event.text or event.error is not None:
+                    known.broke("G2", f"{event.telling} is done, with {event.error or 'no text'}")
+                case Status.FAILED if not (event.text and event.error and event.kind):
+                    known.broke("G2", f"{event.telling} failed without a word")
+                case Status.SUPERSEDED if not known.may_be_cut(happening):
+                    known.broke("G2", f"{event.telling} was ended early, and nobody asked for it")
+        self._text(event, told)
+
+    def check(self) -> None:
+        """After a step: nobody waits beyond a deadline, and handles have come to their ends."""
+        known = self._known
+        for number, happening in known.under_way.items():
+            if known.late(happening):
+                known.broke("G2", f"outcome {number} has no telling at its deadline")
+            break  # the oldest; deadlines are equal
+        for handle, ended in self._ends:
+            if handle.ended is not ended:
+                known.broke("G2", f"the handle of {ended.telling} has not come to its end")
+        self._ends.clear()
+
+    def finish(self) -> None:
+        """After the end: all has been told."""
+        for number in self._known.under_way:
+            self._known.broke("G2", f"outcome {number} was never told")
+
+    def forget(self) -> None:
+        """The process is gone: what it was telling is never told to its end."""
+        self._known.under_way.clear()
+        self._ends.clear()
+
+    def _text(self, ended: Ended, told: Told) -> None:
+        known = self._known
+        stamps = Stamp.read(ended.text)
+        self._stamped = self._stamped or any("⟦" in stream.text for stream in known.streams)
+        if not self._stamped:
+            return
+        truths = [known.happenings[n] for n in ended.outcomes if n in known.happenings]
+        parts = [(truth, part) for truth in truths for part in truth.parts]
+        if ended.status is Status.DONE and len(stamps) != len(parts):
+            known.broke("G1", f"{ended.telling} tells {len(stamps)} of {len(parts)} things")
+        for stamp, (truth, part) in zip(stamps, parts, strict=False):
+            stream = self._stream(stamp.stream)
+            ahead = stream is not None and stream.request.purpose is Purpose.PREFETCH
+            if wrong := untrue(stamp, truth, part, prepared=ahead):
+                known.broke("G1", f"{ended.telling} is untrue: {stamp} {wrong}")
+            if stream is not None and told.first is not None:
+                self._fresh(stamp, stream, told, told.first[1])
+        for number in {stamp.stream: None for stamp in stamps}:
+            before = self._told_of.setdefault(number, ended.telling)
+            if before != ended.telling:
+                what = f"the text of stream {number} was told twice: {before}, {told.id}"
+                known.broke("G1", what)
+
+    def _fresh(self, stamp: Stamp, stream: Watched, told: Told, began: int) -> None:
+        known, entries = self._known, entries_of(stream)
+        for entry in entries:
+            deed = entry["actor"], entry["action"], entry["target"] or ""
+            if deed != (stamp.actor, stamp.action, stamp.target):
+                continue
+            for number, what in known.changes.between(stamp.known, began):
+                if what & speaks_of(entry, entries) and not known.restless(stream):
+                    known.broke(
+                        "G1",
+                        f"{told.id} is stale: {stamp} was first told after input {began}, though "
+                        f"input {number} changed {sorted(what)}",
+                    )
+
+    def _stream(self, number: int) -> Watched | None:
+        for stream in self._known.streams[len(self._by_number) :]:
+            self._by_number[stream.number] = stream
+        return self._by_number.get(number)

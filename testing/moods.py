@@ -1,0 +1,88 @@
+"""How the models of a simulated world behave, well or badly."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from ..streams.models import (
+    ModelBadRequest,
+    ModelCut,
+    ModelOverloaded,
+    ModelUnavailable,
+    Request,
+)
+from .scripted import Script
+from .stamps import asked, stamped
+
+__all__ = ["GuestError", "Moody"]
+
+ENDLESS = "and on " * 400
+
+
+class GuestError(LookupError):
+    """What a guest of the process does wrong on purpose."""
+
+
+class Moody:
+    """The answers of a :class:`ScriptedModel`, with stamps, at a pace of their own.
+
+    What a stream does is drawn from what it is asked, and from how often it was asked that before,
+    so that a history with a step taken out plays the rest as it was.
+
+    :param seed: decides all that is drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.trouble = 0.0
+        """How likely a stream is to fail, in one of the ways in which models do."""
+        self._seed = seed
+        self._asked: Counter[str] = Counter()
+
+    def __call__(self, request: Request, number: int) -> Script:
+        """The script of stream ``number``."""
+        entries = asked(request).get("entries", ())
+        deeds = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        what = f"{self._seed} {request.purpose} {deeds}"
+        self._asked[what] += 1
+        rng = random.Random(f"{what} {self._asked[what]}")
+        text = stamped(request, number)
+        whole = {"text": text, "lines": [], "cues": ["drums"]}
+        script: dict[str, Any] = {
+            "answer": text if rng.random() < 0.1 else whole,
+            "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),
+            "delay": rng.choice((0.0, 0.01, 0.05)),
+            "chunk": rng.choice((2, 16, 24, 24, 60)),
+            "teardown": rng.choice((0.0, 0.0, 0.05)),
+        }
+        if rng.random() < self.trouble:
+            script |= _trouble(rng, text)
+        return Script(**script)
+
+
+def _trouble(rng: random.Random, text: str) -> dict[str, Any]:
+    torn = orjson.dumps({"text": text, "lines": []}).decode()
+    ways: tuple[dict[str, Any], ...] = (
+        {"error": ModelUnavailable("no server")},
+        {"error": ModelBadRequest("no")},
+        {"error": ModelOverloaded("429", 0.5)},
+        {"error": ModelOverloaded("429", 30.0)},
+        {"error": ModelOverloaded("529")},
+        {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)},
+        {"hangs": True},
+        {"hangs": True, "chunks": rng.randint(1, 9)},
+        {"ttft": 15.0},
+        {"delay": 4.0, "chunk": 60},
+        {"answer": torn[: rng.randrange(2, len(torn))]},
+        {"answer": {"text": text + ENDLESS}, "delay": 0.5, "chunk": 40},
+        {"stop": "refusal"},
+        {"stop": "max_tokens"},
+        {"answer": ""},
+        {"answer": {"cues": []}},
+        {"teardown": 1.5},
+        {"error": GuestError("not a model's error")},
+    )
+    return rng.choice(ways)

@@ -1,0 +1,122 @@
+"""What a viewer was shown, put together from events alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..operators.narrative import Ended, Narrative, Patched, Started
+from ..operators.partials import Patch
+
+__all__ = ["Shown", "Told"]
+
+Breaks = Callable[[str, str], None]
+"""Told the guarantee and what broke it."""
+
+
+@dataclass(slots=True)
+class Told:
+    """One telling, as far as it was shown. ``first`` is when, and after which input, it began."""
+
+    id: str
+    to: tuple[str, ...]
+    text: str = ""
+    value: Any = field(default_factory=dict)
+    done: set[tuple[Any, ...]] = field(default_factory=set)
+    first: tuple[float, int] | None = None
+    outcomes: tuple[int, ...] = ()
+    end: Ended | None = None
+    ended_at: float | None = None
+    upto: dict[str, int] = field(default_factory=dict)
+
+    def seen_by(self, viewer: str | None) -> str:
+        """Its text as this viewer saw it."""
+        return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
+
+    def heard(self) -> str:
+        """What all of its viewers have seen."""
+        return self.text[: min(self.upto.values(), default=len(self.text))]
+
+    def delivered(self, viewer: str, upto: int) -> None:
+        """A viewer has come so far."""
+        self.upto[viewer] = max(0, min(upto, len(self.text)))
+
+
+class Shown:
+    """The tellings of one subscriber; partials only grow (G6)."""
+
+    def __init__(self, breaks: Breaks) -> None:
+        self.tellings: dict[str, Told] = {}
+        self._breaks = breaks
+
+    def take(self, event: Narrative) -> Told:
+        """The next event; returns its telling."""
+        telling = self.tellings.get(event.telling)
+        if telling is None:
+            telling = self.tellings[event.telling] = Told(event.telling, event.to)
+        if telling.end is not None:
+            self._breaks("G2", f"{event.telling} goes on after its end")
+        match event:
+            case Started():
+                telling.outcomes = event.outcomes
+            case Patched():
+                telling.text += event.text
+                for patch in event.patches:
+                    self._grow(telling, patch)
+            case Ended():
+                telling.outcomes, telling.end = event.outcomes, event
+                if telling.value != event.value:
+                    self._breaks(
+                        "G6",
+                        f"the patches of {event.telling} make {telling.value!r}, and it ended as "
+                        f"{event.value!r}",
+                    )
+        return telling
+
+    def _grow(self, telling: Told, patch: Patch) -> None:
+        path, op, value = patch
+        if telling.done and any(path[:n] in telling.done for n in range(len(path) + 1)):
+            self._breaks("G6", f"{telling.id}: {patch} changes what was marked done")
+        elif op == "done":
+            telling.done.add(path)
+        elif not path:
+            if telling.value:
+                self._breaks("G6", f"{telling.id}: {patch} sets all anew")
+            telling.value = deepcopy(value)
+        else:
+            try:
+                wrong = _put(telling.value, path, op, deepcopy(value))
+            except (KeyError, IndexError, TypeError) as error:
+                wrong = f"it has no place: {error!r}"
+            if wrong:
+                self._breaks("G6", f"{telling.id}: {patch}: {wrong}")
+
+    def text(self, viewer: str | None) -> str:
+        """All that this viewer saw, one telling a paragraph."""
+        shown = [
+            telling.seen_by(viewer)
+            for telling in self.tellings.values()
+            if viewer is None or not telling.to or viewer in telling.to
+        ]
+        return "\n\n".join(text for text in shown if text)
+
+
+def _put(value: Any, path: tuple[Any, ...], op: str, new: Any) -> str | None:
+    for key in path[:-1]:
+        value = value[key]
+    key = path[-1]
+    if op == "append":
+        if not isinstance(value[key], str):
+            return "only text grows"
+        value[key] += new
+    elif isinstance(value, list):
+        if key != len(value):
+            return "a list grows at its end"
+        value.append(new)
+    elif key in value:
+        return "it was set before"
+    else:
+        value[key] = new
+    return None

@@ -1,0 +1,267 @@
+"""A whole world from one seed, on a virtual loop, held to the guarantees after every step."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..config import Settings
+from ..game import Game
+from ..streams.clock import VirtualLoop
+from .ambient import no_ambience
+from .broken import Broken
+from .drawing import draw
+from .history import History, Step
+from .moods import GuestError, Moody
+from .scripted import ScriptedModel
+from .shrinking import shrink
+from .stamps import stamped_prompts
+from .table import Table
+
+__all__ = ["Simulated", "play", "simulate"]
+
+
+@dataclass(slots=True)
+class Simulated:
+    """A simulated world in which every guarantee held.
+
+    :param seconds: of play, without those in which the process slept.
+    :param digest: of the trace and of all that viewers got; equal for equal runs.
+    :param served: outcomes by how they were served.
+    :param seen: what happened, by kind of step.
+    """
+
+    seconds: float = 0.0
+    digest: str = ""
+    outcomes: int = 0
+    streams: int = 0
+    served: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
+
+
+def simulate(seed: int, *, shrinking: float = 20.0, twice: bool | None = None) -> Simulated:
+    """Play the world of a seed, and hold it to the guarantees after every step.
+
+    Players and a game master, state storms, slow and failing models, guests who raise or dawdle,
+    a process that sleeps or is killed and goes on from its log: a seed decides all.
+
+    :param shrinking: seconds to look for a shorter history that breaks the same guarantee.
+    :param twice: play it again, to see that it comes out the same (G9); by default one seed in 8.
+    :raises Broken: the seed, the first guarantee that did not hold, and the shortest history found
+        that breaks it, as a test to paste.
+    """
+    history = draw(seed)
+    again = seed % 8 == 0 if twice is None else twice
+    try:
+        return play(history, twice=again)
+    except Broken as broken:
+        first = broken
+
+    def breaks(steps: Sequence[Step]) -> Broken | None:
+        shorter = History(steps, history.settings, history.models, history.sessions, history.drain)
+        try:
+            play(shorter, twice=first.guarantee == "G9")
+        except Broken as broken:
+            if broken.guarantee == first.guarantee:
+                broken.history = shorter
+                return broken
+        return None
+
+    first.history = history
+    found = shrink(history.steps, breaks, first, shrinking)
+    found.seed = seed
+    raise found
+
+
+def play(history: History, *, twice: bool = False) -> Simulated:
+    """Play a history on a virtual loop of its own.
+
+    :param twice: play it again, and compare.
+    :raises Broken: for the first guarantee that did not hold.
+    """
+    with _quiet() as said:
+        done = _run(history, said)
+        if twice and (again := _run(history, said)).digest != done.digest:
+            raise Broken("G9", f"played twice, it came to {done.digest} and {again.digest}")
+    return done
+
+
+def _run(history: History, said: list[logging.LogRecord]) -> Simulated:
+    said.clear()
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, no_ambience() as ambience:
+        if not history.killed:
+            return runner.run(_World(history, None, said, ambience).run())
+        with tempfile.TemporaryDirectory(prefix="foretell-") as folder:
+            return runner.run(_World(history, folder, said, ambience).run())
+
+
+class _World:
+    def __init__(
+        self,
+        history: History,
+        folder: str | None,
+        said: list[logging.LogRecord],
+        ambience: list[str],
+    ) -> None:
+        self.history = history
+        self.folder = folder
+        self.said = said
+        self.ambience = ambience
+        quiet = history.settings.get("quiet", 0.05)
+        self.settings = Settings.model_validate(
+            {"max_wait": max(0.25, quiet), **history.settings, "log_dir": folder}
+        )
+        self.answers = Moody(history.models)
+        self.model = ScriptedModel(self.answers)
+        self.slept = 0.0
+        self.escaped: list[str] = []
+        self.digest = hashlib.sha256()
+        self.done = Simulated()
+
+    async def run(self) -> Simulated:
+        loop = self.loop = _virtual()
+        loop.set_exception_handler(lambda _, what: self.escaped.append(f"{what}"))
+        self.game = Game(self.settings, model=self.model, prompts=stamped_prompts)
+        names = [f"table-{number}" for number in range(self.history.sessions)]
+        sessions = [await self.game.session(name) for name in names]
+        self.tables = [Table(session, number) for number, session in enumerate(sessions)]
+        for table in self.tables:
+            table.update()
+        try:
+            for step in self.history.steps:
+                if step.wait:
+                    await asyncio.sleep(step.wait)
+                await self.step(step)
+                await loop.idle()
+                self.check()
+            await self.end()
+        finally:
+            await self.game.aclose(0.0)
+            guests = [task for table in self.tables for task in table.guests]
+            for task in guests:
+                task.cancel()
+            await asyncio.gather(*guests, return_exceptions=True)
+            for table in self.tables:
+                table.held.leave()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            raise Broken("G4", f"tasks were left behind: {left}", at=loop.time())
+        return self.done
+
+    async def step(self, step: Step) -> None:
+        self.done.seen[step.do] += 1
+        match step.do:
+            case "models":
+                self.answers.trouble = step.given["trouble"]
+            case "sleep":
+                self.sleep(step.given["seconds"])
+            case "kill":
+                await self.kill(step.given["cut"])
+            case _ if step.on < len(self.tables):
+                await self.tables[step.on].play(step.do, step.given)
+
+    def check(self) -> None:
+        for table in self.tables:
+            table.held.check()
+        now = self.loop.time()
+        for escaped in self.escaped:
+            raise Broken("G10", f"an exception came through: {escaped}", at=now)
+        for record in self.said:
+            if record.exc_info and not isinstance(record.exc_info[1], GuestError):
+                raise Broken("G10", f"no guest's fault: {record.getMessage()}", at=now)
+        self.said.clear()
+        for reading in self.ambience:
+            raise Broken("G8", reading, at=now)
+
+    async def end(self) -> None:
+        loop = self.loop
+        begun = loop.time()
+        for table in self.tables:
+            table.held.known.closing = True
+        await self.game.aclose(self.history.drain)
+        await loop.idle()
+        self.check()
+        for table in self.tables:
+            table.held.finish()
+            session, held = table.session, table.held
+            shown = [(viewer, session.transcript.text(viewer)) for viewer in (None, *held.views)]
+            self.digest.update(repr([session.trace_sha256, held.known.events, shown]).encode())
+            self.done.outcomes += len(held.known.happenings)
+            self.done.served.update(session.report()["served"])
+        self.check()
+        self.done.streams = len(self.model.streams)
+        self.done.seconds = begun - self.slept
+        self.done.digest = self.digest.hexdigest()
+
+    def sleep(self, seconds: float) -> None:
+        """The loop's time leaps forward, and every timer in between is late."""
+        loop = self.loop
+        fell = loop.time()
+        loop.advance_to(fell + seconds)
+        self.slept += seconds
+        for table in self.tables:
+            table.held.slept(fell, loop.time())
+
+    async def kill(self, cut: float) -> None:
+        """The process is gone at once, in the midst of a line; another goes on from the logs."""
+        if self.folder is None:
+            return
+        logs = [Path(self.folder, f"{table.session.id}.jsonl") for table in self.tables]
+        kept = [_cut_off(log.read_bytes(), cut) for log in logs]
+        for table in self.tables:
+            table.held.leave()
+            self.digest.update(repr([table.session.trace_sha256, table.held.known.events]).encode())
+            self.done.served.update(table.session.report()["served"])
+        await self.game.aclose(0.0)
+        for log, (raw, _) in zip(logs, kept, strict=True):
+            log.write_bytes(raw)
+        self.game = Game(self.settings, model=self.model, prompts=stamped_prompts)
+        for table, (_, lost) in zip(self.tables, kept, strict=True):
+            table.resume(await self.game.session(table.session.id), lost)
+
+
+def _cut_off(raw: bytes, cut: float) -> tuple[bytes, dict[str, Any]]:
+    """A log cut at a byte of its last line, and that line, if nothing can be made of the rest."""
+    last = raw.rstrip(b"\n").rfind(b"\n") + 1
+    size = len(raw) - last
+    if last == 0:
+        return raw, {}
+    kept = int(cut * size)
+    line: dict[str, Any] = orjson.loads(raw[last:])
+    return raw[: last + kept], line if kept < size - 1 else {}
+
+
+def _virtual() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
+@contextmanager
+def _quiet() -> Iterator[list[logging.LogRecord]]:
+    """What the library logs is kept, and said nowhere: here, much goes wrong on purpose."""
+    said: list[logging.LogRecord] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record)
+
+    logger, handler = logging.getLogger("foretell"), Kept()
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before

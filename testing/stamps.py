@@ -1,0 +1,104 @@
+"""Texts that say of themselves what they are about, so that a checker can judge them.
+
+:func:`stamped_prompts` asks for exactly what a telling may speak of, and :func:`stamped` answers
+with one stamp for each thing told: ``⟦stream|known|actor|action|target|result|damage|hp|name⟧``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..operators.classify import Scene
+from ..operators.prompts import Account
+from ..streams.footprint import targets_of
+from ..streams.models import Request
+from ..streams.world import Declared
+
+__all__ = ["Stamp", "asked", "stamped", "stamped_prompts"]
+
+STAMP = re.compile(r"⟦([^⟦⟧]*)⟧")
+FIELDS = ("actor", "action", "target", "result", "damage", "hp", "name")
+VALUES = (("damage", "damage"), ("hp", "target_hp"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who wrote what about whom, and what it knew: the number of the last input it could know."""
+
+    stream: int
+    known: int
+    actor: str
+    action: str
+    target: str
+    result: str
+    damage: str
+    hp: str
+    name: str
+
+    @staticmethod
+    def read(text: str) -> list[Stamp]:
+        """The whole stamps in a text, in order."""
+        found = []
+        for body in STAMP.findall(text):
+            stream, known, *rest = body.split("|")
+            if len(rest) == len(FIELDS) and stream.isdecimal() and known.isdecimal():
+                found.append(Stamp(int(stream), int(known), *rest))
+        return found
+
+
+def stamped_prompts(
+    scene: Scene, action: Declared, outcome: Account, memory: str, content: Mapping[str, Any]
+) -> str:
+    """Prompts for ``Game(prompts=…)``: what is asked, as JSON that :func:`stamped` understands."""
+    turn = scene.world.turn
+    about = {
+        "known": scene.world.number,
+        "turn": turn.turn if turn is not None else None,
+        "entries": [_entry(scene, each, outcome.slots) for each in outcome.entries],
+        "memory": memory,
+    }
+    return orjson.dumps(about).decode()
+
+
+def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
+    declared, what = entry.declared, entry.happened
+    values = {**{name: f"{{{name}}}" for name in slots}, **what.values}
+    return {
+        "actor": declared.actor,
+        "action": declared.action.get("name"),
+        "target": what.target,
+        "aims": [what.target, *targets_of(declared.action)],
+        "result": what.name or what.result,
+        "name": scene.world.actor(what.target).get("name"),
+        **{short: values.get(name) for short, name in VALUES},
+    }
+
+
+def asked(request: Request) -> Mapping[str, Any]:
+    """What :func:`stamped_prompts` asked for; nothing of a prompt that is not its own."""
+    text = request.messages[-1].text
+    try:
+        about = orjson.loads(text) if text.startswith('{"known":') else {}
+    except orjson.JSONDecodeError:
+        about = {}
+    return about if isinstance(about, dict) else {}
+
+
+def stamped(request: Request, number: int, words: str = "and so it went on") -> str:
+    """The answer of stream ``number``: a stamp for each thing that was asked for."""
+    about = asked(request)
+    return " ".join(
+        "⟦{}|{}|{}⟧ {}, word {}.".format(
+            number,
+            about["known"],
+            "|".join("" if entry[name] is None else str(entry[name]) for name in FIELDS),
+            words,
+            number,
+        )
+        for entry in about.get("entries", ())
+    )

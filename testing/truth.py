@@ -1,0 +1,54 @@
+"""Whether a stamp is true of what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .changes import Happening
+from .stamps import Stamp
+
+__all__ = ["untrue"]
+
+HARMFUL = ("hit", "critical", "failure")
+
+
+def untrue(
+    stamp: Stamp, truth: Happening, part: tuple[str | None, str, Any, Any], *, prepared: bool
+) -> str | None:
+    """What is wrong with it, if anything: whom it is about, its result, and its numbers.
+
+    :param prepared: whether it was written before the outcome: then it tells of a fall exactly if
+        it was written for one.
+    """
+    target, result, damage, hp = part
+    if (stamp.actor, stamp.action, stamp.target) != (truth.actor, truth.action, target or ""):
+        return f"is of another deed than {truth.actor}'s {truth.action} against {target}"
+    falls = _number(hp) and hp <= 0
+    if stamp.result == "kill":
+        if _number(hp) and not falls:
+            return f"fells one that stands with {hp}"
+    elif stamp.result != result:
+        return f"tells of another result than {result}"
+    elif falls and result in HARMFUL and (prepared or _told(stamp.hp) not in (None, 0.0)):
+        return "leaves a fallen one standing"
+    if _number(damage) and stamp.damage and not _close(stamp.damage, damage):
+        return f"has another damage than {damage}"
+    if _number(hp) and stamp.hp and not _close(stamp.hp, hp):
+        return f"has another health than {hp}"
+    return None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _told(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _close(text: str, value: float) -> bool:
+    told = _told(text)
+    return told is not None and abs(told - value) < 1e-3

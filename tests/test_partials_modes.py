@@ -1,0 +1,451 @@
+"""What a tolerant reader of partial JSON mends and says, and what a strict one refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path as File
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from foretell.operators.partials import (
+    MISSING,
+    Final,
+    Partial,
+    PartialParser,
+    Patch,
+    apply,
+)
+
+SIZES = (1, 2, 3, 7, 1000)
+
+
+def read_all(text: str | bytes, **settings: Any) -> Final | Partial:
+    """The result, which is the same in any pieces and what the patches make."""
+    found = []
+    for size in SIZES:
+        parser, built = PartialParser(**settings), MISSING
+        for at in range(0, len(text), size):
+            for patch in parser.feed(text[at : at + size]):
+                built = apply(built, patch)
+            assert built == parser.value
+        result = parser.finish()
+        for patch in result.patches:
+            built = apply(built, patch)
+        assert built == result.value == parser.value
+        found.append(result)
+    assert all(one == found[0] and one.notes == found[0].notes for one in found)
+    return found[0]
+
+
+def said(result: Final | Partial) -> str:
+    return "; ".join(f"{what} ({position})" for position, what in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "note"),
+    [
+        ("[1, 2,]", [1, 2], "a comma before a closing bracket (6)"),
+        ('{"a": 1,}', {"a": 1}, "a comma before a closing bracket (8)"),
+        ("[1,,2]", [1, 2], "a comma too many (3)"),
+        ('{"a": 1,, "b": 2}', {"a": 1, "b": 2}, "a comma too many (8)"),
+        ('{"a": 1 "b": 2}', {"a": 1, "b": 2}, "no comma between two values (8)"),
+        ('["a"\n"b"]', ["a", "b"], "no comma between two values (5)"),
+        ('[{"a": 1}{"a": 2}]', [{"a": 1}, {"a": 2}], "no comma between two values (9)"),
+        ("[1, 2 3]", [1, 2, 3], "no comma between two values (6)"),
+        ('[{"a": 1};{"a": 2}]', [{"a": 1}, {"a": 2}], "a semicolon for a comma (9)"),
+        ("{'a': 'b'}", {"a": "b"}, "a name in other quotes than JSON's (1)"),
+        ("['it's a \"dog\"', 'x']", ['it\'s a "dog"', "x"], "an apostrophe in a string in"),
+        (r"['it\'s', '\n']", ["it's", "\n"], "a string in other quotes than JSON's (1)"),
+        ("{a_1: 1, $b: 2}", {"a_1": 1, "$b": 2}, "a name without quotes (1)"),
+        ("{“a”: “b 'c'”}", {"a": "b 'c'"}, "a name in other quotes than JSON's (1)"),
+        ("[True, False, None]", [True, False, None], "True read as JSON's (1)"),
+        ("[NaN, 1, -Infinity]", [None, 1, None], "NaN read as null (1)"),
+        ("[1, 1e999]", [1, None], "a number too large, read as null (4)"),
+        ("[1, 01, +2, .5, 5., -.5e1]", [1, 1, 2, 0.5, 5.0, -5.0], "a number that JSON writes"),
+        ('{"a": 1, // one\n"b": /* two */ 2}', {"a": 1, "b": 2}, "a comment (9)"),
+        ('[1, /* * / ** // */ "//"]', [1, "//"], "a comment (4)"),
+        ('["a\nb\tc"]', ["a\nb\tc"], "a raw control character in a string (3)"),
+        (r'["C:\users \q"]', [r"C:\users q"], "an escape that JSON has not (4)"),
+        ('[1,\u00a0"a"\ufeff]', [1, "a"], "a blank that JSON has not (3)"),
+        ('{"a": 1}\n{"b": 2}', {"a": 1}, "another value follows, and is not read (9)"),
+        ('[1]\n```\nThen {"b": 2}', [1], "another value follows, and is not read (13)"),
+    ],
+)
+def test_what_is_certain_is_mended_and_said(text: str, value: Any, note: str) -> None:
+    result = read_all(text)
+    assert result == Final(value)
+    assert note in said(result)
+    assert all(text[position : position + 1] for position, _ in result.notes)
+    if "another" not in note:
+        try:
+            orjson.loads(text)
+        except orjson.JSONDecodeError:
+            refused = read_all(text, strict=True)
+            assert isinstance(refused, Partial)
+            assert refused.position is not None
+
+
+def test_json_as_it_should_be_has_no_notes() -> None:
+    assert read_all('Here:\n```json\n{"a": [1, "x\\n", {}], "b": null}\n```\nDone.').notes == ()
+
+
+def test_of_a_name_that_comes_twice_the_first_value_stays() -> None:
+    text = '{"a": "x", "a": {"b": ["y"], "b": 1}, "c": 2, "a": "z", "d": [3]}'
+    result = read_all(text)
+    assert result == Partial({"a": "x", "c": 2, "d": [3]}, "the name 'a' comes twice")
+    parser = PartialParser()
+    parser.feed('{"a": "x", "a": {"b": ["y')
+    assert parser.done(("a",)) and not parser.done()
+    assert parser.value == {"a": "x"}
+
+
+def test_a_name_without_a_value_is_left_out() -> None:
+    result = read_all('{"a": , "b": 2, "c":}')
+    assert result == Partial({"b": 2}, "no value for the name 'a'")
+
+
+def test_text_that_is_not_utf_8_is_replaced_wherever_it_stands() -> None:
+    assert read_all(b'{"a": "\xff", "b": 1}').value == {"a": "\ufffd", "b": 1}
+
+
+@pytest.mark.parametrize(
+    "before", ["Note [1] and {x}: ", "[sic] {damage}\n", "```json\n", "[1, 2]"]
+)
+@pytest.mark.parametrize("after", ["", "\n```", " and [2] {y}"])
+def test_who_expects_an_object_gets_it_after_any_brackets(before: str, after: str) -> None:
+    result = read_all(f'{before}{{"a": [1]}}{after}', expect="object")
+    assert result == Final({"a": [1]})
+
+
+def test_the_first_value_is_the_value_if_nothing_is_expected() -> None:
+    result = read_all('As in [1], the plan: {"a": 1}')
+    assert result == Final([1])
+    assert said(result) == "another value follows, and is not read (21)"
+
+
+@pytest.mark.parametrize("between", ["\n", ",\n", ", ", "", ";", "\n---\n", "\nand {then}:\n"])
+def test_objects_one_after_another_are_the_array_that_was_expected(between: str) -> None:
+    steps = [{"tool": "MoveTo"}, {"tool": "Strike", "at": [1]}, {}]
+    text = "Steps:\n" + between.join(json.dumps(step) for step in steps) + "\nDone."
+    result = read_all(text, expect="array")
+    assert result == Final(steps)
+    assert result.patches == (Patch((), "done", None),)
+    assert "objects one after another are read as one list (7)" in said(result)
+    cut = read_all(text[: text.index("Strike")], expect="array")
+    assert cut == Partial([steps[0], {"tool": ""}], "cut off in a string")
+
+
+def test_an_array_that_was_expected_is_read_as_it_is() -> None:
+    assert read_all('x {y} [{"a": 1}] {"b": 2}', expect="array") == Final([{"a": 1}])
+
+
+@pytest.mark.parametrize("value", ["Ha!", 12, -1.5, True, None])
+def test_a_lone_scalar_in_a_fence_shows_at_the_end(value: Any) -> None:
+    for text in (f"```json\n{json.dumps(value)}\n```", f"```\n{json.dumps(value)}"):
+        result = read_all(text)
+        assert result == Final(value)
+        assert result.patches[0] == Patch((), "set", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "patches"),
+    [
+        ('{"a" is the key:\n{"a": "b"}', {"a": "b"}, [("a",), ("a",), ()]),
+        ('{"a": "b", oh no\n```json\n{"a": "b", "c": [1]}\n```', {"a": "b", "c": [1]}, None),
+        ('["x" is first so: ["x", {"y": 2}] ok', ["x", {"y": 2}], [(1,), (1, "y"), (1,), ()]),
+    ],
+)
+def test_a_later_value_that_continues_what_was_shown_is_taken(
+    text: str, value: Any, patches: list[Any] | None
+) -> None:
+    result = read_all(text)
+    assert result == Final(value)
+    assert "the value is continued by a later one" in said(result)
+    if patches is not None:
+        assert [patch.path for patch in result.patches] == patches
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "reason"),
+    [
+        ('{"a": 1, oh no\n{"a": 2}', {"a": 1}, "; a later value contradicts what was shown"),
+        ('{"a": 1, oh no\n{"a": 1.0}', {"a": 1}, "; a later value contradicts what was shown"),
+        ('["x", oh no\n["y", "x"]', ["x"], "; a later value contradicts what was shown"),
+        ('{"a": [1], oh no\n{"a": [1, 2]}', {"a": [1]}, "contradicts what was shown"),
+        ('{"a" "b", "c": {"x": 1}}', {}, "'\"' where a colon belongs (character 5)"),
+        ('{"a" "b", c: {"x": 1}', {}, "'\"' where a colon belongs (character 5)"),
+        ('{"a" "b" {"x": 1', {}, "'\"' where a colon belongs (character 5)"),
+        ("[1, oh no", [1], "'oh' is no JSON value (character 6)"),
+    ],
+)
+def test_nothing_is_taken_that_contradicts_or_lies_within(
+    text: str, value: Any, reason: str
+) -> None:
+    result = read_all(text)
+    assert isinstance(result, Partial)
+    assert result.value == value
+    assert result.reason.endswith(reason)
+    assert result.position is not None
+
+
+@pytest.mark.parametrize("text", ['"a"', " 12 ", "-0.5", "true", "null", "[]", ' {"a": [1]}\n'])
+def test_a_strict_reader_takes_any_one_value(text: str) -> None:
+    assert read_all(text, strict=True) == Final(orjson.loads(text))
+    assert read_all(text.encode(), strict=True) == Final(orjson.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "reason", "position"),
+    [
+        ('Here: {"a": 1}', MISSING, "'H' where a value belongs (character 0)", 0),
+        ('\ufeff{"a": 1}', MISSING, "'\\ufeff' where a value belongs (character 0)", 0),
+        ('{"a": 1} x', {"a": 1}, "'x' where the end belongs (character 9)", 9),
+        ("[1] [2]", [1], "'[' where the end belongs (character 4)", 4),
+        ("[1, 2,]", [1, 2], "']' where more belongs (character 6)", 6),
+        ("[1, 01]", [1], "'01' is no JSON value (character 6)", 6),
+        ("[1, NaN]", [1], "'N' where a value belongs (character 4)", 4),
+        ('{"a": 1, "a": 2}', {"a": 1}, "the name 'a' comes twice (character 12)", 12),
+        ('["a\nb"]', ["a"], "text that is not JSON's in a string (character 3)", 3),
+        (r'["a\qb"]', ["a"], "an escape that JSON has not in a string (character 3)", 3),
+        (r'["\ud83d"]', [""], "an escape that JSON has not in a string (character 2)", 2),
+        (b'["\xff"]', [""], "text that is not JSON's in a string (character 2)", 2),
+        ("{'a': 1}", {}, '"\'" where a name in quotes belongs (character 1)', 1),
+        ('{"a": 1 "b": 2}', {"a": 1}, "'\"' where a comma or a closing bracket", 8),
+        ("[1] // no", [1], "'/' where the end belongs (character 4)", 4),
+        ("tru", MISSING, "no JSON value", None),
+        ("12 13", MISSING, "no JSON value", None),
+        ('{"a": "b', {"a": "b"}, "cut off in a string", None),
+        ("", MISSING, "no JSON object or array in the text", None),
+    ],
+)
+def test_a_strict_reader_stops_at_the_first_trespass(
+    text: str | bytes, value: Any, reason: str, position: int | None
+) -> None:
+    result = read_all(text, strict=True)
+    assert isinstance(result, Partial)
+    assert result.value == value
+    assert reason in result.reason
+    assert position is None or result.position == position
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize(("expect", "text"), [("object", "[1]"), ("array", '{"a": 1}')])
+def test_a_strict_reader_refuses_what_is_not_expected(expect: Any, text: str) -> None:
+    result = read_all(text, strict=True, expect=expect)
+    assert isinstance(result, Partial)
+    assert f"where an {expect} belongs (character 0)" in result.reason
+    assert read_all(text, strict=True) == Final(orjson.loads(text))
+
+
+@pytest.mark.parametrize("settings", [{}, {"strict": True}])
+def test_limits_hold_in_both_modes(settings: dict[str, Any]) -> None:
+    deep = read_all("[" * 9, max_depth=5, **settings)
+    assert deep == Partial([[[[[]]]]], "nested deeper than 5 (character 5)")
+    long = read_all('["' + "x" * 90, max_length=9, **settings)
+    assert long == Partial(["x" * 7], "longer than 9 characters (character 9)")
+    doubled = read_all('{"a":1,"a":' + "[" * 9, max_depth=5, **settings)
+    assert doubled.value == {"a": 1}
+
+
+SLOPPY = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-99, 99), st.text("ab ,:{}[]/#é\n", max_size=6)
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def sloppily(value: Any, draw: Callable[[Any], Any]) -> str:
+    """``value`` as a careless model writes it."""
+    if isinstance(value, str):
+        text = orjson.dumps(value).decode()[1:-1]
+        text = text if draw(st.booleans()) else text.replace("\\n", "\n")
+        return draw(st.sampled_from(['"{}"', "'{}'", "“{}”"])).replace("{}", text)
+    if isinstance(value, dict):
+        names = st.sampled_from(['"{}"', "'{}'", "{}"])
+        items = [
+            f"{draw(names).replace('{}', name)}: {sloppily(item, draw)}"
+            for name, item in value.items()
+        ]
+        gap = st.sampled_from([", ", ",", " // x, y: {\n,", " /* ] */, "])
+        return "{" + joined(items, gap, draw) + "}"
+    if isinstance(value, list):
+        gap = st.sampled_from([", ", ",", ",\n", ";", " , /* [ */"])
+        return "[" + joined([sloppily(item, draw) for item in value], gap, draw) + "]"
+    return draw(st.sampled_from([json.dumps(value), repr(value)]))
+
+
+def joined(items: list[str], gap: Any, draw: Callable[[Any], Any]) -> str:
+    text = "".join(item + draw(gap) for item in items[:-1]) + "".join(items[-1:])
+    return text + draw(st.sampled_from(["", ",", "\n, "])) if items else text
+
+
+@given(st.lists(SLOPPY, min_size=1, max_size=5), st.data(), st.sampled_from(SIZES))
+def test_no_complete_element_is_lost_however_carelessly_it_is_written(
+    elements: list[Any], data: st.DataObject, size: int
+) -> None:
+    items = [sloppily({"n": item}, data.draw) for item in elements]
+    gaps = st.sampled_from([", ", "\n", ",\n", ";", " "])
+    text, ends = '["first", ', []
+    for item in items:
+        text += item
+        ends.append(len(text))
+        text += data.draw(gaps)
+    end = data.draw(st.integers(0, len(text)))
+    parser = PartialParser()
+    for at in range(0, end, size):
+        parser.feed(text[at : min(end, at + size)])
+    whole = [{"n": item} for item, stop in zip(elements, ends, strict=True) if stop <= end]
+    value = parser.value
+    if whole:
+        assert value[1 : len(whole) + 1] == whole
+        assert all(parser.done((place + 1,)) for place in range(len(whole)))
+    assert isinstance(parser.finish(), Partial)
+    again = PartialParser()
+    again.feed(text + "]")
+    assert again.finish() == Final(["first", *({"n": item} for item in elements)])
+
+
+fuzz = importlib.util.spec_from_file_location(
+    "fuzz_partials", File(__file__).with_name("fuzz_partials.py")
+)
+assert fuzz is not None and fuzz.loader is not None
+target = importlib.util.module_from_spec(fuzz)
+fuzz.loader.exec_module(target)
+
+
+@given(
+    st.binary(min_size=3, max_size=3),
+    SLOPPY.map(lambda value: json.dumps({"a": [value, {"b": value}]}, ensure_ascii=False)),
+    st.lists(
+        st.tuples(
+            st.integers(0, 200),
+            st.sampled_from(["", "del", "swap", '"', "'", "\\", "{", "}", "[", "]", ",", ":", "/",
+                             "//", "/*", "*/", "“", "\n", "x", "0", "\\ud83d", '"a":', "\ufeff"]),
+        ),
+        max_size=4,
+    ),
+)  # fmt: skip
+@example(b"\xef:}", "2\u00ed", [])
+def test_any_broken_document_keeps_the_laws_in_both_modes(
+    how: bytes, document: str, changes: list[tuple[int, str]]
+) -> None:
+    for place, change in changes:
+        at = place % (len(document) + 1)
+        if change == "del":
+            document = document[:at] + document[at + 1 :]
+        elif change == "swap":
+            document = document[:at] + document[at : at + 2][::-1] + document[at + 2 :]
+        else:
+            document = document[:at] + change + document[at:]
+    data = document.encode()
+    for end in {len(data), len(data) // 2, len(data) * 3 // 4}:
+        target.check(how + data[:end])
+
+
+@given(SLOPPY.map(lambda value: json.dumps([value], ensure_ascii=False)), st.booleans())
+def test_every_prefix_is_read_without_an_exception(document: str, strict: bool) -> None:
+    for end in range(len(document)):
+        parser = PartialParser(strict=strict)
+        parser.feed(document[:end])
+        found = parser.finish()
+        assert isinstance(found, Partial)
+        assert found.reason
+
+
+def work(document: str, size: int) -> tuple[int, int]:
+    """How many calls it takes to read a document in pieces, and how many characters they see."""
+    calls, seen = 0, 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal calls, seen
+        calls += 1
+        if event == "call" and frame.f_code.co_name in {
+            "feed",
+            "_regularly",
+            "_string",
+            "_read_on",
+        }:
+            given = frame.f_locals
+            seen += len(given.get("chunk", given.get("text", ""))) - given.get("pos", 0)
+
+    parser = PartialParser()
+    pieces = [document[at : at + size] for at in range(0, len(document), size)]
+    sys.setprofile(count)
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+    finally:
+        sys.setprofile(None)
+    assert isinstance(parser.finish(), Final)
+    return calls, seen
+
+
+STEP = '{"tool":"MoveTo","x":12.5,"y":-3,"why":"the \\u00e9 old \\n oak"},'
+
+
+@pytest.mark.parametrize("size", [1, 4, 64])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda n: '{"text": "' + "steel on stone " * (n // 15) + '"}',
+        lambda n: '{"plans": [' + (STEP * (n // len(STEP))).rstrip(",") + "]}",
+        lambda n: '{"text": "' + "\\n" * (n // 2) + '"}',
+        lambda n: "[" + "1.5, " * (n // 5) + "1]",
+        lambda n: "{'a': 1, '" + "n" * n + "': 1}",
+        lambda n: '{"' + "n" * n + '": 1}',
+        lambda n: " " * n + "[" + " " * n + "1]",
+        lambda n: "{ x [ y " * (n // 8) + "[1]",
+    ],
+    ids=["text", "plans", "escapes", "numbers", "odd name", "name", "blanks", "preamble"],
+)
+def test_the_work_per_character_does_not_grow(write: Callable[[int], str], size: int) -> None:
+    small, large = write(2_000), write(200_000)
+    if "nnn" in small:  # up to 4,096 characters of a name are kept together
+        small = write(40_000)
+    calls, seen = work(small, size)
+    more_calls, more_seen = work(large, size)
+    growth = len(large) / len(small)
+    assert more_calls <= calls * growth * 1.2
+    assert more_seen <= seen * growth * 1.2
+
+
+def test_a_string_of_2_mb_is_read_in_one_piece_and_in_many() -> None:
+    text = "é, 'steel' " * 190_000
+    document = orjson.dumps({"text": text}).decode()
+    for size in (len(document), 4096):
+        parser = PartialParser()
+        for at in range(0, len(document), size):
+            parser.feed(document[at : at + size])
+        assert parser.finish() == Final({"text": text})
+
+
+def test_memory_stays_within_three_times_the_value() -> None:
+    import tracemalloc
+
+    pieces = ["word"] * 100_000
+    parser = PartialParser()
+    parser.feed('{"text": "')
+    tracemalloc.start()
+    try:
+        for count, piece in enumerate(pieces):
+            parser.feed(piece)
+            if count % 500 == 0:
+                assert parser.value["text"].endswith("word")
+        size = len(parser.value["text"])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size == 400_000
+    assert peak < 3 * size

@@ -1,0 +1,423 @@
+"""Simulated worlds keep the guarantees, and each deliberate bug is found within 300 of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+
+from foretell import pipeline
+from foretell.operators import claim, fingerprint, tell
+from foretell.operators.compose import Composer
+from foretell.operators.generation import Generation, Generations, Lease
+from foretell.operators.publish import Published
+from foretell.session import Session
+from foretell.sinks import recorder
+from foretell.sinks.ledger import Ledger
+from foretell.sinks.transcript import Transcript
+from foretell.streams import footprint
+from foretell.streams.models import Purpose
+from foretell.testing import Broken, History, Step, draw, play, simulate
+from foretell.testing.__main__ import main
+
+SEEDS = int(os.environ.get("FORETELL_SEEDS", "300"))
+WITHIN = 300
+
+
+@pytest.mark.timeout(600)
+def test_the_guarantees_hold_in_every_world() -> None:
+    seen: dict[str, int] = {}
+    served: dict[str, int] = {}
+    for seed in range(SEEDS):
+        done = simulate(seed)
+        for counts, of in ((seen, done.seen), (served, done.served)):
+            for name, number in of.items():
+                counts[name] = counts.get(name, 0) + number
+    assert min(served[name] for name in ("hit", "in_flight", "miss", "failed", "superseded")) > 20
+    rare = ("storm", "sleep", "kill", "rewind", "delivered", "guest", "cancel", "retract")
+    assert min(seen[name] for name in rare) > 5
+
+
+# ── deliberate bugs ──────────────────────────────────────────────────────────────────────────────
+
+AT_ONCE = {"teardown_limit": 1e-9}
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+BUGS: dict[str, tuple[str, Patch]] = {}
+
+
+def bug(guarantee: str) -> Callable[[Patch], Patch]:
+    def named(patch: Patch) -> Patch:
+        BUGS[patch.__name__] = guarantee, patch
+        return patch
+
+    return named
+
+
+@bug("G1")
+def unexpected_changes_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint.Dependence, "on", lambda self, change: False)
+
+
+@bug("G1")
+def nothing_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "revoke", lambda generations: ops.filter(lambda world: False))
+
+
+@bug("G1")
+def places_count_as_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = fingerprint.Dependence.on
+
+    def strict(self: fingerprint.Dependence, change: Any) -> bool:
+        return on(dataclasses.replace(self, volatile=()), change)
+
+    monkeypatch.setattr(fingerprint.Dependence, "on", strict)
+
+
+@bug("G1")
+def what_an_action_may_change_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint.Footprint, "of", lambda self, actor, action: ())
+
+
+@bug("G1")
+def the_guard_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = claim.happened
+
+    def unguarded(*given: Any) -> Sequence[Any]:
+        return [dataclasses.replace(what, name=what.result) for what in happened(*given)]
+
+    monkeypatch.setattr(claim, "happened", unguarded)
+
+
+@bug("G2")
+def the_deadline_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = tell.Teller.__init__
+
+    def patient(self: tell.Teller, *given: Any, **named: Any) -> None:
+        begin(self, *given, **{**named, "deadline": 1e6})
+
+    monkeypatch.setattr(tell.Teller, "__init__", patient)
+
+
+@bug("G2")
+def only_the_first_of_a_group_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tell.Teller.tell
+    monkeypatch.setattr(
+        tell.Teller, "tell", lambda self, claims, emit: whole(self, claims[:1], emit)
+    )
+
+
+@bug("G3")
+def the_cap_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Generations.__init__
+
+    def greedy(self: Generations, *given: Any, **named: Any) -> None:
+        begin(self, *given, **{**named, "limit": 1000})
+
+    monkeypatch.setattr(Generations, "__init__", greedy)
+
+
+@bug("G3")
+def the_budget_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "affords", lambda self, *given: True)
+
+
+@bug("G3")
+def prompts_remember_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Transcript.memory
+    monkeypatch.setattr(Transcript, "memory", lambda self, tokens, *to: memory(self, 10**6, *to))
+
+
+@bug("G4")
+def the_connection_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = Generation.close
+
+    def left_open(self: Generation, reason: str) -> None:
+        task, self._task = self._task, None
+        close(self, reason)
+        self._task = task
+
+    monkeypatch.setattr(Generation, "close", left_open)
+
+
+@bug("G4")
+def a_lease_is_never_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Lease.release
+
+    def kept(self: Lease, reason: str = "released") -> None:
+        if reason != "superseded":
+            release(self, reason)
+
+    monkeypatch.setattr(Lease, "release", kept)
+
+
+@bug("G4")
+def the_next_does_not_wait_for_the_teardown(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pipeline.switch_map
+    monkeypatch.setattr(
+        pipeline, "switch_map", lambda *given, **named: real(*given, **{**named, **AT_ONCE})
+    )
+
+
+@bug("G5")
+def the_player_waits_for_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Generations._start
+
+    def queued(self: Generations, generation: Generation) -> None:
+        if generation.request.purpose is Purpose.FOREGROUND and self.running >= self._limit:
+            self._waiting.append(generation)
+        else:
+            start(self, generation)
+
+    monkeypatch.setattr(Generations, "_displace", lambda self: None)
+    monkeypatch.setattr(Generations, "_start", queued)
+
+
+@bug("G6")
+def patches_come_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Composer.feed
+
+    def reverse(self: Composer, chunk: str) -> tuple[list[Any], str]:
+        patches, text = feed(self, chunk)
+        return patches[::-1], text
+
+    monkeypatch.setattr(Composer, "feed", reverse)
+
+
+@bug("G7")
+def what_was_not_delivered_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Transcript, "delivered", lambda self, *given: None)
+
+
+@bug("G7")
+def prompts_know_what_only_some_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Transcript.memory
+
+    def leaking(self: Transcript, tokens: int, audience: tuple[str, ...] = ()) -> str:
+        private = [seen for seen in self._seen if seen.to]
+        whom = [seen.to for seen in private]
+        for seen in private:
+            seen.to = ()
+        told = memory(self, tokens, audience)
+        for seen, to in zip(private, whom, strict=True):
+            seen.to = to
+        return told
+
+    monkeypatch.setattr(Transcript, "memory", leaking)
+
+
+@bug("G7")
+def a_resumed_session_forgets_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Transcript, "restore", lambda self, line: None)
+
+
+@bug("G7")
+def everybody_sees_what_is_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_seen_by", lambda self, viewer: self.narrative)
+
+
+@bug("G8")
+def the_wall_clock_is_in_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace(self: Any, kind: str, **fields: Any) -> None:
+        import time
+
+        self._traced(kind, **fields, took=time.perf_counter() % 0.001)
+
+    there = types.FunctionType(trace.__code__, recorder.__dict__)
+    there.__kwdefaults__ = trace.__kwdefaults__
+    monkeypatch.setattr(recorder.Recorder, "_traced", recorder.Recorder.trace, raising=False)
+    monkeypatch.setattr(recorder.Recorder, "trace", there)
+
+
+@bug("G8")
+def tellings_are_dated_by_another_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = tell.Teller.__init__
+
+    def late(self: tell.Teller, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        now = self._now
+        self._now = lambda: now() + 0.001
+
+    monkeypatch.setattr(tell.Teller, "__init__", late)
+
+
+@bug("G9")
+def chance_decides_who_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    admit, chance = Generations._admit, random.SystemRandom()
+
+    def shuffled(self: Generations) -> None:
+        chance.shuffle(self._waiting)
+        for generation in self._waiting:
+            generation.value = chance.random()
+        admit(self)
+
+    monkeypatch.setattr(Generations, "_admit", shuffled)
+
+
+@bug("G9")
+def a_resumed_session_forgets_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    resume = pipeline.Pipeline._open_log
+
+    def forgetful(self: Any, header: Mapping[str, Any]) -> Any:
+        before = self.world_now
+        found = resume(self, header)
+        self.world_now = before
+        return found
+
+    monkeypatch.setattr(pipeline.Pipeline, "_open_log", forgetful)
+
+
+@bug("G10")
+def what_a_subscriber_raises_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(self: Published[Any], item: Any) -> None:
+        for reader in tuple(self._readers):
+            reader.next(item)
+
+    def subscribe(self: Session[Any], handler: Any, viewer: str | None = None) -> Any:
+        return self._seen_by(viewer).subscribe(handler)
+
+    monkeypatch.setattr(Published, "_next", bare)
+    monkeypatch.setattr(Session, "subscribe", subscribe)
+
+
+def found() -> tuple[int, Broken]:
+    for seed in range(WITHIN):
+        try:
+            play(draw(seed), twice=seed % 8 == 0)
+        except Broken as broken:
+            return seed, broken
+    pytest.fail(f"not found within {WITHIN} seeds")
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_deliberate_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarantee, patch = BUGS[name]
+    patch(monkeypatch)
+    seed, broken = found()
+    assert broken.guarantee == guarantee, f"seed {seed}: {broken}"
+
+
+def test_every_guarantee_has_its_bug() -> None:
+    assert {guarantee for guarantee, _ in BUGS.values()} == {f"G{n}" for n in range(1, 11)}
+
+
+# ── what a broken guarantee says ─────────────────────────────────────────────────────────────────
+
+
+def test_a_broken_guarantee_comes_with_a_short_test_to_paste(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    the_guard_is_not_looked_at(monkeypatch)
+    seed, first = found()
+    with pytest.raises(Broken) as raised:
+        simulate(seed, shrinking=30.0)
+    broken = raised.value
+    assert broken.history is not None
+    assert (broken.seed, broken.guarantee) == (seed, first.guarantee)
+    assert len(broken.history.steps) < len(draw(seed).steps) / 2
+    said, _, pasted = str(broken).partition("\n\n")
+    assert said.startswith(f"seed {seed}: G1 is broken at ")
+    names: dict[str, Any] = {}
+    exec(pasted, names)
+    with pytest.raises(Broken) as again:
+        names[f"test_seed_{seed}_keeps_g1"]()
+    assert (again.value.guarantee, again.value.what) == (broken.guarantee, broken.what)
+    monkeypatch.undo()
+    names[f"test_seed_{seed}_keeps_g1"]()
+
+
+def test_shrinking_keeps_to_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    the_cap_is_ignored(monkeypatch)
+    seed, _ = found()
+    with pytest.raises(Broken) as raised:
+        simulate(seed, shrinking=0.0)
+    assert raised.value.history == draw(seed)
+
+
+def test_a_seed_draws_one_history_and_steps_can_be_taken_out() -> None:
+    assert draw(7) == draw(7) != draw(8)
+    history = draw(7)
+    for gap in (2, 3):
+        steps = [step for number, step in enumerate(history.steps) if number % gap]
+        play(dataclasses.replace(history, steps=steps))
+
+
+def test_killed_anywhere_a_session_goes_on_with_what_was_told() -> None:
+    """A log cut at any byte of its last line, in the midst of a telling."""
+    steps = [
+        Step(0.0, "begin", actor="a0", options=["bow"]),
+        Step(0.0, "declare", action="x", actor="a0", name="bow", targets=["a1"]),
+        Step(
+            5.0,
+            "outcome",
+            action="x",
+            actor="a0",
+            name="bow",
+            targets=["a1"],
+            results=[("a1", "odd", None)],
+            how="with",
+            to=(),
+        ),
+    ]
+    for wait in (0.0, 0.7, 1.9, 2.1, 4.0):
+        for cut in (0.0, 0.5, 0.98, 1.0):
+            done = play(History([*steps, Step(wait, "kill", cut=cut), *steps], models=3))
+            assert done.outcomes in (1, 2)
+
+
+# ── what simulation has found ────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_that_ends_in_the_midst_of_its_text_is_not_whole() -> None:
+    struck = {"actor": "a0", "name": "claw", "targets": ["a0"], "to": ()}
+    hit = Step(
+        0, "outcome", action=None, results=[("a0", "critical", 40.03125)], how="after", **struck
+    )
+    for models in range(40):
+        play(History([Step(0, "models", trouble=1.0), hit, hit, hit], models=models))
+
+
+def test_what_was_revoked_is_gone_before_the_next_is_asked_for() -> None:
+    steps = [
+        Step(0, "begin", actor="a2", options=["axe", "claw"]),
+        Step(0, "declare", action="x", actor="a2", name="axe", targets=["a1"]),
+        Step(0.03, "change", what={"a2.ac": 116}),
+    ]
+    for models in range(20):
+        play(History(steps, {"quiet": 0.0}, models=models))
+
+
+def test_the_command_plays_seeds_and_says_how_fast(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--seeds", "3", "--from", "5"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("3 seeds, ") and said.endswith(" session-hours a minute\n")
+
+
+def test_the_command_says_what_broke(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches_come_in_reverse(monkeypatch)
+    assert main(["simulate", "--seeds", "1", "--shrink", "0.5"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("seed 0: G6 is broken at ") and "def test_seed_0" in said.out
+    assert said.err.endswith("1 of 1 seeds broke a guarantee\n")
+
+
+@pytest.mark.real_time
+def test_the_command_shares_seeds_among_processes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--seeds", "3", "--jobs", "2"]) == 0
+    lines = sorted(line.split(",")[0] for line in capfd.readouterr().out.splitlines())
+    assert lines == ["1 seeds", "2 seeds"]
+
+
+@pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--jobs", "-1"], ["--from", "x"], []])
+def test_wrong_use_of_the_command(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", *wrong] if wrong else [])
+    assert ended.value.code == 2

@@ -1,0 +1,863 @@
+"""Typed partials: a model's value, usable while its JSON streams, and never half a value in it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime as dt
+import json
+import re
+from collections.abc import AsyncGenerator, Iterator
+from decimal import Decimal
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import reactivex as rx
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from reactivex import operators as ops
+from reactivex.subject import Subject
+
+import foretell
+from foretell.operators.partials import MISSING, Final, PartialParser, Patch, Progress
+from foretell.operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
+from foretell.operators.typed_views import PartialDict, PartialList, PartialOf
+from foretell.streams.clock import LoopScheduler
+
+ABSENT, GROWING, DONE = Progress.ABSENT, Progress.GROWING, Progress.DONE
+
+
+class Step(BaseModel):
+    act: Literal["MoveTo", "Attack"]
+    x: int | None = None
+    y: int | None = None
+    target_id: int | None = None
+
+
+class Plan(BaseModel):
+    plan_id: str
+    steps: list[Step]
+
+
+class AgentPlan(BaseModel):
+    agent: str
+    steps: list[Step]
+
+
+THREE_FEEDS = (
+    '{"plan_id":"p1",',
+    '"steps":[{"act":"MoveTo","x":10,"y":10},',
+    '{"act":"Attack","target_id":5}]}',
+)
+WALK = Step(act="MoveTo", x=10, y=10)
+STRIKE = Step(act="Attack", target_id=5)
+
+
+def pieces(text: str, size: int) -> Iterator[str]:
+    return (text[at : at + size] for at in range(0, len(text), size))
+
+
+def emitted(typed: TypedPartials[Any], text: str, size: int = 1) -> list[Any]:
+    out = [each for piece in pieces(text, size) for each in typed.feed(piece)]
+    return out + typed.finish()
+
+
+def half(model: type[Any], text: str) -> Any:
+    """What there is after the beginning ``text``."""
+    typed = TypedPartials(model)
+    for piece in pieces(text, 1):
+        typed.feed(piece)
+    return typed.partial
+
+
+# ── plans, step by step ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_step_is_there_when_its_object_closes() -> None:
+    typed = TypedPartials(Plan)  # 3-17, 3-16
+    steps = []
+    for feed in THREE_FEEDS:
+        typed.feed(feed)
+        steps.append(typed.partial.finished("steps"))
+    assert [len(each) for each in steps] == [0, 1, 2]
+    assert steps[-1] == [WALK, STRIKE]
+
+
+def test_a_truncated_plan_gives_the_steps_that_were_whole() -> None:
+    typed = TypedPartials(Plan, "element")  # 3-18
+    (step,) = typed.feed('{"plan_id":"p1","steps":[{"act":"MoveTo","x":10,"y":10}')
+    assert step == Element(("steps", 0), WALK, ())
+    (last,) = typed.finish()
+    assert isinstance(last, Unfinished)
+    assert last.partial.finished("steps") == [WALK]
+    assert last.partial.plan_id == "p1"
+    assert last.reason == "cut off before its end"
+
+
+def test_a_step_that_was_not_whole_is_no_step() -> None:
+    (last,) = TypedPartials(Plan, "element").finish()
+    assert last.partial.finished("steps") == []
+    typed = TypedPartials(Plan, "element")
+    assert typed.feed('{"plan_id":"p1","steps":[{"act":"MoveTo","x":10,"y":1') == []
+    assert typed.finish()[0].partial.finished("steps") == []
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 40])
+def test_plans_of_several_agents_come_per_agent_and_per_step(steps: int) -> None:
+    plans = [AgentPlan(agent=name, steps=[WALK, STRIKE] * steps) for name in ("ash", "brix")]
+    text = json.dumps([plan.model_dump(exclude_unset=True) for plan in plans], indent=1)
+    *elements, final = emitted(TypedPartials(list[AgentPlan], "element"), text, 7)
+    assert final == plans
+    expected = [
+        element
+        for at, plan in enumerate(plans)
+        for element in [((at, "steps", i), step) for i, step in enumerate(plan.steps)]
+        + [((at,), plan)]
+    ]
+    assert [(each.path, each.value) for each in elements] == expected
+    only = emitted(TypedPartials(list[AgentPlan], "element", at="*.steps"), text)[:-1]
+    assert [each.path for each in only] == [path for path, _ in expected if len(path) == 3]
+
+
+def test_what_stands_around_the_plan_is_no_matter() -> None:
+    typed = TypedPartials(Plan, "element")  # 3-42
+    out = emitted(
+        typed, "Here is the plan:\n```json\n" + "".join(THREE_FEEDS) + "\n```\nGood luck!", 3
+    )
+    assert [type(each) for each in out] == [Element, Element, Plan]
+
+
+def test_a_whole_that_the_parser_found_only_at_the_end_is_made_up_for() -> None:
+    typed = TypedPartials(Plan, "element")  # 3-52
+    parser = PartialParser()
+    assert len(typed.take(parser.feed("".join(THREE_FEEDS[:2])))) == 1
+    whole = json.loads("".join(THREE_FEEDS))
+    second, final = typed.finish(Final(whole))
+    assert second == Element(("steps", 1), STRIKE, ())
+    assert final == Plan(plan_id="p1", steps=[WALK, STRIKE])
+    other = TypedPartials(Plan, "element")
+    other.take(PartialParser().feed('{"plan_id":"p2'))
+    assert other.finish(Final(whole)) == [final]
+
+
+# ── what is there, and how far it is ─────────────────────────────────────────────────────────────
+
+
+class Mood(Enum):
+    GRIM = "grim"
+    GRIMMER = "grimmer"
+
+
+class Sword(BaseModel):
+    kind: Literal["sword"]
+    edge: str
+
+
+class Spell(BaseModel):
+    kind: Literal["spell"]
+    when: dt.date
+
+
+class Beat(BaseModel):
+    text: str
+    mood: Mood = Mood.GRIM
+    at: dt.datetime | None = None
+    cost: Decimal = Decimal(0)
+    hp: Annotated[int, Field(ge=0, alias="hitPoints")] = 1
+    tool: Annotated[Sword | Spell, Field(discriminator="kind")] | None = None
+    notes: dict[str, Step] = {}
+    pair: tuple[int, str] = (0, "")
+    tags: set[str] = set()
+    either: Sword | Step | str | None = None
+    anything: Any = None
+
+
+def test_fields_not_begun_are_absent_and_never_none() -> None:
+    partial = half(Beat, '{"text":"The gob')
+    assert partial.text == "The gob" and list(partial) == ["text"]
+    assert "mood" not in partial and partial.get("mood") is MISSING
+    assert partial.get("mood", 7) == 7 and not hasattr(partial, "mood")
+    assert partial.state("mood") is ABSENT and partial.state("text") is GROWING
+    assert partial.state() is GROWING and not partial.done("text")
+    with pytest.raises(AttributeError, match="'mood' is not there yet"):
+        _ = partial.mood
+    with pytest.raises(KeyError):
+        partial["mood"]
+    null = half(Beat, '{"at":null')
+    assert "at" not in null
+    assert half(Beat, '{"at":null,').at is None
+
+
+def test_no_half_value_shows_where_half_is_another_or_none() -> None:
+    partial = half(Beat, '{"mood":"grim')
+    assert partial.state("mood") is GROWING and "mood" not in partial
+    assert partial.raw() == {"mood": "grim"}
+    assert half(Beat, '{"mood":"grimmer"').mood is Mood.GRIMMER
+    assert "at" not in half(Beat, '{"at":"2026-11-21T10:00:0')
+    assert half(Beat, '{"at":"2026-11-21T10:00:00"').at == dt.datetime(2026, 11, 21, 10)  # noqa: DTZ001
+    assert "hp" not in half(Beat, '{"hitPoints":1')
+    assert half(Beat, '{"hitPoints":12 ').hp == 12
+    assert half(Beat, '{"cost":"1.50"').cost == Decimal("1.50")
+    assert list(half(Beat, '{"tags":["a","b').tags) == ["a", "b"]
+    assert half(Beat, '{"tags":["a","b"]').tags == {"a", "b"}
+
+
+def test_nested_values_are_partials_until_they_close() -> None:
+    partial = half(
+        Plan, '{"plan_id":"p","steps":[{"act":"MoveTo","x":10,"y":10},{"act":"Attack","x":'
+    )
+    assert isinstance(partial.steps, PartialList) and len(partial.steps) == 2
+    assert partial.steps[0] == WALK and isinstance(partial.steps[0], Step)
+    growing = partial.steps[-1]
+    assert isinstance(growing, PartialOf) and growing.act == "Attack" and "x" not in growing
+    assert partial.state("steps", 1, "act") is DONE and partial.state("steps", 1, "x") is ABSENT
+    assert partial.state("steps", 0, "y") is DONE and partial.state("steps", 1) is GROWING
+    assert partial.state("steps", 9, "act") is ABSENT and partial.state("plan_id", 0) is ABSENT
+    assert partial.steps[:1] == [WALK]
+    with pytest.raises(IndexError):
+        partial.steps[2]
+    notes = half(Beat, '{"notes":{"a":{"act":"MoveTo"},"b":{"act":"Att').notes
+    assert isinstance(notes, PartialDict) and list(notes) == ["a", "b"] and len(notes) == 2
+    assert notes["a"] == Step(act="MoveTo") and "act" not in notes["b"]
+    assert half(Beat, '{"pair":[7,"ab').pair == [7, "ab"]
+    assert half(Beat, '{"pair":[7,"ab"]').pair == (7, "ab")
+
+
+def test_a_union_is_what_its_tag_says_and_else_a_mapping_until_it_closes() -> None:
+    assert half(Beat, '{"tool":{"kind":"spell","when":"2026-11-21"').tool.when == dt.date(
+        2026, 11, 21
+    )
+    late = half(Beat, '{"tool":{"when":"2026-11-21"')
+    assert isinstance(late.tool, PartialDict) and late.tool["when"] == "2026-11-21"
+    late = half(Beat, '{"tool":{"when":"2026-11-21","kind":"spell"')
+    assert isinstance(late.tool, PartialOf) and late.tool.when == dt.date(2026, 11, 21)
+    out = emitted(
+        TypedPartials(Beat, "field"), '{"text":"a","tool":{"when":"2026-11-21","kind":"spell"}}'
+    )
+    assert [each.path[-1] for each in out[:-1]] == ["text", "when", "kind", "tool"]
+    either = half(Beat, '{"either":{"kind":"sword","edge":"bl')
+    assert isinstance(either.either, PartialDict) and either.either["edge"] == "bl"
+    assert half(Beat, '{"either":{"kind":"sword","edge":"b"}').either == Sword(
+        kind="sword", edge="b"
+    )
+    assert half(Beat, '{"either":"wor').either == "wor"
+    assert half(Beat, '{"anything":{"a":[1,"b').anything == {"a": [1, "b"]}
+
+
+class Tree(BaseModel):
+    name: str
+    kids: list[Tree] = []
+    next: Tree | None = None
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Odd(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", populate_by_name=True)
+    state: str = Field(default="", validation_alias=AliasChoices("State", "status"))
+    day: dt.date = dt.date(2000, 1, 1)
+    point: Point = Point(1)
+    grid: RootModel[list[list[int]]] = RootModel[list[list[int]]]([])
+
+
+def test_recursive_models_dataclasses_aliases_extras_and_names_that_clash() -> None:
+    tree = half(Tree, '{"name":"a","kids":[{"name":"b","kids":[{"name":"c"}]}],"next":{"name":"d')
+    assert tree.kids == [Tree(name="b", kids=[Tree(name="c")])]
+    assert isinstance(tree.next, PartialOf) and tree.next.name == "d"
+    odd = half(Odd, '{"status":"wet","extra":[1],"day":"2026-01-02","point":{"x":3')
+    assert odd["state"] == "wet" and odd.state("state") is DONE
+    assert half(Odd, '{"state":"dry"')["state"] == "dry"
+    assert odd.extra == [1] and odd.day == dt.date(2026, 1, 2) and odd.raw()["status"] == "wet"
+    assert isinstance(odd.point, PartialOf)
+    assert half(Odd, '{"point":{"x":3}').point == Point(3)
+    grid = half(Odd, '{"grid":[[1,2],[3,').grid
+    assert grid == [[1, 2], [3]]
+    assert list(half(Plan, '{"nonsense":[1],"plan_id":"p')) == ["plan_id"]
+    assert emitted(
+        TypedPartials(Plan, "element"), '{"nonsense":[1,2],"plan_id":"p","steps":[]}'
+    ) == [Plan(plan_id="p", steps=[])]
+
+
+def test_a_partial_is_one_moment_and_compares_by_value() -> None:
+    text = "".join(THREE_FEEDS)
+    typed = TypedPartials(Plan)
+    kept = [(typed.feed(piece), typed.partial) for piece in text]
+    for at, (_, partial) in enumerate(kept):
+        assert partial == half(Plan, text[: at + 1])
+        assert repr(partial) == repr(half(Plan, text[: at + 1]))
+    assert kept[3][1] != kept[14][1] and kept[3][1] != "x"
+    assert half(Plan, '{"plan_id":"p') != half(Plan, '{"plan_id":"p"')
+    steps = half(Plan, '{"steps":[{"act":"MoveTo"}').steps
+    assert steps == [Step(act="MoveTo")] and steps != "x"
+
+
+def test_its_repr_shows_what_there_is_and_what_is_growing() -> None:
+    partial = half(Plan, '{"plan_id":"p1","steps":[{"act":"MoveTo"},{"act":"Attack","x":')
+    assert repr(partial) == (
+        "<partial Plan(plan_id='p1', steps=<partial [Step(act='MoveTo', x=None, y=None, "
+        "target_id=None), <partial Step(act='Attack')>…]>…)>"
+    )
+    assert repr(half(Plan, '{"plan_id":"p')) == "<partial Plan(plan_id='p'…)>"
+    assert repr(half(Beat, '{"notes":{"a":{')) == (
+        "<partial Beat(notes=<partial {'a': <partial Step()>…}>…)>"
+    )
+    assert len(repr(half(Plan, '{"plan_id":"' + "x" * 10_000))) < 200
+    assert repr(half(Plan, "Well")) == "<partial …()>"
+
+
+# ── validators ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Watched(BaseModel):
+    """Its validators note what they are called with."""
+
+    low: int
+    high: int
+    name: Annotated[str, AfterValidator(lambda name: CALLS.append(("name", name)) or name.upper())]
+    steps: list[Annotated[Step, BeforeValidator(lambda step: CALLS.append(("step", step)) or step)]]
+
+    @field_validator("high")
+    @classmethod
+    def above(cls, high: int, info: ValidationInfo) -> int:
+        CALLS.append(("high", high))
+        if high < info.data["low"]:
+            raise ValueError("high is below low")
+        return high
+
+    @model_validator(mode="before")
+    @classmethod
+    def before(cls, data: Any) -> Any:
+        CALLS.append(("before", data))
+        return data
+
+    @model_validator(mode="after")
+    def after(self) -> Watched:
+        CALLS.append(("after", self.name))
+        return self
+
+
+CALLS: list[tuple[str, Any]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    CALLS.clear()
+
+
+def test_validators_run_on_what_is_done_and_models_on_their_whole() -> None:
+    whole = {"low": 1, "high": 25, "name": "ash", "steps": [{"act": "MoveTo", "x": 12}]}
+    typed = TypedPartials(Watched)
+    text = json.dumps(whole)
+    for piece in pieces(text[:-1], 1):
+        typed.feed(piece)
+    assert {what for what, _ in CALLS} == {"name", "high", "step"}
+    assert typed.partial.name == "ASH"
+    (_, final) = typed.feed("}")
+    assert final == Watched.model_validate_json(text)
+    whole_values = {"name": "ash", "high": 25, "step": whole["steps"][0], "before": whole}  # type: ignore[index]
+    assert all(whole_values.get(what, "ASH") == value for what, value in CALLS)
+
+
+def test_a_validator_that_looks_at_other_fields_waits_for_them() -> None:
+    typed = TypedPartials(Watched, "field")
+    assert typed.feed('{"high":5,"name":"a",') == [FieldDone(("name",), "A", ())]
+    assert typed.partial.state("high") is GROWING and "high" not in typed.partial
+    done = typed.feed('"low":9,')
+    assert [(each.path, each.value) for each in done] == [(("low",), 9), (("high",), 5)]
+    assert [error.message for error in done[1].errors] == ["Value error, high is below low"]
+    assert typed.partial.high == 5 and typed.partial.done("high")
+
+
+def test_a_done_field_that_is_not_valid_stays_usable_and_the_stream_goes_on() -> None:
+    steps = '{"act":"Dance","x":1},{"act":"MoveTo","x":"far"},{"act":"Attack"}'
+    text = f'{{"plan_id":"p","steps":[{steps}]}}'
+    *shown, last = emitted(TypedPartials(Plan), text)
+    partial = shown[-1]
+    assert [(error.path, error.value) for error in partial.errors] == [
+        (("steps", 0, "act"), "Dance"),
+        (("steps", 1, "x"), "far"),
+    ]
+    assert partial.steps[0].act == "Dance" and partial.steps[0].errors == partial.errors[:1]
+    assert partial.finished("steps") == [Step(act="Attack")] and partial.final is None
+    assert isinstance(last, Unfinished) and last.errors == partial.errors
+    assert last.reason.startswith("not valid: steps.0.act: Input should be 'MoveTo' or 'Attack'")
+    assert "(and 1 more)" in last.reason
+    assert next(each for each in shown if each.errors).errors == partial.errors[:1]
+    elements = emitted(TypedPartials(Plan, "element"), text)[:-1]
+    assert [bool(each.errors) for each in elements] == [True, True, False]
+
+
+def test_limits_and_settings_hold_for_each_field_alone() -> None:
+    class Terse(BaseModel):
+        model_config = ConfigDict(str_strip_whitespace=True, defer_build=True)
+        word: str
+        short: Annotated[str, Field(max_length=3)]
+        n: Annotated[int, Field(ge=1)]
+        words: list[str]
+
+    partial = half(Terse, '{"word":" a ","short":"abcd","n":0,"words":[" b ","c')
+    assert partial.word == "a" and partial.words == ["b", "c"]
+    assert [error.path for error in partial.errors] == [("short",), ("n",)]
+    assert partial.short == "abcd" and partial.n == 0
+    out = emitted(TypedPartials(Terse), '{"word":" a ","short":"abc","n":1,"words":[" b"]}')
+    assert out[-1] == Terse(word="a", short="abc", n=1, words=["b"])
+
+
+def test_a_validator_that_breaks_is_an_error_of_its_field() -> None:
+    class Broken(BaseModel):
+        n: Annotated[int, AfterValidator(lambda n: 1 // n)]
+        text: str
+
+    *_, last = emitted(TypedPartials(Broken), '{"n":0,"text":"on"}')
+    assert last.partial.n == 0 and last.partial.text == "on"
+    assert last.errors[0].path == ("n",) and "ZeroDivisionError" in last.errors[0].message
+
+
+def test_what_an_enclosing_validator_puts_right_is_no_error() -> None:
+    class Kind(BaseModel):
+        steps: Annotated[list[Step], BeforeValidator(lambda steps: [s for s in steps if "x" in s])]
+
+    out = emitted(TypedPartials(Kind), '{"steps":[{"act":"?"},{"act":"MoveTo","x":1}]}')
+    assert (
+        out[-1] == Kind.model_validate({"steps": [{"act": "MoveTo", "x": 1}]})
+        and out[-2].errors == ()
+    )
+    assert any(partial.errors for partial in out[:-1])
+
+
+def test_json_of_another_form_than_the_model_is_an_error_value() -> None:
+    for text in (
+        "[1,2]",
+        '{"plan_id":{"a":1},"steps":"none"}',
+        "7",
+        "Sorry, I cannot.",
+        "",
+        '{"a"',
+    ):
+        *_, last = emitted(TypedPartials(Plan), text)
+        assert isinstance(last, Unfinished) and last.reason and repr(last)
+        assert last.partial.finished("steps") == []
+
+
+# ── laws ─────────────────────────────────────────────────────────────────────────────────────────
+
+LEAVES: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(max_size=12),
+    int: st.integers(-(2**62), 2**62),
+    bool: st.booleans(),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    Mood: st.sampled_from(["grim", "grimmer"]),
+    dt.date: st.dates().map(str),
+    str | None: st.none() | st.text(max_size=5),
+    Any: st.recursive(
+        st.none() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=3), max_leaves=4
+    ),
+}
+seen: list[Any] = []
+
+
+def noted(value: Any) -> Any:
+    seen.append(value)
+    return value
+
+
+@st.composite
+def types(draw: st.DrawFn, depth: int = 2) -> tuple[Any, st.SearchStrategy[Any]]:
+    """A type, and plain JSON values that are valid for it."""
+    kind = draw(st.sampled_from(["leaf", "list", "dict", "model"] if depth else ["leaf"]))
+    if kind == "leaf":
+        leaf = draw(st.sampled_from(list(LEAVES)))
+        return leaf, LEAVES[leaf]
+    if kind == "model":
+        model, values = draw(models(depth - 1))
+        return model, values
+    drawn = draw(types(depth - 1))
+    inner: Any = drawn[0]
+    values = drawn[1]
+    if kind == "list":
+        return list[inner], st.lists(values, max_size=3)
+    return dict[str, inner], st.dictionaries(st.text(max_size=3), values, max_size=3)
+
+
+@st.composite
+def models(draw: st.DrawFn, depth: int = 2) -> tuple[type[BaseModel], st.SearchStrategy[Any]]:
+    fields: dict[str, Any] = {}
+    values: dict[str, st.SearchStrategy[Any]] = {}
+    for at in range(draw(st.integers(0, 3))):
+        part = draw(types(depth))
+        inner: Any = part[0]
+        value = part[1]
+        name, alias = f"f{at}", draw(st.sampled_from([None, f"alias-{at}"]))
+        noting = Annotated[inner, BeforeValidator(noted), AfterValidator(lambda v: v)]
+        fields[name] = (noting, Field(alias=alias))
+        values[alias or name] = value
+    return create_model("Drawn", **fields), st.fixed_dictionaries(values).flatmap(
+        lambda whole: st.permutations(list(whole.items())).map(dict)
+    )
+
+
+def complete_values(value: Any) -> Iterator[Any]:
+    yield value
+    for inner in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
+        yield from complete_values(inner)
+
+
+ORDER = [ABSENT, GROWING, DONE]
+
+
+def grown(before: Any, after: Any) -> bool:
+    """Whether ``after`` is ``before`` grown on: the states, and what each field shows."""
+    for name in before:
+        paths: list[Any] = [(name,)]
+        value = before.raw(name)
+        if isinstance(value, list):
+            paths += [(name, at) for at in range(len(value))]
+        for path in paths:
+            old, new = before.state(*path), after.state(*path)
+            if ORDER.index(old) > ORDER.index(new):
+                return False
+            if old is DONE and (before.raw(*path) != after.raw(*path)):
+                return False
+        if before.done(name) and before[name] != after[name]:
+            return False
+        if isinstance(value, str) and not after.raw(name).startswith(value):
+            return False
+    return list(after)[: len(list(before))] == list(before)
+
+
+@given(models(), st.data(), st.integers(1, 30))
+def test_partials_only_grow_and_the_final_is_that_of_the_whole(
+    drawn: tuple[type[BaseModel], st.SearchStrategy[Any]], data: st.DataObject, size: int
+) -> None:
+    model, values = drawn
+    value = data.draw(values)
+    text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
+    seen.clear()
+    *shown, final = emitted(TypedPartials(model), text, size)
+    complete = list(complete_values(value))
+    assert all(any(each == one for one in complete) for each in seen)
+    assert final == model.model_validate_json(text)
+    assert shown[-1].final == final and shown[-1].done()
+    assert all(grown(a, b) for a, b in pairwise(shown))
+    assert all(each.errors == () for each in shown)
+    assert emitted(TypedPartials(model, "patch"), text, size)[-1] == final
+
+
+@given(models(), st.data(), st.integers(1, 30))
+def test_fields_and_elements_are_those_of_the_final_value(
+    drawn: tuple[type[BaseModel], st.SearchStrategy[Any]], data: st.DataObject, size: int
+) -> None:
+    model, values = drawn
+    value = data.draw(values)
+    text = json.dumps(value)
+
+    def found(inner: Any, path: tuple[Any, ...], raw: Any) -> Iterator[tuple[bool, Any, Any]]:
+        """Every field and element of the final value, those within first."""
+        parts: Any = ()
+        if isinstance(inner, BaseModel):
+            keys = {name: each.alias or name for name, each in type(inner).model_fields.items()}
+            parts = ((name, getattr(inner, name), raw[key]) for name, key in keys.items())
+        elif isinstance(inner, dict) and isinstance(raw, dict):
+            parts = ((name, each, raw[name]) for name, each in inner.items())
+        elif isinstance(inner, list):
+            parts = zip(range(len(inner)), inner, raw, strict=True)
+        for name, each, came in parts:
+            yield from found(each, (*path, name), came)
+            yield isinstance(inner, list), (*path, name), each
+
+    for emit in ("field", "element"):
+        *out, final = emitted(TypedPartials(model, emit), text, size)
+        expected = [each[1:] for each in found(final, (), value) if each[0] is (emit == "element")]
+        assert sorted(((e.path, e.value) for e in out), key=repr) == sorted(expected, key=repr)
+        assert all(each.errors == () for each in out)
+
+
+@given(models(), st.data(), st.integers(1, 9))
+def test_every_beginning_is_usable_and_ends_in_an_error_value(
+    drawn: tuple[type[BaseModel], st.SearchStrategy[Any]], data: st.DataObject, size: int
+) -> None:
+    model, values = drawn
+    text = json.dumps(data.draw(values))
+    cut = data.draw(st.integers(0, len(text) - 1))
+    noise = data.draw(st.sampled_from(["", "\x00", "}]", '"', "{", "NaN"]))
+    out = emitted(TypedPartials(model), text[:cut] + noise, size)
+    last = out[-1]
+    assert isinstance(last, (Unfinished, model))
+    if not noise:
+        assert isinstance(last, Unfinished) and last.reason
+
+
+def test_an_emission_costs_the_same_however_much_there_is() -> None:
+    """Not a byte of what is done is copied, or looked at, for an emission."""
+    typed = TypedPartials(Plan)
+    typed.feed('{"plan_id":"p","steps":[' + '{"act":"MoveTo","x":1},' * 5000)
+    root = typed.partial._node
+    before = typed.partial
+    typed.feed('{"act":"Att')
+    after = typed.partial
+    assert before._node is after._node is root
+    assert (before._mark, after._mark) == (
+        (2, {1: (5000, {})}),
+        (2, {1: (5001, {5000: (1, {0: 3})})}),
+    )
+
+
+# ── sentences ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Told(BaseModel):
+    text: str
+    when: dt.date | None = None
+    lines: list[dict[str, str]] = []
+
+
+def test_sentences_come_while_the_text_does() -> None:
+    typed = TypedPartials(Told, "sentence", at="text")
+    assert typed.feed('{"text":"The blade bi') == []
+    assert typed.feed("tes. Blo") == []
+    assert typed.feed("od, e.g. Brix\\u2019s, falls") == ["The blade bites."]
+    (last,) = typed.feed('.","lines":[{"who":"Brix","words":"Ow. No."}],')
+    assert (last, last.path) == ("Blood, e.g. Brix’s, falls.", ("text",))
+    assert typed.feed('"when":"2026-11-21"}') == [
+        Told(
+            text="The blade bites. Blood, e.g. Brix’s, falls.",
+            when=dt.date(2026, 11, 21),
+            lines=[{"who": "Brix", "words": "Ow. No."}],
+        )
+    ]
+    every = emitted(
+        TypedPartials(Told, "sentence"), '{"lines":[{"words":"Ow. No."}],"text":"A bow. So'
+    )
+    assert [(each, each.path) for each in every[:-1]] == [
+        ("Ow.", ("lines", 0, "words")),
+        ("No.", ("lines", 0, "words")),
+        ("A bow.", ("text",)),
+        ("So", ("text",)),
+    ]
+
+
+def test_sentences_have_a_language() -> None:
+    text = json.dumps({"text": "Am 3. Mai kam Dr. Müller. Er ging."})
+    out = emitted(TypedPartials(Told, "sentence", language="de"), text, 4)
+    assert out[:-1] == ["Am 3. Mai kam Dr. Müller.", "Er ging."]
+
+
+# ── the operator ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Log:
+    """What an observer was told, and when."""
+
+    def __init__(self, source: rx.Observable[Any]) -> None:
+        self.items: list[tuple[float, Any]] = []
+        self.subscription = source.subscribe(self._add, self._add, lambda: self._add("|"))
+
+    def _add(self, item: Any) -> None:
+        self.items.append((asyncio.get_running_loop().time(), item))
+
+
+def timeline(
+    *chunks: str, every: float = 1.0, error: Exception | None = None
+) -> rx.Observable[str]:
+    """A chunk each ``every`` seconds, then the end."""
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    tick = rx.timer(every, scheduler=scheduler)
+    parts = [rx.concat(tick.pipe(ops.ignore_elements()), rx.of(chunk)) for chunk in chunks]
+    return rx.concat(*parts, rx.throw(error) if error else rx.empty())
+
+
+async def test_partials_come_as_the_text_does_and_the_value_when_it_is_whole() -> None:
+    log = Log(timeline(*THREE_FEEDS, " And good luck!").pipe(partials(Plan)))
+    await asyncio.sleep(10)
+    times, items = zip(*log.items, strict=True)
+    assert times == (1, 2, 3, 3, 4)
+    assert items[0].plan_id == "p1" and items[1].steps == [WALK]
+    assert items[2].final == items[3] == Plan(plan_id="p1", steps=[WALK, STRIKE])
+    assert items[4] == "|"
+
+
+async def test_steps_come_one_by_one_as_an_observable() -> None:
+    log = Log(timeline(*THREE_FEEDS).pipe(partials(Plan, emit="element", at="steps")))
+    await asyncio.sleep(10)
+    assert log.items[:-2] == [
+        (2, Element(("steps", 0), WALK, ())),
+        (3, Element(("steps", 1), STRIKE, ())),
+    ]
+
+
+async def test_at_the_time_limit_what_is_complete_is_the_result() -> None:
+    closed: list[Any] = []  # 3-24
+    source = timeline(*THREE_FEEDS, every=4).pipe(
+        ops.do_action(lambda _: None),
+        ops.finally_action(lambda: closed.append(len(log.items))),
+    )
+    log = Log(source.pipe(partials(Plan, limit=10)))
+    await asyncio.sleep(100)
+    times, items = zip(*log.items, strict=True)
+    assert times == (4, 8, 10, 10) and closed == [2]
+    assert isinstance(items[2], Unfinished) and items[2].reason == "not complete within 10 seconds"
+    assert items[2].partial.finished("steps") == [WALK] and items[3] == "|"
+
+
+async def test_a_stream_within_its_limit_is_not_cut_short() -> None:
+    log = Log(timeline(*THREE_FEEDS, every=3).pipe(partials(Plan, emit="element", limit=10)))
+    await asyncio.sleep(100)
+    assert [type(item) for _, item in log.items] == [Element, Element, Plan, str]
+    assert log.items[-1][0] == 9
+
+
+async def test_an_error_of_the_source_comes_after_what_was_usable() -> None:
+    error = ConnectionError("gone")
+    log = Log(timeline(*THREE_FEEDS[:2], error=error).pipe(partials(Plan, emit="element", limit=9)))
+    await asyncio.sleep(100)
+    step, last, raised = (item for _, item in log.items)
+    assert step.value == WALK and last.partial.finished("steps") == [WALK]
+    assert last.reason == "ConnectionError: gone" and raised is error
+
+
+async def test_leaving_disposes_of_the_source_and_the_timer() -> None:
+    source: Subject[str] = Subject()
+    log = Log(source.pipe(partials(Plan, emit="element", limit=10), ops.take(1)))
+    source.on_next("".join(THREE_FEEDS))
+    assert [item for _, item in log.items] == [Element(("steps", 0), WALK, ()), "|"]
+    assert not source.observers
+    await asyncio.sleep(100)
+    assert len(log.items) == 2
+    other = Log(source.pipe(partials(Plan, limit=10)))
+    other.subscription.dispose()
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert all(timer.cancelled() for timer in timers)
+    await asyncio.sleep(100)
+    assert other.items == []
+
+
+async def test_each_subscription_has_a_value_of_its_own() -> None:
+    typed = timeline(*THREE_FEEDS).pipe(partials(Plan, emit="element"))
+    one = Log(typed)
+    await asyncio.sleep(2.5)
+    two = Log(typed)
+    await asyncio.sleep(10)
+    assert [item for _, item in one.items] == [item for _, item in two.items]
+
+
+def test_what_cannot_be_is_said_at_once() -> None:
+    with pytest.raises(ValueError, match="emit is one of piece, patch"):
+        partials(Plan, emit="word")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="limit is a number of seconds above 0"):
+        partials(Plan, limit=0)
+    typed = TypedPartials(Plan)
+    for patch in (
+        Patch(("plan_id",), "set", ""),
+        Patch(("plan_id",), "append", "x"),
+        Patch((), "done", None),
+    ):
+        with pytest.raises(ValueError, match="does not fit what came before"):
+            typed.take([patch])
+    typed.take([Patch((), "set", {}), Patch(("plan_id",), "set", "p")])
+    for patch in (
+        Patch((), "set", {}),
+        Patch(("plan_id",), "set", ""),
+        Patch(("steps", 3), "set", 1),
+    ):
+        with pytest.raises(ValueError, match="does not fit what came before"):
+            typed.take([patch])
+
+
+# ── async iterators ──────────────────────────────────────────────────────────────────────────────
+
+
+async def deltas(*chunks: str, every: float = 1.0, fault: bool = False) -> AsyncGenerator[str]:
+    try:
+        for chunk in chunks:
+            await asyncio.sleep(every)
+            yield chunk
+        if fault:
+            raise ConnectionError("gone")
+    finally:
+        CALLS.append(("closed", asyncio.get_running_loop().time()))
+
+
+async def test_over_an_async_iterator_it_is_the_same() -> None:
+    typed = TypedPartials(Plan, "element")
+    out = [each async for each in typed.over(deltas(*THREE_FEEDS))]
+    assert [each.value for each in out[:-1]] == [WALK, STRIKE]
+    assert out[-1] == Plan(plan_id="p1", steps=[WALK, STRIKE]) and typed.ended
+
+
+async def test_over_an_async_iterator_there_is_a_limit_and_the_stream_is_closed() -> None:
+    out = []
+    async for each in TypedPartials(Plan, "element").over(deltas(*THREE_FEEDS, every=4), limit=10):
+        out.append(each)  # noqa: PERF401
+    assert [type(each) for each in out] == [Element, Unfinished]
+    assert out[1].reason == "not complete within 10 seconds" and CALLS == [("closed", 10)]
+
+
+async def test_over_an_async_iterator_errors_come_after_what_was_usable() -> None:
+    out = []
+    source = deltas(*THREE_FEEDS[:2], fault=True)
+    with pytest.raises(ConnectionError):  # noqa: PT012
+        async for each in TypedPartials(Plan, "element").over(source):
+            out.append(each)  # noqa: PERF401
+    assert [type(each) for each in out] == [Element, Unfinished]
+    assert out[1].reason == "ConnectionError: gone"
+
+
+# ── tellings ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_patches_of_a_late_viewer_begin_with_all_there_is() -> None:
+    typed = TypedPartials(Told)
+    (partial,) = typed.take([Patch((), "set", {"text": "The blade", "lines": [{"who": "a"}]})])
+    assert partial.text == "The blade" and partial.lines == [{"who": "a"}]
+    assert partial.state("lines", 0, "who") is GROWING
+    typed.take([Patch(("text",), "append", " bites."), Patch(("lines", 1), "set", {"who": "b"})])
+    (*_, final) = typed.take([Patch((), "done", None), Patch(("text",), "append", "!")])
+    assert typed.take([Patch((), "set", {})]) == [] == typed.finish()
+    assert final == Told(text="The blade bites.", lines=[{"who": "a"}, {"who": "b"}])
+
+
+async def test_the_lines_of_the_readme_work_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (code,) = (block for block in blocks if "over(" in block)
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+    plan = await names["follow"](deltas('{"goal":"Fl', 'ee","steps":["run","hi', 'de"]}'))
+    assert plan.steps == ["run", "hide"]
+    assert capsys.readouterr().out.splitlines() == [
+        "Fl growing []",
+        "Flee done ['run']",
+        "Flee done ['run', 'hide']",
+    ]
+    assert (
+        await names["follow"](deltas('{"goal":"Flee","steps":["run","hi', "", "", every=4)) is None
+    )
+    assert "cut off: not complete within 10 seconds ['run']" in capsys.readouterr().out
+
+
+async def test_public_names_are_there() -> None:
+    assert foretell.partials is partials and foretell.TypedPartials is TypedPartials
+    assert foretell.PartialOf is PartialOf and foretell.Unfinished is Unfinished
+    assert foretell.MISSING is MISSING

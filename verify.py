@@ -1,0 +1,186 @@
+"""A recording again: compared line by line, or shown at its own pace."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from .config import Settings
+from .errors import ConfigError
+from .game import Game
+from .lockstep import Difference, Lockstep, NotRecorded, walk
+from .sinks.terminal import counted, plain, print_narrative
+from .streams.clock import run_virtual
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["Broken", "check_session", "run", "show", "verify"]
+
+Make = Callable[[Settings], Game[Any]]
+
+
+class Broken(AssertionError):
+    """An invariant of a session does not hold."""
+
+
+def check_session(session: Session[Any]) -> None:
+    """What must hold after every step of a session.
+
+    :raises Broken: if it does not, with what and where.
+    """
+    generations = session.generations
+    report = session.report()
+    facts = {
+        "no text was stale": report["stale"] == 0,
+        "no text was untrue": report["untrue"] == 0,
+        "no stream is open that nobody holds": all(
+            each.leases for each in generations.live if each.alive
+        ),
+        "speculation keeps to its cap": (
+            generations.speculating <= session.settings.max_speculations
+        ),
+        "served outcomes add up": sum(report["served"].values()) == report["outcomes"],
+    }
+    for fact, holds in facts.items():
+        if not holds:
+            raise Broken(f"revision {session.world.revision}: it does not hold that {fact}")
+
+
+def verify(
+    log: str | PathLike[str],
+    game: Make | None = None,
+    *,
+    heavy: bool = False,
+    upto: float = math.inf,
+) -> Lockstep:
+    """Replay a recording exactly, with every server down, and compare what it does line by line.
+
+    :param log: a session log recorded by a session (see ``log_dir``), not an imported one.
+    :param game: makes the game from the recorded settings; needed where the recording was made
+        with prompts, rules or a narration of your own.
+    :param heavy: check the session's invariants after each step, too.
+    :param upto: seconds of the session; the replay ends there.
+    :return: the walk, with its first ``difference`` (or ``None``) and the ``lines`` that agreed.
+    :raises NotRecorded: for a log that holds inputs alone.
+    :raises LogError: for a log that cannot be read.
+    :raises Broken: from ``heavy``.
+    """
+    checks = {"after": check_session} if heavy else {}
+    return walk(log, game or _plain_game(log), upto=upto, **checks)
+
+
+def _plain_game(log: str | PathLike[str]) -> Make:
+    guests = Lockstep.guests_of(log)
+    if guests:
+        named = ", ".join(f"{name} {guest}" for name, guest in guests.items())
+        raise NotRecorded(
+            f"{log}: was recorded with {named}: say how to make that game (--game MODULE:FUNCTION, "
+            "or foretell.verify.verify(log, game))"
+        )
+    return lambda settings: Game(settings, model=_Nobody())
+
+
+class _Nobody:
+    """The model of an exact replay: nobody is asked."""
+
+    def stream(self, request: Any) -> Any:
+        raise NotRecorded("an exact replay asks no model")
+
+    async def aclose(self) -> None:
+        pass
+
+
+def show(
+    log: str | PathLike[str],
+    game: Make | None = None,
+    *,
+    speed: float = 1.0,
+    start: float = 0.0,
+    stop: float = math.inf,
+) -> Difference | None:
+    """Print the narrative of a recording as it came, at the pace it came.
+
+    :param speed: seconds of the session a second.
+    :param start: seconds of the session; what comes before is gone through at once, unseen.
+    :param stop: seconds of the session; it ends there.
+    """
+    begun = 0.0
+
+    def pace(now: float) -> None:
+        nonlocal begun
+        if now < start:
+            return
+        begun = begun or time.monotonic()
+        time.sleep(max(0.0, begun + (now - start) / speed - time.monotonic()))
+
+    printing = False
+
+    def after(session: Session[Any]) -> None:
+        nonlocal printing
+        if not printing and session._pipeline.inputs.now >= start:
+            printing = True
+            print_narrative(session)
+
+    def opened(session: Session[Any]) -> None:
+        nonlocal printing
+        printing = False
+        after(session)
+
+    lockstep = Lockstep(log, game or _plain_game(log), upto=stop, opened=opened, after=after)
+    run_virtual(lockstep.run(), pace)
+    return lockstep.difference
+
+
+def imported(name: str) -> Make:
+    """The function that ``MODULE:FUNCTION`` names.
+
+    :raises ConfigError: if there is none.
+    """
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"--game {name}: {error}; name it as MODULE:FUNCTION") from None
+    if not callable(found):
+        raise ConfigError(f"--game {name}: is no function that takes the settings")
+    return found  # type: ignore[no-any-return]
+
+
+def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> int:
+    """``foretell replay --verify``: 0 if nothing differs, else 1."""
+    started = time.perf_counter()
+    walked = verify(log, imported(game) if game else None, heavy=heavy, upto=upto)
+    difference, seconds = walked.difference, time.perf_counter() - started
+    if json:
+        found = {
+            "session": walked.header["id"],
+            "lines": walked.lines,
+            "virtual_seconds": walked.last_t,
+            "wall_seconds": round(seconds, 3),
+            "difference": None if difference is None else difference.described(),
+        }
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    elif difference is None:
+        lines = counted(walked.lines, "line")
+        told = f"the same, {lines} in {seconds:.2f} s ({walked.last_t:.0f} s of the session)"
+        print(plain(f"{log}: {told}"))
+    else:
+        lines = counted(walked.lines, "line")
+        print(plain(f"{log}: {lines} the same; then the first difference:\n  {difference}"))
+    return 0 if difference is None else 1
+
+
+def present(log: str, *, game: str | None, speed: float, start: float, stop: float) -> int:
+    """``foretell replay --speed``: the narrative of a recording in its own time."""
+    make = imported(game) if game else None
+    difference = show(log, make, speed=speed, start=start, stop=stop)
+    if difference is not None:
+        raise NotRecorded(f"{log}: shown up to {difference}")
+    return 0

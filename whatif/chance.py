@@ -1,0 +1,60 @@
+"""How far chance alone can carry a figure: intervals of a share, and of a difference."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+__all__ = ["bootstrap", "fewest_to_show", "wilson"]
+
+Z95 = 1.959963984540054
+RESAMPLES = 1_000
+
+T = TypeVar("T")
+
+
+def wilson(picked: int, votes: int, z: float = Z95) -> tuple[float, float]:
+    """The interval of a share: ``picked`` of ``votes`` (Wilson 1927, no correction).
+
+    :param z: normal quantile; the default gives 95 %.
+    :raises ValueError: without votes.
+    """
+    if not 0 <= picked <= votes or votes < 1:
+        raise ValueError(f"{picked} of {votes} is no share")
+    share = picked / votes
+    scale = 1 + z * z / votes
+    middle = (share + z * z / (2 * votes)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / votes + z * z / (4 * votes * votes))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def fewest_to_show(votes: int) -> int | None:
+    """How many of ``votes`` it takes for the interval to lie above one half; ``None``: too few."""
+    return next((k for k in range(votes + 1) if votes and wilson(k, votes)[0] > 0.5), None)
+
+
+def bootstrap(
+    pairs: Sequence[tuple[T, T]],
+    value: Callable[[Sequence[T]], float],
+    rng: random.Random,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float] | None:
+    """The 95 % interval of what ``value`` of the second of each pair adds to that of the first.
+
+    Pairs are drawn again with replacement, both halves together (Efron's percentile interval).
+    ``None`` where there are fewer than two, or ``value`` is not finite in one draw in twenty.
+    """
+    if len(pairs) < 2:
+        return None
+    found: list[float] = []
+    for _ in range(resamples):
+        drawn = rng.choices(pairs, k=len(pairs))
+        change = value([second for _, second in drawn]) - value([first for first, _ in drawn])
+        if math.isfinite(change):
+            found.append(change)
+    if len(found) < 0.95 * resamples:
+        return None
+    found.sort()
+    return found[int(0.025 * len(found))], found[min(len(found) - 1, int(0.975 * len(found)))]

@@ -1,0 +1,140 @@
+"""A search over logs, and what it found on those searched and on those held back."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..config import Settings
+from ..errors import ConfigError
+from .chance import bootstrap
+from .objective import Objective
+from .search import SPACE, Values, defaults, search
+from .trial import Task, Told, Trial, figures, players
+
+__all__ = ["settings_of", "tune"]
+
+Pairs = list[tuple[Told, Told]]
+"""Each outcome as it fared under the default settings, and under those found."""
+
+
+@dataclass(slots=True)
+class _Tuning:
+    """The trials of a search, kept by values and log."""
+
+    play: Callable[[Sequence[Task]], Iterator[Trial]]
+    progress: Progress
+    base: Settings
+    trials: dict[tuple[Values, str], Trial]
+
+    def trial(self, values: Sequence[Values], logs: Sequence[str]) -> None:
+        wanted = [(each, log) for each in values for log in logs]
+        fresh = [each for each in dict.fromkeys(wanted) if each not in self.trials]
+        tasks = [(log, settings_of(self.base, each).model_dump(mode="json")) for each, log in fresh]
+        for key, done in zip(fresh, self.play(tasks), strict=True):
+            self.trials[key] = done
+            self.progress.advance(self.progress.task_ids[0])
+
+    def told(self, values: Values, logs: Sequence[str]) -> list[Told]:
+        return [each for log in logs for each in self.trials[values, log].told.values()]
+
+    def pairs(self, one: Values, other: Values, logs: Sequence[str]) -> Pairs:
+        return [
+            (first, self.trials[other, log].told[number])
+            for log in logs
+            for number, first in self.trials[one, log].told.items()
+            if number in self.trials[other, log].told
+        ]
+
+
+def tune(
+    training: Sequence[str],
+    held: Sequence[str],
+    objective: Objective,
+    base: Settings,
+    *,
+    budget: int,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Search the settings of :data:`SPACE`; all it found as plain JSON.
+
+    :param base: everything else, the seed included; its own values are where the search begins,
+        and what its result is compared with.
+    :param budget: how often, at most, a log is played, the held-back ones included.
+    :raises ConfigError: if that is not enough to try two sets of values.
+    """
+    most = (budget - 2 * len(held)) // len(training)
+    if most < 2:
+        least = 2 * (len(training) + len(held))
+        raise ConfigError(f"--budget {budget} is too small for these logs: at least {least}")
+    console = Console(stderr=True)
+    columns = (TextColumn("tuning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with players(jobs) as play, progress:
+        progress.add_task("tuning", total=budget)
+        work = _Tuning(play, progress, base, {})
+
+        def evaluate(values: Sequence[Values]) -> list[float]:
+            work.trial(values, training)
+            return [
+                objective(figures(work.told(each, training), objective.names)) for each in values
+            ]
+
+        start = defaults(base)
+        found = search(start, evaluate, most, random.Random(base.seed))
+        work.trial([start, found.values], held)
+    sides = {
+        name: _side(work, logs, start, found.values, objective) if logs else None
+        for name, logs in (("training", training), ("held_back", held))
+    }
+    chosen = settings_of(base, found.values)
+    changed = [name for name in SPACE if getattr(chosen, name) != getattr(base, name)]
+    return {
+        "minimize": objective.text,
+        "seed": base.seed,
+        "budget": budget,
+        "runs": len(work.trials),
+        "tried": found.tried,
+        "cut_short": found.cut_short,
+        **sides,
+        "settings": chosen.model_dump(mode="json", include=set(SPACE)),
+        "changed": chosen.model_dump(mode="json", include=set(changed)),
+        "wrong": sum(each.wrong for each in work.trials.values()),
+    }
+
+
+def settings_of(base: Settings, values: Values) -> Settings:
+    """``base`` with these values of :data:`SPACE`."""
+    return Settings.load({**base.model_dump(), **dict(zip(SPACE, values, strict=True))})
+
+
+def _side(
+    work: _Tuning, logs: Sequence[str], start: Values, best: Values, objective: Objective
+) -> dict[str, Any]:
+    def value(told: Sequence[Told]) -> float:
+        return objective(figures(told, objective.names))
+
+    def column(values: Values) -> dict[str, float | None]:
+        told = work.told(values, logs)
+        every = {"objective": value(told), **figures(told)}
+        return {
+            name: round(each, 6) if math.isfinite(each) else None for name, each in every.items()
+        }
+
+    pairs = work.pairs(start, best, logs)
+    found = bootstrap(pairs, value, random.Random(work.base.seed))
+    change = value([new for _, new in pairs]) - value([old for old, _ in pairs])
+    return {
+        "logs": list(logs),
+        "outcomes": len(pairs),
+        "default": column(start),
+        "best": column(best),
+        "difference": round(change, 6) if math.isfinite(change) else None,
+        "interval": None if found is None else [round(each, 6) for each in found],
+    }
