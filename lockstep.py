@@ -267,9 +267,7 @@ class Lockstep:
         while self.difference is None and (opening := self._opening()) is not None:
             self._part = opening.number
             self._steps = Steps(loop.call_soon, self._soon)
-            self._done, self._closing = loop.create_future(), None
-            self._over = False
-            self.timers, self.model = _HeldTimers(self), _HeldModel()
+            self._begin(loop)
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
             async with self._game(settings) as game:
                 self._session = Session(game, str(self.header["id"]), replaying=self)
@@ -284,6 +282,11 @@ class Lockstep:
                     await (self._closing or self._session.close(drain=0.0))
         if self.difference is None and (line := self._next()) is not None:
             self._differs(line, None)
+
+    def _begin(self, loop: VirtualLoop) -> None:
+        """Another part of the session."""
+        self._done, self._closing, self._over = loop.create_future(), None, False
+        self.timers, self.model = _HeldTimers(self), _HeldModel()
 
     def _soon(self) -> None:
         self._loop.call_soon(self._go)

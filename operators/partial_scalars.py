@@ -50,8 +50,7 @@ class Scalars(Reading):
 
     def _grown(self, piece: str) -> Patch:
         """``piece`` as a patch: the first part of a string that came with it is one with it."""
-        last = self._patches[-1] if self._patches else None
-        if last is not None and last == (self._at, "set", "") and not self._parts:
+        if not self._parts and self._patches and self._patches[-1] == (self._at, "set", ""):
             self._patches.pop()
             return Patch(self._at, "set", piece)
         return Patch(self._at, "append", piece)
@@ -63,10 +62,13 @@ class Scalars(Reading):
         if not self._strict and not piece.isprintable() and (raw := CONTROL.search(piece)):
             self._note("a raw control character in a string", text, pos + raw.start())
         if "\\" in piece:
-            odd = None if self._strict else odd_escape(piece, self._closers)
-            if odd is not None:
-                self._note("an escape that JSON has not", text, pos + odd)
-            piece = unescaped(piece)
+            try:
+                piece = orjson.loads(f'"{piece}"')
+            except orjson.JSONDecodeError:  # a raw line break, an odd escape, half a surrogate pair
+                odd = odd_escape(piece, self._closers)
+                if odd is not None:
+                    self._note("an escape that JSON has not", text, pos + odd)
+                piece = unescaped(piece)
         if not piece.isascii() and HALF.search(piece):
             piece = HALF.sub("\ufffd", piece)
             self._spoil("text that is not valid Unicode, replaced by U+FFFD")

@@ -110,11 +110,8 @@ def segment(closers: str, *, strict: bool) -> re.Pattern[str]:
 
 
 def unescaped(text: str) -> str:
-    """``text``, a segment of a string, with its escapes resolved."""
-    try:
-        return orjson.loads(f'"{text}"')  # type: ignore[no-any-return]
-    except orjson.JSONDecodeError:  # a raw line break, an unknown escape, half a surrogate pair
-        return ESCAPE.sub(_escaped, text)
+    """``text``, a segment of a string, with its escapes resolved, JSON's or not."""
+    return ESCAPE.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 try:
-    import atheris
+    import atheris  # type: ignore[import-untyped,unused-ignore]
 except ImportError:
     atheris = None
 

@@ -182,6 +182,16 @@ def test_a_later_value_that_continues_what_was_shown_is_taken(
         ('{"a" "b", "c": {"x": 1}}', {}, "'\"' where a colon belongs (character 5)"),
         ('{"a" "b", c: {"x": 1}', {}, "'\"' where a colon belongs (character 5)"),
         ('{"a" "b" {"x": 1', {}, "'\"' where a colon belongs (character 5)"),
+        (
+            '{"a": "x""b": 1}',
+            {"a": "x"},
+            "'\"' where a comma or a closing bracket belongs (character 9)",
+        ),
+        (
+            '["say ""hi"" now"]',
+            ["say "],
+            "'\"' where a comma or a closing bracket belongs (character 7)",
+        ),
         ("[1, oh no", [1], "'oh' is no JSON value (character 6)"),
     ],
 )
@@ -271,7 +281,7 @@ def sloppily(value: Any, draw: Callable[[Any], Any]) -> str:
     if isinstance(value, str):
         text = orjson.dumps(value).decode()[1:-1]
         text = text if draw(st.booleans()) else text.replace("\\n", "\n")
-        return draw(st.sampled_from(['"{}"', "'{}'", "“{}”"])).replace("{}", text)
+        return str(draw(st.sampled_from(['"{}"', "'{}'", "“{}”"]))).replace("{}", text)
     if isinstance(value, dict):
         names = st.sampled_from(['"{}"', "'{}'", "{}"])
         items = [
@@ -283,7 +293,7 @@ def sloppily(value: Any, draw: Callable[[Any], Any]) -> str:
     if isinstance(value, list):
         gap = st.sampled_from([", ", ",", ",\n", ";", " , /* [ */"])
         return "[" + joined([sloppily(item, draw) for item in value], gap, draw) + "]"
-    return draw(st.sampled_from([json.dumps(value), repr(value)]))
+    return str(draw(st.sampled_from([json.dumps(value), repr(value)])))
 
 
 def joined(items: list[str], gap: Any, draw: Callable[[Any], Any]) -> str:
@@ -448,4 +458,4 @@ def test_memory_stays_within_three_times_the_value() -> None:
     finally:
         tracemalloc.stop()
     assert size == 400_000
-    assert peak < 3 * size
+    assert peak < 2 * size  # the string grows in place
