@@ -140,7 +140,7 @@ class _Piece:
             return self._filled([Patch(self._text_path, "append", chunk)])
         self._head = (self._head + chunk).lstrip()
         if JSON_BEGINS.search(self._head):
-            self._parser = PartialParser()
+            self._parser = PartialParser(expect="object")
             return self._filled(self._parser.feed(self._head))
         return self._as_text(self._head) if len(self._head) > PREAMBLE else []
 

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, overload
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, overload
 
-from pydantic import ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
+from .partial_reading import Expect
 from .partials import Final, Partial, PartialParser, Patch, Path
 from .sentences import Sentence, Sentences
 from .typed_tree import FieldError, Node, Text, Tree
@@ -80,6 +81,7 @@ class TypedPartials(Generic[M]):
         self._at = at.split(".") if at is not None else None
         self._language = language
         self._parser = parser
+        self._expect = _expected(model)
         self._tree = Tree(model, self._on_text, self._on_closed)
         self._texts: dict[Node, Sentences] = {}
         self._out: list[Any] = []
@@ -174,7 +176,7 @@ class TypedPartials(Generic[M]):
     @property
     def _own_parser(self) -> PartialParser:
         if self._parser is None:
-            self._parser = PartialParser()
+            self._parser = PartialParser(expect=self._expect)
         return self._parser
 
     def _whole(self, value: Any) -> list[Any]:
@@ -245,7 +247,7 @@ def partials(
     *,
     emit: Literal["piece", "patch"] = "piece",
     limit: float | None = None,
-    parser: Callable[[], PartialParser] = PartialParser,
+    parser: Callable[[], PartialParser] | None = None,
 ) -> Callable[[Observable[str]], Observable[PartialOf[M] | M | Unfinished[M]]]: ...
 @overload
 def partials(
@@ -254,7 +256,7 @@ def partials(
     emit: Literal["field"],
     at: str | None = None,
     limit: float | None = None,
-    parser: Callable[[], PartialParser] = PartialParser,
+    parser: Callable[[], PartialParser] | None = None,
 ) -> Callable[[Observable[str]], Observable[FieldDone | M | Unfinished[M]]]: ...
 @overload
 def partials(
@@ -263,7 +265,7 @@ def partials(
     emit: Literal["element"],
     at: str | None = None,
     limit: float | None = None,
-    parser: Callable[[], PartialParser] = PartialParser,
+    parser: Callable[[], PartialParser] | None = None,
 ) -> Callable[[Observable[str]], Observable[Element | M | Unfinished[M]]]: ...
 @overload
 def partials(
@@ -273,7 +275,7 @@ def partials(
     at: str | None = None,
     language: str = "en",
     limit: float | None = None,
-    parser: Callable[[], PartialParser] = PartialParser,
+    parser: Callable[[], PartialParser] | None = None,
 ) -> Callable[[Observable[str]], Observable[Sentence | M | Unfinished[M]]]: ...
 def partials(
     model: type[M],
@@ -282,7 +284,7 @@ def partials(
     at: str | None = None,
     language: str = "en",
     limit: float | None = None,
-    parser: Callable[[], PartialParser] = PartialParser,
+    parser: Callable[[], PartialParser] | None = None,
 ) -> Callable[[Observable[str]], Observable[Any]]:
     """From the text deltas of a model's JSON to typed partials, and the validated value.
 
@@ -314,7 +316,8 @@ def partials(
     :param language: of the text, for sentences: an ISO 639 code.
     :param limit: seconds from the subscription, on the loop's clock; what is complete by then is
         the result, and the source is disposed of.
-    :param parser: makes the parser of each subscription.
+    :param parser: makes the parser of each subscription; default: a tolerant one, which looks for
+        an object where the model is one, and for an array where it is a list.
     """
     if limit is not None and not limit > 0:
         raise ValueError(f"limit is a number of seconds above 0, not {limit}")
@@ -324,7 +327,7 @@ def partials(
         def subscribe(
             observer: abc.ObserverBase[Any], _: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            value = TypedPartials(model, emit, at=at, language=language, parser=parser())
+            value = TypedPartials(model, emit, at=at, language=language, parser=parser and parser())
             upstream = SingleAssignmentDisposable()
             timer: asyncio.TimerHandle | None = None
 
@@ -413,3 +416,10 @@ def _rest(path: Path, have: Any, value: Any) -> Iterator[Patch]:
             else:
                 yield Patch(inner, "set", each)
     yield Patch(path, "done", None)
+
+
+def _expected(model: Any) -> Expect:
+    """What JSON the model is made from, as far as its type says so plainly."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return "any" if issubclass(model, RootModel) else "object"
+    return "array" if get_origin(model) in (list, tuple, set, frozenset) else "any"

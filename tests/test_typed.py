@@ -861,3 +861,19 @@ async def test_public_names_are_there() -> None:
     assert foretell.partials is partials and foretell.TypedPartials is TypedPartials
     assert foretell.PartialOf is PartialOf and foretell.Unfinished is Unfinished
     assert foretell.MISSING is MISSING
+
+
+def test_a_stray_bracket_before_the_value_is_not_taken_for_it() -> None:
+    text = 'As the rules [1] say {roughly}: {"name": "Grik"} and that is that.'
+
+    class Named(BaseModel):
+        name: str
+
+    typed = TypedPartials(Named)
+    last = [*typed.feed(text), *typed.finish()][-1]
+    assert last == Named(name="Grik")
+    many = TypedPartials(list[Named])
+    assert [*many.feed('{"name": "a"}\n{"name": "b"}'), *many.finish()][-1] == [
+        Named(name="a"),
+        Named(name="b"),
+    ]
