@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from .operators.narration import Line, Narration
     from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
     from .operators.overlap import Overlap
-    from .operators.partials import MISSING, PartialParser, Patch, Progress
+    from .operators.partials import (
+        MISSING,
+        Final,
+        Partial,
+        PartialParser,
+        Patch,
+        PatchError,
+        Progress,
+        apply,
+    )
     from .operators.predict import Intensity
     from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
     from .operators.sentences import Sentence, Sentences
     from .operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
-    from .operators.typed_tree import FieldError
+    from .operators.typed_errors import FieldError
     from .operators.typed_views import PartialDict, PartialList, PartialOf
     from .session import Action, Session
     from .sinks.ledger import Price
@@ -42,12 +51,21 @@ _HOME = {
     "operators.narration": ("Line", "Narration"),
     "operators.narrative": ("Ended", "Narrative", "Patched", "Served", "Started", "Status"),
     "operators.overlap": ("Overlap",),
-    "operators.partials": ("MISSING", "PartialParser", "Patch", "Progress"),
+    "operators.partials": (
+        "MISSING",
+        "Final",
+        "Partial",
+        "PartialParser",
+        "Patch",
+        "PatchError",
+        "Progress",
+        "apply",
+    ),
     "operators.predict": ("Intensity",),
     "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
     "operators.sentences": ("Sentence", "Sentences"),
     "operators.typed": ("Element", "FieldDone", "TypedPartials", "Unfinished", "partials"),
-    "operators.typed_tree": ("FieldError",),
+    "operators.typed_errors": ("FieldError",),
     "operators.typed_views": ("PartialDict", "PartialList", "PartialOf"),
     "session": ("Action", "Session"),
     "sinks.ledger": ("Price",),
@@ -70,6 +88,7 @@ __all__ = [
     "Ended",
     "FieldDone",
     "FieldError",
+    "Final",
     "ForetellError",
     "Full",
     "Game",
@@ -82,11 +101,13 @@ __all__ = [
     "Narrative",
     "Overlap",
     "Overrun",
+    "Partial",
     "PartialDict",
     "PartialList",
     "PartialOf",
     "PartialParser",
     "Patch",
+    "PatchError",
     "Patched",
     "Price",
     "Progress",
@@ -109,6 +130,7 @@ __all__ = [
     "Tool",
     "TypedPartials",
     "Unfinished",
+    "apply",
     "blocks",
     "follow",
     "from_async_iterable",

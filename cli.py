@@ -550,7 +550,7 @@ def _pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
             whole_pieces = len(text) // size * size
             yield from (text[at : at + size] for at in range(0, whole_pieces, size))
             text = text[whole_pieces:]
-    if text:
+    if text := text + decoder.decode(b"", final=True):
         yield text
 
 

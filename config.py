@@ -30,6 +30,8 @@ class Settings(BaseModel):
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
     ``"end"``, all since the last full MiB. ``log_rotate``: bytes its file may have before it is set
     aside as a compressed part, and a new one begun; with none, it is one file.
+    ``history_bytes``: about how much is kept of the past, to rewind to and to tell again; with a
+    log, what lies further back is read from it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +57,7 @@ class Settings(BaseModel):
     memory_tokens: int = Field(default=300, ge=0)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
+    history_bytes: int = Field(default=128 * 1024, ge=0)
 
     narrator_profile: str = "hosted-large"
     seed: int = 0

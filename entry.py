@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jsonpatch
@@ -16,7 +15,6 @@ from .errors import StateError
 from .sinks.telling import Telling
 from .streams import events as ev
 from .streams.inputs import snapshot
-from .streams.references import References
 from .streams.said import brief, checked
 
 if TYPE_CHECKING:
@@ -45,16 +43,11 @@ class Entry(Generic[M]):
     def __init__(
         self, pipeline: Pipeline[M], settings: Settings, telling: Callable[[int], Telling[M]]
     ) -> None:
-        world = pipeline.world_now
         self._pipeline = pipeline
         self._telling = telling
         self._limit = settings.max_state_bytes
         self._recorded = settings.log_dir is not None
-        self._named = References(
-            Path(settings.log_dir, f"{pipeline.name}.jsonl") if settings.log_dir else None,
-            world.revision,
-            world.turn.turn if world.turn is not None else None,
-        )
+        self._named = pipeline.named
         self._lock = threading.RLock()
         self.closed = False
 
@@ -149,6 +142,50 @@ class Entry(Generic[M]):
 
             return self._tell(said, build, at)
 
+    def rewind(self, to: float) -> None:
+        """Back to a time or a revision, if it is still known how things were then."""
+        with self._lock:
+            said = checked(ev.Rewind(0.0, to))
+            self._refuse(said)
+            reach = self._pipeline.history.reach()
+            if reach is not None and said.to < (
+                reach[0] if isinstance(said.to, int) else round(reach[1], 6)
+            ):
+                raise StateError(
+                    f"rewind to {said.to:g}, which is further back than is kept: from revision "
+                    f"{reach[0]}, {reach[1]:.3f} s, on; set log_dir, or raise history_bytes"
+                )
+            self.put(said)
+
+    def retell(self, name: str, number: int | None = None, at: float | None = None) -> Telling[M]:
+        """An action by its name, or what was told of the input of this number, told again."""
+        with self._lock:
+            self.check_open()
+            if number is not None:
+                found = self._named.name_of(number)
+                if found is None:
+                    raise StateError(f"telling {name} is not of this session")
+                name = found
+            said = checked(ev.Retell(0.0, name))
+            self._refuse(said)
+            self._check_told(name)
+            return self._tell(said, lambda t: replace(said, t=t), at)
+
+    def _check_told(self, name: str) -> None:
+        """Raise for an outcome that is undone, or that nobody remembers."""
+        world, number = self._pipeline.world_now, self._named.outcome_of(name)
+        if number is None or number > world.number:
+            return  # it has not come through yet
+        number = world.told.get(name, number)
+        if not world.stands(number):
+            raise StateError(f"the outcome of {brief(name)} was undone by a rewind")
+        reach = self._pipeline.history.reach()
+        if reach is not None and number < reach[0]:
+            raise StateError(
+                f"the outcome of {brief(name)} is further back than is kept: set log_dir, or "
+                "raise history_bytes"
+            )
+
     def take(self, event: ev.Input, at: float | None = None) -> Telling[M] | None:
         """An input that the game made itself; an outcome gives its telling."""
         self.check_open()
@@ -157,9 +194,14 @@ class Entry(Generic[M]):
             raise StateError("the end is not said: close the session")
         if isinstance(said, ev.Outcome):
             return self.outcome(said, at=at)
+        if isinstance(said, ev.Retell):
+            return self.retell(said.action_id, at=at)
         if isinstance(said, ev.State):
             self.snapshot(said.state)
-        self.put(said, at)
+        if isinstance(said, ev.Rewind) and at is None:
+            self.rewind(said.to)
+        else:
+            self.put(said, at)
         return None
 
     def play(self, event: ev.Input) -> Telling[M] | None:
@@ -168,7 +210,7 @@ class Entry(Generic[M]):
             return self.take(event, max(event.t, self._pipeline.inputs.now))
         with self._lock:
             self.check_open()
-            if isinstance(event, ev.Outcome):
+            if isinstance(event, ev.Outcome | ev.Retell):
                 return self._tell(event, lambda t: event, event.t)
             self._hand(event, lambda t: event, event.t)
         return None
@@ -193,7 +235,7 @@ class Entry(Generic[M]):
     ) -> None:
         self._named.note(said, self._pipeline.inputs.put(build, at=at, numbered=numbered))
 
-    def _tell(self, said: ev.Outcome, build: Build, at: float | None) -> Telling[M]:
+    def _tell(self, said: ev.Outcome | ev.Retell, build: Build, at: float | None) -> Telling[M]:
         made: list[Telling[M]] = []
 
         def numbered(number: int) -> None:

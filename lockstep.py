@@ -24,7 +24,9 @@ from .errors import ForetellError
 from .operators.generation import Phase
 from .session import Session
 from .sinks.recorder import Steps
+from .streams import events as ev
 from .streams.clock import VirtualLoop, run_virtual
+from .streams.history import logged
 from .streams.log import KINDS, Record, check, read, to_event
 from .streams.models import ModelEvent, Request
 from .streams.recorded import error_of, event_of
@@ -44,12 +46,13 @@ UNWIND = 2
 CLOSE_CALLS = 8
 TRIES = 64
 
-LEFT_OUT = ("i", "n", "sum", "t")
+LEFT_OUT = ("i", "latency", "n", "sum", "t")
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
     "~cancel", "~chunk", "~closed", "~error", "~intensity", "~stop", "~timer", "~usage",
 )  # fmt: skip
 OPERATORS = {
+    "~account": "ledger",
     "~chunk": "generation",
     "~closed": "generation",
     "~ended": "generation",
@@ -58,6 +61,7 @@ OPERATORS = {
     "~refused": "speculate",
     "~revoked": "revoke",
     "~scene": "settle, classify",
+    "~served": "tell",
     "~stop": "generation",
     "~take": "claim",
     "~telling": "tell",
@@ -210,6 +214,10 @@ class Lockstep:
         """What the recording holds before the part under way."""
         return islice(read(self._path), self._part - 1)
 
+    def inputs(self) -> Iterator[ev.Input]:
+        """The inputs of the whole recording."""
+        return logged(self._path)
+
     # What a session writes into its log comes here.
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -229,7 +237,13 @@ class Lockstep:
                     self._differs(line, fields)
                 break
         else:
-            self._differs(self._window[0] if self._window else None, fields, extra=True)
+            if self._closing is not None or not self._broken_off():
+                self._differs(self._window[0] if self._window else None, fields, extra=True)
+
+    def _broken_off(self) -> bool:
+        """Whether nothing is left of this part: what a killed process still did is not known."""
+        left = next((line for line in self._ahead() if not line.seen), None)
+        return left is None or left.record.kind == "~opened"
 
     def close(self) -> None:
         """The log is closed."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
+from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.fingerprint import fingerprint, scene_fingerprint
@@ -29,6 +31,7 @@ from .operators.settle import settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
+from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.ledger import Ledger
 from .sinks.recorder import Recorder
@@ -39,12 +42,15 @@ from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
 from .streams.footprint import Footprint
+from .streams.history import History, logged
 from .streams.inputs import Inputs
-from .streams.log import LogError, LogWriter, Record, read, to_event
+from .streams.log import LogError, LogWriter, read
+from .streams.log_lock import LogLock
 from .streams.models import Message, Purpose, Request
+from .streams.names import numbered
 from .streams.tasks import Tasks
 from .streams.timers import LoopTimers, Timers, timeout
-from .streams.world import Numbered, World, advance
+from .streams.world import Numbered, World
 
 if TYPE_CHECKING:
     from .game import Game
@@ -71,9 +77,9 @@ def is_move(world: World) -> bool:
     return isinstance(world.cause, MOVES)
 
 
-def has_outcome(world: World) -> bool:
-    """Something happened that wants telling."""
-    return isinstance(world.cause, ev.Outcome)
+def wants_telling(world: World) -> bool:
+    """Something happened, or what happened is to be told again."""
+    return isinstance(world.cause, ev.Outcome | ev.Retell)
 
 
 class Pipeline(Generic[M]):
@@ -92,7 +98,7 @@ class Pipeline(Generic[M]):
         self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
         self._settings = settings
-        self.world_now = World(footprint=Footprint(volatile=settings.volatile))
+        world_now = World(footprint=Footprint(volatile=settings.volatile))
         self.handles: dict[int, Telling[M]] = {}
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
@@ -103,26 +109,35 @@ class Pipeline(Generic[M]):
         self._failing: str | None = None
         self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
+        self._spare: Variant | None = None
+        self._moved = 0  # the last input that was a move
+        self._lock: LogLock | None = None
 
         # Sinks, and what stands beside the streams.
-        self.transcript = Transcript()
-        self.tally = Tally()
+        self.history = History(world_now, settings.history_bytes)
+        before = Resumed(self.history, world_now, Transcript(), Tally(), Ledger(game.price_list))
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
-            writer, number = self._open_log(header)
+            writer = self._open_log(header, before)
         else:
-            number = self._restore(replaying.before())
-        before = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
-        self.inputs = Inputs(loop, start=loop.time() - before, number=number)
+            self.history.past = replaying.inputs
+            before.read(replaying.before())
+        self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
+        self.named, self.world_now = before.named, before.world
+        until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
+        self.inputs = Inputs(loop, start=loop.time() - until, number=before.number)
         soon = loop.call_soon if replaying is None else None
         self.recorder = Recorder(lambda: self.inputs.now, writer, self.fault, soon)
         self.recorder.trace("~opened", **game.described())
+        for cut in before.cut():
+            self.recorder.trace("~told", **cut)
+            self.tally.restore({"kind": "~told", **cut})
+            self.transcript.restore({"kind": "~told", "t": self.inputs.now, **cut})
         self.timers: Timers = LoopTimers(
             loop, lambda name: self.recorder.trace("~timer", name=name)
         )
         if replaying is not None:
             self.timers = replaying.timers
-        self.ledger = Ledger(game.price_list)
         self.audit = Audit()
         self.tasks = Tasks(self.fault)
         self.readers = Tasks(self.fault)
@@ -133,16 +148,17 @@ class Pipeline(Generic[M]):
             self.recorder.trace,
             lambda: self.inputs.now,
             limit=settings.max_speculations,
-            on_end=self.ledger.add,
+            on_end=self._on_generated,
             on_bind=self.audit.on_bind,
-            on_deliver=lambda generation: self.ledger.served(generation.id),
+            on_deliver=self._on_delivered,
         )
+        self.generations.opened = before.opened
         self.teller = Teller(
             self.generations,
             store,
             lambda: self.world_now,
             self._classify,
-            lambda scene, account: self._request(scene, account, Purpose.FOREGROUND),
+            lambda scene, account, place: self._request(scene, account, Purpose.FOREGROUND, place),
             self.recorder.trace,
             lambda: self.inputs.now,
             self.timers,
@@ -152,13 +168,14 @@ class Pipeline(Generic[M]):
             on_serve=lambda made_for, what: self.audit.on_serve(
                 made_for, what.result, what.values.get("target_hp")
             ),
+            recall=self._recall,
         )
         tell = overlap(
             self.teller.tell,
             self.teller.skip,
             lambda: settings.overlap,
             self.tasks,
-            together=lambda claim: claim.outcome.to,
+            together=lambda claim: claim.outcome.to if claim.again is None else claim.number,
             on_start=lambda claims: self.recorder.trace(
                 "~turn_to_tell", telling=claims[0].telling, group=len(claims)
             ),
@@ -173,21 +190,20 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
-        plan = self._sound(
-            "plan", schedule(lambda: self._planned_at, settings.max_variants), lambda scene: ()
-        )
+        self._schedule = schedule(lambda: self._planned_at, settings.max_variants)
+        plan = self._sound("plan", self._plan, lambda scene: ())
 
         # The page. Subscribed from the top down; each published stream is connected after its
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.fault))
         world: Published[World] = inputs.pipe(
-            ops.scan(advance, self.world_now),
+            ops.scan(self.history.advance, self.world_now),
             publish(self.fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
         narrative: Published[Narrative] = world.pipe(
-            ops.filter(has_outcome),
-            ops.map(self._sound("claim", self.teller.claim, self.teller.unclear)),
+            ops.filter(wants_telling),
+            ops.map(self._sound("claim", self._claim, self._unclear)),
             tell,
             publish(self.fault, self._present),
         )
@@ -214,44 +230,40 @@ class Pipeline(Generic[M]):
         self._preparing = prepared.subscribe()
         self._wired = [narrative.connect(), scenes.connect(), world.connect(), inputs.connect()]
 
-    def _open_log(self, header: Mapping[str, Any]) -> tuple[LogWriter | None, int]:
-        """The recording, and how many inputs it holds already; they restore the world."""
+    def _open_log(self, header: Mapping[str, Any], before: Resumed) -> LogWriter | None:
+        """The recording; what it holds already is taken in."""
         if self._settings.log_dir is None:
-            return None, 0
+            return None
         path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             resumes = path.exists() and path.stat().st_size > 0
         except OSError as error:
             raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
-        number = self._restore(read(path)) if resumes else 0
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        first = {"started": started, "source": "foretell", "clock": "human"}
-        writer = LogWriter(
-            path,
-            {**first, **header, "id": self.name},
-            flush=self._settings.log_flush,
-            rotate=self._settings.log_rotate,
-            background=not isinstance(self._loop, VirtualLoop),  # which waits for no thread
-        )
-        return writer, number
+        self._lock = LogLock(path)
+        try:
+            self.history.past = lambda: logged(path)
+            if resumes:
+                before.read(read(path))
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            first = {"started": started, "source": "foretell", "clock": "human"}
+            writer = LogWriter(
+                path,
+                {**first, **header, "id": self.name},
+                flush=self._settings.log_flush,
+                rotate=self._settings.log_rotate,
+                background=not isinstance(self._loop, VirtualLoop),  # which waits for no thread
+            )
+        except BaseException:
+            self._lock.release()
+            raise
 
-    def _restore(self, records: Iterable[Record]) -> int:
-        """Bring world and transcript to where a recording left them; how many inputs it held."""
-        number = 0
-        heard: list[ev.Delivered] = []
-        for record in records:
-            event = to_event(record)
-            if event is not None:
-                number += 1
-                self.world_now = advance(self.world_now, Numbered(number, event, event.t))
-                if isinstance(event, ev.Delivered):
-                    heard.append(event)
-            elif record.kind in ("~telling", "~text", "~told"):
-                self.transcript.restore(record.data)
-        for each in heard:
-            self.transcript.delivered(each.telling, each.viewer, each.upto)
-        return number
+        def past() -> Iterator[ev.Input]:
+            writer.flush()
+            return logged(path)
+
+        self.history.past = past
+        return writer
 
     @property
     def open_turn(self) -> str:
@@ -301,7 +313,11 @@ class Pipeline(Generic[M]):
         self.world_now = world
         self.audit.on_world(world)
         if isinstance(world.cause, ev.Rewind):
-            self.teller.cancel_unheard()
+            self.transcript.rewound(world.stands)
+            self.teller.cancel_unheard(world.stands)
+        if is_move(world):
+            self._moved = world.number
+            self._prepare_again(None)
         if world.warning is not None:
             log.warning("session %s: %s", self.name, world.warning)
             self.recorder.trace("~warning", text=world.warning)
@@ -322,7 +338,11 @@ class Pipeline(Generic[M]):
                 self._following[event.telling] = self._handles_of(event.outcomes)
                 self._current = [event]
                 self.recorder.trace(
-                    "~telling", telling=event.telling, outcomes=event.outcomes, to=event.to
+                    "~telling",
+                    telling=event.telling,
+                    outcomes=event.outcomes,
+                    to=event.to,
+                    **_retelling(event),
                 )
             case Patched():
                 self._current = [*self._current[:1], self._whole_so_far(event)]
@@ -341,12 +361,88 @@ class Pipeline(Generic[M]):
                     served=event.served,
                     text=event.text,
                     to=event.to,
+                    outcomes=event.outcomes,
+                    latency=event.latency,
+                    **_retelling(event),
                     **({"error": event.kind} if event.kind else {}),
                 )
         for handle in self._following[event.telling]:
             handle.on_event(event)
         if isinstance(event, Ended):
             del self._following[event.telling]
+            if event.status is Status.DONE and event.retells is None:
+                self._prepare_again(self._once_more(event))
+
+    def _on_generated(self, generation: Generation) -> None:
+        account = self.ledger.add(generation)
+        if account is not None:
+            known = asdict(account)
+            del known["served"]
+            phase = generation.phase
+            self.recorder.trace("~account", generation=generation.id, phase=phase, **known)
+
+    def _on_delivered(self, generation: Generation) -> None:
+        self.ledger.served(generation.id)
+        self.recorder.trace("~served", generation=generation.id)
+
+    # ── what is told again ────────────────────────────────────────────────────────────────────
+
+    def _claim(self, world: World) -> Claim:
+        if not isinstance(world.cause, ev.Retell):
+            return self.teller.claim(world)
+        name = world.cause.action_id
+        claim = self.teller.retell(world, world.told.get(name, numbered(name)))
+        if claim.cancelled:
+            log.warning("session %s: %r cannot be told again", self.name, name)
+        return claim
+
+    def _unclear(self, world: World) -> Claim:
+        if isinstance(world.cause, ev.Retell):
+            return self.teller.retell(world, None)
+        return self.teller.unclear(world)
+
+    def _recall(self, number: int) -> Again | None:
+        """All that was told together with an outcome, if it stands, as it happened."""
+        if not (0 < number <= self.world_now.number and self.world_now.stands(number)):
+            return None
+        first = self.transcript.of(number)
+        together = (number,) if first is None or first.undone else first.outcomes
+        worlds = tuple(self.history.at(each) for each in together)
+        if not all(isinstance(world.cause, ev.Outcome) for world in worlds):
+            return None
+        return Again(f"t{number}" if first is None else first.telling, worlds)
+
+    def _once_more(self, event: Ended) -> Variant | None:
+        """The telling that is just over, another time, in case somebody asks for that."""
+        wanted = self._planned_at is Intensity.AGGRESSIVE and self._moved in event.outcomes
+        again = self._recall(event.outcomes[-1]) if wanted else None
+        if again is None:
+            return None
+        entries = again.entries
+        return Variant(
+            slot=again.slot,
+            fingerprint="",
+            scene=self._classify(again.worlds[-1]),
+            declared=entries[0].declared,
+            depends=NOTHING,
+            value=0.0,
+            source="retell",
+            partial=False,
+            account=Account(entries),
+        )
+
+    def _prepare_again(self, spare: Variant | None) -> None:
+        """Prepare a retelling, when all else is prepared; none, once the world has moved on."""
+        if spare is not self._spare:
+            self._spare = spare
+            if self._scene is not None:
+                self._planned_anew.on_next(self._scene)
+
+    def _plan(self, scene: Scene) -> tuple[Variant, ...]:
+        wanted, spare = self._schedule(scene), self._spare
+        if spare is None or self._planned_at is not Intensity.AGGRESSIVE:
+            return wanted
+        return (*wanted, spare)[: self._settings.max_variants]
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""
@@ -389,18 +485,29 @@ class Pipeline(Generic[M]):
         self.recorder.trace("~fault", where=where, error=type(error).__name__)
 
     def _speculative(self, variant: Variant, account: Account) -> Request | None:
-        if fingerprint(self.world_now, variant.depends) != variant.fingerprint:
+        place = None
+        if variant is self._spare:
+            place = variant.slot[2]
+        elif (
+            variant.account is not None
+            or fingerprint(self.world_now, variant.depends) != variant.fingerprint
+        ):
             return None  # the world has moved on while the one before it was closing
-        request = self._request(variant.scene, account, Purpose.PREFETCH)
+        request = self._request(variant.scene, account, Purpose.PREFETCH, place)
         cap = self._settings.max_prefetch_tokens
         if cap is not None and not self.ledger.affords(request, cap, self.generations.live):
             self.recorder.trace("~refused", result=variant.result, target=variant.target)
             return None
         return request
 
-    def _request(self, scene: Scene, account: Account, purpose: Purpose) -> Request:
+    def _request(
+        self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
+    ) -> Request:
+        """What a model is asked; ``place`` is the telling in whose place a retelling stands."""
         settings = self._settings
-        memory = self.transcript.memory(settings.memory_tokens)
+        memory = self.transcript.memory(settings.memory_tokens, before=place)
+        if place is not None:
+            account = replace(account, told=self.transcript.versions(place))
         declared = account.entries[0].declared
         prompt = self._game.prompts(scene, declared, account, memory, {})
         if isinstance(prompt, str):
@@ -459,6 +566,8 @@ class Pipeline(Generic[M]):
                 self.recorder.close()
             else:
                 await self.recorder.aclose()
+            if self._lock is not None:
+                self._lock.release()
             await self.readers.aclose()  # last, for it may be one of them that closes
 
     async def _heard(self) -> None:
@@ -485,3 +594,7 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
+
+
+def _retelling(event: Started | Ended) -> dict[str, str]:
+    return {} if event.retells is None else {"retells": event.retells}

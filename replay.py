@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -26,6 +27,7 @@ from .streams import events as ev
 from .streams.clock import run_virtual
 from .streams.log import LogError, read, to_event
 from .streams.models import Model
+from .streams.names import numbered
 
 __all__ = ["Run", "describe", "load", "play", "report", "run"]
 
@@ -68,7 +70,7 @@ async def play(
     leads: dict[int, float] = {}
 
     def on_event(event: Narrative) -> None:
-        if isinstance(event, Ended):
+        if isinstance(event, Ended) and event.retells is None:
             for number, seconds, lead in zip(
                 event.outcomes, event.latency, event.lead, strict=True
             ):
@@ -85,6 +87,8 @@ async def play(
             await game.check()
         session: Session[Narration] = await game.session("replay")
         session.subscribe(on_event)
+        log = log if speed is None else _by_revision(log)
+        session._pipeline.history.past = lambda: log
         for event in log:
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
@@ -107,10 +111,14 @@ async def play(
 def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
     """A log's session id and its inputs; an end in the midst, after which it went on, is none.
 
+    Inputs have other numbers then, and so have the revisions that rewinds go back to, and the
+    outcomes that are told again.
+
     :raises LogError: for a log that cannot be read; the message names file, line and reason.
     """
     session = ""
     found: list[ev.Input] = []
+    ends: list[int] = []
     for number, record in enumerate(read(path), 1):
         if record.kind == "session":
             if number > 1:
@@ -119,9 +127,30 @@ def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
         event = to_event(record)
         if found and isinstance(found[-1], ev.End) and event is not None:
             found.pop()
+            ends.append(len(found) + len(ends) + 1)
         if event is not None:
-            found.append(event)
+            found.append(_renumbered(event, ends) if ends else event)
     return session, found
+
+
+def _renumbered(event: ev.Input, left_out: Sequence[int]) -> ev.Input:
+    """The input, where those of these numbers are left out."""
+    if isinstance(event, ev.Rewind) and isinstance(event.to, int):
+        return replace(event, to=event.to - bisect_right(left_out, event.to))
+    if isinstance(event, ev.Retell) and (number := numbered(event.action_id)) is not None:
+        return replace(event, action_id=f"#{number - bisect_right(left_out, number)}")
+    return event
+
+
+def _by_revision(log: Sequence[ev.Input]) -> list[ev.Input]:
+    """The log, with rewinds to revisions in the place of those to times, for another pace."""
+    times = [round(event.t, 6) for event in log]
+    return [
+        replace(event, to=bisect_right(times, round(event.to, 6), hi=number))
+        if isinstance(event, ev.Rewind) and isinstance(event.to, float)
+        else event
+        for number, event in enumerate(log)
+    ]
 
 
 def report(
@@ -156,6 +185,7 @@ def report(
         "profile": None if live else settings.narrator_profile,
         "seed": settings.seed,
         "served": found["served"],
+        "retold": found["retold"],
         "hit_rate": found["hit_rate"],
         "latency_ms": found["latency_ms"],
         "baseline_latency_ms": baseline and baseline.report["latency_ms"],
@@ -256,6 +286,9 @@ def describe(found: Mapping[str, Any]) -> str:
         "served     " + ", ".join(f"{name} {count}" for name, count in served.items()),
         "first text " + _times(found["latency_ms"], found["baseline_latency_ms"]),
     ]
+    if any(found["retold"].values()):
+        told_again = (f"{name} {count}" for name, count in found["retold"].items() if count)
+        lines.append("retold     " + ", ".join(told_again))
     timely = found["timely"]
     if timely and timely["outcomes"]:
         times = _times(timely["latency_ms"], timely["baseline_latency_ms"])

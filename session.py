@@ -194,11 +194,32 @@ class Session(Generic[M]):
     def rewind(self, to: float) -> None:
         """Go back: to a time in seconds (float), or to a revision (int).
 
-        The turn, its actions and the state are as they were; nothing prepared since is told.
+        All is as it was then: the state, the turn and its actions, what was done last. Times and
+        revisions (``session.world.revision``: how many inputs there have been) go on, so one may
+        go back to before a rewind as well. Nothing prepared since is told; what was told since
+        stays in the transcript, marked as undone, and is no part of what prompts remember.
 
-        :raises StateError: for what has not been yet.
+        :raises StateError: for what has not been yet; without ``log_dir``, for what is further
+            back than is kept.
         """
-        self._entry.put(checked(ev.Rewind(0.0, to)))
+        self._entry.rewind(to)
+
+    def retell(self, what: Action[M] | Telling[M] | str) -> Telling[M]:
+        """Tell what has happened again, differently.
+
+        The new telling is of the same outcomes, as they were, and takes the place of the first in
+        what prompts remember; viewers saw both, and the transcript has both. While the first is
+        being told, it waits, or ends it, by the overlap policy, as an outcome would.
+
+        :param what: an action, or its id: its last outcome is told again, with all that was told
+            together with it; or a telling.
+        :raises StateError: for what is unknown, has no outcome yet, was undone by a rewind, or,
+            without ``log_dir``, is further back than is kept.
+        """
+        if isinstance(what, Telling):
+            own = what._cancel == self._pipeline.cancel
+            return self._entry.retell(what.id, int(what._asked[1:]) if own else 0)
+        return self._entry.retell(self._id(what, "retell"))
 
     def put(self, build: Callable[[float], ev.Input]) -> None:
         """Say anything that has no method of its own: ``build`` gets the time (seconds).

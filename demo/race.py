@@ -1,18 +1,25 @@
-"""The race: five beats at one table, told by both sides at once."""
+"""The race: six beats at one table, told by both sides at once."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from .side import Side
 from .table import BEATS, Beat, Table
+from .watched import Draft, Stage
 
 __all__ = ["Accounts", "Pace", "Player", "Race", "Show"]
 
 ENTER = "\n"
+UNDONE = {
+    Stage.CLOSED: "closed in the writing",
+    Stage.READY: "dropped",
+    Stage.WRITING: "still written",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +29,16 @@ class Pace:
     :param settle: from the beginning of a turn to the pick of an action.
     :param roll: from the pick to the roll, if nobody presses Enter; 4.9 is the median at virtual
         tables.
-    :param change: from the pick to the change of target.
+    :param change: from the pick to the change of target, or to the table's change of mind.
     :param ask: from a change to asking the server for its account of it.
     :param read: from the end of both tellings to the next turn.
     """
 
     settle: float = 0.8
-    roll: float = 5.0
+    roll: float = 4.9
     change: float = 1.6
     ask: float = 0.25
-    read: float = 2.2
+    read: float = 2.0
 
 
 class Player(Protocol):
@@ -58,7 +65,7 @@ class Show(Protocol):
 
 
 class Race:
-    """The five beats, told by both sides at once."""
+    """The six beats, told by both sides at once."""
 
     def __init__(
         self,
@@ -95,17 +102,21 @@ class Race:
 
         :raises ForetellError: if the model fails; what was told before stays.
         """
-        for number, beat in enumerate(beats, 1):
-            self.number = number
+        for beat in beats:
+            self.number = BEATS.index(beat) + 1
             await self._play(beat)
 
     async def _play(self, beat: Beat) -> None:
         table, sides = self.table, self.sides
-        self.beat, self.lines, self.rolled_at = beat, [beat.lead], None
+        self.beat, self.lines, self.rolled_at = beat, [], None
         self.choices = table.standing(beat.choices)
         self.targets = table.standing(beat.targets) or self.choices[:1]
-        for side in sides:
-            side.begin(beat, table.state)
+        if beat.instead is not None:
+            await self._take_back(beat, beat.instead)
+        else:
+            for side in sides:
+                side.begin(beat.title, beat.actor, table.state)
+        self.lines.append(beat.lead)
         if beat.foreseen:
             await self._rest(self._pace.settle)
             await self._aim(beat)
@@ -165,12 +176,47 @@ class Race:
             line += " Nothing was being written; what was ready for the old target is dropped."
         self.lines.append(line)
 
+    async def _take_back(self, beat: Beat, begun: Beat) -> None:
+        """A move is under way when the one before is undone; its turn is then open again."""
+        table = self.table
+        self.lines.append(begun.lead)
+        for side in self.sides:
+            side.begin(beat.title, begun.actor, table.state)
+        await self._rest(self._pace.settle)
+        odds = table.odds(begun, begun.targets)
+        for side in self.sides:
+            side.declare(begun, begun.targets, odds)
+        await self._rest(self._pace.change)
+        writing, undone = self.sides[1].model.writing, self.now
+        table.take_back()
+        drafts = [side.take_back() for side in self.sides]
+        await asyncio.sleep(self._pace.ask)
+        for side, prepared in zip(self.sides, drafts, strict=True):
+            hp = [
+                f"{table.name(each)} has {side.session.world.actor(each)['hp']} HP again"
+                for each in beat.targets
+            ]
+            side.tales[-1].note = f"Taken back: {', '.join(hp)}. {_dropped(prepared)}"
+        line = f"It is taken back, and {table.name(begun.actor)}'s move with it."
+        if writing:
+            line += f" {_seen(writing, await self._accounts.closed_since(undone))}"
+        self.lines.append(line)
+
     async def _rest(self, seconds: float) -> None:
         """Wait so long, or for Enter."""
         until = self.now + seconds
         while (left := until - self.now) > 0:
             if await self._player.key(left) == ENTER:
                 return
+
+
+def _dropped(prepared: Sequence[Draft]) -> str:
+    """What became of what was prepared for a future that will not be."""
+    if not prepared:
+        return "Nothing had been prepared."
+    counts = Counter(draft.stage for draft in prepared)
+    parts = [f"{counts[stage]} {word}" for stage, word in UNDONE.items() if counts[stage]]
+    return f"Of what was prepared since: {', '.join(parts)}."
 
 
 def _seen(writing: int, closed: list[float] | None) -> str:

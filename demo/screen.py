@@ -99,7 +99,11 @@ class Screen:
             tuple(race.lines),
             self._prompt(race).plain,
             round(race.now, 1) if waits else 0.0,
-            [(len(s.tales[-1].text), s.tales[-1].served) for s in race.sides if s.tales],
+            [
+                (len(s.tales[-1].text), s.tales[-1].served, s.tales[-1].note, s.tales[-2:-1])
+                for s in race.sides
+                if s.tales
+            ],
             [draft.stage for draft in race.sides[1].model.drafts],
             [side.figures["cost_usd"] for side in race.sides],
         )
@@ -132,9 +136,11 @@ class Screen:
 
     def _title(self, race: Race) -> Text:
         title = Text(no_wrap=True, overflow="ellipsis")
+        all_fit = sum(len(beat.title) + 4 for beat in BEATS) <= self._console.width  # ints
         for number, beat in enumerate(BEATS, 1):
-            style = "bold reverse" if number == race.number else "dim"
-            title.append(f" {number} {beat.title} ", style)
+            now = number == race.number
+            words = f" {beat.title}" if now or all_fit else ""
+            title.append(f" {number}{words} ", "bold reverse" if now else "dim")
         return title
 
     def _pane(self, side: Side, number: int) -> Panel:
@@ -142,14 +148,19 @@ class Screen:
         for tale in side.tales[-4:]:
             now = tale is side.tales[-1]
             heading = Text(tale.title, "bold" if now else "dim")
+            if tale.undone:
+                heading.append("  taken back", "magenta")
             if tale.first is not None:
                 heading.append(f"  {came(tale)}", "cyan" if now else "dim")
             if not now:
-                before.append_text(heading).append(f"\n{plain(tale.text)}\n\n", "dim")
+                style = "dim strike" if tale.undone else "dim"
+                before.append_text(heading).append(f"\n{plain(tale.text)}", style).append("\n\n")
             elif tale.text:
                 text = safe(tale.text)
             else:
                 text = self._waiting(side, number)
+            if now and tale.note:
+                text = Text(f"{plain(tale.note)}\n", "magenta").append_text(text)
         style = "green" if number else "white"
         return Panel(
             _Tail(before, heading, text), title=side.name, title_align="left", border_style=style

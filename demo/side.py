@@ -17,17 +17,22 @@ from ..session import Action, Session
 from ..sinks.telling import Telling
 from ..streams.models import Model
 from .table import Beat, Rolled
-from .watched import Watched
+from .watched import Draft, Stage, Watched
 
 __all__ = ["Side", "Tale", "racing"]
 
 
 @dataclass(slots=True)
 class Tale:
-    """A beat as one side tells it. ``first`` is the seconds to its first word."""
+    """A beat as one side tells it. ``first`` is the seconds to its first word.
+
+    ``undone``: the table has taken back what it tells. ``note``: what this side did about it.
+    """
 
     title: str
     text: str = ""
+    undone: bool = False
+    note: str = ""
     first: float | None = None
     served: Served | None = None
 
@@ -43,14 +48,15 @@ class Side:
         self._action: Action[Any] | None = None
         self._telling: Telling[Any] | None = None
         self._asked = 0.0
+        self._before = 0
         session.subscribe(self._on_event)
 
-    def begin(self, beat: Beat, state: dict[str, Any]) -> None:
+    def begin(self, title: str, actor: str, state: dict[str, Any]) -> None:
         """The actor's turn begins."""
-        self.tales.append(Tale(beat.title))
+        self.tales.append(Tale(title))
         self.model.drafts.clear()
-        self.session.update({**state, "turn": beat.actor})
-        self.session.begin_turn(beat.actor)
+        self.session.update({**state, "turn": actor})
+        self.session.begin_turn(actor)
 
     def declare(self, beat: Beat, targets: Sequence[str], odds: dict[str, Any]) -> None:
         """The action is aimed; again, if it had been aimed elsewhere."""
@@ -64,6 +70,7 @@ class Side:
 
     def tell(self, beat: Beat, rolled: Rolled, state: dict[str, Any]) -> None:
         """The dice have landed."""
+        self._before = self.session.world.revision
         after = {**state, "turn": beat.actor}
         self._asked = asyncio.get_running_loop().time()
         if self._action is None:
@@ -75,6 +82,15 @@ class Side:
             self._telling = self._action.outcome(results=rolled.results, state=after)
         self._action = None
         self.session.end_turn()
+
+    def take_back(self) -> list[Draft]:
+        """The last outcome, and all that was said after it, never was; what was ready for more."""
+        drafts = [draft for draft in self.model.drafts if draft.stage is not Stage.CLOSED]
+        self.model.drafts.clear()
+        self.session.rewind(self._before)
+        self.tales[-2].undone = True
+        self._action = None
+        return drafts
 
     async def told(self) -> None:
         """Wait until the telling is over.

@@ -1,4 +1,4 @@
-"""The table the demo plays at: its cast, its five beats, and its dice.
+"""The table the demo plays at: its cast, its six beats, and its dice.
 
 The dice of a beat are the same whoever it is aimed at. They are drawn from the seed: of the
 evenings it gives, the first on which every beat comes out as its title says.
@@ -20,10 +20,11 @@ __all__ = ["BEATS", "Beat", "Rolled", "Table"]
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """One of the five. ``choices`` may be aimed at; ``targets`` are, unless the visitor chooses.
+    """One of the six. ``choices`` may be aimed at; ``targets`` are, unless the visitor chooses.
 
     ``turns_to`` is where the aim goes half-way. ``foreseen`` is false for what nobody declares;
-    ``twist`` says what it was.
+    ``twist`` says what it was. One that is ``instead`` begins when the beat before it is taken
+    back, in the midst of the move given there, which then never was.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Beat:
     turns_to: str | None = None
     foreseen: bool = True
     twist: str = ""
+    instead: Beat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ LONGSWORD = Attack(bonus=7, dice=1, sides=8, plus=4)
 LONGBOW = Attack(bonus=8, dice=1, sides=8, plus=4)
 FIREBALL = Spell(dc=15, dice=8, sides=6)
 MILLSTONE = Attack(bonus=6, dice=2, sides=6, plus=4)
+GREATCLUB = Attack(bonus=6, dice=2, sides=8, plus=4)
 BIG = ("hobgoblin", "bugbear", "ogre")
 SMALL = ("goblin-1", "goblin-2", "goblin-3")
 
@@ -100,6 +103,22 @@ BEATS = (
         foreseen=False,
         twist="It tears a millstone loose and throws it at Mira.",
     ),
+    Beat(
+        "A move taken back",
+        "ogre",
+        {"type": "attack", "name": "greatclub"},
+        GREATCLUB,
+        "The ogre's turn again, with the greatclub.",
+        ("mira",),
+        instead=Beat(
+            "",
+            "sable",
+            {"type": "attack", "name": "longbow"},
+            LONGBOW,
+            "Sable aims at the ogre when the table stops: nobody lifts a millstone.",
+            ("ogre",),
+        ),
+    ),
 )
 
 SAVES = {"hobgoblin": 1, "bugbear": 2, "ogre": -1}
@@ -132,6 +151,7 @@ class Table:
 
     def __init__(self, seed: int = 0) -> None:
         self.state: dict[str, Any] = deepcopy(dict(OPENING))
+        self._before = self.state
         self._dice = next(
             dice for evening in count() if _as_promised(dice := _throw(f"{seed}/{evening}"))
         )
@@ -160,10 +180,14 @@ class Table:
             return save_odds(rule, SAVES[target], actor["hp"])
         return attack_odds(rule, actor["ac"], actor["hp"])
 
+    def take_back(self) -> None:
+        """The last throw of dice never was."""
+        self.state = self._before
+
     def roll(self, beat: Beat, targets: Iterable[str]) -> Rolled:
         """Throw the dice of a beat; the state is then as they left it."""
         d20s, damage = self._dice[BEATS.index(beat)]
-        self.state = deepcopy(self.state)
+        self._before, self.state = self.state, deepcopy(self.state)
         rule = beat.rule
         results, said = [], []
         for number, target in enumerate(targets):
@@ -206,9 +230,10 @@ def _throw(seed: str) -> Dice:
 def _as_promised(dice: Dice) -> bool:
     """Whether each beat comes out as its title says, whoever is aimed at, and with variety.
 
-    One of three withstands the fireball and nobody dies of it; who turns to another misses.
+    One of three withstands the fireball and nobody dies of it; who turns to another misses, and so
+    does who plays again what was taken back.
     """
-    hit, kill, _, change, unforeseen = (
+    hit, kill, _, change, unforeseen, again = (
         _all_results(*each) for each in zip(BEATS, dice, strict=True)
     )
     d20s, flames = dice[2]
@@ -219,7 +244,7 @@ def _as_promised(dice: Dice) -> bool:
         and dice[1][1][0] + LONGBOW.plus >= OPENING["actors"]["goblin-1"]["hp"]
         and saved == 1
         and 20 <= sum(flames[: FIREBALL.dice]) <= 26  # ints
-        and change == {"miss"}
+        and change == again == {"miss"}
     )
 
 

@@ -107,6 +107,8 @@ class Lines:
         for side in race.sides:
             tale = side.tales[-1]
             self._say(f"{side.name}: {came(tale)}", 3, "cyan")
+            if tale.note:
+                self._say(tale.note, 6, "magenta")
             self._say(tale.text, 6)
 
     def _say(self, text: str, indent: int, style: str = "") -> None:

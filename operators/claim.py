@@ -16,9 +16,24 @@ from .prompts import Entry
 from .results import HARMFUL, KILL, Happened, happened
 from .slots import slots_in
 
-__all__ = ["Claim", "Found", "Lookup", "Part", "Piece", "claim_of", "pieces", "unclear"]
+__all__ = [
+    "NOTHING",
+    "Again",
+    "Claim",
+    "Found",
+    "Lookup",
+    "Part",
+    "Piece",
+    "again_of",
+    "claim_of",
+    "pieces",
+    "unclear",
+]
 
 Slot = tuple[str | None, str, str | None, str]
+
+NOTHING = Dependence((), (), "", ())
+"""What a text depends on that tells what has happened for good."""
 
 
 class Found(Protocol):
@@ -58,6 +73,32 @@ class Part:
     told: bool = False
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Again:
+    """What a retelling tells: the outcomes of an earlier telling, as they happened.
+
+    :param telling: the first telling of them, in whose place it stands.
+    :param worlds: the world after each of its outcomes.
+    """
+
+    telling: str
+    worlds: tuple[World, ...]
+
+    @property
+    def slot(self) -> Slot:
+        """The place of a retelling prepared ahead, in plan and store."""
+        return (None, "retell", self.telling, "")
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Each thing to tell."""
+        return tuple(
+            Entry(declared, what)
+            for world, outcome, declared in map(_resolved, self.worlds)
+            for what in happened(world, outcome, declared)
+        )
+
+
 @dataclass(eq=False, slots=True)
 class Claim:
     """An outcome and what was prepared for it, taken at the moment it came in."""
@@ -71,6 +112,7 @@ class Claim:
     lead: float | None = None
     cancelled: bool = False
     first_text: float | None = None
+    again: Again | None = None
 
     @property
     def telling(self) -> str:
@@ -157,6 +199,37 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
     return taken
 
 
+def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> Claim:
+    """The claim of a retelling, with what was prepared for it, if anything was.
+
+    It is bound to what happened, so no change of the world can make it untrue. Of what cannot be
+    told again (any more) the claim is cancelled.
+    """
+    if again is None:
+        nothing, again = Outcome(world.t, ()), Again("", ())
+        claim = Claim(world.number, world.received, nothing, NOTHING, [], Served.MISS, again=again)
+        claim.cancelled = True
+        return claim
+    outcome = again.worlds[0].cause
+    assert isinstance(outcome, Outcome)
+    parts = [Part(entry) for entry in again.entries]
+    taken = Claim(world.number, world.received, outcome, NOTHING, parts, Served.MISS, again=again)
+    found = store.take(again.slot)
+    if found is not None and found.generation.phase in (Phase.RUNNING, Phase.DONE):
+        generation = found.generation
+        trace("~take", telling=taken.telling, generation=generation.id)
+        parts[0].lease = generation.lease()
+        taken.served = Served.HIT if generation.phase is Phase.DONE else Served.IN_FLIGHT
+        taken.lead = world.t - (generation.opened_at or world.t)
+    return taken
+
+
+def _resolved(world: World) -> tuple[World, Outcome, Declared]:
+    outcome = world.cause
+    assert isinstance(outcome, Outcome)
+    return world, outcome, world.doing(outcome)
+
+
 def _fillable(generation: Generation, what: Happened) -> bool:
     """Whether it can be told: it is under way, or finished and lacks no value.
 
@@ -178,15 +251,16 @@ def unclear(world: World) -> Claim:
     parts = [
         Part(Entry(declared, Happened(None, result.result, "", {}))) for result in outcome.results
     ]
-    depends = Dependence((), (), "", ())
-    return Claim(world.number, world.received, outcome, depends, parts, Served.MISS)
+    return Claim(world.number, world.received, outcome, NOTHING, parts, Served.MISS)
 
 
 def pieces(claims: Sequence[Claim]) -> list[Piece]:
     """Each prepared part by itself; neighbours with nothing prepared are generated together."""
     found: list[Piece] = []
     for claim in claims:
-        if claim.served is not Served.MISS:
+        if claim.again is not None:
+            found.append(Piece([claim], list(claim.parts), claim.parts[0].lease))
+        elif claim.served is not Served.MISS:
             found += [Piece([claim], [part], part.lease) for part in claim.parts]
         elif found and found[-1].prepared is None:
             found[-1].claims.append(claim)

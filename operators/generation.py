@@ -328,6 +328,7 @@ class Generations:
             purpose=request.purpose,
             model=request.model,
             request=digest(request),
+            prompt=len(request.system) + sum(len(each.text) for each in request.messages),  # ints
             **why,
         )
         if request.purpose is Purpose.PREFETCH:

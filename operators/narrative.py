@@ -40,12 +40,15 @@ class Started:
     """A telling begins.
 
     ``outcomes`` are the input numbers it tells of; ``to`` are its viewers (all, if empty).
+    A retelling has the number of the input that asked for it, and ``retells`` is the telling in
+    whose place it stands.
     """
 
     telling: str
     outcomes: tuple[int, ...]
     to: tuple[str, ...]
     t: float
+    retells: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Ended:
     is how many seconds before the outcome the speculation it was served from had begun.
 
     With status ``failed``, ``error`` is one line on what went wrong, ``kind`` its stable word,
-    and ``fallback`` plain text that is true, already part of ``text``.
+    and ``fallback`` plain text that is true, already part of ``text``. ``retells`` is as in
+    :class:`Started`.
     """
 
     telling: str
@@ -84,6 +88,7 @@ class Ended:
     error: str | None = None
     kind: str | None = None
     fallback: str = ""
+    retells: str | None = None
 
 
 Narrative = Started | Patched | Ended

@@ -68,14 +68,18 @@ class FastMachine(Machine):
 
     def _feed(self, chunk: str | bytes) -> list[Patch]:
         """What ``feed`` does where it cannot do without a closer look."""
-        text = chunk if isinstance(chunk, str) else self._decoded(chunk)
+        if isinstance(chunk, str):  # bytes before it that wait for more of their character
+            text = self._decoded(b"", last=True) + chunk if self._decoder else chunk
+        else:
+            text = self._decoded(chunk)
         if self._high or not text.isascii():
             text = self._joined(text)
         over = self._until - self._room + len(text) - self._max_length
         if over > 0:
             text = text[: max(0, len(text) - over)]
         read = self._until - self._room + len(text)
-        self._until = read if self._high else min(read + FOLD, self._max_length + 1)
+        waits = self._high or (self._decoder is not None and self._decoder.getstate()[0])
+        self._until = read if waits else min(read + FOLD, self._max_length + 1)
         self._room = self._until - read
         if self._in_string:
             self._fold()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import partial_lone as lone
 from . import partial_repair as repair
 from .partial_patches import MISSING, Patch, Path
 from .partial_reading import Expect, Step
@@ -34,7 +35,7 @@ class Machine(Scalars):
 
     def __init__(self, *, strict: bool, expect: Expect, max_depth: int, max_length: int) -> None:
         super().__init__(strict=strict, expect=expect, max_depth=max_depth, max_length=max_length)
-        self._step = STRICTLY_BEFORE if strict else BEFORE
+        self._step = STRICTLY_BEFORE if strict else START if expect == "any" else BEFORE
         self._back = BEFORE  # where to go after a comment
 
     # Before the value, between values and after it
@@ -210,6 +211,7 @@ class Machine(Scalars):
         return pos + 1
 
 
+START = Step(lone.start)
 BEFORE = Step(Machine._before)
 STRICTLY_BEFORE = Step(Machine._strictly_before)
 LONE = Step(Machine._lone)
@@ -228,6 +230,9 @@ FIRST_IN_LIST = Step(Machine._item, FIRST_ITEM.match)
 AFTER_MEMBER = Step(Machine._after, NEXT_MEMBER.match)
 AFTER_ITEM = Step(Machine._after, NEXT_ITEM.match)
 Machine._steps |= {
+    "before": BEFORE,
+    "quoted": Step(lone.quoted),
+    "over": Step(lone.over),
     "string": STRING,
     "odd string": ODD_STRING,
     "scalar": SCALAR,

@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
+from . import partial_lone as lone
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
 from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply
 from .partial_reading import Expect
 from .partial_rescue import Contradiction, growth
-from .partial_text import HALF, begin
+from .partial_text import HALF, OPENING, begin
 
 __all__ = ["PartialParser"]
 
@@ -20,6 +21,7 @@ INSIDE = re.compile(
     r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
 )  # what precedes a value within another
 GOES_ON = re.compile(r"\s*[\]},:]")
+DEEPEST = 512  # what writes or compares a value goes down with it, and Python has a limit
 ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
 FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
 
@@ -41,8 +43,9 @@ class PartialParser(FastMachine):
         makes it none.
     :param expect: what the value is; all before it is skipped (strict: refused). ``"array"`` takes
         objects one after another for the elements of one array.
-    :param max_depth: the most objects and arrays within each other.
+    :param max_depth: the most objects and arrays within each other; at most 512.
     :param max_length: the most characters to read, prose included.
+    :raises ValueError: if one of these is none of what it can be.
     """
 
     __slots__ = ("_result",)
@@ -55,6 +58,12 @@ class PartialParser(FastMachine):
         max_depth: int = 256,
         max_length: int = 4 * 1024 * 1024,
     ) -> None:
+        if expect not in OPENING:
+            raise ValueError(f"expect is one of {', '.join(OPENING)}, not {expect!r}")
+        for name, limit, most in (("depth", max_depth, DEEPEST), ("length", max_length, None)):
+            if type(limit) is not int or limit < 0 or (most is not None and limit > most):
+                upto = "" if most is None else f" to {most}"
+                raise ValueError(f"max_{name} is a whole number from 0{upto}, not {limit!r}")
         super().__init__(strict=strict, expect=expect, max_depth=max_depth, max_length=max_length)
         self._result: Final | Partial | None = None
 
@@ -104,12 +113,13 @@ class PartialParser(FastMachine):
         """What there is, now that no more comes; what is fed afterwards is not read.
 
         A text without object or array that as a whole is one JSON string, number, boolean or null
-        is :class:`Final` with that; only its end shows that it is one. If reading had to stop, and
+        is :class:`Final` with that, unless ``expect`` asks for another; only its end shows that it
+        is one. If reading had to stop, and
         a later value in the text continues what was shown without contradiction, it is taken.
         """
         if self._result is None:
             self._result = self._finished()
-            self._step = IGNORE
+            self._step, self._quote = IGNORE, ""
         return self._result
 
     def _finished(self) -> Final | Partial:
@@ -119,8 +129,11 @@ class PartialParser(FastMachine):
         self._patches = patches = []
         text, self._held = self._held, ""
         if self._strict and not self._in_string:  # half a character is more than nothing
-            text += self._decoded(b"", last=True) + self._high
+            rest = self._decoded(b"", last=True) + self._high
+            text += rest
+            self._until += len(rest)
         self._read_on(text, 0)
+        lone.ended(self)
         if self._in_series and len(self._stack) == 1 and not self._stopped:
             patches.append(Patch((), "done", None))
             self._complete = True
@@ -136,6 +149,9 @@ class PartialParser(FastMachine):
 
     def _alone(self, patches: list[Patch]) -> None:
         """A string or scalar that is the whole text, or all that a fence holds."""
+        if self._expect != "any":
+            self._flaw = f"no JSON {self._expect} in the text"
+            return
         text = self._before_value()
         fenced = None if self._strict else FENCED.fullmatch(text)
         try:

@@ -143,6 +143,9 @@ class Reading:
         if self._flaw is None:
             self._flaw, self._position = reason, position
 
+    def _read_on(self, text: str, pos: int) -> None:
+        raise NotImplementedError
+
     def _go(self, name: str) -> None:
         self._step = self._steps[name]
 

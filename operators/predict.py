@@ -12,6 +12,7 @@ from ..streams.footprint import action_key, targets_of
 from ..streams.world import Declared, World
 from .classify import Context, Scene
 from .fingerprint import Dependence, dependence, fingerprint
+from .prompts import Account
 from .results import possible_results
 
 __all__ = ["Candidate", "Intensity", "Variant", "candidates", "schedule", "variants"]
@@ -41,7 +42,8 @@ class Variant:
     """A text to prepare: one possible result, for one target, of one candidate.
 
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
-    are. ``value`` is the probability that it will be asked for.
+    are. ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
+    where that has happened already.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -52,6 +54,7 @@ class Variant:
     value: float = field(compare=False)
     source: str = field(compare=False)
     partial: bool = field(compare=False)
+    account: Account | None = field(default=None, compare=False)
 
     @property
     def target(self) -> str | None:

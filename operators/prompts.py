@@ -37,12 +37,14 @@ class Account:
     """What one text is about.
 
     ``slots`` names the values that are not known yet: the text is a variant, and writes them as
-    ``{damage}``. ``part`` asks for a sentence or two that will stand beside others.
+    ``{damage}``. ``part`` asks for a sentence or two that will stand beside others. ``told`` is
+    how it was told before, the latest last: it is to be told again, as true and in another way.
     """
 
     entries: tuple[Entry, ...]
     slots: tuple[str, ...] = ()
     part: bool = False
+    told: tuple[str, ...] = ()
 
     @staticmethod
     def of_variant(
@@ -137,9 +139,19 @@ class DefaultPrompts:
             self.system,
             (
                 Message("user", f"{told}SCENE {orjson.dumps(stage).decode()}", cache=True),
-                Message("user", f"Tell this.\nFACTS {orjson.dumps(facts).decode()}"),
+                Message("user", f"{_wish(outcome)}\nFACTS {orjson.dumps(facts).decode()}"),
             ),
         )
+
+
+def _wish(outcome: Account) -> str:
+    if not outcome.told:
+        return "Tell this."
+    before = "\n".join(f"TOLD {orjson.dumps(text).decode()}" for text in outcome.told)
+    return (
+        f"{before}\nThat is how this was told before, and it did not please. Tell it again: the "
+        "same facts, but with other words, another beginning and another view than each TOLD."
+    )
 
 
 MOST = 6

@@ -30,11 +30,23 @@ OPENING = re.compile(r"(?<=[^\w\s])[“‘«„「『(\[（【《]")
 STRAY = re.compile(r"\*++(?=\s)\s*+")
 """The end of emphasis in Markdown, left over after a stop."""
 
+QUOTES = re.compile(r"[„“”»«\n]")
+LOW = frozenset({"bg", "cs", "de", "et", "is", "ka", "lb", "lt", "mk", "sk", "sl"})
+"""Languages of „quotes“: what opens a quotation elsewhere closes one here."""
+INWARD = frozenset({"cs", "da", "de", "hr", "hu", "pl", "sk", "sl", "sr"})
+"""Languages in which there are »quotes« too."""
+ALIKE = frozenset({"fi", "sv"})
+"""Languages in which ”quotes” open as they close."""
+GOES_ON = frozenset("\"'”’»")
+"""After one of these a word in small letters goes on with the sentence: “Stop!” she said."""
+
 # What the library does not know; never the end of a sentence, whatever comes next.
 SHORT = {
     "en": re.compile(r"\b(?:e\.g|i\.e|viz|cf|vs|al)$", re.IGNORECASE),
     "fr": re.compile(r"\b(?:MM?|Mmes?|Mlles?|Dr|Me|p\. ex)$"),
 }
+# What it takes for an abbreviation, and is a word that sentences end with.
+WORDS = {"sv": re.compile(r"\bhon$", re.IGNORECASE)}
 
 
 class Sentence(str):
@@ -67,16 +79,24 @@ class Sentences:
     :param language: an ISO 639 code, such as ``"en"`` or ``"pt-BR"``; ``sentencex`` knows about
         three hundred, and takes the nearest relative, or English, for others.
     :param path: the field that the text is of, for :attr:`Sentence.path`.
+    :raises ValueError: for a language that is no text.
     """
 
     def __init__(self, language: str = "en", path: Path = ()) -> None:
+        if not isinstance(language, str):
+            raise ValueError(f"language is an ISO 639 code, not {language!r}")  # noqa: TRY004
         from sentencex import segment  # type: ignore[import-untyped]
 
         self._library: Any = segment
         self._language = re.split("[-_]", language.lower())[0]
         self._short = SHORT.get(self._language)
+        self._words = WORDS.get(self._language)
         self._path = path
+        self._no_stops = NO_STOPS - {";"} if self._language == "el" else NO_STOPS
         self._tail = ""
+        self._plain = ""
+        self._before = " "
+        self._open = ""
         self._start = 0
         self._looked = 0
 
@@ -84,7 +104,9 @@ class Sentences:
         """More of the text; returns the sentences that are complete with it."""
         found: list[Sentence] = []
         for at in range(0, len(text), REACH):
-            self._tail += text[at : at + REACH]
+            piece = text[at : at + REACH]
+            self._tail += piece
+            self._plain += self._levelled(piece)
             found += self._cut(last=False)
         return found
 
@@ -96,7 +118,7 @@ class Sentences:
     def _cut(self, *, last: bool) -> list[Sentence]:
         found: list[Sentence] = []
         while True:
-            text = self._tail[:REACH]
+            text = self._plain[:REACH]
             enough = last or len(text) == REACH
             end = self._end(text, enough)
             if end is None and enough and len(text) > LONGEST:
@@ -107,12 +129,39 @@ class Sentences:
 
     def _taken(self, end: int) -> list[Sentence]:
         text, self._tail = self._tail[:end], self._tail[end:]
+        self._plain = self._plain[end:]
         start, self._start = self._start, self._start + end
         self._looked = 0
         sentence = text.strip()
         if not sentence:
             return []
         return [Sentence(sentence, start + text.index(sentence[0]), self._path)]
+
+    def _levelled(self, text: str) -> str:
+        """``text`` with “these” and «these» quotes only, each as it is meant, to be cut by."""
+
+        def meant(found: re.Match[str]) -> str:
+            quote, at = found[0], found.start()
+            before = text[at - 1] if at else self._before
+            begins = before.isspace() or before in "(["
+            closes = {"„": "“”", "»": "«"}.get(self._open, "")
+            if quote == "\n":
+                self._open = ""
+            elif quote in closes:
+                self._open = ""
+                return "»" if quote == "«" else "”"
+            elif quote == "„" or (quote == "»" and begins and self._language in INWARD):
+                self._open = quote
+                return "“" if quote == "„" else "«"
+            elif quote == "“" and self._language in LOW and not begins:
+                return "”"
+            elif quote == "”" and self._language in ALIKE and begins:
+                return "“"
+            return quote
+
+        plain = QUOTES.sub(meant, text)
+        self._before = text[-1:] or self._before
+        return plain
 
     def _end(self, tail: str, enough: bool) -> int | None:
         """Where the first sentence of ``tail`` ends, if that can be told from it.
@@ -143,7 +192,7 @@ class Sentences:
     def _at(self, tail: str, start: int, after: int, word: str) -> int | None:
         """Where the sentence ends, if it does between ``start`` and ``after``, before ``word``."""
         mark = tail[start:after]
-        stops = [char for char in mark if category(char) == "Po" and char not in NO_STOPS]
+        stops = [char for char in mark if category(char) == "Po" and char not in self._no_stops]
         if not stops and "\n" not in mark:
             return None
         spaced = mark[-1].isspace()
@@ -152,6 +201,8 @@ class Sentences:
                 return None  # a name with a point in it
             if self._short is not None and self._short.search(tail, 0, start):
                 return None
+        if word[:1].islower() and not GOES_ON.isdisjoint(mark):
+            return None
         if self._language == "ja" and mark[-1] in "」』" and word[:1] in ("と", "っ"):
             return None  # the sentence goes on: "…", she said
         pieces = self._library(self._language, tail[:after] + word)
@@ -161,4 +212,5 @@ class Sentences:
             return stray.end() if stray is not None else ends[-1]
         begins = word[:1].isalpha() and not word[:1].islower()
         aside = tail.lstrip()[:1] == "(" and ")" in mark
-        return after if stops and spaced and begins and ("…" in mark or aside) else None
+        plain = self._words is not None and self._words.search(tail, 0, start) is not None
+        return after if stops and spaced and begins and ("…" in mark or aside or plain) else None

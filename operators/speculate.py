@@ -74,7 +74,7 @@ def speculate(
         if lost.get(variant.slot, 0) >= RESTLESS:
             calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
-        account = Account.of_variant(
+        account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
         request = request_for(variant, account)
@@ -82,7 +82,7 @@ def speculate(
             return
         generation = generations.open(
             request,
-            (variant.depends,),
+            (variant.depends,) if variant.account is None else (),
             revision=variant.scene.world.revision,
             value=variant.value,
             actor=variant.declared.actor,

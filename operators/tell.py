@@ -12,7 +12,7 @@ from typing import Any
 from ..streams.models import ModelCut, ModelError, ModelInvalid, ModelOverloaded, Request
 from ..streams.timers import Timers, sleep, timeout
 from ..streams.world import World
-from .claim import Claim, Lookup, Piece, claim_of, pieces, unclear
+from .claim import Again, Claim, Lookup, Part, Piece, again_of, claim_of, pieces, unclear
 from .classify import Scene
 from .compose import Composer
 from .fallback import fallback_text
@@ -45,7 +45,10 @@ class Teller:
 
     :param world: the latest world, for what has to be generated anew.
     :param scene_of: its scene.
-    :param request: the foreground request for an account.
+    :param request: the foreground request for an account; for a retelling, with the telling in
+        whose place it stands.
+    :param recall: what a retelling of an outcome, named by its input, has to tell; ``None`` if it
+        cannot be told again (any more).
     :param deadline: seconds from the outcome to the end of its telling.
     :param text_field: the field of the telling's model that holds its text.
     :param check: says what is wrong with a finished value, or ``None``.
@@ -59,7 +62,7 @@ class Teller:
         store: Lookup,
         world: Callable[[], World],
         scene_of: Callable[[World], Scene],
-        request: Callable[[Scene, Account], Request],
+        request: Callable[[Scene, Account, str | None], Request],
         trace: Trace,
         now: Callable[[], float],
         timers: Timers,
@@ -68,6 +71,7 @@ class Teller:
         text_field: str,
         check: Callable[[Any], str | None],
         on_serve: Callable[[str, Happened], None],
+        recall: Callable[[int], Again | None] = lambda number: None,
     ) -> None:
         self._generations = generations
         self._store = store
@@ -81,6 +85,7 @@ class Teller:
         self._text_field = text_field
         self._check = check
         self._on_serve = on_serve
+        self._recall = recall
         self._active: dict[str, asyncio.Task[Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._unwanted: dict[str, None] = {}
@@ -88,6 +93,11 @@ class Teller:
     def claim(self, world: World) -> Claim:
         """Take what fits the world's outcome, before anything drops it; see :func:`claim_of`."""
         return self._known(claim_of(world, self._store, self._trace))
+
+    def retell(self, world: World, number: int | None) -> Claim:
+        """The claim of an input that asks to tell an outcome again; see :func:`again_of`."""
+        again = None if number is None else self._recall(number)
+        return self._known(again_of(world, again, self._store, self._trace))
 
     def unclear(self, world: World) -> Claim:
         """The claim of an outcome that makes no sense; see :func:`unclear`."""
@@ -114,10 +124,13 @@ class Teller:
         if task is not None:
             task.cancel()
 
-    def cancel_unheard(self) -> None:
-        """End the tellings of which nothing has reached a viewer: what they tell is undone."""
+    def cancel_unheard(self, stands: Callable[[int], bool]) -> None:
+        """End the tellings of what is undone, if nothing of them has reached a viewer.
+
+        :param stands: whether an input still does.
+        """
         for telling, claim in list(self._claims.items()):
-            if claim.first_text is None:
+            if claim.first_text is None and not stands(claim.number):
                 self.cancel(telling)
 
     def cancel_all(self) -> None:
@@ -142,9 +155,10 @@ class Teller:
                 self.skip([claim], emit)
         claims = wanted or claims
         first = claims[0]
+        self._come_up_to_date(first)
         draft = Draft(Composer(self._text_field))
         numbers = tuple(claim.number for claim in claims)
-        emit(Started(first.telling, numbers, first.outcome.to, self._now()))
+        emit(Started(first.telling, numbers, first.outcome.to, self._now(), _place(first)))
         task = asyncio.current_task()
         assert task is not None
         for claim in claims:
@@ -172,6 +186,16 @@ class Teller:
             self._finish(claims, emit, draft, Status.FAILED, failure)
             raise
         self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
+
+    def _come_up_to_date(self, claim: Claim) -> None:
+        """A retelling that had to wait tells what was told together in the meantime."""
+        if claim.again is None or claim.cancelled or claim.parts[0].lease is not None:
+            return
+        again = self._recall(claim.again.worlds[-1].number)
+        if again is None:
+            claim.cancelled = True
+        else:
+            claim.again, claim.parts = again, [Part(entry) for entry in again.entries]
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
         left = pieces(claims)
@@ -254,12 +278,12 @@ class Teller:
 
     def _open(self, claims: Sequence[Claim], piece: Piece, *, alone: bool) -> Lease:
         account = Account(tuple(part.entry for part in piece.parts), part=not alone)
-        world = self._world()
-        request = self._request(self._scene_of(world), account)
+        world = self._world_of(claims)
+        request = self._request(self._scene_of(world), account, _place(claims[0]))
         generation = self._generations.open(
             request,
             tuple(claim.depends for claim in piece.claims),
-            revision=world.revision,
+            revision=self._world().revision,
             telling=claims[0].telling,
         )
         lease = generation.lease()
@@ -267,6 +291,11 @@ class Teller:
         if piece.asked > RESTLESS:
             generation.bind()
         return lease
+
+    def _world_of(self, claims: Sequence[Claim]) -> World:
+        """The world a telling speaks of: the latest, or that in which it happened."""
+        again = claims[0].again
+        return self._world() if again is None else again.worlds[-1]
 
     def _emit(
         self,
@@ -284,7 +313,7 @@ class Teller:
                     if part.lease is not None and part.lease.generation.alive:
                         part.lease.generation.bind()
             generation.deliver()
-            if piece.prepared is not None:
+            if piece.prepared is not None and claims[0].again is None:
                 part = piece.parts[0]
                 self._on_serve(part.made_for, part.entry.happened)
         now = self._now()
@@ -312,7 +341,7 @@ class Teller:
                 for claim in claims:
                     for part in claim.parts:
                         part.told = False
-            fallback = fallback_text(self._scene_of(self._world()), claims)
+            fallback = fallback_text(self._scene_of(self._world_of(claims)), claims)
         patches, text = composer.append(fallback) if fallback else ([], "")
         if status is not Status.SUPERSEDED:
             now = self._now()
@@ -348,6 +377,7 @@ class Teller:
                 str(error) if error is not None else None,
                 _kind(error),
                 fallback,
+                _place(first),
             )
         )
 
@@ -357,6 +387,11 @@ def _says_something(patch: Patch) -> bool:
     if patch.op == "done" or isinstance(patch.value, (dict, list)):
         return False
     return not isinstance(patch.value, str) or bool(patch.value.strip())
+
+
+def _place(claim: Claim) -> str | None:
+    """The telling in whose place a retelling stands."""
+    return None if claim.again is None else claim.again.telling
 
 
 def _kind(error: Exception | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, overload
@@ -15,8 +15,10 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from .partial_reading import Expect
 from .partials import Final, Partial, PartialParser, Patch, Path
 from .sentences import Sentence, Sentences
-from .typed_tree import FieldError, Node, Text, Tree
-from .typed_views import PartialOf, moment, view
+from .typed_errors import FieldError
+from .typed_shape import leads_somewhere
+from .typed_tree import Node, Text, Tree
+from .typed_views import PartialOf, Said, moment, view
 
 __all__ = ["Element", "Emit", "FieldDone", "TypedPartials", "Unfinished", "partials"]
 
@@ -62,7 +64,8 @@ class TypedPartials(Generic[M]):
     :class:`Unfinished`; after it, nothing is.
 
     :param model: a pydantic model, or any type that pydantic can validate, such as ``list[Plan]``.
-    :raises ValueError: for an ``emit`` there is not.
+    :raises ValueError: for an ``emit`` there is not, an ``at`` without such a field or of what
+        comes whole, or a language that is no text.
     :raises PydanticUserError: for a type that pydantic cannot validate.
     """
 
@@ -77,12 +80,18 @@ class TypedPartials(Generic[M]):
     ) -> None:
         if emit not in get_args(Emit):
             raise ValueError(f"emit is one of {', '.join(get_args(Emit))}, not {emit!r}")
+        if at is not None and emit in {"piece", "patch"}:
+            raise ValueError(f"at is for fields, elements and sentences, not for {emit!r}")
+        if not isinstance(language, str):
+            raise ValueError(f"language is an ISO 639 code, not {language!r}")  # noqa: TRY004
         self._emit = emit
         self._at = at.split(".") if at is not None else None
         self._language = language
         self._parser = parser
         self._expect = _expected(model)
         self._tree = Tree(model, self._on_text, self._on_closed)
+        if self._at is not None and not leads_somewhere(self._tree.shape, self._at):
+            raise ValueError(f"the model has nothing at {at!r}")
         self._texts: dict[Node, Sentences] = {}
         self._out: list[Any] = []
         self._ended = False
@@ -97,9 +106,9 @@ class TypedPartials(Generic[M]):
         """All there is now."""
         root = self._tree.root
         if root is None:
-            return PartialOf(None, None, ())
+            return PartialOf(None, None, self._said)
         mark = None if root.checked else root.mark()
-        return cast("PartialOf[M]", moment(root, mark, self._tree.errors))
+        return cast("PartialOf[M]", moment(root, mark, self._said))
 
     def feed(self, text: str | bytes) -> list[Any]:
         """More of the stream's text; what it brought."""
@@ -151,7 +160,9 @@ class TypedPartials(Generic[M]):
         at the limit, and when the reader leaves.
 
         :param limit: seconds, on the loop's clock, after which what has come is the result.
+        :raises ValueError: for a limit that is not above 0, before anything is read.
         """
+        _check_limit(limit)
         loop = asyncio.get_running_loop()
         until = None if limit is None else loop.time() + limit
         async with aclosing(_generator(texts)) as stream:
@@ -172,6 +183,10 @@ class TypedPartials(Generic[M]):
                     yield emission
         for emission in self.finish():
             yield emission
+
+    @property
+    def _said(self) -> Said:
+        return self._tree.errors, self._tree.errors.mark()
 
     @property
     def _own_parser(self) -> PartialParser:
@@ -195,7 +210,7 @@ class TypedPartials(Generic[M]):
 
     def _outcome(self) -> M | Unfinished[M]:
         """What the complete value is."""
-        partial, errors = self.partial, self._tree.errors
+        partial, errors = self.partial, self._tree.errors.now()
         if not errors or partial.final is not None:
             return cast("M", self._tree.root and self._tree.root.value)
         where = ".".join(map(str, errors[0].path)) or "the whole"
@@ -230,9 +245,8 @@ class TypedPartials(Generic[M]):
             kind, of = (Element, "element") if node.parent.is_list else (FieldDone, "field")
             path = node.path
             if of == self._emit and self._wanted(node, path[:-1] if of == "element" else path):
-                value = view(node, None, self._tree.errors)
-                errors = [e for e in self._tree.errors if e.path[: len(path)] == path]
-                self._out.append(kind(path, value, tuple(errors)))
+                value = view(node, None, self._said)
+                self._out.append(kind(path, value, self._tree.errors.now(path)))
 
     def _wanted(self, node: Node, path: Path) -> bool:
         if node.hidden or self._at is None:
@@ -317,11 +331,12 @@ def partials(
     :param limit: seconds from the subscription, on the loop's clock; what is complete by then is
         the result, and the source is disposed of.
     :param parser: makes the parser of each subscription; default: a tolerant one, which looks for
-        an object where the model is one, and for an array where it is a list.
+        an object where the model is one, and for an array where it is a list. What comes first is
+            the value: if it does not fit the model, none that follows takes its place.
     """
-    if limit is not None and not limit > 0:
-        raise ValueError(f"limit is a number of seconds above 0, not {limit}")
-    TypedPartials(model, emit)  # what cannot be is said here, not in the stream
+    _check_limit(limit)
+    # What cannot be is said here, not in the stream.
+    TypedPartials(model, emit, at=at, language=language)
 
     def typed(source: Observable[str]) -> Observable[Any]:
         def subscribe(
@@ -364,6 +379,11 @@ def partials(
         return Observable(subscribe)
 
     return typed
+
+
+def _check_limit(limit: float | None) -> None:
+    if limit is not None and not limit > 0:
+        raise ValueError(f"limit is a number of seconds above 0, not {limit}")
 
 
 async def _generator(texts: AsyncIterable[str]) -> AsyncGenerator[str, None]:
@@ -422,4 +442,7 @@ def _expected(model: Any) -> Expect:
     """What JSON the model is made from, as far as its type says so plainly."""
     if isinstance(model, type) and issubclass(model, BaseModel):
         return "any" if issubclass(model, RootModel) else "object"
-    return "array" if get_origin(model) in (list, tuple, set, frozenset) else "any"
+    kind = get_origin(model) or model
+    if kind in (dict, Mapping):
+        return "object"
+    return "array" if kind in (list, tuple, set, frozenset) else "any"

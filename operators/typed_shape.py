@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import SchemaValidator, core_schema, to_json
 
-__all__ = ["ANY", "Field", "Form", "Shape", "shape_of"]
+__all__ = ["ANY", "Field", "Form", "Shape", "leads_somewhere", "shape_of"]
 
 Schema = Mapping[str, Any]
 
@@ -145,6 +145,22 @@ class Field:
 
 ANY = Shape({"type": "any"}, None, _Whole())
 """Anything goes, as it comes."""
+
+
+def leads_somewhere(shape: Shape, path: Sequence[str]) -> bool:
+    """Whether something may stand at ``path`` in the model's names, ``*`` being any of them."""
+    if not path:
+        return True
+    form, step, rest = shape.form, path[0], path[1:]
+    if form.tag is not None:
+        return any(leads_somewhere(each, path) for each in form.tagged.values())
+    inner: list[Shape] = list(form.items)
+    inner += [each for each in (form.values, form.rest) if each is not None]
+    if form.fields is not None:
+        inner += [each.shape for each in form.fields.values() if step in ("*", each.name)]
+    elif not inner:
+        return True  # nothing is known of it
+    return form.extra or any(leads_somewhere(each, rest) for each in inner)
 
 
 @lru_cache(maxsize=256)

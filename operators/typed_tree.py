@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 from .partials import MISSING, Patch, Path
+from .typed_errors import Errors, FieldError
 from .typed_shape import ANY, Field, Shape, shape_of
 
-__all__ = ["Box", "FieldError", "Leaf", "Mark", "Node", "Text", "Tree"]
+__all__ = ["Box", "Leaf", "Mark", "Node", "Text", "Tree"]
 
 Mark = tuple[int, dict[int, Any]] | int | None
 """How much of a node one may see: of a text so many characters; of a box so many parts, and how
 much of those that were not complete; ``None`` is all of what is complete.
 
 Values only grow, so this is enough to keep a moment, without a copy of anything."""
-
-
-class FieldError(NamedTuple):
-    """Why a complete part is not valid. ``path`` in the model's names; ``value`` as it came."""
-
-    path: Path
-    message: str
-    type: str
-    value: Any
 
 
 class Node:
@@ -83,13 +75,14 @@ class Leaf(Node):
 
 
 class Text(Node):
-    """A string; its pieces are joined when somebody reads it."""
+    """A string; a look at it costs the pieces that came since the last one."""
 
-    __slots__ = ("_parts", "length")
+    __slots__ = ("_parts", "_text", "length")
 
     def __init__(self, shape: Shape, parent: Box | None, key: str | int, text: str) -> None:
         super().__init__(shape, parent, key)
-        self._parts = [text]
+        self._text = text
+        self._parts: list[str] = []
         self.length = len(text)
 
     def append(self, text: str) -> None:
@@ -99,10 +92,16 @@ class Text(Node):
 
     @property
     def raw(self) -> str:
-        """What came so far."""
-        if len(self._parts) > 1:
-            self._parts = ["".join(self._parts)]
-        return self._parts[0]
+        """What came so far.
+
+        The node lets go of it first, so that it grows in place if nobody else holds it.
+        """
+        text, self._text = self._text, ""
+        if self._parts:
+            text += "".join(self._parts)
+            self._parts.clear()
+        self._text = text
+        return text
 
     def mark(self) -> Mark:
         """So many characters."""
@@ -202,7 +201,7 @@ class Tree:
     ) -> None:
         self.shape = shape_of(model)
         self.root: Node | None = None
-        self.errors: tuple[FieldError, ...] = ()
+        self.errors = Errors()
         self._on_text = on_text
         self._on_closed = on_closed
 
@@ -289,7 +288,7 @@ class Tree:
             else:
                 node.value = node.shape.validate(raw)
             if node.error or isinstance(node, Box):
-                self._forget(node)
+                self.errors.forget(node.path)  # a validator of the whole has put right what was
             node.error = False
         except Exception as error:
             node.error = True
@@ -317,15 +316,9 @@ class Tree:
             if part.checked:
                 self._check(part)
 
-    def _forget(self, node: Node) -> None:
-        """What was wrong inside has been put right by a validator of the whole."""
-        if self.errors:
-            path = node.path
-            self.errors = tuple(each for each in self.errors if each.path[: len(path)] != path)
-
     def _blame(self, node: Node, error: Exception) -> None:
         path = node.path
-        if any(each.path[: len(path)] == path for each in self.errors):
+        if self.errors.any(path):
             return  # it has been said of a part of it
         found: Iterator[FieldError]
         if isinstance(error, ValidationError):
@@ -337,7 +330,7 @@ class Tree:
         else:
             said = f"its validator raised {type(error).__name__}: {error}"
             found = iter([FieldError(path, said, "validator_raised", node.raw)])
-        self.errors = (*self.errors, *found)
+        self.errors.add(found)
 
 
 def _earlier(node: Node) -> Collection[str]:

@@ -7,11 +7,15 @@ from reprlib import Repr
 from typing import Any, Generic, TypeVar, cast, overload
 
 from .partials import MISSING, Progress
-from .typed_tree import Box, FieldError, Mark, Node, Text
+from .typed_errors import ErrorMark, Errors, FieldError
+from .typed_tree import Box, Mark, Node, Text
 
 __all__ = ["PartialDict", "PartialList", "PartialOf", "moment", "view"]
 
 M = TypeVar("M")
+
+Said = tuple[Errors, ErrorMark]
+"""The errors of a value, and of which moment."""
 
 SHORT = Repr()
 SHORT.maxstring, SHORT.maxother = 80, 200
@@ -23,7 +27,7 @@ class _View(Generic[M]):
 
     __slots__ = ("_errors", "_mark", "_node")
 
-    def __init__(self, node: Node | None, mark: Mark, errors: tuple[FieldError, ...]) -> None:
+    def __init__(self, node: Node | None, mark: Mark, errors: Said) -> None:
         self._node = node
         self._mark = mark
         self._errors = errors
@@ -71,7 +75,8 @@ class _View(Generic[M]):
     def errors(self) -> tuple[FieldError, ...]:
         """Why complete fields in it are not valid, each with its path from the top."""
         path = self._node.path if self._node is not None else ()
-        return tuple(each for each in self._errors if each.path[: len(path)] == path)
+        said, mark = self._errors
+        return said.at(mark, path)
 
     def _look(self, path: tuple[str | int, ...]) -> tuple[Node | None, Mark]:
         node, mark = self._node, self._mark
@@ -211,7 +216,7 @@ class PartialDict(_View[dict[str, M]], Mapping[str, M]):
         return f"<partial {{{', '.join(f'{each!r}: {_shown(self, each)}' for each in self)}}}>"
 
 
-def moment(node: Node, mark: Mark, errors: tuple[FieldError, ...]) -> Any:
+def moment(node: Node, mark: Mark, errors: Said) -> Any:
     """What there is of a node, as a partial of it, complete or not."""
     if not isinstance(node, Box):
         return PartialOf(node, mark, errors)
@@ -219,7 +224,7 @@ def moment(node: Node, mark: Mark, errors: tuple[FieldError, ...]) -> Any:
     return (PartialList if node.is_list else kind)(node, mark, errors)
 
 
-def view(node: Node, mark: Mark, errors: tuple[FieldError, ...]) -> Any:
+def view(node: Node, mark: Mark, errors: Said) -> Any:
     """A part of a value as users see it: :data:`MISSING` where there is only half of one."""
     if mark is None and not (node.error and isinstance(node, Box)):
         return node.value

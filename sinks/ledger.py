@@ -55,6 +55,18 @@ def prices() -> Mapping[str, Price]:
     }
 
 
+class _Begun:
+    """A stream of a recording, until its account is found in it."""
+
+    def __init__(self, line: Mapping[str, Any]) -> None:
+        self.purpose = str(line["purpose"])
+        self.model = str(line["model"])
+        self.prompt = int(line.get("prompt", 0))
+        self.chars = 0
+        self.output: int | None = None
+        self.final = False
+
+
 class Ledger:
     """Accounts of all generations.
 
@@ -70,13 +82,14 @@ class Ledger:
         self._accounts: dict[str, Account] = {}
         self._chars = 0
         self._tokens = 0
+        self._begun: dict[str, _Begun] = {}
         self.cancelled = 0
         self.unpriced: dict[str, None] = {}
 
-    def add(self, generation: Any) -> None:
-        """Enter a generation that has ended; one that never began costs nothing."""
+    def add(self, generation: Any) -> Account | None:
+        """Enter a generation that has ended; one that never began costs nothing, and has none."""
         if generation.opened_at is None:
-            return
+            return None
         usage, request = generation.usage, generation.request
         chars = sum(map(len, generation.text.items))  # ints
         self.cancelled += generation.phase == "closed"
@@ -94,7 +107,7 @@ class Ledger:
             tokens_in, estimated = 0, False  # refused before it was read: nobody bills that
         elif tokens_in is None:
             tokens_in = _prompt_tokens(request)
-        self._accounts[generation.id] = Account(
+        account = self._accounts[generation.id] = Account(
             str(request.purpose),
             request.model,
             tokens_in,
@@ -104,6 +117,44 @@ class Ledger:
             estimated,
             generation.delivered,
         )
+        return account
+
+    def restore(self, line: Mapping[str, Any]) -> None:
+        """Take in a recording's lines of model streams.
+
+        Of a stream that a crash has broken off, what had arrived is counted, and estimated.
+        """
+        kind, name = line["kind"], line.get("generation", "")
+        account = self._accounts.get(name)
+        if kind == "~generation":
+            self._begun[name] = _Begun(line)
+        elif kind == "~asked" and name in self._begun:
+            begun = self._begun[name]
+            prompt = round(begun.prompt / CHARS_PER_TOKEN)
+            self._accounts[name] = Account(begun.purpose, begun.model, prompt, estimated=True)
+        elif account is None:
+            if kind == "~ended":
+                self._begun.pop(name, None)  # it never began
+        elif kind == "~chunk":
+            self._begun[name].chars += len(line["text"])
+            account.output = round(self._begun[name].chars / self._chars_per_token)
+        elif kind == "~usage":
+            begun = self._begun[name]
+            begun.final = begun.final or bool(line.get("final"))
+            begun.output = begun.output if line.get("output") is None else line["output"]
+            for field in ("input", "cache_read", "cache_write"):
+                if line.get(field) is not None:
+                    setattr(account, field, line[field])
+        elif kind == "~account":
+            for field in ("input", "output", "cache_read", "cache_write", "estimated"):
+                setattr(account, field, line[field])
+            begun = self._begun.pop(name)
+            self.cancelled += line["phase"] == "closed"
+            if begun.chars and begun.final and begun.output is not None:
+                self._chars += begun.chars
+                self._tokens += begun.output
+        elif kind == "~served":
+            account.served = True
 
     @property
     def _chars_per_token(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from .audit import Audit
@@ -31,10 +32,14 @@ def latency(seconds: Sequence[float]) -> dict[str, float | None]:
 
 
 class Tally:
-    """Counts outcomes by how they were served, and keeps the time each took to its first text."""
+    """Counts outcomes by how they were served, and keeps the time each took to its first text.
+
+    What is told again is no outcome: it is counted apart, and its time not at all.
+    """
 
     def __init__(self) -> None:
         self.served = dict.fromkeys(SERVED, 0)
+        self.retold = dict.fromkeys(SERVED, 0)
         self.latencies: dict[int, float] = {}
         self.faults = 0
         self.errors: dict[str, int] = {}
@@ -43,12 +48,31 @@ class Tally:
         """Enter a telling that is over."""
         if event.kind is not None:
             self.errors[event.kind] = self.errors.get(event.kind, 0) + 1
+        if event.retells is not None:
+            for served in event.served:
+                self.retold[served] += 1
+            return
         for number, served, seconds in zip(
             event.outcomes, event.served, event.latency, strict=True
         ):
             self.served[served] += 1
             if seconds is not None:
                 self.latencies[number] = seconds
+
+    def restore(self, line: Mapping[str, Any]) -> None:
+        """Take in a recording's ``~told`` and ``~fault`` lines."""
+        if line["kind"] == "~fault":
+            self.faults += 1
+        elif line["kind"] == "~told":
+            blank = [None] * len(line["served"])
+            told = {
+                "kind": line.get("error"),
+                "retells": line.get("retells"),
+                "outcomes": line.get("outcomes", blank),
+                "served": line["served"],
+                "latency": line.get("latency", blank),
+            }
+            self.on_ended(SimpleNamespace(**told))
 
     @property
     def outcomes(self) -> int:
@@ -67,6 +91,7 @@ class Tally:
         return {
             "outcomes": self.outcomes,
             "served": dict(self.served),
+            "retold": dict(self.retold),
             "hit_rate": self.hit_rate,
             "latency_ms": latency(list(self.latencies.values())),
             "tokens": ledger.tokens(),

@@ -160,15 +160,22 @@ class Telling(Generic[M]):
         """The text so far, again and again as it grows, the last time whole.
 
         :param every: at least this many seconds between two of them, for places that limit edits.
-        :param limit: the most characters; longer text is cut with an ellipsis.
+        :param limit: the most characters, 1 or more; longer text is cut with an ellipsis.
+        :raises ValueError: for another limit, at the first text asked for.
         """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is a number of characters from 1, not {limit}")
         shown, sent_at = "", -math.inf
+        told, seen = "", 0
         loop = asyncio.get_running_loop()
         while True:
             ended = self._events.ended
-            whole = "".join(event.text for event in self._events.items if hasattr(event, "patches"))
-            if limit is not None and len(whole) > limit:
-                whole = whole[: limit - 1] + "…"
+            new = self._events.items[seen:]
+            seen += len(new)
+            told += "".join(event.text for event in new if hasattr(event, "patches"))
+            whole = told
+            if limit is not None and len(told) > limit:
+                whole = told[: limit - 1] + "…"
             if whole != shown:
                 wait = sent_at + every - loop.time()
                 if wait > 0 and not ended:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import dropwhile, islice
 from typing import Any, Protocol
 
 __all__ = ["Seen", "Transcript"]
@@ -14,7 +15,12 @@ CHARS_PER_TOKEN = 4
 
 @dataclass(slots=True)
 class Seen:
-    """One telling as it was shown: its text so far, and its viewers (all, if ``to`` is empty)."""
+    """One telling as it was shown: its text so far, and its viewers (all, if ``to`` is empty).
+
+    ``outcomes`` are the inputs it answers. ``whole`` is true of one that came to its own end.
+    ``undone`` is true while a rewind has undone what it tells: viewers saw it, but nothing that is
+    told now may know of it. ``retells`` is the telling that this one tells again, if it does.
+    """
 
     telling: str
     to: tuple[str, ...]
@@ -22,6 +28,10 @@ class Seen:
     text: str = ""
     ended: bool = False
     upto: dict[str, int] = field(default_factory=dict)
+    outcomes: tuple[int, ...] = ()
+    whole: bool = False
+    undone: bool = False
+    retells: str | None = None
 
     def for_viewer(self, viewer: str | None) -> str:
         """The text as this viewer saw it: up to what was reported delivered, if anything was.
@@ -29,6 +39,10 @@ class Seen:
         What was reported for no viewer by name holds for all of whom nothing else is known.
         """
         return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
+
+
+PAST = 3
+"""So many earlier versions a retelling is shown."""
 
 
 class _Event(Protocol):
@@ -44,20 +58,28 @@ class Transcript:
     """Everything that was told, in order; the last ``most`` tellings are kept.
 
     An interrupted telling stays as far as it was delivered. What was prepared and never told does
-    not appear.
+    not appear. What a rewind has undone stays, for viewers saw it, marked so; and a retelling
+    stands beside the first. :meth:`memory` is what the game as it stands may know: nothing undone,
+    and of several tellings of one thing the last that is whole, in the place of the first.
     """
 
     def __init__(self, most: int = 1000) -> None:
         self._seen: deque[Seen] = deque(maxlen=most)
         self._by_id: dict[str, Seen] = {}
+        self._of: dict[int, Seen] = {}
+        self._again: dict[str, list[Seen]] = {}
+        self._stands: Callable[[int], bool] = lambda number: True
 
     def on_event(self, event: _Event) -> None:
         """Take in an event of the narrative."""
         seen = self._by_id.get(event.telling)
         if seen is None:
-            seen = self._keep(Seen(event.telling, event.to, event.t))
-        if hasattr(event, "status"):
-            seen.ended = True
+            outcomes, retells = getattr(event, "outcomes", ()), getattr(event, "retells", None)
+            seen = Seen(event.telling, event.to, event.t, outcomes=outcomes, retells=retells)
+            self._keep(seen)
+        status = getattr(event, "status", None)
+        if status is not None:
+            seen.ended, seen.whole = True, status == "done"
         else:
             seen.text += getattr(event, "text", "")
 
@@ -65,18 +87,51 @@ class Transcript:
         """Take in a recording's ``~telling``, ``~text`` and ``~told`` lines."""
         seen = self._by_id.get(line["telling"])
         if seen is None:
-            seen = self._keep(Seen(line["telling"], tuple(line.get("to", ())), line["t"]))
+            outcomes, retells = tuple(line.get("outcomes", ())), line.get("retells")
+            to = tuple(line.get("to", ()))
+            seen = Seen(line["telling"], to, line["t"], outcomes=outcomes, retells=retells)
+            self._keep(seen)
         if line["kind"] == "~text":
             seen.text += line["text"]
         elif line["kind"] == "~told":
             seen.text, seen.ended = line["text"], True
+            seen.whole = line.get("status", "done") == "done"
 
-    def _keep(self, seen: Seen) -> Seen:
+    def _keep(self, seen: Seen) -> None:
         if len(self._seen) == self._seen.maxlen:
-            self._by_id.pop(self._seen[0].telling, None)
+            self._forget(self._seen[0])
+        seen.undone = not all(map(self._stands, seen.outcomes))
         self._by_id[seen.telling] = seen
+        self._of.update(dict.fromkeys(seen.outcomes, seen))
+        if seen.retells is not None:
+            self._again.setdefault(seen.retells, []).append(seen)
         self._seen.append(seen)
-        return seen
+
+    def _forget(self, seen: Seen) -> None:
+        self._by_id.pop(seen.telling, None)
+        self._again.pop(seen.telling, None)
+        for number in seen.outcomes:
+            self._of.pop(number, None)
+
+    def rewound(self, stands: Callable[[int], bool]) -> None:
+        """Mark what is undone, and what no longer is.
+
+        :param stands: whether an input, named by its number, still does.
+        """
+        self._stands = stands
+        for seen in self._seen:
+            seen.undone = not all(map(stands, seen.outcomes))
+
+    def of(self, outcome: int) -> Seen | None:
+        """The telling that answers an input, if it has begun, and is kept."""
+        return self._of.get(outcome)
+
+    def versions(self, telling: str) -> tuple[str, ...]:
+        """How a thing was told until now: the texts of a telling and of those in its place."""
+        first = self._by_id.get(telling)
+        known = [] if first is None else [first, *self._again.get(telling, ())]
+        texts = [seen.text for seen in known if seen.text and not seen.undone]
+        return tuple(texts[-PAST:])
 
     def delivered(self, telling: str, viewer: str, upto: int) -> None:
         """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut."""
@@ -93,13 +148,21 @@ class Transcript:
         shown = (seen.for_viewer(viewer) for seen in self.tellings(viewer))
         return "\n\n".join(text for text in shown if text)
 
-    def memory(self, tokens: int, audience: tuple[str, ...] = ()) -> str:
+    def memory(self, tokens: int, audience: tuple[str, ...] = (), before: str | None = None) -> str:
         """The end of what everybody in ``audience`` has seen, about ``tokens`` long at the most.
 
         With no audience named the text goes to all, so only what all have seen may enter it.
+
+        :param before: only what was told before this telling.
         """
         left, kept = tokens * CHARS_PER_TOKEN, []
-        for seen in reversed(self._seen):
+        told: Iterator[Seen] = reversed(self._seen)
+        if before in self._by_id:
+            told = islice(dropwhile(lambda seen: seen.telling != before, told), 1, None)
+        for first in told:
+            if first.undone or first.retells is not None:
+                continue
+            seen = self._last_version(first)
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
@@ -111,3 +174,7 @@ class Transcript:
             left -= len(text)
             kept.append(text)
         return "\n".join(text for text in reversed(kept) if text)
+
+    def _last_version(self, first: Seen) -> Seen:
+        again = self._again.get(first.telling, ())
+        return next((seen for seen in reversed(again) if seen.whole and not seen.undone), first)

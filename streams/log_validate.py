@@ -25,6 +25,7 @@ from .log_read import (
 )
 from .log_schema import KINDS, problems
 from .log_seal import Seals
+from .names import numbered
 
 __all__ = ["MAX_PROBLEMS", "Problem", "Report", "odds_problem", "validate"]
 
@@ -111,8 +112,9 @@ class _Validator:
         self.state: Any = None
         self.revision = 0
         self._times = sorted((to for to in rewinds if isinstance(to, float)), reverse=True)
+        self._outcomes: set[int] = set()
         self._revisions = {to for to in rewinds if isinstance(to, int)}
-        self._kept: dict[tuple[type, float], Any] = {}
+        self._kept: dict[tuple[type, float], Any] = {(int, 0): None}
 
     def run(self) -> None:
         report = self.report
@@ -234,6 +236,7 @@ class _Validator:
             self.error(wrong)
 
     def on_outcome(self, data: dict[str, Any]) -> None:
+        self._outcomes.add(self.revision)
         for entry in data.get("results") or [data]:
             self.report.results[entry["result"]] += 1
         self.known_turn(data.get("turn"), "outcome")
@@ -251,7 +254,12 @@ class _Validator:
         self.open_turn = None
 
     def on_retell(self, data: dict[str, Any]) -> None:
-        self.known_action(data["action_id"], "retell")
+        action = data["action_id"]
+        number = None if action in self.actions else numbered(action)
+        if number is None:
+            self.known_action(action, "retell")
+        elif number not in self._outcomes:
+            self.error(f"retell names input {number}, which is no outcome")
 
 
 def odds_problem(odds: Mapping[str, Any]) -> str | None:

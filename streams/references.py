@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 from itertools import count
-from os import PathLike
 
 from . import events as ev
-from .log_read import open_lines, parse
-from .log_schema import to_event
+from .names import numbered
 from .said import brief
 
 __all__ = ["References"]
@@ -18,36 +16,34 @@ class References:
     """The turns and actions of a session, by the rules that ``validate`` has for its log.
 
     What :meth:`problem` finds nothing wrong with makes a good line. Not thread-safe.
-
-    :param log: a session log that is continued, with ``inputs`` in it and this ``turn`` open.
     """
 
-    def __init__(
-        self, log: str | PathLike[str] | None = None, inputs: int = 0, turn: str | None = None
-    ) -> None:
+    def __init__(self) -> None:
         self.turns: set[str] = set()
         self.actions: set[str] = set()
         self.retracted: set[str] = set()
+        self.outcomes: dict[str, int] = {}
+        """The last outcome of each action, by its input."""
+        self.told: dict[int, str] = {}
+        """By its input, the name of what each outcome was of."""
+        self.retold: dict[int, int] = {}
+        """By its input, the outcome that each retelling is of."""
         self.latest: str | None = None
         """The turn that was begun last, open or not."""
-        if log is not None:
-            self._restore(log)
-        self.inputs = inputs
+        self.inputs = 0
         """How many inputs there have been: the present revision."""
-        self.turn = turn
+        self.turn: str | None = None
         """The turn that is open; none after a rewind, for only the world knows which that is."""
         self.rewound = False
         """Whether a rewind may have opened a turn again."""
+        self._turn_numbers = count(1)
+        self._action_numbers = count(1)
+
+    def go_on(self, turn: str | None) -> None:
+        """All of a log has been noted, which is continued with this turn open."""
+        self.turn, self.rewound = turn, False
         self._turn_numbers = count(len(self.turns) + 1)
         self._action_numbers = count(len(self.actions) + 1)
-
-    def _restore(self, log: str | PathLike[str]) -> None:
-        with open_lines(log) as lines:
-            for _, raw, _, _ in lines:
-                if b'"turn"' in raw or b'"action"' in raw:  # of many lines the only ones that name
-                    event = to_event(parse(raw))
-                    if isinstance(event, ev.Turn | ev.Action):
-                        self._name(event)
 
     def new_turn(self) -> str:
         """A turn id that is not taken."""
@@ -77,9 +73,11 @@ class References:
                 action not in self.actions
             ):
                 return f"because names action {brief(action)}, which is not known: declare it first"
-            case ev.Action(action_id=action, action=None) | ev.Retell(action_id=action) if (
-                action not in self.actions
-            ):
+            case ev.Action(action_id=action, action=None) if action not in self.actions:
+                return f"action {brief(action)} is not known: declare it first"
+            case ev.Retell(action_id=action) if self.outcome_of(action) is None:
+                if action in self.actions:
+                    return f"action {brief(action)} has no outcome yet that could be told again"
                 return f"action {brief(action)} is not known: declare it first"
             case ev.Outcome(action_id=str(action)) if not self.stands(action):
                 what = "was taken back" if action in self.actions else "is not known"
@@ -90,10 +88,29 @@ class References:
                 return f"rewind to {to:g} s, which has not been yet: it is {now:g} s"
         return None
 
+    def outcome_of(self, name: str) -> int | None:
+        """The input that was an action's last outcome; ``#12`` is the outcome that was input 12."""
+        if name in self.actions or (number := numbered(name)) is None:
+            return self.outcomes.get(name)
+        return number if number in self.told else None
+
+    def name_of(self, number: int) -> str | None:
+        """How the outcome that was this input, or what a retelling is of, is named in a log."""
+        of = self.retold.get(number, number)
+        name = self.told.get(of)
+        return name if name is None or self.outcomes.get(name) == of else f"#{of}"
+
     def note(self, event: ev.Input, number: int) -> None:
         """It has been said, as the input of this number."""
         self.inputs = number
         match event:
+            case ev.Outcome(action_id=str(action)):
+                self.outcomes[action] = number
+                self.told[number] = action
+            case ev.Outcome():
+                self.told[number] = f"#{number}"
+            case ev.Retell(action_id=action) if (of := self.outcome_of(action)) is not None:
+                self.retold[number] = of
             case ev.Turn() | ev.Action():
                 self._name(event)
             case ev.TurnEnd() if self.turn == event.turn:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import jsonpatch
 
-from .events import Action, Input, Outcome, Patch, Rewind, State, Turn, TurnEnd
+from .events import Action, Input, Outcome, Patch, State, Turn, TurnEnd
 from .footprint import Footprint, Path, action_key, changed_paths, targets_of
 
-__all__ = ["Declared", "Numbered", "World", "advance"]
+__all__ = ["Declared", "Numbered", "World", "advance", "rewound"]
 
 Change = tuple[Path, str | None]
 """Where the state changed, and the key of the action named as its reason."""
@@ -23,8 +23,8 @@ Change = tuple[Path, str | None]
 MAX_PATHS = 4096
 MAX_ACTIONS = 64
 MAX_ACTORS = 1024
-MAX_CHECKPOINTS = 64
-CHECKPOINT_EVERY = 10.0
+MAX_TOLD = 1024
+MAX_UNDONE = 1024
 RECENT = 4
 
 
@@ -58,8 +58,9 @@ class World(NamedTuple):
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
     turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet. Two
-    worlds are equal only if they are one and the same.
+    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet.
+    ``told`` is the input of each action's last outcome, ``undone`` the inputs that rewinds have
+    undone, each from after one to another. Two worlds are equal only if they are one and the same.
     """
 
     revision: int = 0
@@ -78,7 +79,8 @@ class World(NamedTuple):
     received: float = 0.0
     warning: str | None = None
     unsettled: Mapping[str, float] = NOTHING
-    checkpoints: tuple[World, ...] = ()
+    told: Mapping[str, int] = NOTHING
+    undone: tuple[tuple[int, int], ...] = ()
     footprint: Footprint = Footprint()
 
     def __eq__(self, other: object) -> bool:
@@ -98,6 +100,10 @@ class World(NamedTuple):
         found = self.actors.get(actor_id) if actor_id is not None else None
         return found if isinstance(found, Mapping) else {}
 
+    def stands(self, number: int) -> bool:
+        """Whether no rewind until now has undone the input of this number."""
+        return not any(after < number <= last for after, last in self.undone)
+
     def doing(self, outcome: Outcome) -> Declared:
         """The actor and action an outcome is of: as declared, or as it says itself."""
         known = self.actions.get(outcome.action_id) if outcome.action_id is not None else None
@@ -114,7 +120,10 @@ class World(NamedTuple):
 
 
 def advance(world: World, numbered: Numbered) -> World:
-    """The world after one more input. Never raises: what makes no sense becomes a ``warning``."""
+    """The world after one more input. Never raises: what makes no sense becomes a ``warning``.
+
+    A rewind, for which more than one world is needed, moves nothing here: see :func:`rewound`.
+    """
     number, event, received = numbered
     moved: dict[str, Any] = {
         "revision": world.revision + 1,
@@ -143,21 +152,15 @@ def _moved(world: World, event: Input) -> World:
                 return world._replace(warning="patch leaves no object, and is left out")
             return _changed(world, state, event.because, {"revision": world.revision})
         case Turn():
-            return _remember(
-                world._replace(turn=event, actions={}, outcomes=0, baseline=world.state)
-            )
+            return world._replace(turn=event, actions={}, outcomes=0, baseline=world.state)
         case TurnEnd():
             if world.turn is None or world.turn.turn != event.turn:
                 return world._replace(warning=f"turn_end of {event.turn!r}, which is not open")
-            return _remember(
-                world._replace(turn=None, actions={}, outcomes=0, baseline=world.state)
-            )
+            return world._replace(turn=None, actions={}, outcomes=0, baseline=world.state)
         case Action():
             return _declared(world, event)
         case Outcome():
             return _resolved(world, event)
-        case Rewind():
-            return _rewound(world, event)
     return world
 
 
@@ -199,9 +202,7 @@ def _changed(
         moved["fresh"] = fresh
     if world.unsettled:
         moved["unsettled"] = _settled(world, paths)
-    world = world._replace(**moved, state=state)
-    known = world.checkpoints
-    return world if known and world.t < known[-1].t + CHECKPOINT_EVERY else _remember(world)
+    return world._replace(**moved, state=state)
 
 
 def _settled(world: World, paths: list[Path]) -> Mapping[str, float]:
@@ -232,7 +233,7 @@ def _declared(world: World, event: Action) -> World:
     actions[event.action_id] = Declared(event.actor, event.action, key, world.state, event)
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
-    return _remember(world._replace(actions=actions))
+    return world._replace(actions=actions)
 
 
 def _resolved(world: World, event: Outcome) -> World:
@@ -250,16 +251,19 @@ def _resolved(world: World, event: Outcome) -> World:
     actions = {**world.actions, name: done}
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
-    return _remember(
-        world._replace(
-            actions=actions,
-            outcomes=world.outcomes + 1,
-            recent=(*world.recent, event)[-RECENT:],
-            last=last,
-            unsettled=_struck(world, event, done),
-            baseline=world.state,
-            warning=warning,
-        )
+    told = {key: number for key, number in world.told.items() if key != name}
+    told[name] = world.number
+    while len(told) > MAX_TOLD:
+        del told[next(iter(told))]
+    return world._replace(
+        actions=actions,
+        outcomes=world.outcomes + 1,
+        recent=(*world.recent, event)[-RECENT:],
+        last=last,
+        unsettled=_struck(world, event, done),
+        baseline=world.state,
+        warning=warning,
+        told=told,
     )
 
 
@@ -288,29 +292,24 @@ def _hp(state: Mapping[str, Any], actor_id: str) -> float | None:
     return hp if isinstance(hp, (int, float)) else None
 
 
-def _remember(world: World) -> World:
-    kept = world._replace(checkpoints=())
-    return world._replace(checkpoints=(*world.checkpoints, kept)[-MAX_CHECKPOINTS:])
+def rewound(past: World, revision: int, numbered: Numbered) -> World:
+    """The world after a rewind: all as it was in ``past``; nothing prepared since can be true.
 
-
-def _rewound(world: World, event: Rewind) -> World:
-    """Back to the last checkpoint no later than asked; nothing prepared since then can be true."""
-    if math.isnan(event.to):
-        raise ValueError("no time at all")
-    by_revision = isinstance(event.to, int)
-    earlier = [
-        past for past in world.checkpoints if (past.revision if by_revision else past.t) <= event.to
-    ]
-    past = earlier[-1] if earlier else World(footprint=world.footprint)
+    :param revision: its own. Revisions go on, so that one may go back to before the rewind as well.
+    """
+    number, event, received = numbered
     everything: Change = ((), None)
+    undone = past.undone
+    if past.number < number - 1:
+        undone = (*undone, (past.number, number - 1))[-MAX_UNDONE:]
     return past._replace(
-        revision=world.revision,
-        t=world.t,
-        number=world.number,
-        received=world.received,
+        revision=revision,
+        t=event.t,
+        number=number,
+        received=received,
         cause=event,
-        unexpected={everything: world.revision},
+        unexpected={everything: revision},
         fresh=(everything,),
         warning=None,
-        checkpoints=tuple(earlier),
+        undone=undone,
     )

@@ -35,8 +35,12 @@ def now() -> float:
 
 
 def entries_of(stream: Watched) -> Sequence[Entry]:
-    """What a stamped prompt asked a stream to tell; nothing of any other prompt."""
-    found: Sequence[Entry] = asked(stream.request).get("entries", ())
+    """What a stamped prompt asked a stream to tell; nothing of any other, or of what is told again.
+
+    A retelling is bound to what happened: no change makes it untrue.
+    """
+    about = asked(stream.request)
+    found: Sequence[Entry] = () if about.get("again") else about.get("entries", ())
     return found
 
 

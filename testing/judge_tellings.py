@@ -29,6 +29,8 @@ class Tellings:
     def ended(self, event: Ended, told: Told) -> None:
         """A telling is over."""
         known = self._known
+        if event.retells is not None:
+            return
         for number in event.outcomes:
             happening = known.under_way.pop(number, None)
             if happening is None:

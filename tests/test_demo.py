@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from foretell import demo, replay
+from foretell import demo, replay, verify
 from foretell.config import Settings
 from foretell.demo import server
 from foretell.demo.keys import Nobody, keys
@@ -43,7 +43,7 @@ from foretell.streams.narrator.engine import Engine
 from foretell.streams.narrator.model import NarratorModel
 from foretell.streams.narrator.profiles import profile
 
-HIT, KILL, FIREBALL, CHANGE, UNFORESEEN = BEATS
+HIT, KILL, FIREBALL, CHANGE, UNFORESEEN, TAKEN_BACK = BEATS
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -90,7 +90,7 @@ def played(capsys: pytest.CaptureFixture[str], **how: Any) -> str:
 
 
 @pytest.mark.parametrize("on_path", [True, False])
-def test_the_fast_demo_shows_five_beats_then_the_summary_both_sides_and_the_replay(
+def test_the_fast_demo_shows_six_beats_then_the_summary_both_sides_and_the_replay(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -104,10 +104,12 @@ def test_the_fast_demo_shows_five_beats_then_the_summary_both_sides_and_the_repl
     assert re.findall(r"^\d\. .*", out, re.MULTILINE) == [
         f"{n}. {b.title}" for n, b in enumerate(BEATS, 1)
     ]
-    assert "The server saw 3 streams closed 0.0 ms" in out
+    words = " ".join(out.split())
+    assert words.count("The server saw 3 streams closed 0.0 ms") == 2
+    assert "Of what was prepared since: 3 closed in the writing." in words
     assert "Nobody foresaw that" in out
     end = out[out.index("Prefetch: ") :]
-    assert re.match(r"Prefetch: \d+ tokens used, \d+ tokens saved, 80% cache hits\n", end)
+    assert re.match(r"Prefetch: \d+ tokens used, \d+ tokens saved, 83% cache hits\n", end)
     head, without, with_it = end.splitlines()[2:5]
     assert re.findall(r"\S+", head)[4:] == ["mean", "p50", "p95", "tokens", "dollars", "wasted"]
     assert without.startswith("without Foretell ")
@@ -142,9 +144,10 @@ def test_one_seed_plays_one_evening(capsys: pytest.CaptureFixture[str]) -> None:
 
 async def test_what_was_prepared_is_told_at_once_and_what_nobody_foresaw_makes_both_wait() -> None:
     left, right = (await race()).sides
-    assert [tale.served for tale in left.tales] == [Served.MISS] * 5
-    assert [tale.served for tale in right.tales] == [Served.HIT] * 4 + [Served.MISS]
-    assert [tale.first for tale in right.tales[:4]] == [0.0] * 4
+    assert [tale.served for tale in left.tales] == [Served.MISS] * 6
+    prepared = [Served.HIT] * 4 + [Served.MISS, Served.HIT]
+    assert [tale.served for tale in right.tales] == prepared
+    assert [tale.first for tale in (*right.tales[:4], right.tales[5])] == [0.0] * 5
     assert all(tale.first is not None and tale.first > 1 for tale in (*left.tales, right.tales[4]))
     for side in (left, right):
         assert (side.figures["stale"], side.figures["untrue"], side.figures["faults"]) == (0, 0, 0)
@@ -168,9 +171,20 @@ def test_the_log_of_the_demo_can_be_replayed(
     log = tmp_path / "night.jsonl"
     out = played(capsys, output=str(log))
     report = replay.report(log, Settings())
-    assert report["served"] == {"hit": 4, "in_flight": 0, "miss": 1, "failed": 0, "superseded": 0}
+    assert report["served"] == {"hit": 5, "in_flight": 0, "miss": 1, "failed": 0, "superseded": 0}
     assert report["stale"] == report["untrue"] == 0
     assert report["summary"] in out
+
+
+def test_the_recording_of_the_demo_replays_exactly_its_rewind_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:  # 3-14
+    log = tmp_path / "night.jsonl"
+    played(capsys, output=str(log))
+    assert "rewind" in [record.kind for record in read(log)]
+    walked = verify.verify(log, heavy=True)
+    assert walked.difference is None
+    assert walked.lines > 500
 
 
 # The table.
@@ -193,9 +207,12 @@ def test_every_evening_comes_out_as_promised_whoever_is_aimed_at(
     assert sorted(burnt) == [("failure", False), ("failure", False), ("success", False)]
     assert roll(CHANGE, CHANGE.choices[third]) == [("miss", False)]
     assert roll(UNFORESEEN, "mira") == [("hit", False)]
+    table.take_back()
+    assert table.state["actors"]["mira"]["hp"] == 44
+    assert roll(TAKEN_BACK, "mira") == [("miss", False)]
 
 
-@pytest.mark.parametrize("beat", BEATS[:4])
+@pytest.mark.parametrize("beat", [*BEATS[:4], TAKEN_BACK])
 def test_odds_are_whole_and_name_whatever_the_dice_say(beat: Any) -> None:
     table = Table(0)
     for target in beat.choices or beat.targets:
@@ -250,7 +267,7 @@ async def test_the_target_changes_by_itself_unless_the_visitor_has_changed_it() 
 
 
 async def test_a_change_when_all_is_written_closes_nothing_and_says_so() -> None:
-    run = await race(HIT, player=Scripted((0.5, "\n"), (4.9, "2")))
+    run = await race(HIT, player=Scripted((0.5, "\n"), (4.8, "2")))
     assert "Nothing was being written" in run.lines[1]
 
 
@@ -329,7 +346,7 @@ async def drawn(screen: Snapshots, *beats: Any, model: Any = None) -> list[list[
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 30), (40, 20), (20, 8)])
 async def test_every_frame_fills_the_terminal_and_no_more(size: tuple[int, int]) -> None:
     width, height = size
-    for frame in await drawn(Snapshots(width, height), HIT, CHANGE):
+    for frame in await drawn(Snapshots(width, height), CHANGE, UNFORESEEN, TAKEN_BACK):
         assert len(frame) == height
         assert {len(line) for line in frame} == {width}
 
@@ -343,6 +360,18 @@ async def test_the_screen_shows_what_is_prepared_the_dice_and_the_wait() -> None
     assert re.search(r"first word [12]\.\d\d s, not prepared", frames[-1])
     assert "first word 0 ms, prepared" in frames[-1]
     assert "The race is over." in frames[-1]
+
+
+@pytest.mark.parametrize("size", [(100, 30), (80, 24)])
+async def test_both_panes_say_what_was_taken_back_and_the_title_says_which_beat_it_is(
+    size: tuple[int, int],
+) -> None:
+    frames = ["\n".join(f) for f in await drawn(Snapshots(*size), UNFORESEEN, TAKEN_BACK)]
+    waiting = [frame for frame in frames if frame.count("Taken back: Mira has 44 HP again.") == 2]
+    assert any("greatclub on Mira:" in frame for frame in waiting)
+    if size == (100, 30):
+        assert any(frame.count("What nobody foresaw  taken back") == 2 for frame in waiting)
+    assert "4  5  6 A move taken back " in frames[-1]
 
 
 async def test_the_terminal_is_given_back_after_a_failure() -> None:
@@ -381,6 +410,62 @@ class Broken:
 
     async def aclose(self) -> None:
         pass
+
+
+# A move taken back.
+
+
+async def test_a_move_taken_back_is_undone_in_both_worlds_and_played_again() -> None:
+    run = await race(UNFORESEEN, TAKEN_BACK)
+    for side in run.sides:
+        struck, again = side.tales
+        assert "millstone" in struck.text and "15 damage" in struck.text
+        assert (struck.undone, again.undone) == (True, False)
+        assert "greatclub" in again.text
+        assert "millstone" not in again.text and "damage" not in again.text
+        assert side.session.world.actor("mira")["hp"] == 44 == table_hp(run, "mira")
+        assert again.note.startswith("Taken back: Mira has 44 HP again. ")
+        assert (side.figures["stale"], side.figures["untrue"], side.figures["faults"]) == (0, 0, 0)
+    left, right = run.sides
+    assert left.tales[1].note.endswith("Nothing had been prepared.")
+    assert right.tales[1].note.endswith("Of what was prepared since: 3 closed in the writing.")
+    assert "The server saw 3 streams closed 0.0 ms after the change." in run.lines[1]
+    assert (left.tales[1].served, right.tales[1].served) == (Served.MISS, Served.HIT)
+
+
+def table_hp(run: Race, actor: str) -> Any:
+    return run.table.state["actors"][actor]["hp"]
+
+
+async def test_the_undone_world_is_that_before_the_move_and_no_earlier_one() -> None:
+    engine, table = Engine(profile("hosted-large")), Table()
+    seen: list[Any] = []
+
+    class Watching(EngineAccounts):
+        async def closed_since(self, t: float) -> list[float] | None:
+            for side in sides:
+                world = side.session.world
+                seen.append((world.turn and world.turn.actor, dict(world.actions), world.state))
+            return await super().closed_since(t)
+
+    async with racing(NarratorModel(engine), Settings(), "demo") as sides:
+        lines = Lines(Console(file=io.StringIO()))
+        run = Race(sides, table, Nobody(), Watching(engine), lines, Pace())
+        await run.play([KILL, UNFORESEEN])
+        wounded = table.state["actors"]["mira"]["hp"]
+        await run.play([TAKEN_BACK])
+    assert wounded < 44
+    assert table.state["actors"]["goblin-1"]["hp"] == 0
+    assert seen == [("ogre", {}, {**table.state, "turn": "ogre"})] * 2
+
+
+async def test_what_was_ready_for_the_undone_future_is_dropped_and_not_told() -> None:
+    run = await race(UNFORESEEN, TAKEN_BACK, pace=Pace(change=9.0))
+    right = run.sides[1]
+    assert right.tales[1].note.endswith("Of what was prepared since: 3 dropped.")
+    assert run.lines[1] == "It is taken back, and Sable's move with it."
+    assert {draft.target for draft in right.model.drafts} == {"Mira"}
+    assert "Sable" not in right.tales[1].text
 
 
 # Watching the model.
@@ -581,5 +666,6 @@ def test_examples_run_without_a_key(
 
 def test_the_example_log_is_a_night_of_the_demo() -> None:
     report = replay.report(EXAMPLES / "demo.jsonl", Settings())
-    assert (report["outcomes"], report["stale"], report["untrue"]) == (5, 0, 0)
-    assert report["served"]["hit"] == 4
+    assert (report["outcomes"], report["stale"], report["untrue"]) == (6, 0, 0)
+    assert report["served"]["hit"] == 5
+    assert "rewind" in [record.kind for record in read(EXAMPLES / "demo.jsonl")]

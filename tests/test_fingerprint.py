@@ -14,7 +14,7 @@ from foretell.operators.classify import classify
 from foretell.operators.fingerprint import dependence, fingerprint, scene_fingerprint
 from foretell.streams import events as ev
 from foretell.streams.footprint import Footprint
-from foretell.streams.world import Numbered, World, advance
+from foretell.streams.world import Numbered, World, advance, rewound
 
 SWORD = {"type": "attack", "name": "longsword", "target": "grik"}
 STATE: dict[str, Any] = {
@@ -158,7 +158,9 @@ def test_a_text_for_another_action_has_another() -> None:
 
 
 def test_a_rewind_changes_every_one() -> None:
-    assert not kept(ev.Rewind(3.0, 1.0))
+    world = play(*STARTED)
+    after = rewound(world, world.revision + 1, Numbered(world.number + 1, ev.Rewind(3.0, 1.0), 3.0))
+    assert mark(after) != mark(world)
 
 
 def test_too_many_changes_to_remember_make_all_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:

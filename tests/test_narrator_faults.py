@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import foretell
+from foretell.cli import main
 from foretell.config import Settings
 from foretell.operators.narration import Narration
 from foretell.operators.predict import Intensity
@@ -158,6 +159,18 @@ def test_what_is_torn_is_no_json(share: float, seed: int) -> None:
     text = torn(json.dumps({"text": f'a "b" {seed}\\', "lines": [1, {"a": None}]}), share)
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
+
+
+def test_the_command_line_says_in_one_line_what_is_no_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["narrator", "--faults", "429:0.1,boom:0.2"]) == 2
+    assert re.fullmatch(r"foretell: error: no fault 'boom': use KIND.*\n", capsys.readouterr().err)
+    with pytest.raises(SystemExit):
+        main(["narrator", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(kind in said for kind in Kind if kind is not Kind.NONE)
+    assert "x-narrator-fault" in said
 
 
 # What it does, in virtual time.

@@ -215,17 +215,86 @@ def test_broken_bytes_are_read_alike_in_any_pieces(data: bytes, lengths: list[in
     assert parser.finish() == read(data).finish()
 
 
+blanks = st.text(" \n\r\t", max_size=70)
+long_numbers = st.builds(
+    lambda before, digits, exponent: f"{before}{digits}{exponent}",
+    st.sampled_from(["0.", "-1.", "1", "-9"]),
+    st.text("0123456789", max_size=300).filter(lambda digits: len(digits) % 3 == 0),
+    st.sampled_from(["", "e1", "E-30", "e+0005"]),
+)
+bracketed = st.text('{}[]",:1\\né \n', max_size=14)
+
+
 @given(st.text('{}[]",:1\\ntrue \n', max_size=14))
+@example('"{}"')
+@example('"[]{')
+@example('"[1] \\"')
 def test_what_orjson_reads_is_read_alike(text: str) -> None:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return
     found = read(text).finish()
-    if isinstance(found, Partial):  # a text of JSON's with a bracket in it may begin anything
-        assert "comes twice" in found.reason or isinstance(value, str)
-    elif isinstance(value, (dict, list)):
+    assert found == Final(value) or "comes twice" in getattr(found, "reason", "")
+
+
+@given(
+    st.builds(json.dumps, values | bracketed)
+    | st.builds(
+        lambda before, first, gap, rest, after: f"{before}[{first}{gap},{rest}]{after}",
+        blanks,
+        long_numbers | st.builds(json.dumps, scalars | bracketed),
+        blanks,
+        st.builds(json.dumps, values),
+        blanks,
+    ),
+    sizes,
+)
+@example("[0." + "1" * 60 + ', {"a":1}]', [])
+@example("[1" + " " * 20 + ',{"a":2}]', [2] * 60)
+@example("[true" + " " * 16 + ',{"a":2}]', [1] * 60)
+@example('"See [] here"', [1] * 60)
+@example(' "\\"{}\\\\"', [1] * 60)
+def test_any_value_of_json_is_read_as_orjson_reads_it(text: str, lengths: list[int]) -> None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:  # a number out of range
+        return
+    parser, built = PartialParser(), MISSING
+    for piece in cut(text, lengths):
+        for patch in parser.feed(piece):
+            built = apply(built, patch)
+        assert built == parser.value
+    found = parser.finish()
+    assert isinstance(found, Final)
+    assert orjson.dumps(found.value) == orjson.dumps(value)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Here: [0." + "1" * 60 + ", 2]", [float("0." + "1" * 60), 2]),
+        ("[" + "1" * 5000 + "]", [None]),
+        ('"Sure": [1]', [1]),
+        ('"Sure, {"a": "b"}', {"a": "b"}),
+        ('"a\n[1, 2]"', [1, 2]),
+        ('"{} is it', {}),
+        ('"\\q [1]"', [1]),
+    ],
+)
+def test_what_is_no_string_as_a_whole_is_read_for_what_is_in_it(text: str, value: Any) -> None:
+    for length in (1, 2, 9000):
+        parser, built = PartialParser(), MISSING
+        patches = [
+            patch for piece in cut(text, [length] * len(text)) for patch in parser.feed(piece)
+        ]
+        found = parser.finish()
         assert found == Final(value)
+        for patch in [*patches, *found.patches]:
+            built = apply(built, patch)
+        assert built == value
+        assert parser.raw_text == text[: text.index("{" if isinstance(value, dict) else "[")]
 
 
 def test_a_growing_string_is_seen_at_every_character() -> None:
@@ -244,6 +313,21 @@ def test_a_growing_string_is_seen_at_every_character() -> None:
     assert not parser.done()
     assert parser.feed("}") == [Patch((), "done", None)]
     assert parser.done()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "cut_off", ['{"a":"x', '{"a":"x\\u00', '{"a', '["a", 1', '["a", oh', "12", '"x']
+)
+def test_after_the_end_nothing_is_read(cut_off: str, strict: bool) -> None:
+    parser = PartialParser(strict=strict)
+    parser.feed(cut_off)
+    result = parser.finish()
+    before = deepcopy(result), parser.raw_text, parser.notes
+    for more in ("yz", 'y\\n"', '"}', b"yz", "é", '{"b": 1}'):
+        assert parser.feed(more) == []
+    assert parser.value is result.value
+    assert (parser.finish(), parser.raw_text, parser.notes) == before
 
 
 def test_a_number_appears_once_and_complete() -> None:

@@ -254,6 +254,58 @@ def test_a_strict_reader_refuses_what_is_not_expected(expect: Any, text: str) ->
     assert read_all(text, strict=True) == Final(orjson.loads(text))
 
 
+@pytest.mark.parametrize(
+    ("expect", "text"),
+    [("object", "[1,2]"), ("object", '"s"'), ("array", "5"), ("array", "```\nnull\n```")],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_is_not_expected_is_no_result(expect: Any, text: str, strict: bool) -> None:
+    result = read_all(text, expect=expect, strict=strict)
+    assert isinstance(result, Partial)
+    assert result.value is MISSING
+    assert result.patches == ()
+    assert expect in result.reason
+
+
+def test_text_after_half_a_character_in_bytes_loses_nothing() -> None:
+    for rest in ('x"}', 'é"}'):
+        parser = PartialParser()
+        parser.feed(b'{"a":"\xc3')
+        parser.feed(rest)
+        result = parser.finish()
+        assert isinstance(result, Partial)
+        assert result.value == {"a": "\ufffd" + rest[0]}
+        assert "Unicode" in result.reason
+    strict = PartialParser(strict=True)
+    strict.feed(b'{"a":"\xc3')
+    strict.feed('x"}')
+    assert isinstance(strict.finish(), Partial)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"expect": "obj"},
+        {"max_depth": -1},
+        {"max_depth": 513},
+        {"max_depth": 2.0},
+        {"max_length": -1},
+        {"max_length": "9"},
+        {"max_length": True},
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))) as found:
+        PartialParser(**settings)
+    assert "\n" not in str(found.value)
+
+
+def test_the_deepest_value_can_be_written() -> None:
+    parser = PartialParser(max_depth=512)
+    parser.feed('{"a":' * 600)
+    assert parser.finish().to_json().startswith(b'{"partial":')
+
+
 @pytest.mark.parametrize("settings", [{}, {"strict": True}])
 def test_limits_hold_in_both_modes(settings: dict[str, Any]) -> None:
     deep = read_all("[" * 9, max_depth=5, **settings)

@@ -194,6 +194,12 @@ def test_the_command_says_why_a_value_is_partial(tmp_path: Path) -> None:
     assert ran.returncode == 1
 
 
+def test_the_command_loses_no_half_of_a_character() -> None:
+    for args in ((), ("--chunk", "4")):
+        last = orjson.loads(run(*args, "--strict", given=b"[1]\xc3").stdout.splitlines()[-1])
+        assert last["partial"] == [1] and last["position"] == 3
+
+
 def test_the_command_prints_each_patch_when_it_comes() -> None:
     program = [sys.executable, "-m", "foretell", "partials"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

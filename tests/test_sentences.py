@@ -43,6 +43,17 @@ def cut(text: str, language: str = "en", piece: int = 1) -> list[Sentence]:
         ("zh", ["他走了。", "“停！”", "她说。", "完"]),
         ("de", ["Er zahlt 3,50 Gold, z. B. in Münzen.", "Dr. Müller kam am 3. Mai.", "Ende."]),
         ("fr-FR", ["M. Dupont est là.", "« Arrête ! » dit-il.", "Oui."]),
+        ("de", ["„Halt!“", "Er lief.", "„Was?“, fragte sie.", "„Nie.“"]),
+        ("de", ["„Halt!“ rief er.", "„Nein.", "Nie.", "Gut.“", "Er lief."]),
+        ("de", ["»Halt!«", "Er lief.", "»Was?«, fragte sie.", "»Nie.«"]),
+        ("de", ["“Halt!”", "Er lief.", "“Nie.”", "Ende."]),
+        ("en-GB", ["He said „Halt!“", "She left.", "“No.”", "So."]),
+        ("cs", ["„Stůj!“ řekl.", "Šel.", "„Ne.“", "Konec."]),
+        ("pl", ["„Stój!” krzyknął.", "Poszedł.", "„Nie.”", "Koniec."]),
+        ("nl", ["„Stop!” riep hij.", "Hij ging.", "„Nee.”", "Einde."]),
+        ("sv", ["”Stopp!” sa hon.", "Han gick.", "”Nej.”", "Slut."]),
+        ("fi", ["”Seis!” hän sanoi.", "Hän lähti.", "”Ei.”", "Loppu."]),
+        ("el", ["Πού πας;", "Έφυγε.", "Γιατί;", "Ναι."]),
         ("es", ["¡Hola!", "¿Qué pasa?", "Nada."]),
         ("hi", ["वह गया।", "वह आया।"]),
     ],
@@ -71,14 +82,14 @@ def test_a_sentence_knows_where_it_stands() -> None:
     assert cutter.finish()[0].path == ("text",)
 
 
-prose = st.text(alphabet=' ab.AB!?"”“)(…\n。「」*_e.g1', max_size=80) | st.lists(
+prose = st.text(alphabet=' ab.AB!?"”“„»«;)(…\n。「」*_e.g1', max_size=80) | st.lists(
     st.sampled_from(
         ["Dr. ", "e.g. ", "He fell. ", '"No!" ', "… ", "3.5 ", "x" * 600, " " * 600, "。"]
     )
 ).map("".join)
 
 
-@given(prose, st.sampled_from(["en", "ja", "de"]), st.integers(1, 9))
+@given(prose, st.sampled_from(["en", "ja", "de", "sv", "el"]), st.integers(1, 9))
 @example("a" * 2100 + ". B", "en", 7)
 @example("ab " * 800, "en", 7)
 @example("Dr. " + "x" * 990 + "Dr. " + " " * 600 + "Dr. x", "en", 1)
@@ -115,3 +126,8 @@ def test_what_is_held_is_bounded_and_looked_at_once() -> None:
 
 def test_an_unknown_language_is_cut_all_the_same() -> None:
     assert cut("He fell. She ran.", "xx") == ["He fell.", "She ran."]
+
+
+def test_a_quotation_over_paragraphs_is_closed_by_what_opens_one_elsewhere() -> None:
+    text = "„Nein.\n\nSie sah ihn an. Nein, halt!“ Er lief."
+    assert cut(text, "de") == ["„Nein.", "Sie sah ihn an.", "Nein, halt!“", "Er lief."]

@@ -131,7 +131,9 @@ def the_budget_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 @bug("G3")
 def prompts_remember_all(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Transcript.memory
-    monkeypatch.setattr(Transcript, "memory", lambda self, tokens, *to: memory(self, 10**6, *to))
+    monkeypatch.setattr(
+        Transcript, "memory", lambda self, tokens, *to, **more: memory(self, 10**6, *to, **more)
+    )
 
 
 @bug("G4")
@@ -199,12 +201,12 @@ def what_was_not_delivered_is_remembered(monkeypatch: pytest.MonkeyPatch) -> Non
 def prompts_know_what_only_some_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Transcript.memory
 
-    def leaking(self: Transcript, tokens: int, audience: tuple[str, ...] = ()) -> str:
+    def leaking(self: Transcript, tokens: int, *audience: Any, **more: Any) -> str:
         private = [seen for seen in self._seen if seen.to]
         whom = [seen.to for seen in private]
         for seen in private:
             seen.to = ()
-        told = memory(self, tokens, audience)
+        told = memory(self, tokens, *audience, **more)
         for seen, to in zip(private, whom, strict=True):
             seen.to = to
         return told
@@ -264,10 +266,10 @@ def chance_decides_who_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def a_resumed_session_forgets_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     resume = pipeline.Pipeline._open_log
 
-    def forgetful(self: Any, header: Mapping[str, Any]) -> Any:
-        before = self.world_now
-        found = resume(self, header)
-        self.world_now = before
+    def forgetful(self: Any, header: Mapping[str, Any], before: Any) -> Any:
+        world = before.world
+        found = resume(self, header, before)
+        before.world = world
         return found
 
     monkeypatch.setattr(pipeline.Pipeline, "_open_log", forgetful)

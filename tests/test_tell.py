@@ -927,6 +927,7 @@ async def test_a_restless_state_costs_neither_the_answer_nor_a_storm_of_requests
 
 async def test_a_rewind_ends_what_it_undoes_before_anybody_hears_of_it() -> None:
     async with table() as t:
+        await asyncio.sleep(0.1)
         telling = t.session.outcome("mira", "longsword", "hit", target="goblin-2", damage=3)
         await asyncio.sleep(0.5)
         t.session.rewind(0.0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+import gc
 import json
 import re
+import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from decimal import Decimal
 from enum import Enum
@@ -35,9 +37,20 @@ from reactivex import operators as ops
 from reactivex.subject import Subject
 
 import foretell
-from foretell.operators.partials import MISSING, Final, PartialParser, Patch, Progress
+from foretell.operators.narrative import Patched
+from foretell.operators.partials import (
+    MISSING,
+    Final,
+    Partial,
+    PartialParser,
+    Patch,
+    Progress,
+    apply,
+)
 from foretell.operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
+from foretell.operators.typed_errors import Errors
 from foretell.operators.typed_views import PartialDict, PartialList, PartialOf
+from foretell.sinks.telling import Telling
 from foretell.streams.clock import LoopScheduler
 
 ABSENT, GROWING, DONE = Progress.ABSENT, Progress.GROWING, Progress.DONE
@@ -767,6 +780,18 @@ def test_what_cannot_be_is_said_at_once() -> None:
         partials(Plan, emit="word")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="limit is a number of seconds above 0"):
         partials(Plan, limit=0)
+    for at in ("stepz", "steps.*.acts", "steps.0.acts"):
+        with pytest.raises(ValueError, match="the model has nothing at"):
+            partials(Plan, emit="element", at=at)
+    for at in ("steps", "steps.*.act", "steps.0.act", "*.*.act"):
+        TypedPartials(Plan, "field", at=at)
+    TypedPartials(Beat, "field", at="tool.edge")
+    TypedPartials(Beat, "field", at="notes.any.act")
+    TypedPartials(Odd, "field", at="whatever.there.is")
+    with pytest.raises(ValueError, match="at is for fields"):
+        TypedPartials(Plan, at="steps")
+    with pytest.raises(ValueError, match="language is an ISO 639 code"):
+        TypedPartials(Plan, "sentence", language=None)  # type: ignore[arg-type]
     typed = TypedPartials(Plan)
     for patch in (
         Patch(("plan_id",), "set", ""),
@@ -814,6 +839,14 @@ async def test_over_an_async_iterator_there_is_a_limit_and_the_stream_is_closed(
     assert out[1].reason == "not complete within 10 seconds" and CALLS == [("closed", 10)]
 
 
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+async def test_over_an_async_iterator_a_limit_that_is_none_is_refused(limit: float) -> None:
+    source = deltas(*THREE_FEEDS)
+    with pytest.raises(ValueError, match="limit is a number of seconds above 0"):
+        await anext(TypedPartials(Plan).over(source, limit=limit))
+    await source.aclose()
+
+
 async def test_over_an_async_iterator_errors_come_after_what_was_usable() -> None:
     out = []
     source = deltas(*THREE_FEEDS[:2], fault=True)
@@ -857,7 +890,32 @@ async def test_the_lines_of_the_readme_work_as_written(capsys: pytest.CaptureFix
     assert "cut off: not complete within 10 seconds ['run']" in capsys.readouterr().out
 
 
+def growing() -> Telling[Told]:
+    return Telling("t1", Told, lambda _: None, lambda *_: None)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_text_of_no_characters_is_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match="limit is a number of characters from 1"):
+        await anext(growing().text(limit=limit))
+
+
+async def test_the_text_so_far_grows_by_what_came() -> None:
+    telling = growing()
+    whole, short = telling.text(), telling.text(limit=5)
+    shown = []
+    for text in ("The b", "lade", " bites."):
+        telling.on_event(Patched("t1", (), text, (), 0.0))
+        shown.append(await anext(whole))
+    assert shown == ["The b", "The blade", "The blade bites."]
+    assert await anext(short) == "The …"
+    for reader in (whole, short):
+        await reader.aclose()
+
+
 async def test_public_names_are_there() -> None:
+    assert foretell.Final is Final and foretell.apply is apply
+    assert issubclass(foretell.PatchError, ValueError) and foretell.Partial is Partial
     assert foretell.partials is partials and foretell.TypedPartials is TypedPartials
     assert foretell.PartialOf is PartialOf and foretell.Unfinished is Unfinished
     assert foretell.MISSING is MISSING
@@ -872,8 +930,86 @@ def test_a_stray_bracket_before_the_value_is_not_taken_for_it() -> None:
     typed = TypedPartials(Named)
     last = [*typed.feed(text), *typed.finish()][-1]
     assert last == Named(name="Grik")
+    named = TypedPartials(dict[str, Named])
+    assert [*named.feed('By rule [1]: {"a": {"name": "b"}}'), *named.finish()][-1] == {
+        "a": Named(name="b")
+    }
     many = TypedPartials(list[Named])
     assert [*many.feed('{"name": "a"}\n{"name": "b"}'), *many.finish()][-1] == [
         Named(name="a"),
         Named(name="b"),
     ]
+
+
+class Counted(int):
+    """A place in the list of errors that knows how often it has been looked at."""
+
+    looks = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.looks += 1
+        return int(self) < other
+
+    def __hash__(self) -> int:
+        Counted.looks += 1
+        return int(self)
+
+
+@pytest.mark.parametrize("emit", ["piece", "element"])
+def test_elements_that_are_not_valid_cost_the_same_however_many_there_are(
+    emit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was wrong before is not looked at again, and not copied, for one element more."""
+    typed = TypedPartials(list[int], emit)
+    typed.feed("[")
+    out = []
+    add = Errors.add
+
+    def counting(self: Errors, errors: Any) -> None:
+        add(self, errors)
+        for places in self._inside.values():
+            places[-1] = Counted(places[-1])
+
+    monkeypatch.setattr(Errors, "add", counting)
+    costs = []
+    for _ in range(300):
+        Counted.looks = 0
+        out += typed.feed('"a",')
+        costs.append(Counted.looks)
+    assert costs[-1] <= costs[1] + 2 and len(out) >= 300
+    assert [len(each.errors) for each in out[-3:]] == (
+        [1, 1, 1] if emit == "element" else [298, 299, 300]
+    )
+
+
+def test_errors_put_right_later_are_still_those_of_their_moment() -> None:
+    class Kind(BaseModel):
+        steps: Annotated[list[Step], BeforeValidator(lambda steps: [s for s in steps if "x" in s])]
+        n: int = 0
+
+    shown = emitted(TypedPartials(Kind), '{"n":"a","steps":[{"act":"?"},{"act":"MoveTo"}]}')[:-1]
+    paths = [[error.path for error in partial.errors] for partial in shown]
+    assert [("n",), ("steps", 0, "act")] in paths and paths[-1] == [("n",)]
+    wrong = next(each for each in shown if len(each.errors) == 2)
+    assert [error.path for error in wrong.steps.errors] == [("steps", 0, "act")]
+
+
+def test_a_look_at_a_growing_text_copies_only_what_came() -> None:
+    """Where a text is copied, the old and the new one are held for a moment."""
+    typed = TypedPartials(Told)
+    typed.take([Patch((), "set", {}), Patch(("text",), "set", "x" * 1_000_000)])
+    more = [Patch(("text",), "append", "z" * 100)]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        (partial,) = typed.take(more)
+        assert len(partial.text) == 1_000_100  # from here on the text is one that is traced
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for at in range(2, 100):
+            (partial,) = typed.take(more)
+            assert len(partial.text) == 1_000_000 + 100 * at
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 200_000

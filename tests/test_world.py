@@ -17,6 +17,7 @@ from foretell.operators.results import happened
 from foretell.streams import events as ev
 from foretell.streams import world as world_module
 from foretell.streams.footprint import Footprint, action_key, changed_paths, covers, targets_of
+from foretell.streams.history import History
 from foretell.streams.world import Numbered, World, advance
 
 SWORD = {"type": "attack", "name": "longsword", "target": "grik"}
@@ -283,40 +284,6 @@ def test_what_an_outcome_is_of() -> None:
     assert world.doing(named).actor == "tom"
 
 
-# ── rewind ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_rewind_goes_back_and_makes_everything_prepared_doubtful() -> None:
-    first = play(*STARTED, ev.Outcome(5.0, (ev.Result("hit", "grik"),), "a1"))
-    later = play(
-        ev.State(6.0, with_({"location.id": "hall"})), ev.Turn(7.0, "t2", "tom"), world=first
-    )
-    back = play(ev.Rewind(8.0, 5.5), world=later)
-    assert back.state == STATE and back.turn == TURN and back.outcomes == 1
-    assert back.fresh == (((), None),)
-    assert (back.revision, back.t) == (later.revision + 1, 8.0)
-    by_revision = play(ev.Rewind(8.0, first.revision), world=later)
-    assert by_revision.state == STATE and by_revision.turn == TURN
-
-
-def test_a_rewind_before_the_beginning_is_an_empty_world() -> None:
-    back = play(*STARTED, ev.Rewind(8.0, -1.0))
-    assert back.state == {} and back.turn is None
-
-
-@pytest.mark.parametrize("to", ["yesterday", None, [1], float("nan")])
-def test_a_rewind_to_no_time_at_all_moves_nothing_and_is_no_disaster(to: Any) -> None:  # G10
-    world = play(*STARTED, outcome(), ev.Rewind(8.0, to))
-    assert world.warning is not None and "rewind" in world.warning
-    assert world.state == STATE and world.turn == TURN
-
-
-def test_a_second_rewind_goes_back_further() -> None:
-    turns = [ev.Turn(float(n), f"t{n}", "mira") for n in range(5)]
-    world = play(*turns, ev.Rewind(9.0, 3.5), ev.Rewind(9.5, 1.5))
-    assert world.turn == turns[1]
-
-
 # ── laws ──────────────────────────────────────────────────────────────────────────────────────────
 
 words = st.sampled_from(["mira", "grik", "snag", "t1", "t2", "a1", "a2", "hit", "", "\ud800"])
@@ -382,8 +349,9 @@ def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
     plan = schedule(lambda: Intensity.AGGRESSIVE, 8)
     before = deepcopy(said)
     world = World()
+    history = History(world, 1000)
     for number, event in enumerate(said, 1):
-        world = advance(world, Numbered(number, event, event.t))
+        world = history.advance(world, Numbered(number, event, event.t))
         scene = classify(world)
         assert isinstance(scene_fingerprint(scene), str)
         assert len(plan(scene)) <= 8
@@ -391,11 +359,14 @@ def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
             happened(world, event, world.doing(event))
     assert world.revision == len(said)
     assert repr(said) == repr(before)
-    assert repr(play(*said)) == repr(world)
+    again, history = World(), History(World(), 1000)
+    for number, event in enumerate(said, 1):
+        again = history.advance(again, Numbered(number, event, event.t))
+    assert repr(again) == repr(world)
 
 
 def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:  # G3
-    for name in ("MAX_PATHS", "MAX_ACTIONS", "MAX_CHECKPOINTS", "MAX_ACTORS"):
+    for name in ("MAX_PATHS", "MAX_ACTIONS", "MAX_TOLD", "MAX_ACTORS"):
         monkeypatch.setattr(world_module, name, 16)
     world = World()
     for n in range(100):
@@ -407,7 +378,7 @@ def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
             told,
             world=world,
         )
-        kept = (len(world.unexpected), len(world.actions), len(world.checkpoints), len(world.last))
+        kept = (len(world.unexpected), len(world.actions), len(world.told), len(world.last))
         assert max(kept) <= 16
         assert len(world.recent) <= 4
     assert list(world.last) == [f"actor-{n}" for n in range(84, 100)]

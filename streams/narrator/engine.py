@@ -19,13 +19,14 @@ from typing import Literal
 
 from ..interleave import Piece, interleaved
 from ..models import Block, BlockEnd, Delta
+from .accounts import Account, Totals
 from .faults import Fault, Faults, Kind, Silent, torn
 from .limits import Bucket, PromptCache, Slots
 from .profiles import PROFILES, Profile
 from .structured import answer
 from .wire import ApiError, Ask, Part
 
-__all__ = ["Account", "Begun", "Ended", "Engine", "Spoilt", "Totals", "tokens"]
+__all__ = ["Begun", "Ended", "Engine", "Spoilt", "tokens"]
 
 _PIECE = re.compile(r"[\s\S]{1,14}(?=\s|\Z)|[\s\S]{1,14}")
 _FAIR = 4
@@ -64,41 +65,6 @@ class Spoilt:
     """A piece of block ``index`` that is not UTF-8."""
 
     index: int
-
-
-@dataclass(slots=True)
-class Account:
-    """What became of one request. Times are seconds on the engine's ``clock``.
-
-    ``ended`` is ``broken`` where a fault ended it, ``fault`` what went wrong on purpose.
-    """
-
-    request: str
-    model: str
-    opened: float
-    first_token: float | None = None
-    closed: float | None = None
-    ended: Literal["open", "finished", "cancelled", "refused", "broken"] = "open"
-    input: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    output: int = 0
-    fault: str | None = None
-
-
-@dataclass(slots=True)
-class Totals:
-    """Sums over every account since the engine was made, those no longer kept included."""
-
-    opened: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    refused: int = 0
-    broken: int = 0
-    input: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    output: int = 0
 
 
 class _Lane:
@@ -308,21 +274,7 @@ class Engine:
         if account.ended == "open":
             account.ended = "cancelled"
         del self.open[account.request]
-        totals = self.totals
-        match account.ended:
-            case "finished":
-                totals.finished += 1
-            case "broken":
-                totals.broken += 1
-            case "refused":
-                totals.refused += 1
-                account.input = account.cache_read = account.cache_write = 0
-            case _:
-                totals.cancelled += 1
-        totals.input += account.input
-        totals.cache_read += account.cache_read
-        totals.cache_write += account.cache_write
-        totals.output += account.output
+        self.totals.add(account)
 
 
 def _cut(pieces: Iterator[Piece], room: int) -> list[Piece]:

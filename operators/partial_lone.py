@@ -1,0 +1,78 @@
+"""A text that begins with a quote may as a whole be one string, and the brackets in it are text.
+
+So it is put aside up to what shows that it is more than a string; then it is read from its start.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from .partial_text import SPACE
+
+if TYPE_CHECKING:
+    from .partial_machine import Machine
+
+__all__ = ["ended", "over", "quoted", "start"]
+
+CONTENT = re.compile(r'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
+
+
+def start(m: Machine, text: str, pos: int) -> int:
+    """Up to the first character that is no blank."""
+    end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+    if text[end : end + 1] == '"':
+        m._go("quoted")
+        end += 1
+    elif end < len(text):
+        m._go("before")
+        return pos
+    m._prose.append(text[pos:end])
+    return end
+
+
+def quoted(m: Machine, text: str, pos: int) -> int:
+    """Up to the closing quote."""
+    end = CONTENT.match(text, pos).end()  # type: ignore[union-attr]
+    rest = text[end : end + 2]
+    if rest[:1] == '"':
+        end += 1
+        m._go("over")
+    elif rest == "\\":
+        if not m._ended:
+            m._prose.append(text[pos:end])
+            return m._hold(text, end)
+        end += 1
+    elif rest:
+        return _anew(m, text, pos)
+    m._prose.append(text[pos:end])
+    return end
+
+
+def over(m: Machine, text: str, pos: int) -> int:
+    """After the closing quote: nothing but blanks, or it was no string."""
+    end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+    if end < len(text):
+        return _anew(m, text, pos)
+    m._prose.append(text[pos:])
+    return end
+
+
+def ended(m: Machine) -> None:
+    """No more comes: unless the text is one string, it is read for what is in it."""
+    if m._step in (m._steps["quoted"], m._steps["over"]):
+        try:
+            orjson.loads("".join(m._prose))
+        except orjson.JSONDecodeError:
+            _anew(m, "", 0)
+
+
+def _anew(m: Machine, text: str, pos: int) -> int:
+    m._prose.append(text[pos:])
+    whole = "".join(m._prose)
+    m._prose.clear()
+    m._go("before")
+    m._read_on(whole, 0)
+    return len(text)

@@ -1,0 +1,113 @@
+"""A session as its log left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .sinks.ledger import Ledger
+from .sinks.report import Tally
+from .sinks.transcript import Transcript
+from .streams import events as ev
+from .streams.history import History
+from .streams.log import Record, to_event
+from .streams.references import References
+from .streams.world import Numbered, World
+
+__all__ = ["Resumed"]
+
+OF_LEDGER = ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served")
+OF_TRANSCRIPT = ("~telling", "~text", "~told")
+
+
+@dataclass(slots=True)
+class Resumed:
+    """What a session knows, and what a recording brings back of it."""
+
+    history: History
+    world: World
+    transcript: Transcript
+    tally: Tally
+    ledger: Ledger
+    named: References = field(default_factory=References)
+    number: int = 0
+    """How many inputs there were."""
+    opened: int = 0
+    """The number of the last model stream."""
+    waiting: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """The outcomes and retells that had come to no end, and whom they are for."""
+    live: bool = False
+    """Whether the recording holds what was made of its inputs."""
+
+    def read(self, records: Iterable[Record]) -> None:
+        """Take in a recording.
+
+        :raises LogError: if it cannot be read.
+        """
+        heard: list[ev.Delivered] = []
+        for record in records:
+            event = to_event(record)
+            if event is not None:
+                self._input(event)
+                if isinstance(event, ev.Delivered):
+                    heard.append(event)
+            else:
+                self._own(record)
+        self.transcript.rewound(self.world.stands)
+        for each in heard:
+            self.transcript.delivered(each.telling, each.viewer, each.upto)
+        turn = self.world.turn
+        self.named.go_on(turn.turn if turn is not None else None)
+
+    def _input(self, event: ev.Input) -> None:
+        self.number += 1
+        self.world = self.history.advance(self.world, Numbered(self.number, event, event.t))
+        self.named.note(event, self.number)
+        if self.live and isinstance(event, ev.Outcome | ev.Retell):
+            self.waiting[self.number] = getattr(event, "to", ())
+
+    def _own(self, record: Record) -> None:
+        kind, line = record.kind, record.data
+        if kind in OF_LEDGER:
+            self.ledger.restore(line)
+        if kind in OF_TRANSCRIPT:
+            self.transcript.restore(line)
+        if kind == "~generation":
+            self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
+        elif kind == "~opened":
+            self.live = True
+        elif kind in ("~told", "~fault"):
+            self.tally.restore(line)
+            for number in line.get("outcomes", ()):
+                self.waiting.pop(number, None)
+
+    def cut(self) -> list[dict[str, Any]]:
+        """For each telling that was under way, or still to come, a ``~told`` line that ends it.
+
+        Nobody can go on with it: what viewers had of it stays. Groups that were never begun are
+        told apart again.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for number, to in self.waiting.items():
+            seen = self.transcript.of(number)
+            name = f"t{number}" if seen is None else seen.telling
+            line = found.get(name)
+            if line is None:
+                line = found[name] = {
+                    "telling": name,
+                    "status": "superseded",
+                    "served": [],
+                    "text": "" if seen is None else seen.text,
+                    "to": to if seen is None else seen.to,
+                    "outcomes": [],
+                    "latency": [],
+                    "cut": True,
+                }
+                if number in self.named.retold:
+                    line["retells"] = "" if seen is None else seen.retells
+            line["served"].append("superseded")
+            line["outcomes"].append(number)
+            line["latency"].append(None)
+        self.waiting.clear()
+        return list(found.values())

@@ -1,0 +1,234 @@
+"""Going back: the worlds a session has been through, within a bound; the rest out of its log."""
+
+from __future__ import annotations
+
+import math
+import re
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import reduce
+from itertools import takewhile
+from os import PathLike
+from typing import Any
+
+from .events import Input, Rewind, State
+from .log_read import BadLine, open_lines, parse
+from .log_schema import to_event
+from .world import Numbered, World, advance, rewound
+
+__all__ = ["History", "NotKept", "Past", "logged"]
+
+Past = Callable[[], Iterable[Input]]
+"""All inputs of a session so far, from its first."""
+
+SEGMENT, SEGMENTS = 128, 8
+"""Inputs, at the most, between two worlds that are kept whole, and the least number of these."""
+
+EACH, MEMBER = 200, 50
+"""Bytes, roughly: of an input, and of a member of an object."""
+
+OWN_LINE = re.compile(rb'\{"t":[^,]*,"kind":"~')
+
+
+class NotKept(LookupError):
+    """What is asked for lies further back than is kept, and there is no log to read it from."""
+
+
+class _Segment:
+    __slots__ = ("inputs", "start", "weight")
+
+    def __init__(self, start: World) -> None:
+        self.start = start
+        self.inputs: list[Numbered] = []
+        self.weight = EACH + MEMBER * (len(start.unexpected) + len(start.told) + len(start.last))
+
+
+class History:
+    """Advances a session's world, and gives back any it was before, as it was then.
+
+    Revisions count inputs from the session's first, and times are its seconds; both go on through
+    a rewind, so one may go back to before it, and forth again. Kept are the last inputs, with
+    whole worlds between them; states share what they have in common, so that an input of a game's
+    loop costs about what changed.
+
+    :param world: the world it begins with.
+    :param most_bytes: about how much may be kept; the last inputs always are.
+    :param past: what to read where that does not reach.
+    """
+
+    def __init__(self, world: World, most_bytes: int, past: Past | None = None) -> None:
+        self.past = past
+        self._first = World(footprint=world.footprint)
+        self._most = most_bytes
+        self._segments = deque([_Segment(world)])
+        self._weighed = world.state
+        self._weight = self._segments[0].weight
+
+    def __repr__(self) -> str:
+        kept = self._segments[0].start.revision
+        return f"<History [from revision {kept}, about {self._weight} bytes]>"
+
+    def advance(self, world: World, numbered: Numbered) -> World:
+        """As :func:`advance`; a rewind to what is not known is left out, with a ``warning``."""
+        event = numbered.event
+        if isinstance(event, Rewind):
+            after = self._rewound(world, numbered, event.to)
+            self._begin(after)
+            return after
+        after = advance(world, numbered)
+        segment = self._segments[-1]
+        segment.inputs.append(numbered)
+        weight = EACH
+        if after.state is not self._weighed:
+            weight += _grown(self._weighed, after.state)
+            self._weighed = after.state
+        if type(event) is not State:
+            weight += sum(  # ints
+                _grown(None, getattr(event, name)) for name in event.__slots__
+            )
+        segment.weight += weight
+        self._weight += weight
+        if len(segment.inputs) >= SEGMENT or segment.weight > self._most / SEGMENTS:
+            self._begin(after)
+        self._trim()
+        return after
+
+    def _begin(self, start: World) -> None:
+        self._segments.append(_Segment(start))
+        self._weight += self._segments[-1].weight
+        self._weighed = start.state
+        self._trim()
+
+    def _trim(self) -> None:
+        while self._weight > self._most and len(self._segments) > 2:
+            self._weight -= self._segments.popleft().weight
+
+    def _rewound(self, world: World, numbered: Numbered, to: float) -> World:
+        try:
+            past = self.at(self._target(to, world.revision))
+            return rewound(past, world.revision + 1, numbered)
+        except Exception as error:
+            return advance(world, numbered)._replace(
+                warning=f"rewind cannot be used and is left out: {error}"
+            )
+
+    def _target(self, to: Any, present: int) -> int:
+        """The revision that is meant, a time (seconds) being that of the last input until then."""
+        if isinstance(to, bool) or not isinstance(to, int | float) or math.isnan(to):
+            raise ValueError(f"{to!r} is neither a time nor a revision")
+        if isinstance(to, int):
+            return max(0, min(to, present))
+        first = self._segments[0].start
+        if first.revision and not _until(first.t, to):
+            if self.past is None:
+                raise NotKept(f"{to:g} s is further back than is kept: {first.t:g} s")
+            return bisect_right(_times(self.past(), first.revision), round(to, 6))
+        for segment in reversed(self._segments):
+            if _until(segment.start.t, to):
+                known = takewhile(lambda each: _until(each.event.t, to), segment.inputs)
+                return segment.start.revision + len(list(known))
+        return 0
+
+    def at(self, revision: int) -> World:
+        """The world as it was after the input of this number; 0 is before the first.
+
+        :raises NotKept: if it is further back than is kept, and there is no log.
+        :raises LogError: if the log cannot be read.
+        """
+        for segment in reversed(self._segments):
+            if segment.start.revision <= revision:
+                inputs = segment.inputs[: revision - segment.start.revision]
+                return reduce(advance, inputs, segment.start)
+        if revision <= 0:
+            return self._first
+        if self.past is None:
+            kept = self._segments[0].start.revision
+            raise NotKept(f"revision {revision} is further back than is kept: {kept}")
+        return _read_to(revision, self.past, self._first)
+
+    def reach(self) -> tuple[int, float] | None:
+        """The earliest revision and time (seconds) one may go back to; ``None`` if that is any."""
+        first = self._segments[0].start
+        return None if self.past is not None or not first.revision else (first.revision, first.t)
+
+
+def _until(t: float, to: float) -> bool:
+    """Whether a moment is no later than another; a log has whole microseconds."""
+    return round(t, 6) <= round(to, 6)
+
+
+def _times(inputs: Iterable[Input], most: int) -> array[float]:
+    return array("d", (round(event.t, 6) for event, _ in zip(inputs, range(most), strict=False)))
+
+
+def _read_to(revision: int, past: Past, first: World) -> World:
+    """The world after so many inputs, by way of those alone that led to it.
+
+    What a rewind has undone is left out, so that the inputs are gone through twice, however many
+    rewinds there are among them.
+    """
+    jumps: dict[int, int] = {}
+    times = array("d")
+    for number, event in enumerate(past(), 1):
+        if number > revision:
+            break
+        if isinstance(event, Rewind):
+            by_time = isinstance(event.to, float)
+            to = bisect_right(times, round(event.to, 6)) if by_time else int(event.to)
+            jumps[number] = min(to, number - 1)
+        times.append(round(event.t, 6))
+    if len(times) < revision:
+        raise NotKept(f"the log holds {len(times)} inputs, and not {revision}")
+    spans: list[tuple[int, int]] = []
+    end = revision
+    while end > 0:
+        jump = max((number for number in jumps if number <= end), default=0)
+        spans.append((jump, end))
+        end = jumps.get(jump, 0)
+    world = first
+    jump, end = spans.pop()
+    for number, event in enumerate(past(), 1):
+        if number > end:
+            if not spans:
+                break
+            jump, end = spans.pop()
+        if jump < number <= end:
+            world = advance(world, Numbered(number, event, event.t))
+        elif number == jump:
+            world = rewound(world, number, Numbered(number, event, event.t))
+    return world
+
+
+def logged(path: str | PathLike[str]) -> Iterator[Input]:
+    """The inputs of a session log, one by one; a last line that is cut short is left out.
+
+    :raises LogError: if it cannot be read.
+    """
+    with open_lines(path, lambda _: None) as lines:
+        for line in lines:
+            if OWN_LINE.match(line.raw):
+                continue
+            with suppress(BadLine):
+                event = to_event(parse(line.raw))
+                if event is not None:
+                    yield event
+
+
+def _grown(before: Any, after: Any) -> int:
+    """About how many bytes ``after`` takes that ``before`` has not got."""
+    if isinstance(after, dict):
+        known = before if isinstance(before, dict) else {}
+        size = MEMBER * len(after)
+        for name, value in after.items():
+            old = known.get(name)
+            if old is not value:
+                size += _grown(old, value)
+        return size
+    if isinstance(after, str):
+        return 50 + len(after)
+    if isinstance(after, list | tuple):
+        return 56 + sum(_grown(None, each) for each in after)  # ints
+    return 32
