@@ -119,7 +119,12 @@ class _World:
         self.ambience = ambience
         quiet = history.settings.get("quiet", 0.05)
         self.settings = Settings.model_validate(
-            {"max_wait": max(0.25, quiet), **history.settings, "log_dir": folder}
+            {
+                "max_wait": max(0.25, quiet),
+                "history_bytes": 4 * 1024 * 1024,  # its players go back as far as they like
+                **history.settings,
+                "log_dir": folder,
+            }
         )
         self.answers = Moody(history.models)
         self.model = ScriptedModel(self.answers)
