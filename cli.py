@@ -222,17 +222,7 @@ def _replay(args: Args) -> int:
         return _again(args)
     from . import replay
 
-    return replay.run(
-        args.log,
-        json=args.json,
-        seed=args.seed,
-        intensity=args.intensity,
-        profile=args.profile,
-        base_url=args.base_url,
-        model=args.model,
-        small_model=args.small_model,
-        speed=args.speed,
-    )
+    return replay.run(args.log, _settings(args), json=args.json, speed=args.speed)
 
 
 def _again(args: Args) -> int:

@@ -161,8 +161,8 @@ class Lockstep:
         self.lines = 0
         """Lines that came again as they were recorded."""
         self.last_t = 0.0
-        self.timers = _HeldTimers(self)
-        self.model = _HeldModel()
+        self.timers: _HeldTimers
+        self.model: _HeldModel
         self.close_calls: deque[int] = deque(maxlen=CLOSE_CALLS)
         """The last lines that came while something was under way, the latest first."""
         self._moved = moved

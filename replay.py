@@ -240,31 +240,11 @@ def _timely(run: Run, baseline: Run) -> dict[str, Any]:
     }
 
 
-def run(
-    log: str,
-    *,
-    json: bool,
-    seed: int,
-    intensity: str,
-    profile: str,
-    base_url: str | None,
-    model: str | None,
-    small_model: str | None,
-    speed: float | None,
-) -> int:
+def run(log: str, settings: Settings, *, json: bool, speed: float | None) -> int:
     """``foretell replay``: print the report.
 
     :return: 1 if a text was stale or untrue, or if a live server left an outcome without a text.
     """
-    values: dict[str, Any] = {
-        "seed": seed,
-        "intensity": intensity,
-        "narrator_profile": profile,
-        "base_url": base_url,
-        "main_model": model,
-        "small_model": small_model,
-    }
-    settings = Settings.load({key: value for key, value in values.items() if value is not None})
     found = report(log, settings, speed=speed)
     print(
         orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if json else plain(describe(found))
