@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import reduce
-from itertools import takewhile
+from itertools import islice, takewhile
 from os import PathLike
 from typing import Any
+
+import orjson
 
 from .events import Input, Rewind, State
 from .log_read import BadLine, open_lines, parse
@@ -24,11 +26,13 @@ __all__ = ["History", "NotKept", "Past", "logged"]
 Past = Callable[[], Iterable[Input]]
 """All inputs of a session so far, from its first."""
 
-SEGMENT, SEGMENTS = 128, 8
+SEGMENT, SEGMENTS = 256, 8
 """Inputs, at the most, between two worlds that are kept whole, and the least number of these."""
 
-EACH, MEMBER = 200, 50
-"""Bytes, roughly: of an input, and of a member of an object."""
+EACH, MEMBER = 64, 50
+"""Bytes, roughly: of what is kept, beside its text; and of a member of an object."""
+
+PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 OWN_LINE = re.compile(rb'\{"t":[^,]*,"kind":"~')
 
@@ -38,12 +42,39 @@ class NotKept(LookupError):
 
 
 class _Segment:
+    """A world, and the inputs after it.
+
+    Of a state its difference from the one before is kept, as bytes: a game's loop sends many, and
+    what is no container costs the garbage collector nothing.
+    """
+
     __slots__ = ("inputs", "start", "weight")
 
-    def __init__(self, start: World) -> None:
+    def __init__(self, start: World, most: float = math.inf) -> None:
         self.start = start
-        self.inputs: list[Numbered] = []
-        self.weight = EACH + MEMBER * (len(start.unexpected) + len(start.told) + len(start.last))
+        self.inputs: list[Numbered | bytes] = []
+        known = len(start.unexpected) + len(start.told) + len(start.last)
+        self.weight = MEMBER * known + int(min(most, _size(start.state)))
+
+    def append(self, before: Any, numbered: Numbered) -> int:
+        """Keep one more, which came to the state ``before``; returns its weight."""
+        number, event, received = numbered
+        kept: Numbered | bytes = numbered
+        if type(event) is State:
+            change = _change(before, event.state)
+            with suppress(TypeError):  # no JSON: it is kept as it is
+                kept = orjson.dumps((number, event.t, received, event.because, change), None, PLAIN)
+        self.inputs.append(kept)
+        weight = EACH + (len(kept) if type(kept) is bytes else _size(event))
+        self.weight += weight
+        return weight
+
+    def worlds(self) -> Iterator[World]:
+        """The worlds after its inputs, one by one."""
+        world = self.start
+        for kept in self.inputs:
+            world = advance(world, kept if isinstance(kept, Numbered) else _read(kept, world.state))
+            yield world
 
 
 class History:
@@ -64,7 +95,6 @@ class History:
         self._first = World(footprint=world.footprint)
         self._most = most_bytes
         self._segments = deque([_Segment(world)])
-        self._weighed = world.state
         self._weight = self._segments[0].weight
 
     def __repr__(self) -> str:
@@ -80,26 +110,17 @@ class History:
             return after
         after = advance(world, numbered)
         segment = self._segments[-1]
-        segment.inputs.append(numbered)
-        weight = EACH
-        if after.state is not self._weighed:
-            weight += _grown(self._weighed, after.state)
-            self._weighed = after.state
-        if type(event) is not State:
-            weight += sum(  # ints
-                _grown(None, getattr(event, name)) for name in event.__slots__
-            )
-        segment.weight += weight
-        self._weight += weight
+        self._weight += segment.append(world.state, numbered)
         if len(segment.inputs) >= SEGMENT or segment.weight > self._most / SEGMENTS:
             self._begin(after)
-        self._trim()
+        elif self._weight > self._most:
+            self._trim()
         return after
 
     def _begin(self, start: World) -> None:
-        self._segments.append(_Segment(start))
+        most = self._segments[-1].weight  # the state shares all else with the ones before
+        self._segments.append(_Segment(start, most))
         self._weight += self._segments[-1].weight
-        self._weighed = start.state
         self._trim()
 
     def _trim(self) -> None:
@@ -128,7 +149,7 @@ class History:
             return bisect_right(_times(self.past(), first.revision), round(to, 6))
         for segment in reversed(self._segments):
             if _until(segment.start.t, to):
-                known = takewhile(lambda each: _until(each.event.t, to), segment.inputs)
+                known = takewhile(lambda each: _until(each.t, to), segment.worlds())
                 return segment.start.revision + len(list(known))
         return 0
 
@@ -140,8 +161,8 @@ class History:
         """
         for segment in reversed(self._segments):
             if segment.start.revision <= revision:
-                inputs = segment.inputs[: revision - segment.start.revision]
-                return reduce(advance, inputs, segment.start)
+                later = islice(segment.worlds(), revision - segment.start.revision)
+                return reduce(lambda _, world: world, later, segment.start)
         if revision <= 0:
             return self._first
         if self.past is None:
@@ -217,18 +238,36 @@ def logged(path: str | PathLike[str]) -> Iterator[Input]:
                     yield event
 
 
-def _grown(before: Any, after: Any) -> int:
-    """About how many bytes ``after`` takes that ``before`` has not got."""
-    if isinstance(after, dict):
-        known = before if isinstance(before, dict) else {}
-        size = MEMBER * len(after)
-        for name, value in after.items():
-            old = known.get(name)
-            if old is not value:
-                size += _grown(old, value)
-        return size
-    if isinstance(after, str):
-        return 50 + len(after)
-    if isinstance(after, list | tuple):
-        return 56 + sum(_grown(None, each) for each in after)  # ints
-    return 32
+def _change(before: Any, after: Any) -> Any:
+    """What a value has that the one before has not got: of an object its members, each so.
+
+    A list holds a value that is another altogether.
+    """
+    if type(before) is not dict or type(after) is not dict or list(before) != list(after):
+        return [after]
+    return {
+        name: _change(before[name], value)
+        for name, value in after.items()
+        if value is not before[name]
+    }
+
+
+def _changed(before: Any, change: Any) -> Any:
+    if type(change) is list:
+        return change[0]
+    if not change:
+        return before
+    return {**before, **{name: _changed(before[name], each) for name, each in change.items()}}
+
+
+def _read(kept: bytes, before: Any) -> Numbered:
+    number, t, received, because, change = orjson.loads(kept)
+    return Numbered(number, State(t, _changed(before, change), because), received)
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value takes: those of its JSON."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:
+        return len(repr(value))

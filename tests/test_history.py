@@ -114,23 +114,43 @@ def test_an_input_stands_if_it_is_one_of_those_that_led_to_the_world(seed: int) 
 
 @given(st.integers(0, 2**32))
 def test_its_memory_is_bounded_however_long_it_goes_on(seed: int) -> None:  # G3
-    history = History(World(), 5000, lambda: ())
+    history, world = History(World(), 5000, lambda: ()), World()
     for number, event in enumerate(night(seed, 400), 1):
         if not isinstance(event, ev.Rewind):
-            history.advance(World(), Numbered(number, event, event.t))
+            world = history.advance(world, Numbered(number, event, event.t))
             assert history._weight <= 5000 or len(history._segments) <= 2
             assert history._weight == sum(each.weight for each in history._segments)
 
 
 def test_states_that_share_cost_what_changed() -> None:
     whole = {f"a{n}": {"hp": n, "notes": "x" * 1000} for n in range(100)}
+    said: list[ev.Input] = [
+        ev.State(float(number), {"actors": {**whole, "a1": {"hp": number}}})
+        for number in range(400)
+    ]
     shared, apart = (History(World(), 10**9) for _ in range(2))
-    for number in range(100):
-        state: dict[str, Any] = {"actors": {**whole, "a1": {"hp": number}}}
-        copy = orjson.loads(orjson.dumps(state))
-        shared.advance(World(), Numbered(number + 1, ev.State(0.0, state), 0.0))
-        apart.advance(World(), Numbered(number + 1, ev.State(0.0, copy), 0.0))
-    assert shared._weight < apart._weight / 5
+    worlds = play(shared, said)
+    play(apart, [ev.State(each.t, orjson.loads(orjson.dumps(each.state))) for each in said])
+    assert shared._weight < apart._weight / 50
+    assert [shared.at(number).state for number in (1, 200, 399)] == [
+        worlds[number].state for number in (1, 200, 399)
+    ]
+
+
+def test_a_state_is_kept_with_its_members_in_their_order() -> None:
+    """A prompt that shows the state must come out as it was."""
+    states: list[dict[str, Any]] = [
+        {"a": {"x": 1, "y": 2}, "b": 1},
+        {"a": {"y": 2, "x": 1}, "b": 1},
+        {"b": 1, "a": {"y": 2}},
+        {"b": {"c": []}, "a": {"y": None}},
+        {},
+        {"b": 2**70},  # beyond what is written as JSON
+    ]
+    history = History(World(), 10**6)
+    worlds = play(history, [ev.State(float(n), state) for n, state in enumerate(states)])
+    for number, world in enumerate(worlds):
+        assert repr(history.at(number).state) == repr(world.state)
 
 
 def test_without_a_log_what_is_further_back_than_is_kept_moves_nothing() -> None:

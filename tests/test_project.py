@@ -567,8 +567,13 @@ def test_the_narrator_says_its_url_first_and_ends_quietly() -> None:
         text=True,
     ) as process:
         assert process.stdout and process.stderr
-        url = process.stdout.readline()
-        assert url.startswith("http://127.0.0.1:")
-        assert "not a language model" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert (process.wait(), process.stderr.read()) == (130, "")
+        try:
+            url = process.stdout.readline()
+            assert url.startswith("http://127.0.0.1:")
+            assert "not a language model" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+        except BaseException:
+            process.kill()
+            raise
+        assert process.stderr.read() == ""
