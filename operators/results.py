@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def possible_results(
         rolls_to_hit = action.get("type") in ("attack", "cast") and not action.get("save")
         names = ATTACK if rolls_to_hit and target is not None else SAVE
         found = {name: DEFAULT_ODDS[name] for name in names}
-    if KILL not in found and target is not None and _may_fall(world, target):
+    if KILL not in found and target is not None and _may_fall(world.actor(target)):
         harmful = [found[name] for name in HARMFUL if name in found]
         if harmful:
             found[KILL] = max(harmful) / 2
@@ -79,16 +79,16 @@ def _likely(odds: Any) -> dict[str, float]:
     return {name: float(p) for name, p in known if p is not None and p > 0}
 
 
-def _may_fall(world: World, target: str) -> bool:
-    actor = world.actor(target)
+def _may_fall(actor: Mapping[str, Any]) -> bool:
     hp, full = _number(actor.get("hp")), _number(actor.get("max_hp"))
     return hp is not None and hp > 0 and full is not None and hp <= full * FALLS_BELOW
 
 
 def frail(world: World) -> list[tuple[str, bool]]:
     """The actors that are down (true), or low enough on health to fall at the next blow."""
-    hps = [(each, _health(world.state, each)) for each in world.actors]
-    return [(each, hp == 0) for each, hp in hps if hp == 0 or _may_fall(world, each)]
+    actors = [(each, what) for each, what in world.actors.items() if isinstance(what, Mapping)]
+    known = [(each, _down(actor), actor) for each, actor in actors]
+    return [(each, down) for each, down, actor in known if down or _may_fall(actor)]
 
 
 def lies(world: World, actor_id: str | None) -> bool:
@@ -162,23 +162,21 @@ def _health(state: Mapping[str, Any], actor_id: str | None) -> float | int | Non
 
 
 def _down(actor: Mapping[str, Any]) -> bool:
-    hp, health = _number(actor.get("hp")), _number(actor.get("health"))
     if actor.get("alive") is False or actor.get("dead") is True:
         return True
-    if (hp is not None and hp <= 0) or (health is not None and health <= 0):
-        return True
-    return any(word.lower() in DOWN for word in _words(actor, ("conditions", "effects", "health")))
+    for name in ("hp", "health"):
+        left = _number(actor.get(name))
+        if left is not None and left <= 0:
+            return True
+    said = [actor[name] for name in ("conditions", "effects", "health") if actor.get(name)]
+    return any(word.lower() in DOWN for each in said for word in _words(each))
 
 
-def _words(actor: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
-    for name in names:
-        said = actor.get(name)
-        if isinstance(said, str):
-            said = [said]
-        for each in said if isinstance(said, (list, dict)) else ():
-            word = each.get("name") if isinstance(each, Mapping) else each
-            if isinstance(word, str):
-                yield word
+def _words(said: Any) -> Iterator[str]:
+    for each in [said] if isinstance(said, str) else said if isinstance(said, (list, dict)) else ():
+        word = each.get("name") if isinstance(each, Mapping) else each
+        if isinstance(word, str):
+            yield word
 
 
 def _number(value: Any) -> float | int | None:

@@ -79,6 +79,7 @@ class Inputs(Observable[Numbered]):
     def __init__(self, loop: asyncio.AbstractEventLoop, *, start: float, number: int = 0) -> None:
         super().__init__()
         self._loop = loop
+        self._thread = threading.get_ident()
         self._start = start
         self._number = number
         self._observers: list[abc.ObserverBase[Numbered]] = []
@@ -142,7 +143,7 @@ class Inputs(Observable[Numbered]):
             if self._scheduled:
                 return number
             self._scheduled = True
-        if _on(self._loop):
+        if threading.get_ident() == self._thread:
             self._schedule()
         else:
             self._loop.call_soon_threadsafe(self._schedule)
@@ -196,10 +197,3 @@ class Inputs(Observable[Numbered]):
         """End the stream; what is put later goes nowhere."""
         for observer in tuple(self._observers):
             observer.on_completed()
-
-
-def _on(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
