@@ -214,9 +214,9 @@ class Lockstep:
         """What the recording holds before the part under way."""
         return islice(read(self._path), self._part - 1)
 
-    def inputs(self) -> Iterator[ev.Input]:
-        """The inputs of the whole recording."""
-        return logged(self._path)
+    def inputs(self, after: int = 0) -> Iterator[ev.Input]:
+        """The inputs of the whole recording, but for as many of the first."""
+        return logged(self._path, after)
 
     # What a session writes into its log comes here.
 

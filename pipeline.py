@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -242,7 +243,7 @@ class Pipeline(Generic[M]):
             raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
         self._lock = LogLock(path)
         try:
-            self.history.past = lambda: logged(path)
+            self.history.past = partial(logged, path)
             if resumes:
                 before.read(read(path))
             started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -258,9 +259,9 @@ class Pipeline(Generic[M]):
             self._lock.release()
             raise
 
-        def past() -> Iterator[ev.Input]:
+        def past(after: int) -> Iterator[ev.Input]:
             writer.flush()
-            return logged(path)
+            return logged(path, after)
 
         self.history.past = past
         return writer

@@ -88,7 +88,7 @@ async def play(
         session: Session[Narration] = await game.session("replay")
         session.subscribe(on_event)
         log = log if speed is None else _by_revision(log)
-        session._pipeline.history.past = lambda: log
+        session._pipeline.history.past = lambda after: log[after:]
         for event in log:
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,13 +17,13 @@ import orjson
 
 from .events import Input, Rewind, State
 from .log_read import BadLine, open_lines, parse
-from .log_schema import to_event
+from .log_schema import KINDS, to_event
 from .world import Numbered, World, advance, rewound
 
 __all__ = ["History", "NotKept", "Past", "logged"]
 
-Past = Callable[[], Iterable[Input]]
-"""All inputs of a session so far, from its first."""
+Past = Callable[[int], Iterable[Input]]
+"""The inputs of a session so far, but for as many of the first as it is given."""
 
 SEGMENT, SEGMENTS = 256, 8
 """Inputs, at the most, between two worlds that are kept whole, and the least number of these."""
@@ -32,9 +31,15 @@ SEGMENT, SEGMENTS = 256, 8
 EACH, MEMBER = 64, 50
 """Bytes, roughly: of what is kept, beside its text; and of a member of an object."""
 
+MARKS = 16
+"""Worlds that are kept of a session whose inputs can be read again, evenly along its length."""
+
+MOST_JUMPS = 10_000
+
 PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
-OWN_LINE = re.compile(rb'\{"t":[^,]*,"kind":"~')
+LINE = re.compile(rb'\{"t":[^,]*,"kind":"([^"]*)"')
+INPUTS = frozenset(kind.encode() for kind in KINDS if kind != "session")
 
 
 class NotKept(LookupError):
@@ -96,6 +101,10 @@ class History:
         self._most = most_bytes
         self._segments = deque([_Segment(world)])
         self._weight = self._segments[0].weight
+        self._marks: list[World] = []
+        self._stride = SEGMENT
+        self._jumps: dict[int, int] = {}  # by the revision of each rewind, where it went
+        self._lost = 0
 
     def __repr__(self) -> str:
         kept = self._segments[0].start.revision
@@ -122,6 +131,16 @@ class History:
         self._segments.append(_Segment(start, most))
         self._weight += self._segments[-1].weight
         self._trim()
+        if self.past is not None:
+            self._mark(start)
+
+    def _mark(self, world: World) -> None:
+        if world.revision - (self._marks[-1].revision if self._marks else 0) < self._stride:
+            return
+        self._marks.append(world)
+        if len(self._marks) > max(2, min(MARKS, self._most // _size(world.state))):
+            del self._marks[::2]
+            self._stride *= 2
 
     def _trim(self) -> None:
         while self._weight > self._most and len(self._segments) > 2:
@@ -129,12 +148,17 @@ class History:
 
     def _rewound(self, world: World, numbered: Numbered, to: float) -> World:
         try:
-            past = self.at(self._target(to, world.revision))
-            return rewound(past, world.revision + 1, numbered)
+            target = self._target(to, world.revision)
+            after = rewound(self.at(target), world.revision + 1, numbered)
         except Exception as error:
             return advance(world, numbered)._replace(
                 warning=f"rewind cannot be used and is left out: {error}"
             )
+        self._jumps[after.revision] = target
+        if len(self._jumps) > MOST_JUMPS:
+            self._lost = next(iter(self._jumps))
+            del self._jumps[self._lost]
+        return after
 
     def _target(self, to: Any, present: int) -> int:
         """The revision that is meant, a time (seconds) being that of the last input until then."""
@@ -146,11 +170,14 @@ class History:
         if first.revision and not _until(first.t, to):
             if self.past is None:
                 raise NotKept(f"{to:g} s is further back than is kept: {first.t:g} s")
-            return bisect_right(_times(self.past(), first.revision), round(to, 6))
+            known = bisect_right(self._marks, round(to, 6), key=lambda world: round(world.t, 6))
+            before = self._marks[known - 1].revision if known else 0
+            events = takewhile(lambda event: _until(event.t, to), self.past(before))
+            return before + len(list(events))
         for segment in reversed(self._segments):
             if _until(segment.start.t, to):
-                known = takewhile(lambda each: _until(each.t, to), segment.worlds())
-                return segment.start.revision + len(list(known))
+                worlds = takewhile(lambda world: _until(world.t, to), segment.worlds())
+                return segment.start.revision + len(list(worlds))
         return 0
 
     def at(self, revision: int) -> World:
@@ -168,7 +195,42 @@ class History:
         if self.past is None:
             kept = self._segments[0].start.revision
             raise NotKept(f"revision {revision} is further back than is kept: {kept}")
-        return _read_to(revision, self.past, self._first)
+        return self._read_to(revision, self.past)
+
+    def _read_to(self, revision: int, past: Past) -> World:
+        """The world after so many inputs, by way of those alone that led to it.
+
+        What a rewind has undone is left out, so that the inputs are gone through once, however
+        many rewinds there are among them.
+        """
+        world, end, spans = self._first, revision, deque[tuple[int, int]]()
+        while end > 0:
+            jump = max((number for number in self._jumps if number <= end), default=0)
+            marks = [mark for mark in self._marks if jump <= mark.revision <= end]
+            if marks:
+                world = marks[-1]
+                spans.appendleft((world.revision, end))
+                break
+            if jump <= self._lost and self._lost:
+                raise NotKept(f"revision {revision} is more than {MOST_JUMPS} rewinds back")
+            spans.appendleft((jump, end))
+            end = self._jumps.get(jump, 0)
+        begun = number = world.revision
+        if begun == revision:
+            return world
+        begin, end = spans.popleft()
+        for number, event in enumerate(past(begun), begun + 1):
+            if number > end:
+                if not spans:
+                    return world
+                begin, end = spans.popleft()
+            if number > begin:
+                world = advance(world, Numbered(number, event, event.t))
+            elif number == begin:
+                world = rewound(world, number, Numbered(number, event, event.t))
+        if world.revision < revision:
+            raise NotKept(f"the log holds {number} inputs, and not {revision}")
+        return world
 
     def reach(self) -> tuple[int, float] | None:
         """The earliest revision and time (seconds) one may go back to; ``None`` if that is any."""
@@ -181,60 +243,27 @@ def _until(t: float, to: float) -> bool:
     return round(t, 6) <= round(to, 6)
 
 
-def _times(inputs: Iterable[Input], most: int) -> array[float]:
-    return array("d", (round(event.t, 6) for event, _ in zip(inputs, range(most), strict=False)))
-
-
-def _read_to(revision: int, past: Past, first: World) -> World:
-    """The world after so many inputs, by way of those alone that led to it.
-
-    What a rewind has undone is left out, so that the inputs are gone through twice, however many
-    rewinds there are among them.
-    """
-    jumps: dict[int, int] = {}
-    times = array("d")
-    for number, event in enumerate(past(), 1):
-        if number > revision:
-            break
-        if isinstance(event, Rewind):
-            by_time = isinstance(event.to, float)
-            to = bisect_right(times, round(event.to, 6)) if by_time else int(event.to)
-            jumps[number] = min(to, number - 1)
-        times.append(round(event.t, 6))
-    if len(times) < revision:
-        raise NotKept(f"the log holds {len(times)} inputs, and not {revision}")
-    spans: list[tuple[int, int]] = []
-    end = revision
-    while end > 0:
-        jump = max((number for number in jumps if number <= end), default=0)
-        spans.append((jump, end))
-        end = jumps.get(jump, 0)
-    world = first
-    jump, end = spans.pop()
-    for number, event in enumerate(past(), 1):
-        if number > end:
-            if not spans:
-                break
-            jump, end = spans.pop()
-        if jump < number <= end:
-            world = advance(world, Numbered(number, event, event.t))
-        elif number == jump:
-            world = rewound(world, number, Numbered(number, event, event.t))
-    return world
-
-
-def logged(path: str | PathLike[str]) -> Iterator[Input]:
+def logged(path: str | PathLike[str], after: int = 0) -> Iterator[Input]:
     """The inputs of a session log, one by one; a last line that is cut short is left out.
 
+    :param after: how many of the first to pass over, which takes little.
     :raises LogError: if it cannot be read.
     """
     with open_lines(path, lambda _: None) as lines:
         for line in lines:
-            if OWN_LINE.match(line.raw):
+            known = LINE.match(line.raw)
+            if known is not None and known[1].startswith(b"~"):
+                continue
+            if after and known is not None and known[1] in INPUTS:
+                after -= 1
                 continue
             with suppress(BadLine):
                 event = to_event(parse(line.raw))
-                if event is not None:
+                if event is None:
+                    continue
+                if after:
+                    after -= 1
+                else:
                     yield event
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def meant(worlds: list[World], rewind: ev.Rewind) -> World:
 def test_after_a_rewind_the_world_is_what_it_was_then(seed: int, kept: int, log: bool) -> None:
     """Out of what is kept, and out of the log, which are two ways to the same."""
     said: list[ev.Input] = []
-    history = History(World(), kept, (lambda: said) if log or kept < 10**7 else None)
+    history = History(World(), kept, (lambda n: said[n:]) if log or kept < 10**7 else None)
     worlds = [World()]
     for number, event in enumerate(night(seed), 1):
         said.append(event)
@@ -114,7 +115,7 @@ def test_an_input_stands_if_it_is_one_of_those_that_led_to_the_world(seed: int) 
 
 @given(st.integers(0, 2**32))
 def test_its_memory_is_bounded_however_long_it_goes_on(seed: int) -> None:  # G3
-    history, world = History(World(), 5000, lambda: ()), World()
+    history, world = History(World(), 5000, lambda after: ()), World()
     for number, event in enumerate(night(seed, 400), 1):
         if not isinstance(event, ev.Rewind):
             world = history.advance(world, Numbered(number, event, event.t))
@@ -191,22 +192,61 @@ def test_one_may_go_forth_again_to_what_was_undone() -> None:
     assert [worlds[5].stands(n) for n in (1, 2, 3, 4)] == [True, True, True, False]
 
 
-def test_many_rewinds_in_a_row_are_read_in_two_passes(tmp_path: Path) -> None:
+def test_many_rewinds_in_a_row_are_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them to before the one before it: the way back through all is no tree."""
     back = [ev.Rewind(float(number), max(1, number - 2)) for number in range(2, 200)]
     said: list[ev.Input] = [ev.Turn(1.0, "t1", "mira"), *back]
     passes = 0
 
-    def past() -> list[ev.Input]:
+    def past(after: int) -> list[ev.Input]:
         nonlocal passes
         passes += 1
-        return said
+        return said[after:]
 
     history = History(World(), 0, past)
     play(history, said)
     passes = 0
     assert history.at(20).turn == said[0]
-    assert passes == 2
+    assert passes == 1
+    monkeypatch.setattr(history_module, "MOST_JUMPS", 50)
+    history = History(World(), 0, past)
+    world = play(history, said)[-1]
+    assert len(history._jumps) == 50 and world.turn == said[0]
+    with pytest.raises(NotKept, match="more than 50 rewinds back"):
+        history.at(20)
+
+
+def test_far_back_little_of_the_log_is_read_again() -> None:
+    """A rewind to long ago holds up no other session for long; nor does what is kept grow."""
+    said: list[ev.Input] = [ev.State(n / 60, {"tick": n}) for n in range(20_000)]
+    read = 0
+
+    def past(after: int) -> Iterator[ev.Input]:
+        nonlocal read
+        for event in said[after:]:
+            read += 1
+            yield event
+
+    history = History(World(), 10_000, past)
+    worlds = play(history, said)
+    marks = history_module.MARKS
+    assert marks / 2 - 1 <= len(history._marks) <= marks
+    for number in (1, 3_333, 9_999, 15_000):
+        read = 0
+        assert then(history.at(number)) == then(worlds[number])
+        assert read <= 2 * len(said) / marks + history_module.SEGMENT
+        read = 0
+        assert history._target(worlds[number].t, 20_000) == number
+        assert read <= 2 * len(said) / marks + history_module.SEGMENT
+
+
+def test_of_large_states_few_are_kept() -> None:  # G3
+    said: list[ev.Input] = [ev.State(float(n), {"map": f"{n}" * 2000}) for n in range(3_000)]
+    history = History(World(), 100_000, lambda after: said[after:])
+    worlds = play(history, said)
+    assert 2 <= len(history._marks) * 2000 <= 2 * 100_000
+    assert sum(len(orjson.dumps(world.state)) for world in history._marks) <= 100_000
+    assert then(history.at(2_000)) == then(worlds[2_000])
 
 
 def test_the_inputs_of_a_log_are_read_and_nothing_else(tmp_path: Path) -> None:
@@ -222,10 +262,14 @@ def test_the_inputs_of_a_log_are_read_and_nothing_else(tmp_path: Path) -> None:
     read = list(logged(path))
     assert [type(each) for each in read] == [type(each) for each in said]
     assert read[-1].t == round(said[-1].t, 6)
+    for after in (1, 7, len(said)):
+        assert list(logged(path, after)) == read[after:]
+    path.write_bytes(path.read_bytes().replace(b'{"t":', b'{ "t": '))  # as others may write it
+    assert list(logged(path, 7)) == read[7:]
 
 
 def test_a_log_that_does_not_hold_it_all_is_said_to() -> None:
-    history = History(World(), 0, lambda: ())
+    history = History(World(), 0, lambda after: ())
     world = play(history, [ev.Turn(float(n), f"t{n}", "mira") for n in range(1, 400)])[-1]
     after = history.advance(world, Numbered(400, ev.Rewind(400.0, 5), 400.0))
     assert after.turn == world.turn and "holds 0 inputs" in (after.warning or "")
