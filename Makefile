@@ -39,6 +39,7 @@ check:
 	$(BIN)/python .ci/hygiene.py
 	$(BIN)/python .ci/packaging.py
 	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p foretell
+	$(BIN)/python .ci/compiled.py
 
 format:
 	$(SETUP) server dev

@@ -22,10 +22,14 @@ IN_SDIST = {
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
+    "operators/_partial_core.c",
+    "operators/_partial_text.h",
     "pyproject.toml",
     "py.typed",
+    "setup.py",
     "tests/conftest.py",
 }
+NOT_IN_WHEEL = {".c", ".h", ".pyd", ".so"}  # the compiled core is for those who ask for it
 
 IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys
@@ -50,11 +54,16 @@ def in_checkout() -> set[str]:
     return {
         f"foretell/{path.relative_to(ROOT).as_posix()}"
         for path in files
-        if "__pycache__" not in path.parts and not path.name.startswith(".")
+        if "__pycache__" not in path.parts
+        and not path.name.startswith(".")
+        and path.suffix not in NOT_IN_WHEEL
+        and path != ROOT / "setup.py"
     }
 
 
 def check_wheel(wheel: Path) -> None:
+    if not wheel.name.endswith("-py3-none-any.whl"):
+        sys.exit(f"packaging: the wheel is for one platform only: {wheel.name}")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         archive.extractall(BUILD / "wheel")

@@ -2,10 +2,12 @@
 
     python benchmarks/partials.py [--quick] [--plot FILE.png|svg] [--data ../shared/data]
 
-Prints microseconds a chunk (medians of alternating rounds, in one process) and the ratio to
-re-parsing the whole text at every chunk with jiter, which is what SDKs do. Those that parse anew
-at each chunk are sampled at 60 places over the document, for the whole would take hours. Needs
-jiter, ijson, partial-json-parser and json-repair beside Foretell; what is absent is left out.
+Prints microseconds of processor time a chunk, the best of alternating rounds in one process (what
+else the machine does only ever adds to them), and the ratio to re-parsing the whole text at every
+chunk with jiter, which is what SDKs do. Both cores of Foretell take part, if the compiled one is
+built (``FORETELL_COMPILE=1 pip install .``). Those that parse anew at each chunk are sampled at 60
+places over the document, for the whole would take hours. Needs jiter, ijson, partial-json-parser
+and json-repair beside Foretell; what is absent is left out.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import argparse
 import gc
 import importlib
 import random
-import statistics
 import sys
 import time
 import tracemalloc
@@ -24,11 +25,13 @@ from typing import Any
 
 import orjson
 
+from foretell.operators import partial_parser
 from foretell.operators.partials import Final, PartialParser
 
 SIZES = (2_000, 15_000, 127_000, 2_000_000)
 CHUNKS = (1, 4, 64)
 SAMPLES = 60
+CORES = {f"foretell in {kind.core}": kind for kind in (PartialParser, partial_parser.PartialParser)}
 WORDS = (
     *("the", "blade", "comes", "round", "low", "and", "bites", "as", "goblin", "gives", "ground"),
     *("through", "rain", "torchlight", "while", "somebody", "laughs", "behind", "millstones"),
@@ -123,22 +126,26 @@ def cut(text: str, length: int) -> list[str]:
 # Readers: each takes the chunks and gives seconds a chunk.
 
 
-def foretell(chunks: Sequence[str]) -> float:
+def foretell(kind: type[PartialParser]) -> Callable[[Sequence[str]], float]:
     """One pass; patches after every chunk."""
-    parser = PartialParser(max_length=sys.maxsize)
-    started = time.perf_counter()
-    for chunk in chunks:
-        parser.feed(chunk)
-    taken = time.perf_counter() - started
-    assert isinstance(parser.finish(), Final)
-    return taken / len(chunks)
+
+    def reader(chunks: Sequence[str]) -> float:
+        parser = kind(max_length=sys.maxsize)
+        started = time.process_time()
+        for chunk in chunks:
+            parser.feed(chunk)
+        taken = time.process_time() - started
+        assert isinstance(parser.finish(), Final)
+        return taken / len(chunks)
+
+    return reader
 
 
 def once(chunks: Sequence[str]) -> float:
     """The floor: one call of orjson at the end."""
-    started = time.perf_counter()
+    started = time.process_time()
     orjson.loads("".join(chunks))
-    return (time.perf_counter() - started) / len(chunks)
+    return (time.process_time() - started) / len(chunks)
 
 
 def ijson(chunks: Sequence[str]) -> float:
@@ -147,10 +154,10 @@ def ijson(chunks: Sequence[str]) -> float:
     utils = importlib.import_module("ijson.utils")
     pieces = [chunk.encode() for chunk in chunks]
     events = backend.basic_parse_coro(utils.sendable_list())
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in pieces:
         events.send(piece)
-    return (time.perf_counter() - started) / len(chunks)
+    return (time.process_time() - started) / len(chunks)
 
 
 def again(parse: Callable[[str], Any]) -> Callable[[Sequence[str]], float]:
@@ -163,21 +170,19 @@ def again(parse: Callable[[str], Any]) -> Callable[[Sequence[str]], float]:
         for chunk in chunks:
             at += len(chunk)
             ends.append(at)
-        step = max(1, len(ends) // SAMPLES)
-        spent = []
-        for end in ends[::step]:
-            part = text[:end]
-            started = time.perf_counter()
+        parts = [text[:end] for end in ends[:: max(1, len(ends) // SAMPLES)]]
+        started = time.process_time()
+        for part in parts:
             parse(part)
-            spent.append(time.perf_counter() - started)
-        return statistics.fmean(spent)
+        return (time.process_time() - started) / len(parts)
 
     return reader
 
 
 def readers() -> Iterator[tuple[str, Callable[[Sequence[str]], float], int]]:
     """Name, reader, and the largest document (characters) it is tried on."""
-    yield "foretell", foretell, 10**9
+    for name, kind in CORES.items():
+        yield name, foretell(kind), 10**9
     yield "orjson once", once, 10**9
     for name, module, largest in (
         ("ijson C events", "ijson", 200_000),
@@ -215,17 +220,17 @@ def readers() -> Iterator[tuple[str, Callable[[Sequence[str]], float], int]]:
 
 
 def measured(chunks: Sequence[str], size: int, rounds: int) -> dict[str, float]:
-    """Microseconds a chunk by reader: medians of rounds in which all take turns."""
+    """Microseconds a chunk by reader: the best of rounds in which all take turns."""
     known = [(name, reader) for name, reader, largest in readers() if size <= largest]
     spent: dict[str, list[float]] = {name: [] for name, _ in known}
     for _ in range(rounds):
         for name, reader in known:
             gc.collect()
             spent[name].append(reader(chunks))
-    return {name: 1e6 * statistics.median(times) for name, times in spent.items() if times}
+    return {name: 1e6 * min(times) for name, times in spent.items()}
 
 
-def memory(text: str) -> float:
+def memory(kind: type[PartialParser], text: str) -> float:
     """The most memory a parser held, over what the finished value takes."""
     tracemalloc.start()
     value = orjson.loads(text)
@@ -234,12 +239,23 @@ def memory(text: str) -> float:
     gc.collect()
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    parser = PartialParser(max_length=sys.maxsize)
+    parser = kind(max_length=sys.maxsize)
     for at in range(0, len(text), 4):
         parser.feed(text[at : at + 4])
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
     return peak / own
+
+
+def told(found: dict[str, float]) -> str:
+    """A line: what each took, and what that is beside jiter again, and ijson."""
+    line = "  ".join(f"{name} {spent:.2f}" for name, spent in found.items())
+    for name in CORES:
+        jiter = found.get("jiter again", float("nan")) / found[name]
+        line += f"  | {name.removeprefix('foretell ')}: {jiter:.0f} × jiter"
+        if "ijson C events" in found:
+            line += f", {found[name] / found['ijson C events']:.1f} × ijson's cost"
+    return line
 
 
 def recorded(data: Path) -> Iterator[tuple[str, list[str]]]:
@@ -252,7 +268,8 @@ def recorded(data: Path) -> Iterator[tuple[str, list[str]]]:
             except orjson.JSONDecodeError:
                 continue
             delta = event.get("delta") if isinstance(event, dict) else None
-            if isinstance(delta, dict) and delta.get("type") == "input_json_delta":
+            # An empty piece is an error to some readers, and the end to others.
+            if isinstance(delta, dict) and delta.get("partial_json"):
                 blocks.setdefault(event.get("index", 0), []).append(delta["partial_json"])
         for index, chunks in blocks.items():
             text = "".join(chunks)
@@ -269,7 +286,7 @@ def plot(rows: Sequence[tuple[str, int, int, dict[str, float]]], target: str) ->
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "foretell"
+    mpl.rcParams |= {"svg.hashsalt": "foretell", "svg.fonttype": "none"}
     from matplotlib import pyplot as plt
 
     shown = ("narration", "plans")
@@ -284,6 +301,7 @@ def plot(rows: Sequence[tuple[str, int, int, dict[str, float]]], target: str) ->
             ]
             axis.plot(*zip(*points, strict=True), marker="o", label=name)
         axis.set(xscale="log", yscale="log", title=document, xlabel="document, KB")
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("µs a chunk of 4 characters")
     axes[0].legend(fontsize=8)
@@ -305,21 +323,15 @@ def main() -> None:
         for size in sizes:
             text = written(document, size)
             for length in (4,) if args.quick else CHUNKS:
-                found = measured(cut(text, length), size, 3 if size > 200_000 else 5)
+                found = measured(cut(text, length), size, 3 if size > 20_000 else 9)
                 rows.append((document, size, length, found))
-                told = "  ".join(f"{name} {spent:.2f}" for name, spent in found.items())
-                jiter = found.get("jiter again", 0.0) / found["foretell"]
-                events = found["foretell"] / found.get("ijson C events", float("inf"))
-                print(
-                    f"{document:9} {size // 1000:5} KB, chunks of {length:2}: {told}"
-                    f"  | {jiter:.0f} × jiter, {events:.1f} × ijson's cost"
-                )
-    for document in DOCUMENTS:
-        print(f"memory, {document}: {memory(written(document, 500_000)):.1f} × the final value")
+                print(f"{document:9} {size // 1000:5} KB, chunks of {length:2}: {told(found)}")
+    for name, kind in CORES.items():
+        for document in DOCUMENTS:
+            ratio = memory(kind, written(document, 500_000))
+            print(f"memory, {name}, {document}: {ratio:.1f} × the final value")
     for name, chunks in recorded(args.data):
-        found = measured(chunks, 0, 5)
-        told = "  ".join(f"{each} {spent:.2f}" for each, spent in found.items())
-        print(f"recorded {name}, {len(chunks)} chunks: {told}")
+        print(f"recorded {name}, {len(chunks)} chunks: {told(measured(chunks, 0, 9))}")
     if args.plot:
         plot(rows, args.plot)
 

@@ -22,7 +22,8 @@ from .partial_text import PAIR, character
 __all__ = ["FastMachine"]
 
 HOLD = 64  # so much of a member is read again with each piece; a longer one goes step by step
-SHORTEST = len(',"":""')  # no member that tells something is shorter
+SHORTEST = len(',"":[')  # no member that tells something is shorter
+BEGUN = (',"', ', "')
 FOLD = 4096  # so many characters of a growing string lie about in parts
 NAMED, STRING_CUT, STRING_WHOLE, SCALAR, OPENED, CLOSED = range(1, 7)  # groups of the patterns
 new = tuple.__new__
@@ -39,7 +40,7 @@ class FastMachine(Machine):
         self._decoder: codecs.IncrementalDecoder | None = None
         self._high = ""
 
-    def feed(self, chunk: str | bytes) -> list[Patch]:
+    def feed(self, chunk: str | bytes, /) -> list[Patch]:
         """Read on; returns what that added, in order. After the end of the value: nothing."""
         if type(chunk) is str and (room := self._room - len(chunk)) > 0:
             if self._quote not in chunk and "\\" not in chunk and chunk.isprintable():
@@ -68,6 +69,8 @@ class FastMachine(Machine):
 
     def _feed(self, chunk: str | bytes) -> list[Patch]:
         """What ``feed`` does where it cannot do without a closer look."""
+        if type(chunk) is bytes and len(chunk) < self._room and chunk.isascii():
+            return self.feed(chunk.decode())  # while there is room, no byte waits for others
         if isinstance(chunk, str):  # bytes before it that wait for more of their character
             text = self._decoded(b"", last=True) + chunk if self._decoder else chunk
         else:
@@ -89,9 +92,19 @@ class FastMachine(Machine):
         self._patches = patches
         text, self._held, self._quote = self._held + text, "", ""
         self._read_on(text, 0)
+        if over > 0:
+            self._read_rest(patches)
         if over > 0 and not self._stopped:
             self._stop(f"longer than {self._max_length} characters", text, len(text))
         return patches
+
+    def _read_rest(self, patches: list[Patch], rest: str = "") -> None:
+        """What was held back, for no more comes; ``rest`` is more than nothing."""
+        if not self._in_string:
+            self._unhold()
+        text, self._held, self._ended, self._patches = self._held + rest, "", True, patches
+        self._until += len(rest)
+        self._read_on(text, 0)
 
     def _unhold(self) -> None:
         """Text of a name that was put aside is read again."""
@@ -136,7 +149,7 @@ class FastMachine(Machine):
                 pos = close + 1
                 continue
             if text[pos] == "," and (
-                pos + 1 == end or (named and end - pos < SHORTEST and text.find("}", pos) < 0)
+                pos + 1 == end or (named and end - pos < SHORTEST and text.startswith(BEGUN, pos))
             ):
                 self._held = text[pos:]
                 return end

@@ -1,6 +1,7 @@
 """A text that begins with a quote may as a whole be one string, and the brackets in it are text.
 
 So it is put aside up to what shows that it is more than a string; then it is read from its start.
+A code fence may be around the string.
 """
 
 from __future__ import annotations
@@ -15,13 +16,36 @@ from .partial_text import SPACE
 if TYPE_CHECKING:
     from .partial_machine import Machine
 
-__all__ = ["ended", "over", "quoted", "start"]
+__all__ = ["ended", "fenced", "over", "quoted", "start", "unfenced"]
 
 CONTENT = re.compile(r'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
+FENCE = re.compile(r'```[a-zA-Z]{0,31}(?=[\s"])')
+FENCE_CUT = re.compile(r"`{1,2}|```[a-zA-Z]{0,31}")
+FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
+AFTER = re.compile(r"[ \t\n\r`]*+")
+
+
+def unfenced(text: str) -> str:
+    """What a code fence holds, if the text is nothing else; else the text."""
+    found = FENCED.fullmatch(text)
+    return found[1] if found else text
 
 
 def start(m: Machine, text: str, pos: int) -> int:
     """Up to the first character that is no blank."""
+    end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+    if FENCE_CUT.fullmatch(text, end) and not m._ended:
+        m._prose.append(text[pos:end])
+        return m._hold(text, end)
+    if fence := FENCE.match(text, end):
+        m._prose.append(text[pos : fence.end()])
+        m._go("fenced")
+        return fence.end()
+    return fenced(m, text, pos)
+
+
+def fenced(m: Machine, text: str, pos: int) -> int:
+    """Up to the first character that is no blank, after a fence or without one."""
     end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
     if text[end : end + 1] == '"':
         m._go("quoted")
@@ -52,8 +76,8 @@ def quoted(m: Machine, text: str, pos: int) -> int:
 
 
 def over(m: Machine, text: str, pos: int) -> int:
-    """After the closing quote: nothing but blanks, or it was no string."""
-    end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+    """After the closing quote: nothing but blanks and a fence, or it was no string."""
+    end = AFTER.match(text, pos).end()  # type: ignore[union-attr]
     if end < len(text):
         return _anew(m, text, pos)
     m._prose.append(text[pos:])
@@ -64,7 +88,7 @@ def ended(m: Machine) -> None:
     """No more comes: unless the text is one string, it is read for what is in it."""
     if m._step in (m._steps["quoted"], m._steps["over"]):
         try:
-            orjson.loads("".join(m._prose))
+            orjson.loads(unfenced("".join(m._prose)))
         except orjson.JSONDecodeError:
             _anew(m, "", 0)
 

@@ -231,6 +231,7 @@ AFTER_MEMBER = Step(Machine._after, NEXT_MEMBER.match)
 AFTER_ITEM = Step(Machine._after, NEXT_ITEM.match)
 Machine._steps |= {
     "before": BEFORE,
+    "fenced": Step(lone.fenced),
     "quoted": Step(lone.quoted),
     "over": Step(lone.over),
     "string": STRING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import orjson
 
@@ -23,7 +23,6 @@ INSIDE = re.compile(
 GOES_ON = re.compile(r"\s*[\]},:]")
 DEEPEST = 512  # what writes or compares a value goes down with it, and Python has a limit
 ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
-FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
 
 
 class PartialParser(FastMachine):
@@ -48,6 +47,8 @@ class PartialParser(FastMachine):
     :raises ValueError: if one of these is none of what it can be.
     """
 
+    core: ClassVar[Literal["Python", "C"]] = "Python"
+    """What its fast paths are written in: C where Foretell was installed with the compiled core."""
     __slots__ = ("_result",)
 
     def __init__(
@@ -123,16 +124,12 @@ class PartialParser(FastMachine):
         return self._result
 
     def _finished(self) -> Final | Partial:
-        self._ended = True
-        if not self._in_string:
-            self._unhold()
-        self._patches = patches = []
-        text, self._held = self._held, ""
-        if self._strict and not self._in_string:  # half a character is more than nothing
+        patches: list[Patch] = []
+        rest = ""
+        if (self._strict or self._root is MISSING) and not self._in_string:
+            # Half a character is more than nothing: with it, a text is no lone number.
             rest = self._decoded(b"", last=True) + self._high
-            text += rest
-            self._until += len(rest)
-        self._read_on(text, 0)
+        self._read_rest(patches, rest)
         lone.ended(self)
         if self._in_series and len(self._stack) == 1 and not self._stopped:
             patches.append(Patch((), "done", None))
@@ -153,9 +150,8 @@ class PartialParser(FastMachine):
             self._flaw = f"no JSON {self._expect} in the text"
             return
         text = self._before_value()
-        fenced = None if self._strict else FENCED.fullmatch(text)
         try:
-            value = orjson.loads(fenced[1] if fenced else text)
+            value = orjson.loads(text if self._strict else lone.unfenced(text))
         except orjson.JSONDecodeError as error:
             self._flaw = "no JSON object or array in the text"
             if self._step is LONE:

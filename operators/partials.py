@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .partial_parser import PartialParser
+from typing import TYPE_CHECKING
+
+from . import partial_parser
+from .partial_compiled import fastest
 from .partial_patches import (
     MISSING,
     Final,
@@ -15,6 +18,11 @@ from .partial_patches import (
     Progress,
     apply,
 )
+
+if TYPE_CHECKING:
+    from .partial_parser import PartialParser
+else:
+    PartialParser = fastest(partial_parser.PartialParser)
 
 __all__ = [
     "MISSING",

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from .partials import Path
 
-__all__ = ["ErrorMark", "Errors", "FieldError"]
+__all__ = ["ErrorMark", "Errors", "FieldError", "said"]
 
 ErrorMark = tuple[int, int]
 """A moment: so many errors had been found, and so many times some had been forgotten."""
@@ -73,3 +75,13 @@ class Errors:
     def now(self, path: Path = ()) -> tuple[FieldError, ...]:
         """What is wrong now, at ``path`` or inside."""
         return self.at(self.mark(), path)
+
+
+def said(error: BaseException) -> str:
+    """One line on an error."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        return f"not valid: {where}: {first['msg']}".replace("\n", " ")
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"

@@ -28,6 +28,8 @@ INNER = {
     "lax-or-strict": "lax_schema",
 }
 """Schemas around one that has the same form in JSON, and where that one stands in them."""
+WHOLE = {"literal", "enum", "date", "time", "datetime", "timedelta", "decimal", "uuid", "url"}
+"""Schemas of what is no object and no array, beside the plain ones."""
 
 EARLIER: ContextVar[Mapping[str, Any]] = ContextVar("EARLIER")
 """The fields before the one being checked, for validators that look at ``info.data``."""
@@ -41,6 +43,7 @@ class Form:
     ``extra``: others are kept. ``values``, ``items`` and ``rest``: of a mapping's values, of the
     first elements of an array, and of the others. ``tag``: the JSON name that decides which of
     ``tagged`` an object is. ``plain``: the Python types of JSON values that are valid as they are.
+    ``leaf``: nothing lies within it.
     """
 
     name: str = "value"
@@ -53,6 +56,7 @@ class Form:
     tag: str | None = None
     tagged: Mapping[Any, Shape] = field(default_factory=dict)
     plain: frozenset[type] = frozenset()
+    leaf: bool = False
 
     @property
     def of_object(self) -> bool:
@@ -159,7 +163,7 @@ def leads_somewhere(shape: Shape, path: Sequence[str]) -> bool:
     if form.fields is not None:
         inner += [each.shape for each in form.fields.values() if step in ("*", each.name)]
     elif not inner:
-        return True  # nothing is known of it
+        return not form.leaf  # unless it is one, nothing is known of it
     return form.extra or any(leads_somewhere(each, rest) for each in inner)
 
 
@@ -199,7 +203,10 @@ def _form(schema: Any, config: Any, whole: _Whole) -> Form:
             free = schema.keys() <= SILENT
             if kind == "str":
                 free = free and not any(key.startswith("str_") for key in config)
-            return Form(text=kind == "str", plain=frozenset({PLAIN[kind]} if free else ()))
+            plain = frozenset({PLAIN[kind]} if free else ())
+            return Form(text=kind == "str", plain=plain, leaf=True)
+        case _ if kind in WHOLE:
+            return Form(leaf=True)
         case "any":
             return Form(text=True, plain=frozenset({*PLAIN.values(), dict, list}))
         case "model" | "dataclass":
@@ -230,7 +237,8 @@ def _form(schema: Any, config: Any, whole: _Whole) -> Form:
             plain = form.plain if kind in {"default", "nullable"} else frozenset()
             if kind == "nullable":
                 plain |= {type(None)}
-            return replace(form, plain=plain)
+            leaf = form.leaf and kind not in {"function-before", "function-wrap"}  # may take all
+            return replace(form, plain=plain, leaf=leaf)
     return Form()
 
 
@@ -241,7 +249,10 @@ def _union(forms: list[Form]) -> Form:
     form = objects[0] if len(objects) == 1 else Form()
     array = arrays[0] if len(arrays) == 1 else Form()
     text = any(each.text for each in forms)
-    return replace(form, text=text, items=array.items, rest=array.rest, plain=frozenset())
+    leaf = all(each.leaf for each in forms)
+    return replace(
+        form, text=text, items=array.items, rest=array.rest, plain=frozenset(), leaf=leaf
+    )
 
 
 def _fields(fields: Any, config: Any, whole: _Whole) -> Iterator[Field]:

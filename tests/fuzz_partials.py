@@ -2,7 +2,8 @@
 
 It needs ``atheris`` (CPython 3.11 to 3.13 on Linux or macOS) and is no part of the test run. The
 first bytes choose mode and pieces; the rest is what a model sent. Whatever that is: nothing
-raises, patches make the value at every point, what is done stays, pieces make no difference.
+raises, patches make the value at every point, what is done stays, pieces make no difference; and
+where the compiled core is built, it says what the one in Python does.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ except ImportError:
 
 if atheris is not None:
     with atheris.instrument_imports(include=["foretell.operators"]):
+        from foretell.operators import partial_parser
         from foretell.operators.partials import MISSING, Final, PartialParser, apply
 else:
+    from foretell.operators import partial_parser
     from foretell.operators.partials import MISSING, Final, PartialParser, apply
 
 
@@ -40,6 +43,9 @@ def check(data: bytes) -> None:
         "max_length": 60 if how & 16 else 4096,
         "max_depth": 5 if how & 64 else 256,
     }
+    if PartialParser.core == "C":
+        python = partial_parser.PartialParser(**settings)
+        assert told(PartialParser(**settings), document, size) == told(python, document, size)
     whole = PartialParser(**settings)
     patches = whole.feed(document)
     parser = PartialParser(**settings)
@@ -73,6 +79,15 @@ def check(data: bytes) -> None:
     assert getattr(found, "position", None) == getattr(once, "position", None)
     assert parser.raw_text == whole.raw_text
     agrees(found, document, settings)
+
+
+def told(parser: PartialParser, document: Any, size: int) -> str:
+    """All that a reader says of ``document``, read in pieces."""
+    pieces = [document[at : at + size] for at in range(0, len(document), size)]
+    patches = [[*map(tuple, parser.feed(piece))] for piece in pieces]
+    found = parser.finish()
+    rest = (found.value, found.notes, found.patches, parser.raw_text)
+    return repr((patches, rest, getattr(found, "reason", ""), getattr(found, "position", None)))
 
 
 def dumped(value: Any, path: Any) -> bytes:

@@ -154,6 +154,69 @@ def test_a_lone_scalar_in_a_fence_shows_at_the_end(value: Any) -> None:
         assert result.patches[0] == Patch((), "set", value)
 
 
+@pytest.mark.parametrize("around", ["```\n{}\n```", "```json {}```\n", " ``` {}", "```{}\n"])
+@pytest.mark.parametrize("text", ["See [1].", '{"a": [1]} and [', "A ``` [2] ```", ""])
+def test_brackets_in_a_lone_string_in_a_fence_are_text(text: str, around: str) -> None:
+    result = read_all(around.replace("{}", json.dumps(text)))
+    assert result == Final(text)
+    assert result.patches == (Patch((), "set", text), Patch((), "done", None))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('```\n"The goblin" said [1]\n```', [1]),
+        ('```"key": {"a": 1}```', {"a": 1}),
+        ('``` "a [1]" ``` and so on', [1]),
+        ('```"a [1]\n```', [1]),
+        ('``"a" [2]``', [2]),
+        ("```" + "x" * 40 + ' "[1]"', [1]),
+    ],
+)
+def test_a_fence_that_holds_more_than_a_string_is_read_for_it(text: str, value: Any) -> None:
+    assert read_all(text) == Final(value)
+
+
+@pytest.mark.parametrize("sent", [b"12\xc3", b"true\xf0\x9f", "12\ud83d", b'"a"\xc3'])
+def test_a_lone_scalar_and_half_a_character_is_no_scalar(sent: Any) -> None:
+    for strict in (False, True):
+        result = read_all(sent, strict=strict)
+        assert isinstance(result, Partial)
+        assert result.value is MISSING
+
+
+def test_of_a_text_without_a_value_half_a_character_is_shown_too() -> None:
+    parser = PartialParser()
+    parser.feed(b"Steel\xc3")
+    parser.finish()
+    assert parser.raw_text == "Steel\ufffd"
+
+
+def test_a_text_that_is_too_long_is_read_as_one_that_ends_there() -> None:
+    held = '[1, {"a": 2, f'
+    result = read_all(held + 'alse: {"b": 1}]', max_length=len(held))
+    assert result == Partial([1, {"a": 2}], "longer than 14 characters (character 14)")
+    assert said(result) == "a name without quotes (13)"
+
+
+def test_a_name_that_the_limit_cuts_is_not_looked_through_for_a_later_value() -> None:
+    result = read_all('x {"a {} [1,2]": 3}', max_length=12)
+    assert result == Partial({}, "longer than 12 characters (character 12)")
+
+
+def test_the_shortest_member_without_quotes_shows_at_once_too() -> None:
+    parser = PartialParser()
+    parser.feed('{a:""')
+    assert parser.feed(",b:[") == [Patch(("b",), "set", [])]
+
+
+@pytest.mark.parametrize(("opening", "value"), [("[", []), ("{", {}), ('"', "")])
+def test_the_shortest_member_there_is_shows_at_once(opening: str, value: Any) -> None:
+    parser = PartialParser()
+    parser.feed('{"a":""')
+    assert parser.feed(f',"":{opening}') == [Patch(("",), "set", value)]
+
+
 @pytest.mark.parametrize(
     ("text", "value", "patches"),
     [
@@ -426,7 +489,7 @@ def test_every_prefix_is_read_without_an_exception(document: str, strict: bool) 
         assert found.reason
 
 
-def work(document: str, size: int) -> tuple[int, int]:
+def work(document: str | bytes, size: int) -> tuple[int, int]:
     """How many calls it takes to read a document in pieces, and how many characters they see."""
     calls, seen = 0, 0
 
@@ -481,6 +544,20 @@ def test_the_work_per_character_does_not_grow(write: Callable[[int], str], size:
     growth = len(large) / len(small)
     assert more_calls <= calls * growth * 1.2
     assert more_seen <= seen * growth * 1.2
+
+
+def test_a_plan_costs_far_below_a_tenth_of_a_second() -> None:
+    plan = '{"plans": [' + ",".join([STEP.rstrip(",")] * 240) + "]}"  # 3-23
+    assert len(plan) > 15_000
+    calls_and_returns, _ = work(plan, 4)
+    assert calls_and_returns < 150_000  # and a call is below a microsecond
+
+
+def test_bytes_cost_not_much_more_than_text() -> None:
+    document = '{"text": "' + "steel on stone " * 500 + '"}'
+    calls, _ = work(document, 4)
+    more, _ = work(document.encode(), 4)
+    assert more <= 3 * calls
 
 
 def test_a_string_of_2_mb_is_read_in_one_piece_and_in_many() -> None:

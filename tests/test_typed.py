@@ -9,7 +9,7 @@ import gc
 import json
 import re
 import tracemalloc
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
@@ -711,6 +711,26 @@ async def test_partials_come_as_the_text_does_and_the_value_when_it_is_whole() -
     assert items[4] == "|"
 
 
+@pytest.mark.parametrize("emit", ["piece", "patch", "field", "element", "sentence"])
+async def test_a_stream_takes_no_longer_with_partials_than_without(emit: Any) -> None:
+    plain = Log(timeline(*THREE_FEEDS))  # 3-23
+    log = Log(timeline(*THREE_FEEDS).pipe(partials(Plan, emit=emit, limit=60)))
+    began = asyncio.get_running_loop().time()
+    async for _ in TypedPartials(Plan, emit).over(slowly(*THREE_FEEDS)):
+        pass
+    assert asyncio.get_running_loop().time() - began == len(THREE_FEEDS)
+    await asyncio.sleep(10)
+    assert [log.items[-1], plain.items[-1]] == [(3, "|"), (3, "|")]
+    assert {time for time, _ in log.items} <= {time for time, _ in plain.items}
+
+
+async def slowly(*chunks: str) -> AsyncIterator[str]:
+    """A chunk each second."""
+    for chunk in chunks:
+        await asyncio.sleep(1)
+        yield chunk
+
+
 async def test_steps_come_one_by_one_as_an_observable() -> None:
     log = Log(timeline(*THREE_FEEDS).pipe(partials(Plan, emit="element", at="steps")))
     await asyncio.sleep(10)
@@ -783,8 +803,18 @@ def test_what_cannot_be_is_said_at_once() -> None:
     for at in ("stepz", "steps.*.acts", "steps.0.acts"):
         with pytest.raises(ValueError, match="the model has nothing at"):
             partials(Plan, emit="element", at=at)
+    for at in ("plan_id.x", "steps.*.act.x", "steps.0.x.*"):  # a leaf has nothing within
+        with pytest.raises(ValueError, match=re.escape(f"the model has nothing at '{at}'")):
+            partials(Plan, emit="field", at=at)
+    for at in ("mood.x", "at.year", "cost.x", "tags.0.x", "pair.1.x", "text.*"):
+        with pytest.raises(ValueError, match="the model has nothing at"):
+            TypedPartials(Beat, "sentence", at=at)
+    with pytest.raises(ValueError, match="the model has nothing at 'plan_id'"):
+        TypedPartials(Plan, "element", at="plan_id")  # it has no elements
     for at in ("steps", "steps.*.act", "steps.0.act", "*.*.act"):
         TypedPartials(Plan, "field", at=at)
+    for at in ("either.edge", "anything.at.all", "notes.any.x"):
+        TypedPartials(Beat, "field", at=at)
     TypedPartials(Beat, "field", at="tool.edge")
     TypedPartials(Beat, "field", at="notes.any.act")
     TypedPartials(Odd, "field", at="whatever.there.is")
