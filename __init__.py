@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from .operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
     from .operators.typed_errors import FieldError
     from .operators.typed_views import PartialDict, PartialList, PartialOf
+    from .prefetch import record_query
     from .session import Action, Session
     from .sinks.ledger import Price
+    from .sinks.store_guard import Condition
+    from .sinks.store_near import Near
     from .sinks.telling import Telling
+    from .sinks.variant_store import VariantStore
     from .streams.bridge import Full, Overrun, follow, from_async_iterable
     from .streams.events import Result
     from .streams.models import Message, Model, ModelError, Request, Tool
@@ -67,9 +71,13 @@ _HOME = {
     "operators.typed": ("Element", "FieldDone", "TypedPartials", "Unfinished", "partials"),
     "operators.typed_errors": ("FieldError",),
     "operators.typed_views": ("PartialDict", "PartialList", "PartialOf"),
+    "prefetch": ("record_query",),
     "session": ("Action", "Session"),
     "sinks.ledger": ("Price",),
+    "sinks.store_guard": ("Condition",),
+    "sinks.store_near": ("Near",),
     "sinks.telling": ("Telling",),
+    "sinks.variant_store": ("VariantStore",),
     "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
     "streams.events": ("Result",),
     "streams.models": ("Message", "Model", "ModelError", "Request", "Tool"),
@@ -81,6 +89,7 @@ __all__ = [
     "MISSING",
     "Account",
     "Action",
+    "Condition",
     "ConfigError",
     "Context",
     "DefaultPrompts",
@@ -99,6 +108,7 @@ __all__ = [
     "ModelError",
     "Narration",
     "Narrative",
+    "Near",
     "Overlap",
     "Overrun",
     "Partial",
@@ -130,12 +140,14 @@ __all__ = [
     "Tool",
     "TypedPartials",
     "Unfinished",
+    "VariantStore",
     "apply",
     "blocks",
     "follow",
     "from_async_iterable",
     "partials",
     "reading_blocks",
+    "record_query",
 ]
 
 

@@ -98,9 +98,10 @@ LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")
 OUTPUT = option("-o", "--output", type=file, metavar="LOG", help="session log to write")
 JSON = option("--json", action="store_true", help="print one JSON object, for programs")
 SEED = option("--seed", type=int, default=0, metavar="N", help="decides all that is drawn [0]")
+PROFILES = ("hosted-large", "hosted-small", "local-8b", "instant")
 PROFILE = option(
     "--profile",
-    choices=("hosted-large", "hosted-small", "local-8b", "instant"),
+    choices=PROFILES,
     default="hosted-large",
     help="the narrator's speed: %(choices)s [%(default)s]",
     metavar="NAME",
@@ -127,7 +128,7 @@ SPEED = option(
     "--speed",
     type=speed,
     metavar="X",
-    help="show a recording as it was told, at X seconds a second; against a server: its pace [1]",
+    help="show it as it was told, at X seconds a second; against a server: its pace [1]",
 )
 
 
@@ -157,15 +158,27 @@ def _demo(args: Args) -> int:
     "replay",
     LOG,
     JSON,
-    SEED,
+    option(
+        "--model-from",
+        choices=("recording", "narrator"),
+        metavar="WHO",
+        help="whose words and times the model streams have: recording (a request it does not hold "
+        "is told by the narrator, and counted), narrator [recording, where the log is one and no "
+        "model or profile is named; else, and with --compare, narrator]",
+    ),
+    option("--seed", type=int, metavar="N", help="decides all that is drawn [as recorded, or 0]"),
     option(
         "--intensity",
         choices=("off", "conservative", "aggressive"),
-        default="conservative",
         metavar="NAME",
-        help="how much to speculate: %(choices)s [%(default)s]",
+        help="how much to speculate: %(choices)s [as recorded, or conservative]",
     ),
-    PROFILE,
+    option(
+        "--profile",
+        choices=PROFILES,
+        metavar="NAME",
+        help="the narrator's speed: %(choices)s [hosted-large]",
+    ),
     *MODELS,
     SPEED,
     option(
@@ -177,14 +190,13 @@ def _demo(args: Args) -> int:
     option(
         "--game",
         metavar="MODULE:FUNCTION",
-        help="with --verify or --speed: makes the game from its recorded settings, where the "
-        "recording was made with prompts, rules or a narration of its own",
+        help="makes the game from its recorded settings, where the recording was made with "
+        "prompts, rules or a narration of its own",
     ),
     option(
         "--from",
         dest="start",
         type=moment,
-        default=0.0,
         metavar="T",
         help="with --speed: show from this second of the session on [0]",
     ),
@@ -193,7 +205,7 @@ def _demo(args: Args) -> int:
         type=moment,
         default=float("inf"),
         metavar="T",
-        help="with --verify or --speed: end at this second of the session",
+        help="end at this second of the session",
     ),
     option(
         "--compare",
@@ -206,6 +218,7 @@ def _demo(args: Args) -> int:
         "--plot", type=picture, metavar="FILE", help="with --compare: a picture of it (.png, .svg)"
     ),
     example="foretell replay night.jsonl --intensity aggressive --json\n"
+    "  foretell replay logs/table-7.jsonl --model-from recording --to 600\n"
     "  foretell replay logs/table-7.jsonl --verify\n"
     "  foretell replay logs/table-7.jsonl --speed 2 --from 60\n"
     "  foretell replay night.jsonl --compare off,conservative,aggressive --plot night.png\n"
@@ -214,41 +227,86 @@ def _demo(args: Args) -> int:
 )
 def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
-    if args.compare is not None:
-        return _compare(args)
-    if args.plot is not None:
-        raise ConfigError("--plot draws a comparison: add --compare off,conservative")
-    if args.verify or (args.speed is not None and args.base_url is None):
-        return _again(args)
-    from . import replay
-
-    return replay.run(args.log, _settings(args), json=args.json, speed=args.speed)
-
-
-def _again(args: Args) -> int:
-    from . import verify
-
+    _check_replay(args)
+    given = _given(args)
     if args.verify:
+        from . import verify
+
         return verify.run(args.log, game=args.game, heavy=args.heavy, upto=args.to, json=args.json)
-    return verify.present(
-        args.log, game=args.game, speed=args.speed, start=args.start, stop=args.to
-    )
+    from .verify import imported
 
+    make = imported(args.game) if args.game else None
+    if args.speed is not None and args.base_url is None:
+        from . import shown
 
-def _compare(args: Args) -> int:
-    others = {"base-url": args.base_url, "speed": args.speed, "verify": args.verify}
-    if found := [f"--{name}" for name, value in others.items() if value]:
-        why = "it plays the whole night, in no time, against the narrator"
-        raise ConfigError(f"--compare goes without {', '.join(found)}: {why}")
+        return shown.run(
+            args.log,
+            given,
+            model_from=args.model_from,
+            game=args.game,
+            make=make,
+            speed=args.speed,
+            start=args.start or 0.0,
+            stop=args.to,
+        )
+    source = {"model_from": args.model_from, "game": make, "upto": args.to}
+    if args.compare is None:
+        from . import replay
+
+        return replay.run(args.log, given, json=args.json, speed=args.speed, **source)
     from .whatif import compare
 
-    return compare.run(args.log, args.compare, _settings(args), json=args.json, plot=args.plot)
+    return compare.run(args.log, args.compare, given, json=args.json, plot=args.plot, **source)
+
+
+RECORDED = ("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from")
+ALONE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "compare",
+        "it plays the whole night, in no time, and asks no server",
+        ("base_url", "speed", "verify"),
+    ),
+    ("verify", "it does all as it was recorded", ("speed", *RECORDED)),
+)
+NEED = (
+    ("plot", "compare", "--plot draws a comparison: add --compare off,conservative"),
+    ("heavy", "verify", "--heavy checks each step of a recording: add --verify"),
+    ("start", "speed", "--from is of what is shown; figures begin at the beginning: add --speed 1"),
+)
+
+
+def _check_replay(args: Args) -> None:
+    """Options that do not go together are wrong use, for one would be passed over in silence."""
+
+    def given(name: str) -> bool:
+        value = getattr(args, name)
+        return value is not None and value is not False
+
+    def flag(name: str) -> str:
+        return "--from" if name == "start" else "--" + name.replace("_", "-")
+
+    for name, why, others in ALONE:
+        if given(name) and (found := [flag(each) for each in others if given(each)]):
+            raise ConfigError(f"{flag(name)} goes without {', '.join(found)}: {why}")
+    for name, other, what in NEED:
+        if given(name) and not given(other):
+            raise ConfigError(what)
+    if args.speed is not None and args.base_url is None and args.json:
+        raise ConfigError("--speed shows a night to people, in its words: leave out --json")
+    if args.speed is not None and args.base_url is not None and given("start"):
+        raise ConfigError("--from goes without --base-url: a server is asked from the beginning")
+    if (args.start or 0.0) > args.to:
+        raise ConfigError(f"--from {args.start:g} is later than --to {args.to:g}")
 
 
 def _settings(args: Args) -> Settings:
     """The settings that the common options stand for."""
     from .config import Settings
 
+    return Settings.load(_given(args))
+
+
+def _given(args: Args) -> dict[str, Any]:
     names = {
         "seed": "seed",
         "intensity": "intensity",
@@ -258,7 +316,7 @@ def _settings(args: Args) -> Settings:
         "small_model": "small_model",
     }
     given = {setting: getattr(args, name, None) for name, setting in names.items()}
-    return Settings.load({name: value for name, value in given.items() if value is not None})
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @command(
@@ -309,6 +367,125 @@ def _tune(args: Args) -> int:
     )
 
 
+FOLDER = option(
+    "--data", type=file, default="data", metavar="DIR", help="folder of the history [%(default)s]"
+)
+AT = option("--at", metavar="TIME", help="as if it were then, 2026-02-25T10:00:00 [now]")
+BY = option(
+    "--by",
+    choices=("document", "ensemble"),
+    default="document",
+    metavar="NAME",
+    help="who predicts: %(choices)s [%(default)s]",
+)
+
+
+@command(
+    "evaluate",
+    option("logs", metavar="LOG", nargs="+", help="session logs (.jsonl or .jsonl.gz)"),
+    option(
+        "--aspects",
+        metavar="LIST",
+        help="what is predicted: actor, target, item, action, place, need [all]",
+    ),
+    option("--ab", metavar="A,B", help="compare two predictors, such as document,ensemble"),
+    option("--each", action="store_true", help="a table for each campaign or server, too"),
+    option("--zone", default="UTC", metavar="NAME", help="whose hours they are [%(default)s]"),
+    option("--plot", type=picture, metavar="FILE", help="hit rate over queries (.png, .svg)"),
+    SEED,
+    JSON,
+    example="foretell evaluate logs/*.jsonl --plot hits.png\n"
+    "  foretell evaluate night.jsonl --aspects target --ab document,ensemble",
+)
+def _evaluate(args: Args) -> int:
+    """Predict recorded sessions event by event, and show how good each predictor is."""
+    from . import evaluate
+    from .prefetch_config import zone_of
+
+    try:
+        zone = zone_of(args.zone)
+    except ValueError as error:
+        raise ConfigError(f"--zone: {error}") from None
+    return evaluate.run(
+        args.logs,
+        zone,
+        aspects=args.aspects,
+        ab=args.ab,
+        each=args.each,
+        seed=args.seed,
+        plot=args.plot,
+        json=args.json,
+    )
+
+
+@command(
+    "prefetch-stats",
+    BY,
+    AT,
+    option("--import", dest="take", type=file, metavar="FILE", help="a prefetch_stats.json to add"),
+    option("--export", dest="give", type=file, metavar="FILE", help="write the history as one"),
+    FOLDER,
+    JSON,
+    example="foretell prefetch-stats\n"
+    "  foretell prefetch-stats --by ensemble --at 2026-02-25T10:00:00 --json",
+)
+def _prefetch_stats(args: Args) -> int:
+    """Show what was asked for, when, and what comes next: in a game, which stat block or spell."""
+    from . import prefetch_cli
+
+    return prefetch_cli.stats(
+        args.data, by=args.by, at=args.at, take=args.take, give=args.give, json=args.json
+    )
+
+
+@command(
+    "prefetch-config",
+    option("--top", type=whole, metavar="N", help="fetch at most N keys ahead [15]"),
+    option("--confidence", type=float, metavar="P", help="only what is wanted so probably [0.6]"),
+    option("--enable", choices=("true", "false"), help="fetch ahead at all: %(choices)s [true]"),
+    option("--hours", metavar="LIST", help="weights of hours, such as 9-17=1.5,17-9=0.3"),
+    option("--zone", metavar="NAME", help="whose hours they are, such as Europe/Berlin [UTC]"),
+    option("--horizon", type=float, metavar="S", help="wanted within so many seconds [900]"),
+    FOLDER,
+    JSON,
+    example="foretell prefetch-config --top 20 --confidence 0.6\n"
+    "  foretell prefetch-config --enable false",
+)
+def _prefetch_config(args: Args) -> int:
+    """Show or change what is fetched ahead: in a game, how much and how surely."""
+    from . import prefetch_cli
+
+    given = {
+        "top_n": args.top,
+        "min_confidence": args.confidence,
+        "enabled": None if args.enable is None else args.enable == "true",
+        "hour_weights": None if args.hours is None else prefetch_cli.periods(args.hours),
+        "zone": args.zone,
+        "horizon": args.horizon,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    return prefetch_cli.configure(args.data, changes, json=args.json)
+
+
+@command(
+    "record-query",
+    option("ticker", metavar="T", help="what it was about: a ticker, a monster"),
+    option("module", metavar="M", help="what was wanted of it: price, stat-block"),
+    option("--hit", action="store_true", help="it was in the cache"),
+    AT,
+    FOLDER,
+    JSON,
+    example="foretell record-query AAPL price --hit\n  foretell record-query sea-hag stat-block",
+)
+def _record_query(args: Args) -> int:
+    """Record that something was asked for: in a game, content that a turn needed."""
+    from . import prefetch_cli
+
+    return prefetch_cli.record(
+        args.data, args.ticker, args.module, hit=args.hit, at=args.at, json=args.json
+    )
+
+
 @command(
     "blind",
     LOG,
@@ -355,6 +532,62 @@ def _blind(args: Args) -> int:
         output=args.output,
         json=args.json,
     )
+
+
+@command(
+    "cache-status",
+    option(
+        "source",
+        metavar="LOG|URL",
+        help="a session log, whose store is shown as it ends, or the redis:// URL of running games",
+    ),
+    JSON,
+    example="foretell cache-status logs/table-7.jsonl\n"
+    "  foretell cache-status redis://127.0.0.1:6379/0 --json",
+)
+def _cache_status(args: Args) -> int:
+    """Show what is prepared and kept: layers, sizes, hit rates, and what left and why."""
+    from . import cache_status
+
+    return cache_status.run(args.source, {}, json=args.json)
+
+
+@command(
+    "prefetch-warmup",
+    option(
+        "source",
+        nargs="?",
+        metavar="FILE",
+        help="scenarios (JSON Lines) to store; or a session log, whose common moments are listed; "
+        "with none: what queries will be made, by the history in --data",
+    ),
+    option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON"),
+    option(
+        "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
+    ),
+    BY,
+    AT,
+    FOLDER,
+    option(
+        "--cache-url", metavar="URL", help="the cache to store them in, redis://… or memcached://…"
+    ),
+    option(
+        "--top", type=whole, default=20, metavar="N", help="so many moments of a log [%(default)s]"
+    ),
+    JSON,
+    example="foretell prefetch-warmup scenarios.jsonl --cache-url redis://127.0.0.1:6379/0\n"
+    "  foretell prefetch-warmup logs/table-7.jsonl --top 50 --json\n"
+    "  */15 9-17 * * 1-5  cd /srv/table && foretell prefetch-warmup --fetch mytable.rules:fetch",
+)
+def _prefetch_warmup(args: Args) -> int:
+    """Store common scenarios before the first of them comes, or fetch what queries will ask for."""
+    from . import prefetch_cli, warmup
+
+    if args.source is None:
+        return prefetch_cli.warmup(
+            args.data, by=args.by, at=args.at, fetch=args.fetch, jobs=args.jobs, json=args.json
+        )
+    return warmup.run(args.source, args.cache_url, most=args.top, json=args.json)
 
 
 @command("validate", LOG, JSON, example="foretell validate night.jsonl")

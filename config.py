@@ -17,6 +17,9 @@ from .streams.footprint import VOLATILE
 
 __all__ = ["Settings"]
 
+MONTH = 30 * 24 * 3600.0
+CACHES = ("redis://", "rediss://", "memcached://")
+
 
 class Settings(BaseModel):
     """All settings, with their defaults. Times are in seconds, sizes in tokens unless they say so.
@@ -32,6 +35,12 @@ class Settings(BaseModel):
     aside as a compressed part, and a new one begun; with none, it is one file.
     ``history_bytes``: about how much is kept of the past, to rewind to and to tell again; with a
     log, what lies further back is read from it.
+    ``hot_cache_size``, ``…_seconds`` and the like: entries a layer of the store of variants has,
+    and how long one stays that is not used. ``cache_ttl``: how long a prepared text is kept beyond
+    its turn. ``cache_entry_bytes``: the largest entry. ``cache_url``: a Redis or Memcached as the
+    cold layer, shared by processes; ``cache_timeout``: what a look-up there may take.
+    ``near_tolerance``: by how much the numbers under ``near_fields`` may differ for two states to
+    share what was computed for one; see :class:`~foretell.sinks.store_near.Near`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +68,19 @@ class Settings(BaseModel):
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)
 
+    hot_cache_size: int = Field(default=20, ge=1, le=100_000)
+    warm_cache_size: int = Field(default=50, ge=1, le=100_000)
+    cold_cache_size: int = Field(default=100, ge=1, le=100_000)
+    hot_cache_seconds: float = Field(default=300.0, gt=0, le=MONTH)
+    warm_cache_seconds: float = Field(default=900.0, gt=0, le=MONTH)
+    cold_cache_seconds: float = Field(default=3600.0, gt=0, le=MONTH)
+    cache_ttl: float = Field(default=60.0, gt=0, le=MONTH)
+    cache_entry_bytes: int = Field(default=64 * 1024, ge=1024, le=16 * 1024 * 1024)
+    cache_url: str | None = None
+    cache_timeout: float = Field(default=0.04, gt=0, le=1)
+    near_tolerance: float = Field(default=2.0, ge=0, le=5)
+    near_fields: tuple[str, ...] = ("pos", "position", "x", "y", "z")
+
     narrator_profile: str = "hosted-large"
     seed: int = 0
     log_dir: str | None = None
@@ -69,6 +91,8 @@ class Settings(BaseModel):
     def _consistent(self) -> Settings:
         if self.quiet > self.max_wait:
             raise ValueError(f"quiet is {self.quiet:g}, more than max_wait, {self.max_wait:g}")
+        if self.cache_url is not None and not self.cache_url.startswith(CACHES):
+            raise ValueError(f"cache_url is not the URL of a cache: begin it {', '.join(CACHES)}")
         return self
 
     @staticmethod
@@ -85,7 +109,11 @@ class Settings(BaseModel):
         if isinstance(source, Mapping):
             values = source
         elif source is not None:
-            where = fspath(source)
+            try:
+                where = fspath(source)
+            except TypeError:
+                kind = type(source).__name__
+                raise ConfigError(f"settings are a TOML file or a mapping, not {kind}") from None
             try:
                 values = tomllib.loads(Path(source).read_text("utf-8"))
             except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "ForetellError", "StateError", "TellingError"]
+__all__ = ["ConfigError", "ForetellError", "PromptsError", "StateError", "TellingError"]
 
 
 class ForetellError(Exception):
@@ -15,6 +15,12 @@ class StateError(ForetellError):
 
 class ConfigError(ForetellError):
     """A setting is missing, misspelt, or out of range."""
+
+
+class PromptsError(ForetellError):
+    """Prompts of a game's own raised, or gave something that is no prompt."""
+
+    kind = "prompts"
 
 
 class TellingError(ForetellError):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+import orjson
 from pydantic import BaseModel
 
 from .config import Settings
@@ -18,8 +21,16 @@ from .operators.narration import Narration, schema_of
 from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
 from .sinks.ledger import Price
-from .streams.models import Message, Model, Request
+from .sinks.store_cold import Cold, MemoryCold
+from .sinks.store_layers import Room
+from .sinks.store_near import Near
+from .sinks.store_shelves import Limits
+from .sinks.variant_store import Make, VariantStore
+from .streams.clock import VirtualLoop
+from .streams.lane import Lane
+from .streams.models import Message, Model, ModelUnavailable, Request
 from .streams.plain import PlainFallback
+from .streams.said import brief
 
 __all__ = ["Game", "narrator"]
 
@@ -29,6 +40,9 @@ if TYPE_CHECKING:
     M = TypeVarWithDefault("M", bound=BaseModel, default=Narration)
 else:
     M = TypeVar("M", bound=BaseModel)
+
+LONGEST = 20.0
+"""Seconds a model may take to show that it is there."""
 
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -60,7 +74,14 @@ class Game(Generic[M]):
     ) -> None:
         self.settings = Settings.load(settings)
         self.narration = narration
+        if not (isinstance(narration, type) and issubclass(narration, BaseModel)):
+            raise ConfigError(f"narration must be a pydantic model, not {brief(narration)}")
         own = prompts() if isinstance(prompts, type) else prompts
+        call = getattr(own, "__call__", None)  # noqa: B004  # an object with an async one
+        if inspect.iscoroutinefunction(own) or inspect.iscoroutinefunction(call):
+            raise ConfigError(
+                f"prompts {brief(prompts)} must be a plain function, not an async one"
+            )
         self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
         self.rules = rules
         self.price_list = price_list
@@ -68,8 +89,12 @@ class Game(Generic[M]):
         self.schema = schema_of(narration) if self.settings.output == "json" else None
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
+        self._store: VariantStore | None = None
+        self._cold: Cold | None = None
         self._sessions: dict[str, Session[M]] = {}
         self._opening: set[str] = set()
+        self._closed = False
+        self.lane = Lane()
 
     async def session(
         self, session_id: str, *, header: Mapping[str, Any] | None = None
@@ -83,12 +108,20 @@ class Game(Generic[M]):
         :raises StateError: if a session of this id is open already, or the id is not usable.
         :raises LogError: if its recording cannot be read or written.
         """
+        if self._closed:
+            raise StateError("the game is closed; make another one")
+        if not isinstance(session_id, str):
+            raise StateError(
+                f"session id {brief(session_id)} is not usable: letters, digits or both"
+            )
         if session_id in self._sessions or session_id in self._opening:
             raise StateError(f"session {session_id!r} is already open in this game")
         self._opening.add(session_id)
         try:
             if self._door is not None:
                 await self._door.warm()
+            if not isinstance(asyncio.get_running_loop(), VirtualLoop):  # which waits for no thread
+                await asyncio.to_thread(MemoryCold.warm)
             session: Session[M] = Session(self, session_id, header=header)
             self._sessions[session_id] = session
         finally:
@@ -111,7 +144,9 @@ class Game(Generic[M]):
         return {
             "version": __version__,
             "settings": self.settings.model_dump(
-                mode="json", exclude_defaults=True, exclude={"base_url", "log_dir"}
+                mode="json",
+                exclude_defaults=True,
+                exclude={"base_url", "log_dir", "cache_url", "cache_timeout"},
             ),
             **({"guests": guests} if guests else {}),
         }
@@ -119,12 +154,106 @@ class Game(Generic[M]):
     async def check(self) -> None:
         """Ask the main model for a word, to see that it can be reached and takes the key.
 
-        :raises ModelError: if not; the message says what to do.
+        :raises ModelError: if not, or not within 20 s; the message says what to do.
         """
         word = Request(self.settings.main_model, (Message("user", "Say: ready."),), max_tokens=64)
-        async with aclosing(self.model.stream(word)) as events:
-            async for _ in events:
-                pass
+        try:
+            async with asyncio.timeout(LONGEST), aclosing(self.model.stream(word)) as events:
+                async for _ in events:
+                    pass
+        except TimeoutError:
+            at = self.settings.base_url or "the API"
+            raise ModelUnavailable(f"{at} gave no answer in {LONGEST:g} s; is it busy?") from None
+
+    def variant_store(
+        self, session_id: str, clock: Callable[[], float] | None = None
+    ) -> VariantStore:
+        """A store of the sizes and times the settings name.
+
+        :param clock: seconds; with one, the store is swept by hand.
+        """
+        settings = self.settings
+        limits = Limits(
+            Room(settings.hot_cache_size, settings.hot_cache_seconds, "lru"),
+            Room(settings.warm_cache_size, settings.warm_cache_seconds, "lfu"),
+            Room(settings.cold_cache_size, settings.cold_cache_seconds, "ttl"),
+            settings.cache_entry_bytes,
+        )
+        near = Near(settings.near_tolerance, settings.near_fields)
+        return VariantStore(
+            limits,
+            clock=clock,
+            cold=self.shared_cache() if clock is None else None,
+            session=session_id,
+            near=near,
+            by_hand=clock is not None,
+        )
+
+    def shared_cache(self) -> Cold | None:
+        """The cache that the settings name."""
+        if self._cold is None and self.settings.cache_url is not None:
+            from .sinks.store_shared import SharedCold
+
+            self._cold = SharedCold(self.settings.cache_url, limit=self.settings.cache_timeout)
+        return self._cold
+
+    @property
+    def salt(self) -> str:
+        """A digest of what makes a text what it is, beside the game's state."""
+        settings = self.settings
+        parts = (
+            settings.main_model,
+            settings.style,
+            settings.output,
+            settings.effort,
+            settings.thinking,
+            settings.max_tokens,
+            self.described().get("guests"),
+            self.schema,
+        )
+        raw = orjson.dumps(parts, default=repr, option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(raw, digest_size=8).hexdigest()
+
+    @property
+    def store(self) -> VariantStore:
+        """What all sessions share that is computed for a state: plans, content.
+
+        See :meth:`~foretell.sinks.variant_store.VariantStore.get_or_compute`. With ``cache_url``
+        other processes share it too.
+        """
+        if self._store is None:
+            self._store = self.variant_store("game")
+        return self._store
+
+    async def warm_up(
+        self,
+        source: str | PathLike[str] | Iterable[Any] | AsyncIterable[Any],
+        make: Make | None = None,
+        *,
+        scope: str = "",
+    ) -> int:
+        """Fill :attr:`store` with common scenarios; how many there are now of them.
+
+        :param source: a file of scenarios (JSON Lines; see ``docs/store.md``), which holds the
+            variants; or snapshots, the likeliest first, or a session log, whose moments they
+            are: then ``make`` computes them.
+        :param make: the variants for a snapshot.
+        :raises ScenarioError: for a file that is none.
+        :raises ConfigError: for snapshots with no ``make``.
+        """
+        from .sinks import store_scenarios
+
+        if isinstance(source, str | PathLike):
+            from .streams.log_inputs import LogInputs
+
+            if not store_scenarios.is_log(source):
+                return store_scenarios.fill(self.store, store_scenarios.scenarios(source))
+            moments = store_scenarios.moments(LogInputs(source), self.store.near)
+            source = [moment for moment, _ in moments]
+        if make is None:
+            raise ConfigError("warm_up: snapshots say what to prepare, not the words: give make")
+        most = self.settings.warm_cache_size
+        return await store_scenarios.compute(self.store, source, make, scope=scope, most=most)
 
     def forget(self, session_id: str) -> None:
         """A session has closed; its id is free again."""
@@ -135,12 +264,17 @@ class Game(Generic[M]):
 
         :param drain: seconds for all of them, not for each.
         """
+        self._closed = True
         try:
             closing = [session.close(drain) for session in self._sessions.values()]
             for ended in await asyncio.gather(*closing, return_exceptions=True):
                 if isinstance(ended, BaseException):
                     raise ended
         finally:
+            if self._store is not None:
+                await self._store.aclose()
+            if self._cold is not None:
+                await self._cold.aclose()
             if self._door is not None:
                 await self._door.aclose()
 

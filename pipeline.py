@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -26,7 +27,7 @@ from .operators.narrative import Ended, Narrative, Patched, Served, Started, Sta
 from .operators.overlap import overlap
 from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, schedule
-from .operators.prompts import MOST, Account, Prompt
+from .operators.prompts import MOST, Account, prompted
 from .operators.publish import Published, publish
 from .operators.settle import settle
 from .operators.speculate import revoke, speculate
@@ -34,6 +35,7 @@ from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .resumed import Resumed
 from .sinks.audit import Audit
+from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
@@ -43,14 +45,14 @@ from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
 from .streams.footprint import Footprint
-from .streams.history import History, logged
+from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
 from .streams.log_lock import LogLock
-from .streams.models import Message, Purpose, Request
+from .streams.models import Purpose, Request
 from .streams.names import numbered
 from .streams.tasks import Tasks
-from .streams.timers import LoopTimers, Timers, timeout
+from .streams.timers import LoopTimers, Timers
 from .streams.world import Numbered, World
 
 if TYPE_CHECKING:
@@ -76,6 +78,13 @@ MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
 def is_move(world: World) -> bool:
     """A move never waits behind its own state."""
     return isinstance(world.cause, MOVES)
+
+
+def cross(one: Claim, other: Claim) -> bool:
+    """Whether a viewer sees both, and so in their order; a retelling stands where the first did."""
+    some, others = one.outcome.to, other.outcome.to
+    seen = not (some and others) or not set(some).isdisjoint(others)
+    return seen and one.again is None and other.again is None
 
 
 def wants_telling(world: World) -> bool:
@@ -104,6 +113,7 @@ class Pipeline(Generic[M]):
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
         self._over = asyncio.Event()
+        self._patience = math.inf
         self._loop = loop
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
@@ -126,23 +136,45 @@ class Pipeline(Generic[M]):
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now = before.named, before.world
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
-        self.inputs = Inputs(loop, start=loop.time() - until, number=before.number)
-        soon = loop.call_soon if replaying is None else None
-        self.recorder = Recorder(lambda: self.inputs.now, writer, self.fault, soon)
-        self.recorder.trace("~opened", **game.described())
+        self.tasks = Tasks(self.fault)
+        self.tasks.held = replaying is not None
+        self.readers = Tasks(self.guest_fault)
+        self.inputs = Inputs(
+            loop,
+            start=loop.time() - until,
+            number=before.number,
+            take_in=self.tasks.take_in,
+            lane=game.lane,
+            last=self._on_last_input,
+        )
+        self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
+        shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
+        sharing = {"shared_cache": True} if shared else {}
+        self.recorder.trace("~opened", **game.described(), **sharing)
         for cut in before.cut():
             self.recorder.trace("~told", **cut)
             self.tally.restore({"kind": "~told", **cut})
             self.transcript.restore({"kind": "~told", "t": self.inputs.now, **cut})
         self.timers: Timers = LoopTimers(
-            loop, lambda name: self.recorder.trace("~timer", name=name)
+            loop, lambda name: self.recorder.trace("~timer", name=name), self.tasks.take_in
         )
         if replaying is not None:
             self.timers = replaying.timers
+        self._drained = self.timers.alarm("drain", self._on_drained)
         self.audit = Audit()
-        self.tasks = Tasks(self.fault)
-        self.readers = Tasks(self.fault)
         store = Store()
+        self.kept = Kept(
+            game.variant_store(name, lambda: self.world_now.t),
+            lambda: self.world_now,
+            self.timers,
+            lambda: self.inputs.now,
+            settings.cache_ttl,
+            self.tasks,
+            self.recorder.trace,
+            salt=game.salt,
+            shared=shared,
+            cache=game.shared_cache() if shared and replaying is None else None,
+        )
         self.generations = Generations(
             game.model if replaying is None else replaying.model,
             self.tasks,
@@ -167,7 +199,7 @@ class Pipeline(Generic[M]):
             text_field=game.text_field,
             check=self._check,
             on_serve=lambda made_for, what: self.audit.on_serve(
-                made_for, what.result, what.values.get("target_hp")
+                made_for, what.result, what.values.get("target_hp"), what.target
             ),
             recall=self._recall,
         )
@@ -177,12 +209,15 @@ class Pipeline(Generic[M]):
             lambda: settings.overlap,
             self.tasks,
             together=lambda claim: claim.outcome.to if claim.again is None else claim.number,
+            crosses=cross,
             on_start=lambda claims: self.recorder.trace(
                 "~turn_to_tell", telling=claims[0].telling, group=len(claims)
             ),
         )
         preparing = switch_map(
-            speculate(self.generations, store, self._speculative, self.timers, self._flawed),
+            speculate(
+                self.generations, store, self._speculative, self.timers, self._flawed, self.kept
+            ),
             self.tasks,
             self.fault,
             self.timers,
@@ -196,17 +231,17 @@ class Pipeline(Generic[M]):
 
         # The page. Subscribed from the top down; each published stream is connected after its
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
-        inputs: Published[Numbered] = self.inputs.pipe(publish(self.fault))
+        inputs: Published[Numbered] = self.inputs.pipe(publish(self.guest_fault))
         world: Published[World] = inputs.pipe(
             ops.scan(self.history.advance, self.world_now),
-            publish(self.fault),
+            publish(self.guest_fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
         narrative: Published[Narrative] = world.pipe(
             ops.filter(wants_telling),
             ops.map(self._sound("claim", self._claim, self._unclear)),
             tell,
-            publish(self.fault, self._present),
+            publish(self.guest_fault, self._present),
         )
         scenes: Published[Scene] = world.pipe(
             settled,
@@ -216,7 +251,7 @@ class Pipeline(Generic[M]):
             ops.distinct_until_changed(
                 self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
             ),
-            publish(self.fault),
+            publish(self.guest_fault),
         )
         prepared: Observable[Generation] = merge(scenes, self._planned_anew).pipe(
             ops.map(plan), preparing
@@ -226,7 +261,7 @@ class Pipeline(Generic[M]):
         inputs.subscribe(self.recorder.on_input)
         world.subscribe(self._on_world)
         revoked.subscribe(self._on_revoked)
-        narrative.subscribe(self._on_narrative, on_completed=self._over.set)
+        narrative.subscribe(self._on_narrative, on_completed=self._on_told)
         scenes.subscribe(self._on_scene)
         self._preparing = prepared.subscribe()
         self._wired = [narrative.connect(), scenes.connect(), world.connect(), inputs.connect()]
@@ -276,7 +311,7 @@ class Pipeline(Generic[M]):
         """Change how much is prepared; from any thread."""
         self.intensity = intensity
         if not self._over.is_set():
-            self._loop.call_soon_threadsafe(self._plan_anew)
+            self._loop.call_soon_threadsafe(self.tasks.take_in, self._plan_anew)
 
     def _plan_anew(self) -> None:
         self.plan_at(self.intensity)
@@ -290,8 +325,13 @@ class Pipeline(Generic[M]):
 
     def cancel(self, telling: str) -> None:
         """End a telling early, at the game's wish."""
-        self.recorder.trace("~cancel", telling=telling)
-        self.teller.cancel(telling)
+        self.tasks.take_in(partial(self.end_telling, telling))
+
+    def end_telling(self, telling: str) -> None:
+        """End a telling early, now, if it is not over."""
+        if telling in self.teller.open or int(telling[1:]) > self.world_now.number:
+            self.recorder.trace("~cancel", telling=telling)
+            self.teller.cancel(telling)
 
     def _classify(self, world: World) -> Scene:
         return classify(world, self._game.rules)
@@ -313,6 +353,7 @@ class Pipeline(Generic[M]):
     def _on_world(self, world: World) -> None:
         self.world_now = world
         self.audit.on_world(world)
+        self.kept.on_world(world)
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -354,6 +395,9 @@ class Pipeline(Generic[M]):
                 self._current = []
                 self.audit.on_text(event.text)
                 self.tally.on_ended(event)
+                for number, served in zip(event.outcomes, event.served, strict=True):
+                    if served is Served.MISS and event.retells is None:
+                        self.kept.missed(number)
                 self._warn_of(event)
                 self.recorder.trace(
                     "~told",
@@ -384,6 +428,7 @@ class Pipeline(Generic[M]):
 
     def _on_delivered(self, generation: Generation) -> None:
         self.ledger.served(generation.id)
+        self.kept.told(generation)
         self.recorder.trace("~served", generation=generation.id)
 
     # ── what is told again ────────────────────────────────────────────────────────────────────
@@ -408,7 +453,10 @@ class Pipeline(Generic[M]):
             return None
         first = self.transcript.of(number)
         together = (number,) if first is None or first.undone else first.outcomes
-        worlds = tuple(self.history.at(each) for each in together)
+        try:
+            worlds = tuple(self.history.at(each) for each in together)
+        except NotKept:
+            return None
         if not all(isinstance(world.cause, ev.Outcome) for world in worlds):
             return None
         return Again(f"t{number}" if first is None else first.telling, worlds)
@@ -477,13 +525,27 @@ class Pipeline(Generic[M]):
 
     def fault(self, where: str, error: BaseException) -> None:
         """Report what a guest, or we, did wrong; the session goes on."""
+        self._report(where, error)
+        self.refault(where, type(error).__name__)
+
+    def guest_fault(self, where: str, error: BaseException) -> None:
+        """Report what somebody did wrong whom a replay does not have: a subscriber, a model."""
+        self._report(where, error)
+        self.tally.faults += 1
+        name = type(error).__name__
+        self.tasks.take_in(lambda: self.recorder.trace("~fault", where=where, error=name))
+
+    def refault(self, where: str, error: str) -> None:
+        """Count and record a fault; a replay does it for those it does not have."""
+        self.tally.faults += 1
+        self.recorder.trace("~fault", where=where, error=error)
+
+    def _report(self, where: str, error: BaseException) -> None:
         first = (where, repr(error)) not in self._faults
         trace = error if first and len(self._faults) < MOST_TRACES else None
         if trace is not None:
             self._faults.add((where, repr(error)))
         log.error("session %s: %s raised %r", self.name, where, error, exc_info=trace)
-        self.tally.faults += 1
-        self.recorder.trace("~fault", where=where, error=type(error).__name__)
 
     def _speculative(self, variant: Variant, account: Account) -> Request | None:
         place = None
@@ -510,11 +572,7 @@ class Pipeline(Generic[M]):
         if place is not None:
             account = replace(account, told=self.transcript.versions(place))
         declared = account.entries[0].declared
-        prompt = self._game.prompts(scene, declared, account, memory, {})
-        if isinstance(prompt, str):
-            prompt = Prompt("", (Message("user", prompt),))
-        elif not isinstance(prompt, Prompt):
-            prompt = Prompt("", tuple(prompt))
+        prompt = prompted(self._game.prompts, scene, declared, account, memory, {})
         return Request(
             model=settings.main_model,
             messages=tuple(prompt.messages),
@@ -545,23 +603,22 @@ class Pipeline(Generic[M]):
         pipeline runs afterwards, however it ends, and every handle has come to its end.
         """
         try:
+            self._patience = seconds
             self.inputs.finish()
-            await self.inputs.drained()
-            self._preparing.dispose()
-            self.inputs.complete()
-            async with timeout(self.timers, "drain", seconds):
-                await self._over.wait()
-                await self._heard()
-        except TimeoutError:
-            pass
+            until = self._loop.time() + seconds
+            await self._over.wait()
+            await self._heard(until)
         finally:
-            self._preparing.dispose()
-            self.inputs.complete()
-            self.teller.cancel_all()
+            await self.inputs.drained()
+            for telling in self.teller.open:
+                self.cancel(telling)
             await self._over.wait()
             for wired in self._wired:
                 wired.dispose()
+            self.kept.close()
             await self.tasks.aclose()
+            self.tasks.held = True
+            self.recorder.trace("~over")
             self._abandon()
             if isinstance(self._loop, VirtualLoop):
                 self.recorder.close()
@@ -571,11 +628,24 @@ class Pipeline(Generic[M]):
                 self._lock.release()
             await self.readers.aclose()  # last, for it may be one of them that closes
 
-    async def _heard(self) -> None:
+    def _on_last_input(self) -> None:
+        self._preparing.dispose()
+        self.inputs.complete()
+        if not self._over.is_set():
+            self._drained.set(self.timers.time() + self._patience)
+
+    def _on_drained(self) -> None:
+        self.teller.cancel_all()
+
+    def _on_told(self) -> None:
+        self._drained.cancel()
+        self._over.set()
+
+    async def _heard(self, until: float) -> None:
         """Wait until async subscribers have taken in all there is."""
         own = asyncio.current_task()
         if reading := [task for task in self.readers._running if task is not own]:
-            await asyncio.wait(reading)
+            await asyncio.wait(reading, timeout=max(0.0, until - self._loop.time()))
 
     def _abandon(self) -> None:
         """End the handles of outcomes that never came through."""

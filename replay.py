@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from os import PathLike
-from sys import stderr
 from typing import Any
 
 import orjson
 
 from .config import Settings
-from .game import Game, narrator
-from .operators.narration import Narration
+from .game import Game
 from .operators.narrative import Ended, Narrative
 from .operators.predict import Intensity
+from .progress import Step, progress
+from .replay_source import Make, Source, opened
 from .session import Session
 from .sinks.ledger import Price
+from .sinks.replayed import describe
 from .sinks.report import latency
-from .sinks.terminal import counted, plain
+from .sinks.terminal import plain
 from .streams import events as ev
 from .streams.clock import run_virtual
-from .streams.log import LogError, read, to_event
+from .streams.log_inputs import LogInputs
 from .streams.models import Model
-from .streams.names import numbered
+from .streams.recorded_model import RecordedModel
 
-__all__ = ["Run", "describe", "load", "play", "report", "run"]
+__all__ = ["Run", "describe", "load", "play", "report", "run", "streams_of"]
+
+logger = logging.getLogger("foretell")
 
 DRAIN = 60.0
 
@@ -45,27 +51,34 @@ class Run:
     leads: dict[int, float]
     virtual_seconds: float
     wall_seconds: float
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 async def play(
-    log: Sequence[ev.Input],
+    log: Iterable[ev.Input],
     settings: Settings,
     *,
     model: Model | None = None,
     price_list: Mapping[str, Price] | None = None,
+    game: Make | None = None,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
+    step: Step | None = None,
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
 
+    :param log: inputs that can be iterated over again, such as :class:`LogInputs` or a list: a
+        rewind may go further back than a session remembers.
     :param model: asked in the place of the one the settings and the environment name.
     :param price_list: dollars per million tokens by model; default: the list that ships.
+    :param game: makes the game from the settings, where it has prompts or the like of its own.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
     :param watch: called with each event of the narrative.
+    :param step: called with the time of each input, in seconds.
     """
     loop = asyncio.get_running_loop()
-    begun, started = loop.time(), time.perf_counter()
+    started = time.perf_counter()
     latencies: dict[int, float] = {}
     leads: dict[int, float] = {}
 
@@ -81,14 +94,20 @@ async def play(
         if watch is not None:
             watch(event)
 
-    game: Game[Narration]
-    async with Game(settings, model=model, price_list=price_list) as game:
+    made = Game(settings, model=model, price_list=price_list) if game is None else game(settings)
+    if game is not None and model is not None:
+        made.model, made._door = model, None  # its own is not asked, nor opened
+    async with made as table:
         if settings.base_url is not None:
-            await game.check()
-        session: Session[Narration] = await game.session("replay")
+            await table.check()
+        session: Session[Any] = await table.session("replay")
         session.subscribe(on_event)
-        log = log if speed is None else _by_revision(log)
-        session._pipeline.history.past = lambda after: log[after:]
+        log = log if speed is None else _ByRevision(log)
+        begun = loop.time()  # only now: a door takes its time to open
+        if isinstance(log, LogInputs):
+            session._pipeline.history.past = log.after
+        else:
+            session._pipeline.history.past = lambda after: islice(log, after, None)
         for event in log:
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
@@ -96,6 +115,9 @@ async def play(
             if isinstance(event, ev.End):
                 break
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
+            if step is not None:
+                step(event.t)
+        cache = session.cache_status()
         await session.close(DRAIN)
         return Run(
             session.report(),
@@ -105,85 +127,100 @@ async def play(
             leads,
             loop.time() - begun,
             time.perf_counter() - started,
+            cache,
         )
 
 
 def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
-    """A log's session id and its inputs; an end in the midst, after which it went on, is none.
-
-    Inputs have other numbers then, and so have the revisions that rewinds go back to, and the
-    outcomes that are told again.
+    """A log's session id and its inputs, all of them; see :class:`LogInputs` for long ones.
 
     :raises LogError: for a log that cannot be read; the message names file, line and reason.
     """
-    session = ""
-    found: list[ev.Input] = []
-    ends: list[int] = []
-    for number, record in enumerate(read(path), 1):
-        if record.kind == "session":
-            if number > 1:
-                raise LogError(path, number, "a second session line; keep one session a file")
-            session = str(record.data["id"])
-        event = to_event(record)
-        if found and isinstance(found[-1], ev.End) and event is not None:
-            found.pop()
-            ends.append(len(found) + len(ends) + 1)
-        if event is not None:
-            found.append(_renumbered(event, ends) if ends else event)
-    return session, found
+    inputs = LogInputs(path)
+    if inputs.flaw is not None:
+        raise inputs.flaw
+    return inputs.session, [*inputs]
 
 
-def _renumbered(event: ev.Input, left_out: Sequence[int]) -> ev.Input:
-    """The input, where those of these numbers are left out."""
-    if isinstance(event, ev.Rewind) and isinstance(event.to, int):
-        return replace(event, to=event.to - bisect_right(left_out, event.to))
-    if isinstance(event, ev.Retell) and (number := numbered(event.action_id)) is not None:
-        return replace(event, action_id=f"#{number - bisect_right(left_out, number)}")
-    return event
+class _ByRevision:
+    """A log, with rewinds to revisions in the place of those to times, for another pace."""
 
+    def __init__(self, log: Iterable[ev.Input]) -> None:
+        self._log = log
 
-def _by_revision(log: Sequence[ev.Input]) -> list[ev.Input]:
-    """The log, with rewinds to revisions in the place of those to times, for another pace."""
-    times = [round(event.t, 6) for event in log]
-    return [
-        replace(event, to=bisect_right(times, round(event.to, 6), hi=number))
-        if isinstance(event, ev.Rewind) and isinstance(event.to, float)
-        else event
-        for number, event in enumerate(log)
-    ]
+    def __iter__(self) -> Iterator[ev.Input]:
+        times = array("d")
+        for event in self._log:
+            if isinstance(event, ev.Rewind) and isinstance(event.to, float):
+                yield replace(event, to=bisect_right(times, round(event.to, 6)))
+            else:
+                yield event
+            times.append(round(event.t, 6))
 
 
 def report(
     path: str | PathLike[str],
-    settings: Settings,
+    settings: Settings | Mapping[str, Any],
     *,
+    model_from: str | None = None,
+    game: Make | None = None,
+    upto: float = math.inf,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Replay a log and report on it, beside the same log with nothing prepared.
 
-    Without ``base_url`` it runs in virtual time against the narrator, whatever keys there are in
-    the environment. With one it runs in real time against that server, and there is no baseline,
-    for that would take, and cost, as much again.
+    Without ``base_url`` it runs in virtual time, whatever keys there are in the environment, and
+    asks no server: the model's streams come from the recording or from the narrator. With one it
+    runs in real time against that server, and there is no baseline, for that would take, and cost,
+    as much again; nor is there one where the recording does not hold all of its streams. Of a
+    damaged log it is what comes before the damage, which ``stopped`` names.
+
+    See :func:`replay_source.opened` for the other arguments and errors.
+
+    :param quiet: show no progress.
     """
-    session, inputs = load(path)
-    live = settings.base_url is not None
-    if live:
-        run = asyncio.run(play(inputs, settings, speed=speed or 1.0, watch=watch))
-        baseline = None
-    else:
-        run = run_virtual(play(inputs, settings, model=narrator(settings), watch=watch))
-        off = settings.model_copy(update={"intensity": Intensity.OFF})
-        baseline = run_virtual(play(inputs, off, model=narrator(off)))
+    with opened(path, settings, model_from=model_from, upto=upto, game=game) as source:
+        return _report(source, game, speed, watch, quiet)
+
+
+def _report(
+    source: Source,
+    game: Make | None,
+    speed: float | None,
+    watch: Callable[[Narrative], None] | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    inputs, settings = source.inputs, source.settings
+    model, baseline, nobody = source.model(settings), None, None
+    with progress("replaying", inputs.last_t * (1 if model is None else 2), quiet=quiet) as step:
+        if model is None:
+            run = asyncio.run(
+                play(inputs, settings, game=game, speed=speed or 1.0, watch=watch, step=step)
+            )
+        else:
+            run = run_virtual(
+                play(inputs, settings, model=model, game=game, watch=watch, step=step)
+            )
+            off = settings.model_copy(update={"intensity": Intensity.OFF})
+            nobody = source.model(off)
+            baseline = run_virtual(
+                play(inputs, off, model=nobody, game=game, step=lambda t: step(inputs.last_t + t))
+            )
+    streams, without = streams_of(model), streams_of(nobody)
+    if without["recorded"] != without["requests"]:
+        baseline = None  # told by another, at another pace, it would compare nothing
     found = run.report
     return {
-        "session": session,
-        "events": len([event for event in inputs if not isinstance(event, ev.End)]),
-        "turns": len([event for event in inputs if isinstance(event, ev.Turn)]),
+        "session": inputs.session,
+        "events": inputs.events,
+        "turns": inputs.turns,
         "outcomes": found["outcomes"],
         "intensity": settings.intensity,
-        "profile": None if live else settings.narrator_profile,
+        "profile": None if model is None else settings.narrator_profile,
         "seed": settings.seed,
+        "streams": {"from": source.model_from, **streams, "without": without},
         "served": found["served"],
         "retold": found["retold"],
         "hit_rate": found["hit_rate"],
@@ -197,16 +234,25 @@ def report(
             "without": baseline and baseline.report["cost_usd"],
         },
         "prediction": {"top1": None, "top3": None, "coverage": found["hit_rate"]},
+        "cache": run.cache,
         "cancelled": found["cancelled"],
         "stale": found["stale"],
         "untrue": found["untrue"],
         "faults": found["faults"],
         "errors": found["errors"],
+        "stopped": inputs.flaw and str(inputs.flaw),
         "summary": run.summary,
         "virtual_seconds": round(run.virtual_seconds, 6),
         "wall_seconds": round(run.wall_seconds, 3),
         "trace_sha256": run.trace_sha256,
     }
+
+
+def streams_of(model: Model | None) -> dict[str, int | None]:
+    """What a recording had of the streams of a run: null where it was not asked."""
+    if not isinstance(model, RecordedModel):
+        return {"requests": None, "recorded": None, "cut": None}
+    return {"requests": model.requests, "recorded": model.recorded, "cut": model.cut}
 
 
 def _reduction(run: Run, baseline: Run, only: Sequence[int] | None = None) -> float | None:
@@ -240,56 +286,30 @@ def _timely(run: Run, baseline: Run) -> dict[str, Any]:
     }
 
 
-def run(log: str, settings: Settings, *, json: bool, speed: float | None) -> int:
+def run(
+    log: str,
+    given: Mapping[str, Any],
+    *,
+    json: bool,
+    speed: float | None = None,
+    model_from: str | None = None,
+    game: Make | None = None,
+    upto: float = math.inf,
+) -> int:
     """``foretell replay``: print the report.
 
-    :return: 1 if a text was stale or untrue, or if a live server left an outcome without a text.
+    :return: 1 if a text was stale or untrue, if a live server left an outcome without a text, or
+        if the log is damaged.
     """
-    found = report(log, settings, speed=speed)
+    found = report(log, given, model_from=model_from, game=game, upto=upto, speed=speed, quiet=json)
     print(
         orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if json else plain(describe(found))
     )
     if found["errors"]:
         told = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
-        print(f"foretell: warning: fallback text was told for want of better: {told}", file=stderr)
-    lost = settings.base_url is not None and found["served"]["failed"]
-    return 1 if lost or found["stale"] or found["untrue"] or found["faults"] else 0
-
-
-def describe(found: Mapping[str, Any]) -> str:
-    """A report in a few lines, for people."""
-    served, tokens, cost = found["served"], found["tokens"], found["cost_usd"]
-    told, turns = counted(found["outcomes"], "outcome"), counted(found["turns"], "turn")
-    played = f"{found['virtual_seconds']:.0f} s played in {found['wall_seconds']:.2f} s"
-    lines = [
-        f"{found['session']}: {told} in {turns}, {played}",
-        "served     " + ", ".join(f"{name} {count}" for name, count in served.items()),
-        "first text " + _times(found["latency_ms"], found["baseline_latency_ms"]),
-    ]
-    if any(found["retold"].values()):
-        told_again = (f"{name} {count}" for name, count in found["retold"].items() if count)
-        lines.append("retold     " + ", ".join(told_again))
-    timely = found["timely"]
-    if timely and timely["outcomes"]:
-        times = _times(timely["latency_ms"], timely["baseline_latency_ms"])
-        share = f"{counted(timely['outcomes'], 'outcome')} ({timely['share']:.0%})"
-        lines.append(f"           {share} prepared a first-token time ahead: {times}")
-    without = "" if cost["without"] is None else f" (without: ${cost['without']:.4f})"
-    wasted = f"{tokens['wasted']} of {tokens['prefetch']} prefetched tokens wasted"
-    lines += [
-        f"cost       ${cost['with']:.4f}{without}, {wasted}, {tokens['estimated']} estimated",
-        f"checked    {found['stale']} stale, {found['untrue']} untrue",
-        f"trace      {found['trace_sha256']}",
-        found["summary"],
-    ]
-    return "\n".join(lines)
-
-
-def _times(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
-    def told(times: Mapping[str, Any]) -> str:
-        if times["mean"] is None:
-            return "none"
-        return " / ".join(f"{times[name]:.0f}" for name in ("mean", "p50", "p95")) + " ms"
-
-    text = f"{told(now)} (mean / p50 / p95)"
-    return text if before is None else f"{text}; without prefetch {told(before)}"
+        logger.warning("fallback text was told for want of better: %s", told)
+    if found["stopped"]:
+        logger.error("replayed up to the damage: %s", found["stopped"])
+    lost = given.get("base_url") is not None and found["served"]["failed"]
+    wrong = found["stale"] or found["untrue"] or found["faults"]
+    return 1 if lost or wrong or found["stopped"] else 0

@@ -17,6 +17,7 @@ from .errors import ConfigError, StateError
 from .operators.generation import Generations
 from .operators.narrative import Narrative
 from .operators.predict import Intensity
+from .operators.publish import GUEST
 from .pipeline import Pipeline
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
@@ -282,8 +283,8 @@ class Session(Generic[M]):
             def contained(event: Narrative) -> None:
                 try:
                     handler(event)
-                except Exception as error:
-                    self._pipeline.fault("subscriber", error)
+                except GUEST as error:
+                    self._pipeline.guest_fault("subscriber", error)
 
             return seen.subscribe(contained)
 
@@ -292,8 +293,11 @@ class Session(Generic[M]):
                 async for event in events:
                     try:
                         await handler(event)
-                    except Exception as error:
-                        self._pipeline.fault("subscriber", error)
+                    except GUEST as error:
+                        task = asyncio.current_task()
+                        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                            raise
+                        self._pipeline.guest_fault("subscriber", error)
 
         return self._pipeline.readers.disposable(feed(), name="subscriber")
 
@@ -338,6 +342,13 @@ class Session(Generic[M]):
         """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
         return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
 
+    def cache_status(self) -> dict[str, Any]:
+        """What is prepared and kept, by layer, and what became of the rest; as plain JSON.
+
+        See :class:`~foretell.sinks.store_stats.Stats`.
+        """
+        return self._pipeline.kept.store.stats().as_json()
+
     def summary(self) -> str:
         """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``."""
         return self._pipeline.tally.summary(self._pipeline.ledger)
@@ -349,10 +360,12 @@ class Session(Generic[M]):
 
         :param drain: seconds to wait for that, and for async subscribers to take in what there
             is; then it is ended and marked superseded. Cancelling ``close`` ends everything at
-            once. Closing again waits for the first close.
+            once. Closing again waits for the first close, unless an async subscriber does it:
+            the first waits for that.
         """
         if self._entry.closed:
-            await self._gone.wait()
+            if asyncio.current_task() not in self._pipeline.readers:
+                await self._gone.wait()
             return
         self.say_end()
         await self.finish(drain)

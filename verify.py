@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from .config import Settings
 from .errors import ConfigError
 from .game import Game
 from .lockstep import Difference, Lockstep, NotRecorded, walk
+from .openings import another_version, guests_of, last_t, no_game, openings
+from .pace import paced
+from .progress import Step, progress
 from .sinks.terminal import counted, plain, print_narrative
 from .streams.clock import run_virtual
 
@@ -59,6 +63,7 @@ def verify(
     *,
     heavy: bool = False,
     upto: float = math.inf,
+    step: Step | None = None,
 ) -> Lockstep:
     """Replay a recording exactly, with every server down, and compare what it does line by line.
 
@@ -67,23 +72,25 @@ def verify(
         with prompts, rules or a narration of your own.
     :param heavy: check the session's invariants after each step, too.
     :param upto: seconds of the session; the replay ends there.
+    :param step: called with the seconds of the session it has come to.
     :return: the walk, with its first ``difference`` (or ``None``) and the ``lines`` that agreed.
     :raises NotRecorded: for a log that holds inputs alone.
     :raises LogError: for a log that cannot be read.
     :raises Broken: from ``heavy``.
     """
-    checks = {"after": check_session} if heavy else {}
-    return walk(log, game or _plain_game(log), upto=upto, **checks)
+
+    def after(session: Session[Any]) -> None:
+        if heavy:
+            check_session(session)
+        if step is not None:
+            step(session._pipeline.inputs.now)
+
+    return walk(log, game or _plain_game(log), upto=upto, after=after)
 
 
 def _plain_game(log: str | PathLike[str]) -> Make:
-    guests = Lockstep.guests_of(log)
-    if guests:
-        named = ", ".join(f"{name} {guest}" for name, guest in guests.items())
-        raise NotRecorded(
-            f"{log}: was recorded with {named}: say how to make that game (--game MODULE:FUNCTION, "
-            "or foretell.verify.verify(log, game))"
-        )
+    if guests := guests_of(openings(log)):
+        raise NotRecorded(no_game(log, guests))
     return lambda settings: Game(settings, model=_Nobody())
 
 
@@ -111,15 +118,6 @@ def show(
     :param start: seconds of the session; what comes before is gone through at once, unseen.
     :param stop: seconds of the session; it ends there.
     """
-    begun = 0.0
-
-    def pace(now: float) -> None:
-        nonlocal begun
-        if now < start:
-            return
-        begun = begun or time.monotonic()
-        time.sleep(max(0.0, begun + (now - start) / speed - time.monotonic()))
-
     printing = False
 
     def after(session: Session[Any]) -> None:
@@ -134,7 +132,7 @@ def show(
         after(session)
 
     lockstep = Lockstep(log, game or _plain_game(log), upto=stop, opened=opened, after=after)
-    run_virtual(lockstep.run(), pace)
+    run_virtual(lockstep.run(), paced(speed, start))
     return lockstep.difference
 
 
@@ -156,7 +154,11 @@ def imported(name: str) -> Make:
 def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> int:
     """``foretell replay --verify``: 0 if nothing differs, else 1."""
     started = time.perf_counter()
-    walked = verify(log, imported(game) if game else None, heavy=heavy, upto=upto)
+    make = imported(game) if game else None
+    other = another_version(openings(log))
+    total = 0.0 if json else min(upto, last_t(log))
+    with _recorded_settings(log), progress("verifying", total, quiet=json) as step:
+        walked = verify(log, make, heavy=heavy, upto=upto, step=step)
     difference, seconds = walked.difference, time.perf_counter() - started
     if json:
         found = {
@@ -165,22 +167,36 @@ def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> 
             "virtual_seconds": walked.last_t,
             "wall_seconds": round(seconds, 3),
             "difference": None if difference is None else difference.described(),
+            "another_version": other,
         }
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-    elif difference is None:
-        lines = counted(walked.lines, "line")
+        return 0 if difference is None else 1
+    lines = counted(walked.lines, "line")
+    if difference is None:
         told = f"the same, {lines} in {seconds:.2f} s ({walked.last_t:.0f} s of the session)"
-        print(plain(f"{log}: {told}"))
     else:
-        lines = counted(walked.lines, "line")
-        print(plain(f"{log}: {lines} the same; then the first difference:\n  {difference}"))
+        told = f"{lines} the same; then the first difference:\n  {difference}"
+    if other is not None:
+        told += f"\n  {other}" + ("" if difference is None else ": that may be the reason")
+    print(plain(f"{log}: {told}"))
     return 0 if difference is None else 1
+
+
+@contextmanager
+def _recorded_settings(log: str) -> Iterator[None]:
+    """Settings that cannot be used are the recording's, and not what its user has said."""
+    try:
+        yield
+    except ConfigError as error:
+        why = another_version(openings(log)) or "the log was edited"
+        raise NotRecorded(f"{log}: the recorded {error} ({why})") from None
 
 
 def present(log: str, *, game: str | None, speed: float, start: float, stop: float) -> int:
     """``foretell replay --speed``: the narrative of a recording in its own time."""
     make = imported(game) if game else None
-    difference = show(log, make, speed=speed, start=start, stop=stop)
+    with _recorded_settings(log):
+        difference = show(log, make, speed=speed, start=start, stop=stop)
     if difference is not None:
         raise NotRecorded(f"{log}: shown up to {difference}")
     return 0

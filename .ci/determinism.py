@@ -1,13 +1,15 @@
 """One replay on every Python and hash seed: the same trace, byte for byte.
 
-    python .ci/determinism.py [PYTHON...]
+    python .ci/determinism.py [--runs 2] [--jobs 4] [PYTHON...]
 
 Each PYTHON must have foretell installed. With none named: this one, and every other supported
-version found on the PATH or in pyenv, each in an environment that is thrown away.
+version found on the PATH or in pyenv, each in an environment that is thrown away. Played are made
+logs and, where FORETELL_DATA (or ../shared/data) has them, recorded ones, RUNS times each.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -17,12 +19,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 HASH_SEEDS = ("0", "424242")
+RECORDED = (
+    ("fireball", "fireball/raw.jsonl"),
+    ("nwn", "nwn/lalaland_04-03_full.log"),
+    ("showdown", "showdown/gen1randombattle-000.log"),
+    ("showdown", "showdown/gen9randombattle-000.log"),
+)
 
 
 # ── in each Python: what is replayed, and its hashes ─────────────────────────────────────────────
@@ -65,35 +74,77 @@ def made_log(path: Path, seed: int) -> Path:
     return path
 
 
-def hashes(folder: Path, recording: Path | None) -> dict[str, str]:
-    from foretell.config import Settings
+def recorded_logs(folder: Path, data: Path) -> Iterator[Path]:
+    """Session logs of the recordings that there are."""
+    from foretell.streams.importers import convert_file
+
+    for form, name in RECORDED:
+        if (data / name).is_file():
+            log = folder / f"{form}-{Path(name).stem}.jsonl"
+            convert_file(form, str(data / name), str(log), 0)
+            yield log
+
+
+def session_of(log: Path, folder: Path) -> Path:
+    """The recording of a session that is told what a log holds."""
+    import asyncio
+
+    import foretell
     from foretell.game import narrator
-    from foretell.replay import load, play
+    from foretell.replay import load
     from foretell.testing import run_virtual
 
-    found = {}
-    logs = [made_log(folder / f"made-{seed}.jsonl", seed) for seed in (1, 2)]
-    if recording is not None:
-        from foretell.streams.importers import convert_file
+    settings = foretell.Settings(log_dir=str(folder))
 
-        logs.append(folder / "fireball.jsonl")
-        convert_file("fireball", str(recording), str(logs[-1]), 0)
+    async def record() -> None:
+        async with foretell.Game(settings, model=narrator(settings)) as game:
+            session = await game.session("recording")
+            for event in load(log)[1][:-1]:
+                await asyncio.sleep(max(0.0, event.t - asyncio.get_running_loop().time()))
+                session.play(event)
+            await session.close(60)
+
+    run_virtual(record())
+    return folder / "recording.jsonl"
+
+
+def hashes(folder: Path, data: Path, runs: int) -> dict[str, str]:
+    from foretell.config import Settings
+    from foretell.replay import play
+    from foretell.replay_source import opened
+    from foretell.testing import run_virtual
+
+    found: dict[str, str] = {}
+    made = [made_log(folder / f"made-{seed}.jsonl", seed) for seed in (1, 2)]
+    logs = [*made, *recorded_logs(folder, data)]
     for log in logs:
         found[f"{log.stem}: log"] = hashlib.sha256(log.read_bytes()).hexdigest()
-        for intensity in ("conservative", "aggressive"):
-            settings = Settings.load({"intensity": intensity, "seed": 5})
-            run = run_virtual(play(load(log)[1], settings, model=narrator(settings)))
-            found[f"{log.stem}: {intensity}"] = run.trace_sha256
+    conservative, aggressive = (
+        Settings.load({"intensity": intensity, "seed": 5})
+        for intensity in ("conservative", "aggressive")
+    )
+    nights = [(log, conservative, runs) for log in logs]
+    nights += [(log, aggressive, 1) for log in logs if not log.stem.startswith("nwn")]
+    nights.append((session_of(logs[0], folder), aggressive, runs))
+    for log, settings, times in nights:
+        name = f"{log.stem}: {settings.intensity}"
+        for number in range(1, times + 1):
+            with opened(log, settings) as source:
+                model = source.model(settings)
+                trace = run_virtual(play(source.inputs, settings, model=model)).trace_sha256
+            if trace != found.setdefault(name, trace):
+                found[name] += f", but {trace} in run {number}"
+                break
     return found
 
 
 # ── from outside: every Python there is ──────────────────────────────────────────────────────────
 
 
-def run(python: str, hash_seed: str, recording: Path | None) -> dict[str, str]:
+def run(python: str, hash_seed: str, data: Path, runs: int) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         ran = subprocess.run(
-            [python, __file__, "--hashes", folder, *([str(recording)] if recording else [])],
+            [python, __file__, "--hashes", folder, "--data", str(data), "--runs", str(runs)],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             cwd=folder,
             stdout=subprocess.PIPE,
@@ -147,25 +198,41 @@ def environments(folder: Path) -> Iterator[str]:
         yield str(next(place.glob("bin/python"), place / "Scripts/python.exe"))
 
 
-def main(pythons: list[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The same replay on every Python and hash seed.")
+    parser.add_argument("pythons", nargs="*", metavar="PYTHON")
+    parser.add_argument("--runs", type=int, default=2, metavar="N", help="of each log [2]")
+    jobs = min(4, os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=jobs, metavar="N", help=f"at a time [{jobs}]")
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--hashes", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.hashes is not None:
+        print(json.dumps(hashes(args.hashes, args.data, args.runs)))
+        return 0
     data = Path(os.environ.get("FORETELL_DATA") or ROOT.parent / "shared/data")
-    recording: Path | None = data / "fireball/raw.jsonl"
-    if recording is not None and not recording.is_file():
-        print(f"the recorded combat: skipped, not at {recording} (FORETELL_DATA says where)")
-        recording = None
+    for name in (name for _, name in RECORDED if not (data / name).is_file()):
+        print(f"{name}: skipped, not in {data} (FORETELL_DATA says where)")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
+        pythons = [os.path.abspath(python) for python in args.pythons]
+        ways = [(python, seed) for python in pythons or environments(Path(folder))
+                for seed in HASH_SEEDS]  # fmt: skip
+        return compared(ways, pool.map(lambda way: run(*way, data, args.runs), ways))
+
+
+def compared(ways: list[tuple[str, str]], every: Iterator[dict[str, str]]) -> int:
+    """Print where the hashes of all ways differ from those of the first."""
     expected: dict[str, str] = {}
     differences = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for python in pythons or environments(Path(folder)):
-            version = subprocess.check_output(
-                [python, "-c", "import platform; print(platform.python_version())"], text=True
-            ).strip()
-            for hash_seed in HASH_SEEDS:
-                found = run(python, hash_seed, recording)
-                expected = expected or found
-                wrong = [name for name in expected if found.get(name) != expected[name]]
-                differences += len(wrong)
-                print(f"Python {version}, hash seed {hash_seed}: {'; '.join(wrong) or 'the same'}")
+    for (python, hash_seed), found in zip(ways, every, strict=True):
+        version = subprocess.check_output(
+            [python, "-c", "import platform; print(platform.python_version())"], text=True
+        ).strip()
+        expected = expected or found
+        wrong = [name for name in expected if found.get(name) != expected[name]]
+        wrong += [name for name, value in found.items() if ", but " in value and name not in wrong]
+        differences += len(wrong)
+        print(f"Python {version}, hash seed {hash_seed}: {'; '.join(wrong) or 'the same'}")
     for name, value in expected.items():
         print(f"  {value}  {name}")
     if differences:
@@ -174,8 +241,4 @@ def main(pythons: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--hashes"]:
-        given = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-        print(json.dumps(hashes(Path(sys.argv[2]), given)))
-        sys.exit()
-    sys.exit(main([os.path.abspath(python) for python in sys.argv[1:]]))
+    sys.exit(main())

@@ -1,11 +1,14 @@
-"""What recording costs: the same session with and without a log, turn about, in one process.
+"""What recording costs: the same sessions with and without a log, turn about, in one process.
 
-    python benchmarks/recording.py [--turns 700] [--rounds 9] [--flush line]
+    python benchmarks/recording.py [--turns 300] [--rounds 5] [--seconds 8] [--flush line]
 
-The ratio of each pair of runs is taken; printed are the medians: of the time by the wall, and of
-the processor's time in the loop's thread and in all of the process. Flat out, the model answers at
-once and nothing ever waits; at a model's pace (ten times a hosted one's) the loop has time left, as
-it does at a table. The second table says what one line costs, and where.
+Saturated, the model answers at once and nothing ever waits: the worst a program can ask for. At a
+model's pace (its first words after 0.6 s, then a piece each 25 ms, as hosted models write) one
+session, and twenty in one loop, have time left, as they do at a table. The pairs are run turn
+about, and the medians of their differences printed: of the time by the wall, and of the
+processor's time in the loop's thread and in all of the process; each as a share of the same run
+without a log, and as a share of the core while the session went on. The last table says what one
+line costs, and where.
 """
 
 from __future__ import annotations
@@ -29,31 +32,39 @@ from foretell.streams.log import LogWriter, problems
 from foretell.testing import Script, ScriptedModel, run_virtual
 
 TEXT = "The blade comes round low and bites deep, and the goblin gives ground. " * 3
-INPUTS = 6
-"""Inputs a turn."""
-
-
 Seconds = tuple[float, float, float]
 """Of the wall, of the processor in the loop's thread, and of the processor in all threads."""
 
+SATURATED = Script({"text": TEXT, "lines": [], "cues": []}, ttft=0.0, delay=0.0, chunk=8)
+PACED = Script({"text": TEXT, "lines": [], "cues": []}, ttft=0.6, delay=0.025, chunk=16)
 
-async def night(turns: int, settings: dict[str, Any], pause: float) -> Seconds:
-    """Play a session; returns what it took."""
-    script = Script({"text": TEXT, "lines": [], "cues": []}, ttft=pause, delay=pause / 20, chunk=8)
-    state = state_of(1_000)
+
+async def play(session: foretell.Session[Any], turns: float, until: float, think: float) -> None:
+    """Play turns until there were enough, or it is late."""
+    state, loop, number = state_of(1_000), asyncio.get_running_loop(), 0
+    while number < turns and loop.time() < until:
+        number += 1
+        session.update(state | {"round": number})
+        session.begin_turn("goblin-0")
+        action = session.declare("goblin-0", "scimitar", target="goblin-1")
+        session.say("mira", f"round {number}")
+        await asyncio.sleep(think)
+        await action.outcome("hit", damage=3, target_hp=4)
+        session.end_turn()
+
+
+async def night(
+    settings: dict[str, Any], script: Script, sessions: int, turns: float, seconds: float
+) -> Seconds:
+    """Play sessions side by side; returns what it took."""
     async with foretell.Game(settings, model=ScriptedModel(script)) as game:
-        session = await game.session("night")
+        opened = [await game.session(f"night-{number}") for number in range(sessions)]
         gc.collect()
+        until = asyncio.get_running_loop().time() + seconds
         began, own, busy = time.perf_counter(), time.thread_time(), time.process_time()
-        for number in range(turns):
-            session.update(state | {"round": number})
-            session.begin_turn("goblin-0")
-            action = session.declare("goblin-0", "scimitar", target="goblin-1")
-            session.say("mira", f"round {number}")
-            await asyncio.sleep(2 * pause)
-            await action.outcome("hit", damage=3, target_hp=4)
-            session.end_turn()
-        await session.close()
+        think = 2 * script.ttft
+        await asyncio.gather(*(play(session, turns, until, think) for session in opened))
+        await asyncio.gather(*(session.close() for session in opened))
         return (
             time.perf_counter() - began,
             time.thread_time() - own,
@@ -64,28 +75,32 @@ async def night(turns: int, settings: dict[str, Any], pause: float) -> Seconds:
 Run = Callable[[Coroutine[Any, Any, Seconds]], Seconds]
 
 
-def compare(name: str, run: Run, turns: int, rounds: int, flush: str, pause: float) -> None:
-    """Print one line: a loop with and without recording."""
-    pairs: list[tuple[Seconds, Seconds]] = []
-    lines = 0
+def compare(name: str, run: Run, rounds: int, flush: str, *how: Any) -> None:
+    """Print one line: sessions with and without recording."""
+    found: list[tuple[float, ...]] = []
     for nth in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             log = {"log_dir": folder, "log_flush": flush}
             both: dict[bool, Seconds] = {}
             for recorded in (False, True) if nth % 2 else (True, False):
-                both[recorded] = run(night(turns, log if recorded else {}, pause))
-            lines = Path(folder, "night.jsonl").read_bytes().count(b"\n")
-        pairs.append((both[False], both[True]))
-    wall, loop, process = (
-        statistics.median(logged[what] / plain[what] for plain, logged in pairs) - 1
-        for what in range(3)
-    )
-    plain = statistics.median(each[0][0] for each in pairs)
-    extra = statistics.median(logged[2] - plain[2] for plain, logged in pairs)
-    print(
-        f"{name:22} {turns * INPUTS:6} {lines:7} {plain:8.3f} s {wall:+7.1%} {loop:+9.1%} "
-        f"{process:+9.1%} {1e6 * extra / lines:9.2f} µs"
-    )
+                both[recorded] = run(night(log if recorded else {}, *how))
+            logs = [path.read_bytes() for path in Path(folder).glob("*.jsonl")]
+        lines = sum(raw.count(b"\n") for raw in logs)  # ints
+        plain, logged = both[False], both[True]
+        found.append(
+            (
+                lines,
+                plain[0],
+                *(with_log / without - 1 for without, with_log in zip(plain, logged, strict=True)),
+                plain[2] / plain[0],
+                logged[2] / logged[0],
+                1e6 * (logged[1] - plain[1]) / lines,
+                1e6 * (logged[2] - plain[2]) / lines,
+            )
+        )
+    figures = [statistics.median(column) for column in zip(*found, strict=True)]
+    shape = "{:26} {:6.0f} {:7.2f} s {:+7.1%} {:+7.1%} {:+8.1%} {:8.2%} {:7.2%} {:8.2f} {:8.2f} µs"
+    print(shape.format(name, *figures))
 
 
 def each(work: Callable[[], Any], times: int = 20_000) -> float:
@@ -125,15 +140,22 @@ def line_by_line() -> None:
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=700)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--turns", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--flush", default="line")
     args = parser.parse_args()
-    turns, rounds, flush = args.turns, args.rounds, args.flush
-    print(f"{'':22} inputs   lines    without    wall      loop   process   for a line")
-    compare("live, a model's pace", asyncio.run, turns // 7, rounds, flush, 0.02)
-    compare("live, flat out", asyncio.run, turns, rounds, flush, 0.0)
-    compare("virtual, flat out", run_virtual, turns, rounds, flush, 0.5)
+    rounds, flush = args.rounds, args.flush
+    never = float("inf")
+    print(
+        f"{'':26} {'':6} {'the run':>9} {'with a log':>24} {'of a core':>16} {'for a line':>20}\n"
+        f"{'':26}  lines   without    wall    loop  process  without    with     loop  process"
+    )
+    compare("saturated, live", asyncio.run, rounds, flush, SATURATED, 1, args.turns, never)
+    compare("saturated, virtual time", run_virtual, rounds, flush, SATURATED, 1, args.turns, never)
+    for sessions in (1, 20):
+        name = f"a model's pace, {sessions:2} session{'s' * (sessions > 1)}"
+        compare(name, asyncio.run, rounds, flush, PACED, sessions, never, args.seconds)
     line_by_line()
 
 

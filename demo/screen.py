@@ -125,7 +125,7 @@ class Screen:
         (panes.split_column if width < NARROW else panes.split_row)(*both)
         page = Layout()
         page.split_column(
-            Layout(about, size=min(len(about.wrap(console, width)), height // 5)),
+            Layout(about, size=min(len(about.wrap(console, width)), height // 4)),
             panes,
             Layout(self._title(race), size=1),
             Layout(lines, size=max(2, status)),

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .partials import MISSING, PartialParser, Patch, Progress, apply
+from .partials import MISSING, Partial, PartialParser, Patch, Progress, apply
 from .slots import SlotFiller
 
 __all__ = ["Composer"]
 
 ABSENT = object()
 JSON_BEGINS = re.compile(r"""[{\[]\s*["{\[\]}]|```""")
+ONLY_BEGUN = re.compile(r"\s*(?:```[a-z]*\s*)?[{\[]?\s*")
+"""An answer cut off where its JSON begins is no text to tell."""
 PREAMBLE = 80
 """So many characters are looked at for the beginning of JSON before they are told as they are."""
 
@@ -31,7 +33,7 @@ class Composer:
         self.value: dict[str, Any] = {}
         self.text = ""
         self.torn = False
-        """Whether the last piece that is over ended in the midst of its text."""
+        """Whether the last piece that is over has its text only in part."""
         self._text_field = text_field
         self._piece: _Piece | None = None
         self._before: dict[str, Any] | None = None
@@ -60,8 +62,9 @@ class Composer:
         """The piece is over: text held back for a slot comes out."""
         assert self._piece is not None
         piece, self._piece = self._piece, None
+        rest = piece.finish()
         self.torn = piece.torn
-        return self._take(piece.finish())
+        return self._take(rest)
 
     def append(self, text: str) -> tuple[list[Patch], str]:
         """Add plain text of our own, after a space."""
@@ -129,9 +132,17 @@ class _Piece:
 
     @property
     def torn(self) -> bool:
-        """Whether its text has begun as a JSON string, and not ended."""
+        """Whether its text has begun as a JSON string, and not ended; or seems to have.
+
+        Where no JSON follows it, most likely a quotation mark within it was not escaped.
+        """
         parser = self._parser
-        return parser is not None and parser.state(self._text_path) is Progress.GROWING
+        if parser is None or parser.state(self._text_path) is Progress.GROWING:
+            return parser is not None
+        read = parser.finish()
+        if not isinstance(read, Partial) or read.position is None:
+            return False
+        return isinstance(read.value, dict) and tuple(read.value)[-1:] == self._text_path
 
     def feed(self, chunk: str) -> list[Patch]:
         if self._parser is not None:
@@ -146,10 +157,13 @@ class _Piece:
 
     def finish(self) -> list[Patch]:
         out: list[Patch] = []
+        text = ""
         if self._parser is not None and self._parser.value is MISSING:
-            out = self._as_text(self._parser.raw_text)
-        elif self._parser is None and not self._plain and self._head:
-            out = self._as_text(self._head)
+            text = self._parser.raw_text
+        elif self._parser is None and not self._plain:
+            text = self._head
+        if not ONLY_BEGUN.fullmatch(text):
+            out = self._as_text(text)
         for path, filler in self._fillers.items():
             if held := filler.finish():
                 out.append(Patch(path, "append", held))

@@ -24,10 +24,10 @@ def fallback_text(scene: Scene, claims: Iterable[Claim]) -> str:
 
 
 def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
-    who = name_of(scene, declared.actor) or "Someone"
+    who = name_of(scene, declared.actor, declared) or "Someone"
     action = str(declared.action.get("name") or declared.action.get("type") or "action")
     sentence = f"{who}: {action}"
-    if (target := name_of(scene, what.target)) is not None:
+    if (target := name_of(scene, what.target, declared)) is not None:
         sentence += f" against {target}"
     damage = what.values.get("damage")
     suffix = f", {damage} damage" if damage else ""

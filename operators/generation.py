@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from ..streams.models import (
@@ -28,6 +29,9 @@ from ..streams.tasks import Tasks
 from .fingerprint import Dependence
 
 __all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "Trace"]
+
+RECALLED = Request("", (), purpose=Purpose.PREFETCH)
+"""In the place of what was asked for a text that is there already."""
 
 Trace = Callable[..., None]
 """Records what happened: ``trace(kind, **fields)``."""
@@ -105,6 +109,7 @@ class Generation:
         self._leases = 0
         self._asked = False
         self._task: asyncio.Task[None] | None = None
+        self._gone: asyncio.Event | None = None
 
     def __repr__(self) -> str:
         return (
@@ -164,8 +169,8 @@ class Generation:
 
     async def closed(self) -> None:
         """Wait until its connection is closed and nothing of it runs."""
-        if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task])
+        if self._gone is not None:
+            await self._gone.wait()
 
     async def chunks(self) -> AsyncGenerator[str, None]:
         """The text from its beginning: all that is there at once, then as it comes.
@@ -193,24 +198,41 @@ class Generation:
         self.text.end()
         self._owner._ended(self)
 
-    async def _run(self, model: Model) -> None:
-        self._asked = True
-        self._owner.trace("~asked", generation=self.id)
+    async def _read(self, model: Model, take_in: Callable[[Callable[[], None]], None]) -> None:
+        """Read the model's stream, and give all it says to ``take_in``.
+
+        Pieces that come while what is before them has not been taken in yet are taken as one.
+        """
+        pieces: list[str] = []
         try:
             async with aclosing(model.stream(self.request)) as stream:
                 async for event in stream:
                     if self.phase is not Phase.RUNNING:
                         return
-                    self.receive(event)
-                self.finish()
+                    if not isinstance(event, Delta):
+                        pieces = []
+                        take_in(partial(self.receive, event))
+                    elif pieces:
+                        pieces.append(event.text)
+                    elif event.text:
+                        pieces = [event.text]
+                        take_in(partial(self._receive_text, pieces))
+                take_in(self.finish)
         except Exception as error:
             known = error if isinstance(error, ModelError) else None
-            self.fail(known or ModelError(f"{type(error).__name__}: {error}"))
+            failure = known or ModelError(f"{type(error).__name__}: {error}")
+            take_in(partial(self.fail, failure))
             if known is None:
                 raise
 
+    def _receive_text(self, pieces: list[str]) -> None:
+        self.receive(Delta("".join(pieces)))
+        pieces.clear()
+
     def receive(self, event: ModelEvent) -> None:
         """An event of the model's stream."""
+        if self.phase is not Phase.RUNNING:
+            return
         match event:
             case Delta(text=text) if text:
                 self._owner.trace("~chunk", generation=self.id, text=text)
@@ -341,6 +363,31 @@ class Generations:
             self._start(generation)
         return generation
 
+    def recall(
+        self,
+        gid: str,
+        text: str,
+        depends: tuple[Dependence, ...],
+        *,
+        revision: int,
+        value: float,
+        opened_at: float | None,
+    ) -> Generation:
+        """A generation that was finished and let go of, again; it asks nobody, and costs nothing.
+
+        Take a lease at once, as with :meth:`open`.
+        """
+        generation = self._known.get(gid)
+        if generation is None:
+            generation = Generation(self, gid, RECALLED, depends, value, revision)
+            generation.phase = Phase.DONE
+            generation.opened_at = opened_at
+            generation.text.append(text)
+            generation.text.end()
+            self._known[gid] = generation
+        self.trace("~recalled", generation=gid)
+        return generation
+
     def _displace(self) -> None:
         spare = [
             generation
@@ -356,9 +403,20 @@ class Generations:
         generation.phase = Phase.RUNNING
         generation.opened_at = self._now()
         self._running[generation.id] = generation
-        task = self._tasks.start(generation._run(self._model), name=generation.id)
-        task.add_done_callback(lambda _: self.torn_down(generation))
-        generation._task = task
+        generation._gone = asyncio.Event()
+        self._tasks.soon(partial(self._ask, generation))
+
+    def _ask(self, generation: Generation) -> None:
+        if generation.phase is not Phase.RUNNING:
+            self.torn_down(generation)
+            return
+        generation._asked = True
+        self.trace("~asked", generation=generation.id)
+        tasks, take_in = self._tasks, self._tasks.take_in
+        reading = generation._read(self._model, take_in)
+        generation._task = tasks.start(reading, name=generation.id, outside=True)
+        torn_down = partial(self.torn_down, generation)
+        generation._task.add_done_callback(lambda _: take_in(torn_down))
 
     def _admit(self) -> None:
         while self._waiting and len(self._running) < self._limit:
@@ -375,7 +433,14 @@ class Generations:
         generation.close("cancelled")  # if its task was, from outside
         if self._running.pop(generation.id, None) is not None:
             self.trace("~closed", generation=generation.id)
+            if generation._gone is not None:
+                generation._gone.set()
             self._admit()
+
+    def let_go(self) -> None:
+        """Nobody tells of the end of streams any more; for a replay."""
+        while self._running:
+            self.torn_down(next(iter(self._running.values())))
 
     def _ended(self, generation: Generation) -> None:
         if generation in self._waiting:

@@ -33,6 +33,7 @@ def overlap(
     tasks: Tasks,
     *,
     together: Callable[[T], Hashable] = lambda item: None,
+    crosses: Callable[[T, T], bool] = lambda one, other: True,
     most: int = 64,
     on_start: Callable[[Sequence[T]], None] = lambda group: None,
 ) -> Callable[[Observable[T]], Observable[R]]:
@@ -50,6 +51,7 @@ def overlap(
     :param skip: emits the end of a group that was interrupted before ``tell`` began.
     :param policy: read anew for each item.
     :param together: only items with an equal key are told together (one audience, say).
+    :param crosses: whether somebody sees both of two items: those stay in their order.
     :param most: the largest group; more go into the next.
     :param on_start: told of each group when its turn has come.
 
@@ -66,12 +68,14 @@ def overlap(
             interrupted = completed = False
 
             def next_group() -> list[T]:
-                group = [waiting.pop(0)]
+                group, later = [waiting.pop(0)], list[T]()
                 if policy() is Overlap.CONFLATE:
                     key = together(group[0])
-                    for item in [item for item in waiting if together(item) == key][: most - 1]:
-                        waiting.remove(item)
-                        group.append(item)
+                    while waiting and len(group) < most:
+                        item = waiting.pop(0)
+                        first = together(item) == key and not any(crosses(item, x) for x in later)
+                        (group if first else later).append(item)
+                waiting[:0] = later
                 return group
 
             def start() -> None:

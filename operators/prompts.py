@@ -8,13 +8,15 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from ..errors import PromptsError
 from ..streams.footprint import targets_of
 from ..streams.models import Message
-from ..streams.world import Declared
+from ..streams.said import brief
+from ..streams.world import Declared, World
 from .classify import Scene
-from .results import HARMFUL, KILL, Happened, lies
+from .results import HARMFUL, KILL, Happened, gone, known_of, lies
 
-__all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts"]
+__all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts", "prompted"]
 
 
 class Prompt(NamedTuple):
@@ -66,8 +68,10 @@ class Prompts(Protocol):
 
     ``scene`` is the settled state with its context, ``action`` the first action of ``outcome``,
     ``memory`` the end of the transcript, ``content`` what was preloaded for the scene. A plain
-    string, or a sequence of messages, may be returned in the place of a :class:`Prompt`. What the
-    text may speak of is what :func:`~foretell.operators.fingerprint.dependence` covers.
+    string, or a sequence of messages (``Message``, or ``{"role": "user", "content": "…"}``), may be
+    returned in the place of a :class:`Prompt`. It is called while the game waits, so it is a plain
+    function, and quick. What the text may speak of is what
+    :func:`~foretell.operators.fingerprint.dependence` covers.
     """
 
     def __call__(
@@ -77,9 +81,40 @@ class Prompts(Protocol):
         outcome: Account,
         memory: str,
         content: Mapping[str, Any],
-    ) -> Prompt | Sequence[Message] | str:
+    ) -> Prompt | Sequence[Message | Mapping[str, str]] | str:
         """The prompt for what is to be told."""
         ...
+
+
+def prompted(prompts: Prompts, *given: Any) -> Prompt:
+    """What the prompts of a game say, as a :class:`Prompt`.
+
+    :raises PromptsError: if they raise, or give something else than they may.
+    """
+    name = getattr(prompts, "__qualname__", type(prompts).__qualname__)
+    try:
+        said = prompts(*given)
+    except Exception as error:
+        raise PromptsError(f"prompts {name} raised {error!r}") from error
+    if isinstance(said, Prompt):
+        return said
+    messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
+    try:
+        return Prompt("", tuple(map(_message, messages)))
+    except (TypeError, ValueError):
+        raise PromptsError(
+            f"prompts {name} must return a str, a Prompt or a list of messages "
+            f'({{"role": "user", "content": "…"}}), not {brief(said)}'
+        ) from None
+
+
+def _message(message: Any) -> Message:
+    if isinstance(message, Message):
+        return message
+    match message:
+        case {"role": "user" | "assistant" as role, "content": str(text), **rest} if not rest:
+            return Message(role, text)
+    raise ValueError
 
 
 SYSTEM = """\
@@ -176,11 +211,11 @@ def _digest(entries: Sequence[Entry]) -> tuple[Sequence[Entry], dict[str, int]]:
     return [entry for entry in entries if entry in kept], besides
 
 
-def name_of(scene: Scene, actor_id: str | None) -> str | None:
-    """How an actor is called, by the state or else by its id."""
+def name_of(scene: Scene, actor_id: str | None, declared: Declared) -> str | None:
+    """How an actor is called: by the state, by that of the declaration, or by its id."""
     if actor_id is None:
         return None
-    name = scene.world.actor(actor_id).get("name")
+    name = known_of(scene.world, declared, actor_id).get("name")
     return name if isinstance(name, str) and name else actor_id
 
 
@@ -195,6 +230,10 @@ SHOWN = ("name", "side", "race", "class", "kind", "description")
 """What a prompt shows of an actor: nothing that the outcome decides, or that keeps changing."""
 
 
+def _is_down(world: World, declared: Declared, target: str | None) -> bool:
+    return lies(world, target) or gone(world, declared, target)
+
+
 def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:
     actor = scene.world.actor(actor_id)
     return {key: actor[key] for key in SHOWN if key in actor}
@@ -204,13 +243,13 @@ def _fact(scene: Scene, entry: Entry, *, sure: bool) -> dict[str, Any]:
     """What there is to tell; ``sure`` if it has happened, so that the state may be spoken of."""
     action, what = entry.declared.action, entry.happened
     fact: dict[str, Any] = {
-        "actor": name_of(scene, entry.declared.actor),
+        "actor": name_of(scene, entry.declared.actor, entry.declared),
         "action": {key: action[key] for key in ("type", "name") if key in action},
-        "target": name_of(scene, what.target),
+        "target": name_of(scene, what.target, entry.declared),
         "result": what.name or what.result,
     }
     if what.values:
         fact["values"] = dict(what.values)
-    if sure and what.name != KILL and lies(scene.world, what.target):
+    if sure and what.name != KILL and _is_down(scene.world, entry.declared, what.target):
         fact["down"] = True
     return {key: value for key, value in fact.items() if value is not None}

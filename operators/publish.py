@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
@@ -13,6 +14,9 @@ from reactivex.internal import noop
 __all__ = ["Fault", "Published", "publish"]
 
 T = TypeVar("T")
+
+GUEST = (Exception, CancelledError)
+"""What a subscriber may raise: the end of a task of its own is not the end of ours."""
 
 Fault = Callable[[str, BaseException], None]
 """Told where something went wrong and what: ``fault("viewer", error)``."""
@@ -80,7 +84,7 @@ class Published(Observable[T]):
                     if reader in self._readers:
                         try:
                             reader.next(item)
-                        except Exception as error:
+                        except GUEST as error:
                             self._fault("subscriber", error)
         finally:
             self._busy = False
@@ -104,7 +108,7 @@ class Published(Observable[T]):
     def _contained(self, work: Callable[..., None], *given: Any) -> None:
         try:
             work(*given)
-        except Exception as error:
+        except GUEST as error:
             self._fault("subscriber", error)
 
 

@@ -7,11 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..streams.blows import shows
 from ..streams.events import Odds, Outcome, Result
 from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
 
-__all__ = ["KILL", "Happened", "frail", "happened", "lies", "possible_results"]
+__all__ = [
+    "KILL",
+    "Happened",
+    "frail",
+    "gone",
+    "happened",
+    "known_of",
+    "lies",
+    "possible_results",
+]
 
 KILL = "kill"
 """The name of a variant in which the target falls, whatever the roll was called."""
@@ -91,6 +101,20 @@ def frail(world: World) -> list[tuple[str, bool]]:
     return [(each, down) for each, down, actor in known if down or _may_fall(actor)]
 
 
+def gone(world: World, declared: Declared, actor_id: str | None) -> bool:
+    """Whether an actor was there when the action was declared, and the state has it no more."""
+    return actor_id not in world.actors and bool(known_of(world, declared, actor_id))
+
+
+def known_of(world: World, declared: Declared, actor_id: str | None) -> Mapping[str, Any]:
+    """What the state says of an actor; of one that is gone, what it said at the declaration."""
+    if actor_id is None or actor_id in world.actors:
+        return world.actor(actor_id)
+    before = declared.state.get("actors")
+    actor = before.get(actor_id) if isinstance(before, Mapping) else None
+    return actor if isinstance(actor, Mapping) else {}
+
+
 def lies(world: World, actor_id: str | None) -> bool:
     """Whether the state says in any way that an actor is down."""
     return _health(world.state, actor_id) == 0
@@ -134,17 +158,22 @@ def _health_after(
     now = _health(world.state, result.target)
     if said is not None:
         return max(0, said), said <= 0 or now != 0
+    damage = _number(result.values.get("damage"))
+    if gone(world, declared, result.target):  # so games do with the slain
+        return (0, not world.by_another(result.target, declared)) if damage else (None, False)
     if now is None:
         return None, True
-    damage = _number(result.values.get("damage"))
     if not damage:
         return now, now > 0
     before = _health(declared.state, result.target)
     owed = world.unsettled.get(result.target or "", 0)
-    if before == now and owed < math.inf:
+    if before is None and declared.event is None:
+        before = now  # nobody declared it; the target is new
+    if before == now and owed < math.inf and world.untouched(result.target, declared):
         owed = max(owed, damage)  # with what earlier blows did that the state does not show yet
         return max(0, now - owed), now > owed - damage
-    if before is not None and max(0, before - damage) == max(0, now) and not owed:
+    shown = before != now and shows(before, now, damage) and not owed
+    if shown and not world.by_another(result.target, declared):
         return now, True
     return None, False
 

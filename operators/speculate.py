@@ -15,7 +15,7 @@ from .generation import Generation, Generations
 from .predict import Variant
 from .prompts import Account
 
-__all__ = ["RequestFor", "VariantStore", "revoke", "speculate"]
+__all__ = ["Keeper", "RequestFor", "VariantStore", "revoke", "speculate"]
 
 
 RESTLESS = 2
@@ -46,12 +46,29 @@ class VariantStore(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Keeps what is finished beyond its plan; see :class:`foretell.sinks.kept.Kept`."""
+
+    def keep(self, variant: Variant, generation: Generation) -> None:
+        """Keep a finished variant."""
+        ...
+
+    def recall(self, variant: Variant, generations: Generations) -> Generation | None:
+        """The finished generation of a variant for this very moment, if there is one."""
+        ...
+
+    async def fetch(self, variant: Variant) -> bool:
+        """Look for it where that has to be waited for; whether it can be recalled now."""
+        ...
+
+
 def speculate(
     generations: Generations,
     store: VariantStore,
     request_for: RequestFor,
     timers: Timers,
     flawed: Callable[[str], bool] = lambda text: False,
+    keeper: Keeper | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -66,21 +83,18 @@ def speculate(
     awaited. A generation that fails, or whose text is ``flawed``, is taken out of the store, and
     the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
     before it is asked for again, so that a state that never holds still does not cost a request
-    at every tick.
+    at every tick. What ``keeper`` has of this very moment is not asked for again.
     """
     lost: dict[Slot, int] = {}
 
-    async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
-        if lost.get(variant.slot, 0) >= RESTLESS:
-            calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
-            await sleep(timers, f"calm {variant.slot}", calm)
+    def opened(variant: Variant) -> Generation | None:
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
         request = request_for(variant, account)
         if request is None:
-            return
-        generation = generations.open(
+            return None
+        return generations.open(
             request,
             (variant.depends,) if variant.account is None else (),
             revision=variant.scene.world.revision,
@@ -91,6 +105,20 @@ def speculate(
             result=variant.result,
             source=variant.source,
         )
+
+    async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
+        if lost.get(variant.slot, 0) >= RESTLESS:
+            calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
+            await sleep(timers, f"calm {variant.slot}", calm)
+        generation = None
+        if keeper is not None:
+            generation = keeper.recall(variant, generations)
+            if generation is None and await keeper.fetch(variant):
+                generation = keeper.recall(variant, generations)
+        if generation is None:
+            generation = opened(variant)
+        if generation is None:
+            return
         lease = generation.lease()
         store.put(variant, generation)
         try:
@@ -98,6 +126,8 @@ def speculate(
                 await generation.text.changed()
             if not generation.alive or flawed("".join(generation.text.items)):
                 return
+            if keeper is not None:
+                keeper.keep(variant, generation)
             yield generation
             await asyncio.get_running_loop().create_future()
         finally:

@@ -110,6 +110,11 @@ class Teller:
             taken.cancelled = True
         return taken
 
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The tellings that are not over, those that wait included."""
+        return tuple(self._claims)
+
     def cancel(self, telling: str) -> None:
         """End a telling early, at the game's wish; one that waits is never begun.
 
@@ -188,13 +193,14 @@ class Teller:
         self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
 
     def _come_up_to_date(self, claim: Claim) -> None:
-        """A retelling that had to wait tells what was told together in the meantime."""
+        """A retelling that had to wait tells what was told together in the meantime.
+
+        If that is further back than is kept by now, it tells what it was asked to.
+        """
         if claim.again is None or claim.cancelled or claim.parts[0].lease is not None:
             return
         again = self._recall(claim.again.worlds[-1].number)
-        if again is None:
-            claim.cancelled = True
-        else:
+        if again is not None:
             claim.again, claim.parts = again, [Part(entry) for entry in again.entries]
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:

@@ -25,6 +25,7 @@ class Audit:
     def __init__(self) -> None:
         self.stale = 0
         self.untrue = 0
+        self._gone: dict[str, None] = {}  # actors the state has no more
         self._changed: dict[Any, int] = {}  # the revision of each change's last time
         self.revision = 0
 
@@ -33,8 +34,16 @@ class Audit:
         self.revision = world.revision
         for change in world.fresh:
             self._changed[change] = world.revision
-        while len(self._changed) > KEPT:
-            del self._changed[next(iter(self._changed))]
+            path = change[0]
+            if not path:
+                self._gone.clear()
+            elif len(path) == 2 and path[0] == "actors":
+                self._gone.pop(path[1], None)
+                if path[1] not in world.actors:
+                    self._gone[path[1]] = None
+        for known in (self._changed, self._gone):
+            while len(known) > KEPT:
+                del known[next(iter(known))]
 
     def on_bind(self, generation: Any) -> None:
         """The telling a generation is part of reaches a viewer for the first time."""
@@ -44,9 +53,11 @@ class Audit:
         if any(depends.on(change) for depends in generation.depends for change in since):
             self.stale += 1
 
-    def on_serve(self, made_for: str, result: str, target_hp: Any) -> None:
+    def on_serve(
+        self, made_for: str, result: str, target_hp: Any, target: str | None = None
+    ) -> None:
         """A variant made for one result is served for another (or, one hopes, the same)."""
-        falls = isinstance(target_hp, (int, float)) and target_hp <= 0
+        falls = target in self._gone or (isinstance(target_hp, (int, float)) and target_hp <= 0)
         if made_for == "kill":
             wrong = not falls and result != "kill"
         else:

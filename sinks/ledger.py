@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,6 +14,9 @@ __all__ = ["Account", "Ledger", "Price", "prices"]
 
 MILLION = 1_000_000
 CHARS_PER_TOKEN = 4.0
+
+KEPT = 4096
+"""Accounts that are kept one by one: far more than there are streams that may still be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Ledger:
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
         self._prices = prices() if price_list is None else price_list
         self._accounts: dict[str, Account] = {}
+        self._older: dict[tuple[str, str, bool, bool], Account] = {}
         self._chars = 0
         self._tokens = 0
         self._begun: dict[str, _Begun] = {}
@@ -107,7 +111,7 @@ class Ledger:
             tokens_in, estimated = 0, False  # refused before it was read: nobody bills that
         elif tokens_in is None:
             tokens_in = _prompt_tokens(request)
-        account = self._accounts[generation.id] = Account(
+        account = Account(
             str(request.purpose),
             request.model,
             tokens_in,
@@ -117,7 +121,21 @@ class Ledger:
             estimated,
             generation.delivered,
         )
+        self._enter(generation.id, account)
         return account
+
+    def _enter(self, name: str, account: Account) -> None:
+        """Keep an account, and add up those of long ago: what is kept does not grow for ever."""
+        self._accounts[name] = account
+        while len(self._accounts) > KEPT:
+            old = self._accounts.pop(next(iter(self._accounts)))
+            alike = (old.purpose, old.model, old.estimated, old.served)
+            total = self._older.setdefault(
+                alike,
+                Account(old.purpose, old.model, estimated=old.estimated, served=old.served),
+            )
+            for field in ("input", "output", "cache_read", "cache_write"):
+                setattr(total, field, getattr(total, field) + getattr(old, field))
 
     def restore(self, line: Mapping[str, Any]) -> None:
         """Take in a recording's lines of model streams.
@@ -131,7 +149,7 @@ class Ledger:
         elif kind == "~asked" and name in self._begun:
             begun = self._begun[name]
             prompt = round(begun.prompt / CHARS_PER_TOKEN)
-            self._accounts[name] = Account(begun.purpose, begun.model, prompt, estimated=True)
+            self._enter(name, Account(begun.purpose, begun.model, prompt, estimated=True))
         elif account is None:
             if kind == "~ended":
                 self._begun.pop(name, None)  # it never began
@@ -194,9 +212,13 @@ class Ledger:
     def cost_usd(self) -> float:
         """Dollars of all generations so far."""
         total = 0.0
-        for account in self._accounts.values():
+        for account in self._all():
             total += self.dollars(account)
         return total
+
+    def _all(self) -> Iterator[Account]:
+        yield from self._older.values()
+        yield from self._accounts.values()
 
     def tokens(self) -> dict[str, int]:
         """Output and uncached input tokens, by purpose.
@@ -207,7 +229,7 @@ class Ledger:
         totals = dict.fromkeys(
             ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0
         )
-        for account in self._accounts.values():
+        for account in self._all():
             totals[account.purpose] += account.used
             if account.purpose == "prefetch":
                 totals["saved" if account.served else "wasted"] += account.used

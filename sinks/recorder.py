@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import orjson
 
 from ..streams.log import LogError, LogWriter, to_record
+from ..streams.tasks import Tasks
 from ..streams.world import Numbered
 
-__all__ = ["Recorder", "Steps"]
+__all__ = ["Recorder"]
 
-REST = 16
-"""Steps of the loop after which nothing that a line set off is still under way."""
 
-Soon = Callable[[Callable[[], None]], object]
+DIGESTED = 16
+"""Lines that are digested together."""
 
 
 class _Writer(Protocol):
@@ -27,40 +27,6 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-class Steps:
-    """Counts the steps of the loop between lines, until all has come to rest.
-
-    A replay hands in what came from outside as many steps after the line before it, so that what
-    was under way then has come as far.
-
-    :param soon: the loop's ``call_soon``.
-    :param after: called after each step.
-    """
-
-    def __init__(self, soon: Soon, after: Callable[[], None] = lambda: None) -> None:
-        self.count = 0
-        self.at_rest = True
-        self._soon = soon
-        self._after = after
-
-    def line(self) -> int | None:
-        """A line is written: the steps since the last one; ``None`` if all was at rest."""
-        steps, self.count = self.count, 0
-        if not self.at_rest:
-            return steps
-        self.at_rest = False
-        self._soon(self._step)
-        return None
-
-    def _step(self) -> None:
-        self.count += 1
-        if self.count < REST:
-            self._soon(self._step)
-        else:
-            self.at_rest = True
-        self._after()
-
-
 class Recorder:
     """Writes inputs as they are, and beside them, under ``~`` kinds, what was made of them.
 
@@ -68,7 +34,7 @@ class Recorder:
 
     :param now: seconds since the session's start.
     :param writer: where the lines go; ``None`` keeps only the digest.
-    :param soon: the loop's ``call_soon``; with it, lines say how close they follow each other.
+    :param tasks: those of the session; they know what is taken in together.
     :param fault: told what could not be written. When the disk refuses, recording ends: what was
         written stays whole, and the session goes on.
     """
@@ -78,58 +44,76 @@ class Recorder:
         now: Callable[[], float],
         writer: _Writer | None = None,
         fault: Callable[[str, BaseException], None] = lambda where, error: None,
-        soon: Soon | None = None,
+        tasks: Tasks | None = None,
     ) -> None:
         self._now = now
-        self._steps = Steps(soon) if soon is not None else None
+        self._tasks = tasks if tasks is not None else Tasks(fault)
         self._writer = writer
         self._fault = fault
         self._put = writer.put if isinstance(writer, LogWriter) else None
         self._closing: _Writer | None = None
         self._t = writer.last_t if writer is not None else 0.0
         self._digest = hashlib.sha256()
+        self._undigested: list[bytes] = []  # not digested yet
 
     def on_input(self, numbered: Numbered) -> None:
         """Record an input."""
+        self._tasks.first = True
+        self._t = t = max(self._t, round(numbered.event.t, 6))  # others may have come before it
         if self._writer is not None:
             record = to_record(numbered.event)
-            record["t"] = round(record["t"], 6)
+            record["t"] = t
             self._write(record)
 
     def trace(self, kind: str, **fields: Any) -> None:
         """Record what the pipeline did."""
-        record = {"t": round(self._now(), 6), "kind": kind, **fields}
+        t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
+        self._t = t = max(self._t, t)
+        record = {"t": t, "kind": kind, **fields}
         raw = orjson.dumps(record)
-        self._digest.update(raw)
-        self._write(record, raw)
+        self._undigested.append(raw)
+        if len(self._undigested) >= DIGESTED:
+            self._take_digest()
+        if self._put is None or self._tasks.first or self._writer is None:
+            self._write(record)
+            return
+        try:
+            self._put(t, raw)
+        except Exception as error:
+            self._failed(kind, error)
 
-    def _write(self, record: dict[str, Any], raw: bytes | None = None) -> None:
-        """Write a line. An input waits a moment for its turn, and others may have come first."""
+    def _write(self, record: dict[str, Any]) -> None:
+        """Write a line, and say if it came in one go with one from outside before it."""
         if self._writer is None:
             return
-        t = record["t"]
-        if t < self._t:
-            t, raw = self._t, None
-            record["t"] = t
-        self._t = t
-        if self._steps is not None and (step := self._steps.line()) is not None:
-            record["i"] = step
-            raw = raw and b'%b,"i":%d}' % (raw[:-1], step)
+        tasks = self._tasks
+        if tasks.first:
+            if tasks.along:
+                record["with"] = True
+            tasks.first, tasks.along = False, True
         try:
-            if raw is not None and self._put is not None:
-                self._put(t, raw)
+            if self._put is not None and record["kind"].startswith("~"):
+                self._put(record["t"], orjson.dumps(record))
             else:
                 self._writer.write(record)
-        except LogError as error:
+        except Exception as error:
+            self._failed(record["kind"], error)
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        if isinstance(error, LogError):
             self._closing, self._writer = self._writer, None  # at the end, for it may wait
             self._fault("recorder", error)
-        except Exception as error:
-            if record["kind"] != "~fault":  # the report of a fault is a record itself
-                self._fault("recorder", error)
+        elif kind != "~fault":  # the report of a fault is a record itself
+            self._fault("recorder", error)
+
+    def _take_digest(self) -> None:
+        self._digest.update(b"".join(self._undigested))
+        self._undigested.clear()
 
     @property
     def trace_sha256(self) -> str:
         """The digest of the trace so far, in hex."""
+        self._take_digest()
         return self._digest.hexdigest()
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,12 @@ from .ledger import Ledger
 
 __all__ = ["Tally", "latency"]
 
+KEPT = 10_000
+
 SERVED = ("hit", "in_flight", "miss", "failed", "superseded")
 
 
-def latency(seconds: Sequence[float]) -> dict[str, float | None]:
+def latency(seconds: Collection[float]) -> dict[str, float | None]:
     """Mean, median and 95th percentile in milliseconds.
 
     Percentile ``p`` of ``n`` sorted values is the one at index ``floor(n * p)``.
@@ -34,13 +37,15 @@ def latency(seconds: Sequence[float]) -> dict[str, float | None]:
 class Tally:
     """Counts outcomes by how they were served, and keeps the time each took to its first text.
 
+    Of the times the last 10,000 are kept.
+
     What is told again is no outcome: it is counted apart, and its time not at all.
     """
 
     def __init__(self) -> None:
         self.served = dict.fromkeys(SERVED, 0)
         self.retold = dict.fromkeys(SERVED, 0)
-        self.latencies: dict[int, float] = {}
+        self.latencies: deque[float] = deque(maxlen=KEPT)
         self.faults = 0
         self.errors: dict[str, int] = {}
 
@@ -52,12 +57,10 @@ class Tally:
             for served in event.served:
                 self.retold[served] += 1
             return
-        for number, served, seconds in zip(
-            event.outcomes, event.served, event.latency, strict=True
-        ):
+        for served, seconds in zip(event.served, event.latency, strict=True):
             self.served[served] += 1
             if seconds is not None:
-                self.latencies[number] = seconds
+                self.latencies.append(seconds)
 
     def restore(self, line: Mapping[str, Any]) -> None:
         """Take in a recording's ``~told`` and ``~fault`` lines."""
@@ -68,7 +71,6 @@ class Tally:
             told = {
                 "kind": line.get("error"),
                 "retells": line.get("retells"),
-                "outcomes": line.get("outcomes", blank),
                 "served": line["served"],
                 "latency": line.get("latency", blank),
             }
@@ -93,7 +95,7 @@ class Tally:
             "served": dict(self.served),
             "retold": dict(self.retold),
             "hit_rate": self.hit_rate,
-            "latency_ms": latency(list(self.latencies.values())),
+            "latency_ms": latency(self.latencies),
             "tokens": ledger.tokens(),
             "cost_usd": round(ledger.cost_usd, 6),
             "cancelled": ledger.cancelled,

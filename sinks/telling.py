@@ -213,7 +213,10 @@ class Telling(Generic[M]):
             yield sentence
 
     def cancel(self) -> None:
-        """End it early. What was delivered stays; the end is marked as superseded."""
+        """End it early. What was delivered stays; the end is marked as superseded.
+
+        Outcomes that are told together are one telling: it ends for all of them.
+        """
         if self._end is None:
             self._cancel(self._asked)
 

@@ -43,10 +43,16 @@ class Footprint:
     actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
     volatile: tuple[str, ...] = VOLATILE
 
-    def of(self, actor: str, action: Mapping[str, Any]) -> tuple[Path, ...]:
-        """The paths this action may change."""
+    def of(
+        self, actor: str, action: Mapping[str, Any], struck: tuple[str, ...] = ()
+    ) -> tuple[Path, ...]:
+        """The paths this action may change.
+
+        :param struck: whom it befell beside its targets.
+        """
+        befell = (*targets_of(action), *struck)
         return tuple(
-            [("actors", target, name) for target in targets_of(action) for name in self.target]
+            [("actors", target, name) for target in befell for name in self.target]
             + [("actors", actor, name) for name in self.actor]
         )
 

@@ -15,6 +15,7 @@ from reactivex.disposable import Disposable
 from ..errors import StateError
 from .events import Input, State
 from .footprint import DEPTH
+from .lane import Lane
 from .sharing import Shared
 from .world import Numbered
 
@@ -74,11 +75,29 @@ class Inputs(Observable[Numbered]):
     ``MAX_PENDING`` wait, a newer state takes the place of a waiting one directly before it;
     nothing else is ever dropped. An input that cannot be made, and what a subscriber raises, go to
     the loop's exception handler, and the next has its turn.
+
+    States alone may wait their turn in a lane; anything else is handed on at once, with the states
+    before it.
+
+    :param take_in: does what has come from outside, in a step of the loop; see :class:`Tasks`.
+    :param lane: where states wait; with none they do not.
+    :param last: called when the last input has been handed on, after :meth:`finish`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, start: float, number: int = 0) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        start: float,
+        number: int = 0,
+        take_in: Callable[[Callable[[], None]], object] | None = None,
+        lane: Lane | None = None,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self._loop = loop
+        self._take_in = take_in or loop.call_soon
+        self._ended: Callable[[], None] | None = last
         self._thread = threading.get_ident()
         self._start = start
         self._number = number
@@ -86,6 +105,8 @@ class Inputs(Observable[Numbered]):
         self._states = Shared(DEPTH)
         self._pending: deque[tuple[int, float, float | None, Build, bool]] = deque()
         self._lock = threading.Lock()
+        self._lane = lane
+        self._in_lane = False
         self._scheduled = False
         self._last = 0.0
         self._moment: float | None = None
@@ -108,7 +129,12 @@ class Inputs(Observable[Numbered]):
     @property
     def now(self) -> float:
         """Seconds since the session's start; while inputs are handed on, the time they share."""
-        return self._elapsed if self._moment is None else self._moment
+        return self.clock()
+
+    def clock(self) -> float:
+        """:attr:`now`, for those who ask often."""
+        moment = self._moment
+        return self._loop.time() - self._start if moment is None else moment
 
     @property
     def _elapsed(self) -> float:
@@ -140,21 +166,43 @@ class Inputs(Observable[Numbered]):
             if numbered is not None:
                 numbered(number)
             self._pending.append((number, self._elapsed, at, build, is_state))
-            if self._scheduled:
+            waits = is_state and self._lane is not None
+            if self._scheduled or (waits and self._in_lane):
                 return number
-            self._scheduled = True
-        if threading.get_ident() == self._thread:
-            self._schedule()
-        else:
-            self._loop.call_soon_threadsafe(self._schedule)
+            self._in_lane = self._in_lane or waits
+            self._scheduled = not waits
+        self._on_loop(self._queue if waits else self._wake)
         return number
 
     def put_state(self, raw: bytes, because: str | None) -> int:
         """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes."""
         return self.put(lambda t: State(t, self._states.loads(raw), because), is_state=True)
 
-    def _schedule(self) -> None:
-        self._loop.call_soon(self._drain)
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        try:
+            if threading.get_ident() == self._thread:
+                work()
+            else:
+                self._loop.call_soon_threadsafe(work)
+        except RuntimeError:
+            self._finished = True
+            raise StateError("the event loop of the session has ended: nothing is taken") from None
+
+    def _wake(self) -> None:
+        self._take_in(self._drain)
+
+    def _queue(self) -> None:
+        assert self._lane is not None
+        self._lane.add(self._loop, self._its_turn)
+
+    def _its_turn(self) -> None:
+        """States that waited are handed on, if nothing that came after them has seen to it."""
+        with self._lock:
+            self._in_lane = False
+            if self._scheduled or not self._pending:
+                return
+            self._scheduled = True
+        self._wake()
 
     def flush(self) -> None:
         """Hand on what waits now, and not in the next step of the loop; for a replay."""
@@ -177,8 +225,12 @@ class Inputs(Observable[Numbered]):
         self._moment = None
         with self._lock:
             self._scheduled = bool(self._pending)
+            over = self._finished and not self._pending
         if self._scheduled:
-            self._loop.call_soon(self._drain)
+            self._take_in(self._drain)
+        if over and self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended()
         self._moved.set()
 
     async def drained(self) -> None:
@@ -192,6 +244,9 @@ class Inputs(Observable[Numbered]):
         """Take nothing more, from any thread; what was put before is still handed on."""
         with self._lock:
             self._finished = True
+            scheduled, self._scheduled = self._scheduled, True
+        if not scheduled:
+            self._wake()
 
     def complete(self) -> None:
         """End the stream; what is put later goes nowhere."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import math
 import threading
+from collections import deque
 from typing import Literal, Protocol
 
 from .log_disk import LogFile
@@ -25,8 +26,11 @@ MOST_WAITING = 64 * BUFFER
 PATIENCE = 30.0
 """Seconds a closing log waits for a disk that does not answer."""
 
-LULL = 0.005
+LULL = 0.05
 """Seconds the thread lets lines gather; woken for each, it would hold the loop up."""
+
+MOST_AT_ONCE = 512
+"""Lines the thread writes in one go."""
 
 NEWLINE = 10
 
@@ -107,18 +111,17 @@ class Direct:
 class Behind:
     """Writes in a thread of its own, so that the loop never waits for a disk.
 
-    What a kill costs are the lines of the last moments: those of 5 ms, or of the seconds that
-    ``every`` allows. A program that ends without closing its log loses none.
+    A call of :meth:`put` costs no more than a place in a queue: lines are sealed, joined and
+    written by the thread. What a kill costs are the lines of the last moments: those of 50 ms,
+    or of the seconds that ``every`` allows. A program that ends without closing its log loses none.
     """
 
     def __init__(self, file: LogFile, every: float, n: int) -> None:
         self._file = file
         self._lull = None if math.isinf(every) else max(every, LULL)
         self._n = n
-        self._lock = threading.Lock()  # for these four
-        self._lines = bytearray()
-        self._full: list[tuple[bytearray, float, int]] = []  # parts, each with its end
-        self._waiting = 0
+        self._lines: deque[bytes | float] = deque()  # a time is the end of a part
+        self._taken = self._done = 0  # bytes; each is counted by one side only
         self._idle = False
         self._wake = threading.Event()
         self._hurry = threading.Event()
@@ -131,24 +134,20 @@ class Behind:
 
     def put(self, line: bytes, t: float) -> None:
         """See :class:`Outlet`."""
-        if self._error is not None or self._waiting > BUFFER:
+        if self._error is not None or self._taken - self._done > BUFFER:
             self._press()
-        if line[-1] != NEWLINE:
-            self._n += 1
-            line = sealed(line, self._n)
-        with self._lock:
-            self._lines += line
-            self._waiting += len(line)
-            if self._idle:
-                self._idle = False
-                self._wake.set()
+        self._taken += len(line)
+        self._lines.append(line)
+        if self._idle:
+            self._idle = False
+            self._wake.set()
 
     def _press(self) -> None:
         if not self._hurry.is_set():
             self._hurry.set()
         self._raise()
-        if self._waiting > MOST_WAITING:
-            reason = f"the disk does not follow: {self._waiting >> 20} MiB wait for it"
+        if (waiting := self._taken - self._done) > MOST_WAITING:
+            reason = f"the disk does not follow: {waiting >> 20} MiB wait for it"
             raise LogError(self._file.path, 0, reason)
 
     def _raise(self) -> None:
@@ -158,15 +157,13 @@ class Behind:
 
     def next_part(self, t: float) -> None:
         """See :class:`Outlet`."""
-        with self._lock:
-            self._full.append((self._lines, t, self._n))
-            self._lines = bytearray()
+        self._lines.append(t)
 
     def flush(self) -> None:
         """See :class:`Outlet`."""
         while True:
             self._written.clear()
-            if not self._waiting:
+            if self._taken == self._done:
                 break
             self._hurry.set()
             if not self._written.wait(PATIENCE):
@@ -176,9 +173,8 @@ class Behind:
     def close(self) -> None:
         """See :class:`Outlet`."""
         atexit.unregister(self.close)
-        with self._lock:
-            self._closing = True
-            self._wake.set()
+        self._closing = True
+        self._wake.set()
         self._hurry.set()
         self._thread.join(PATIENCE)
         self._raise()
@@ -187,39 +183,55 @@ class Behind:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                closing = self._closing
-                self._idle = not (self._waiting or self._file.busy or closing)
-                if self._idle:
-                    self._wake.clear()
-            if self._idle:
-                self._wake.wait()
-            elif self._waiting:
+            self._wake.clear()
+            closing = self._closing
+            self._idle = True  # before the look at what there is, as put looks after it has put
+            if self._lines:
+                self._idle = False
                 if not closing:
                     self._hurry.wait(self._lull)
                     self._hurry.clear()
-                self._take()
+                self._take(len(self._lines))
             elif self._file.busy:
+                self._idle = False
                 self._file.do_chore()
             elif closing:
                 break
+            else:
+                self._wake.wait()
         try:
             self._file.close()
         except LogError as error:
             self._error = self._error or error
 
-    def _take(self) -> None:
-        with self._lock:
-            full, self._full = self._full, []
-            lines, self._lines = self._lines, bytearray()
+    def _take(self, count: int) -> None:
+        """Bring so many lines to the file, some at a time: the loop gets its turn in between."""
+        take, whole = self._lines.popleft, sealed
+        for first in range(0, count, MOST_AT_ONCE):
+            lines: list[bytes] = []
+            size, n = 0, self._n
+            for _ in range(min(MOST_AT_ONCE, count - first)):
+                line = take()
+                if isinstance(line, float):
+                    self._write(lines, line, n)
+                    lines = []
+                    continue
+                size += len(line)
+                if line[-1] != NEWLINE:
+                    n += 1
+                    line = whole(line, n)
+                lines.append(line)
+            self._write(lines, None, n)
+            self._n = n
+            self._done += size
+            self._written.set()
+
+    def _write(self, lines: list[bytes], end: float | None, n: int) -> None:
+        if self._refused:
+            return
         try:
-            if not self._refused:
-                for before, t, n in full:
-                    self._file.append(bytes(before))
-                    self._file.next_part(t, n)
-                self._file.append(bytes(lines))
+            self._file.append(b"".join(lines))
+            if end is not None:
+                self._file.next_part(end, n)
         except LogError as error:
             self._error, self._refused = error, True
-        with self._lock:
-            self._waiting -= len(lines) + sum(len(before) for before, _, _ in full)  # ints
-        self._written.set()

@@ -207,6 +207,8 @@ def _opened(name: str) -> BinaryIO:
     try:
         if os.path.isdir(name):
             raise LogError(name, 0, "is a directory; name one of the logs in it")
+        if os.path.exists(name) and not os.path.isfile(name):
+            raise LogError(name, 0, "is no file but a pipe or a device; save the log as a file")
         return Path(name).open("rb")
     except FileNotFoundError:
         raise LogError(name, 0, "no such file; check the path") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import isfinite
 from typing import Any, TypeVar
 
 import orjson
@@ -20,6 +22,10 @@ E = TypeVar("E", bound=ev.Input)
 
 MAX_INPUT = MAX_LINE // 8
 """The most bytes of JSON of an input that is no state; a line may hold parts of several."""
+
+
+RESULT = ("target", "result", "values")
+REAL = ("damage", "target_hp")
 
 
 def brief(value: Any) -> str:
@@ -85,7 +91,7 @@ def results_of(
     if results is None:
         if result is None:
             raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')
-        return (ev.Result(result, None, dict(values)),)
+        return (ev.Result(result, None, _values_of(values)),)
     if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
         raise StateError(
             'results must be a list, such as [{"target": "goblin-1", "result": "hit"}], '
@@ -94,11 +100,28 @@ def results_of(
     found: list[ev.Result] = []
     for each in results:
         if isinstance(each, ev.Result):
-            found.append(each)
+            found.append(replace(each, values=_values_of(each.values)))
         elif not isinstance(each, Mapping) or "result" not in each:
             raise StateError(f"a result needs a 'result', such as hit: {brief(each)}")
         else:
-            found.append(ev.Result(each["result"], each.get("target"), each.get("values") or {}))
+            further = {name: value for name, value in each.items() if name not in RESULT}
+            said = _values_of({**_values_of(each.get("values")), **further})
+            found.append(ev.Result(each["result"], each.get("target"), said))
     if not found:
         raise StateError("results is empty: name at least one")
     return tuple(found)
+
+
+def _values_of(values: Any) -> dict[str, Any]:
+    """The values of a result; those that are reckoned with must be numbers."""
+    if not isinstance(values, Mapping | None):
+        raise StateError(f"values must be a mapping, such as damage=9, not {brief(values)}")
+    for name in REAL:
+        value = (values or {}).get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            raise StateError(f"{name} must be a number, not {brief(value)}")
+        if name == "damage" and value < 0:
+            raise StateError(f"damage is {value}: give healing as a value of another name")
+    return dict(values or {})

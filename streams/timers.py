@@ -38,13 +38,18 @@ class LoopTimers:
     """Timers of an event loop.
 
     :param trace: told the name of each alarm that goes off, just before it does.
+    :param take_in: does what an alarm is for, when its time has come; see :class:`Tasks`.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, trace: Callable[[str], None] = lambda name: None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        trace: Callable[[str], None] = lambda name: None,
+        take_in: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         self._loop = loop
         self._trace = trace
+        self._take_in = take_in
 
     def time(self) -> float:
         """The loop's time in seconds."""
@@ -57,17 +62,23 @@ class LoopTimers:
             self._trace(name)
             work()
 
-        return _LoopAlarm(self._loop, gone_off)
+        return _LoopAlarm(self._loop, gone_off, self._take_in)
 
 
 class _LoopAlarm:
     """An alarm that is set later keeps its timer, which then goes on to the new time."""
 
-    __slots__ = ("_handle", "_loop", "_when", "_work")
+    __slots__ = ("_handle", "_loop", "_take_in", "_when", "_work")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[], None],
+        take_in: Callable[[Callable[[], None]], None],
+    ) -> None:
         self._loop = loop
         self._work = work
+        self._take_in = take_in
         self._when: float | None = None
         self._handle: asyncio.TimerHandle | None = None
 
@@ -92,6 +103,10 @@ class _LoopAlarm:
         if self._loop.time() < self._when:
             self._handle = self._loop.call_at(self._when, self._tick)
         else:
+            self._take_in(self._go_off)
+
+    def _go_off(self) -> None:
+        if self._when is not None and self._handle is None:  # nor set to another time meanwhile
             self._when = None
             self._work()
 
@@ -110,24 +125,37 @@ async def sleep(timers: Timers, name: str, seconds: float) -> None:
 @asynccontextmanager
 async def timeout(timers: Timers, name: str, seconds: float) -> AsyncGenerator[None, None]:
     """``asyncio.timeout``: raises :class:`TimeoutError` if the block takes longer."""
-    over = False
-    async with asyncio.timeout(None) as limit:
-        alarm = timers.alarm(name, lambda: None if over else limit.reschedule(timers.time()))
-        alarm.set(timers.time() + seconds)
-        try:
-            yield
-        finally:
-            over = True
-            alarm.cancel()
+    task = asyncio.current_task()
+    assert task is not None
+    before, over = task.cancelling(), False
+
+    def gone_off() -> None:
+        nonlocal over
+        over = True
+        task.cancel()
+
+    alarm = timers.alarm(name, gone_off)
+    alarm.set(timers.time() + seconds)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if over and task.uncancel() <= before:
+            raise TimeoutError from None
+        raise
+    finally:
+        alarm.cancel()
 
 
 async def wait(
     timers: Timers, name: str, tasks: Iterable[asyncio.Task[Any]], seconds: float
 ) -> bool:
     """Wait until all tasks are done, but not longer than ``seconds``; whether they are."""
+    running = [task for task in tasks if not task.done()]
+    if not running:
+        return True
     try:
         async with timeout(timers, name, seconds):
-            await asyncio.wait(tasks)
+            await asyncio.wait(running)
     except TimeoutError:
         return False
     return True

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jsonpatch
 
+from . import blows
 from .events import Action, Input, Outcome, Patch, State, Turn, TurnEnd
 from .footprint import Footprint, Path, action_key, changed_paths, targets_of
 
@@ -41,7 +41,11 @@ class Numbered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An action of the current turn, with the state it was declared in."""
+    """An action of the current turn, with the state it was declared in.
+
+    ``since`` is the revision of that; ``struck`` are those whom its outcome befell, though it was
+    not aimed at them.
+    """
 
     actor: str
     action: Mapping[str, Any]
@@ -49,6 +53,8 @@ class Declared:
     state: Mapping[str, Any]
     event: Action | None = None
     resolved: bool = False
+    since: int = 0
+    struck: tuple[str, ...] = ()
 
 
 class World(NamedTuple):
@@ -58,9 +64,12 @@ class World(NamedTuple):
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
     turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet.
-    ``told`` is the input of each action's last outcome, ``undone`` the inputs that rewinds have
-    undone, each from after one to another. Two worlds are equal only if they are one and the same.
+    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet;
+    ``touched`` the revision at which each actor's health changed last, and the key of the action
+    that was the reason, as far as that is known. ``baseline`` is the state of revision ``since``,
+    at the begin of the turn or at its last outcome. ``told`` is the input of each action's last
+    outcome, ``undone`` the inputs that rewinds have undone, each from after one to another. Two
+    worlds are equal only if they are one and the same.
     """
 
     revision: int = 0
@@ -72,6 +81,7 @@ class World(NamedTuple):
     unexpected: Mapping[Change, int] = NOTHING
     fresh: tuple[Change, ...] = ()
     unsettled: Mapping[str, float] = NOTHING
+    touched: blows.Touched = NOTHING
     warning: str | None = None
     turn: Turn | None = None  # from here on, what a state does not change
     actions: Mapping[str, Declared] = NOTHING
@@ -79,6 +89,7 @@ class World(NamedTuple):
     recent: tuple[Outcome, ...] = ()
     last: Mapping[str, Mapping[str, Any]] = NOTHING
     baseline: Mapping[str, Any] = NOTHING
+    since: int = 0
     told: Mapping[str, int] = NOTHING
     undone: tuple[tuple[int, int], ...] = ()
     footprint: Footprint = Footprint()
@@ -104,10 +115,22 @@ class World(NamedTuple):
         """Whether no rewind until now has undone the input of this number."""
         return not any(after < number <= last for after, last in self.undone)
 
+    def untouched(self, actor_id: str | None, declared: Declared) -> bool:
+        """Whether an actor's health has not changed since the action was declared."""
+        return self.touched.get(actor_id or "", (0, None))[0] <= declared.since
+
+    def by_another(self, actor_id: str | None, declared: Declared) -> bool:
+        """Whether it is known that the last change of an actor's health was another action's."""
+        revision, key = self.touched.get(actor_id or "", (0, None))
+        return revision > declared.since and key not in (None, declared.key)
+
     def doing(self, outcome: Outcome) -> Declared:
-        """The actor and action an outcome is of: as declared, or as it says itself."""
-        known = self.actions.get(outcome.action_id) if outcome.action_id is not None else None
-        if known is not None and outcome.action is None:
+        """The actor and action an outcome is of: as declared, or as it says itself.
+
+        One that nobody declared is known from its own input on, with the state before it.
+        """
+        known = self.actions.get(outcome.action_id or f"#{self.number}")
+        if known is not None and (outcome.action is None or outcome.action_id is None):
             return known
         action = dict(outcome.action or (known.action if known else {}))
         if not action.get("target"):
@@ -115,8 +138,8 @@ class World(NamedTuple):
             if targets:
                 action["target"] = targets if len(targets) > 1 else targets[0]
         actor = outcome.actor or (known.actor if known else "")
-        state = known.state if known else self.baseline
-        return Declared(actor, action, action_key(actor, action), state)
+        state, since = (known.state, known.since) if known else (self.baseline, self.since)
+        return Declared(actor, action, action_key(actor, action), state, since=since)
 
 
 def advance(world: World, numbered: Numbered) -> World:
@@ -138,13 +161,18 @@ def advance(world: World, numbered: Numbered) -> World:
 
 
 Changed = tuple[
-    Mapping[str, Any], Mapping[Change, int], tuple[Change, ...], Mapping[str, float], str | None
+    Mapping[str, Any],
+    Mapping[Change, int],
+    tuple[Change, ...],
+    Mapping[str, float],
+    blows.Touched,
+    str | None,
 ]
 """What a state changes of a world: the fields from ``state`` to ``warning``."""
 
 
 def _unchanged(world: World, warning: str | None = None) -> Changed:
-    return world.state, world.unexpected, (), world.unsettled, warning
+    return world.state, world.unexpected, (), world.unsettled, world.touched, warning
 
 
 def _moment(world: World, numbered: Numbered, changed: Changed) -> World:
@@ -163,16 +191,21 @@ def _patched(world: World, event: Patch) -> Changed:
 def _moved(world: World, event: Input) -> World:
     match event:
         case Turn():
-            return world._replace(turn=event, actions={}, outcomes=0, baseline=world.state)
+            return _based(world, turn=event, actions={}, outcomes=0)
         case TurnEnd():
             if world.turn is None or world.turn.turn != event.turn:
                 return world._replace(warning=f"turn_end of {event.turn!r}, which is not open")
-            return world._replace(turn=None, actions={}, outcomes=0, baseline=world.state)
+            return _based(world, turn=None, actions={}, outcomes=0)
         case Action():
             return _declared(world, event)
         case Outcome():
             return _resolved(world, event)
     return world
+
+
+def _based(world: World, **moved: Any) -> World:
+    """What is not declared from now on, is reckoned from the state as it stands."""
+    return world._replace(**moved, baseline=world.state, since=world.revision)
 
 
 def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Changed:
@@ -192,7 +225,7 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
         [
             path
             for declared in world.actions.values()
-            for path in world.footprint.of(declared.actor, declared.action)
+            for path in world.footprint.of(declared.actor, declared.action, declared.struck)
         ]
         if any(path[0] == "actors" for path in paths if path)
         else ()
@@ -208,20 +241,9 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
         unexpected = {**unexpected, **dict.fromkeys(fresh, revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): revision}
-    unsettled = _settled(world, paths) if world.unsettled else world.unsettled
-    return state, unexpected, fresh, unsettled, warning
-
-
-def _settled(world: World, paths: list[Path]) -> Mapping[str, float]:
-    """The damage that is still not in the state, after it changed at these paths."""
-    shown = {
-        path[1]: None
-        for path in paths
-        if len(path) > 1 and (len(path) == 2 or path[2] in world.footprint.target)
-    }
-    if any(len(path) < 2 for path in paths):
-        return NOTHING
-    return {target: damage for target, damage in world.unsettled.items() if target not in shown}
+    touched = blows.touched(world, paths, key)
+    unsettled = blows.settled(world, paths) if world.unsettled else world.unsettled
+    return state, unexpected, fresh, unsettled, touched, warning
 
 
 def _declared(world: World, event: Action) -> World:
@@ -237,7 +259,9 @@ def _declared(world: World, event: Action) -> World:
             warning=f"action {event.action_id!r} is of turn {event.turn!r}, which is not open",
         )
     key = action_key(event.actor, event.action)
-    actions[event.action_id] = Declared(event.actor, event.action, key, world.state, event)
+    actions[event.action_id] = Declared(
+        event.actor, event.action, key, world.state, event, since=world.revision
+    )
     while len(actions) > MAX_ACTIONS:
         del actions[next(iter(actions))]
     return world._replace(actions=actions)
@@ -249,7 +273,11 @@ def _resolved(world: World, event: Outcome) -> World:
         warning = f"outcome of action {event.action_id!r}, which was not declared in this turn"
     elif event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
         warning = f"outcome in turn {event.turn!r}, which is not open"
-    done = replace(world.doing(event), resolved=True)
+    done = world.doing(event)
+    befell = [result.target for result in event.results if result.target is not None]
+    others = [each for each in befell if each not in targets_of(done.action)]
+    struck = tuple(dict.fromkeys([*done.struck, *others]))
+    done = replace(done, resolved=True, struck=struck)
     last = {who: what for who, what in world.last.items() if who != done.actor}
     last[done.actor] = done.action  # the latest is the last one in it
     while len(last) > MAX_ACTORS:
@@ -267,36 +295,12 @@ def _resolved(world: World, event: Outcome) -> World:
         outcomes=world.outcomes + 1,
         recent=(*world.recent, event)[-RECENT:],
         last=last,
-        unsettled=_struck(world, event, done),
+        unsettled=blows.owed(world, event, done),
         baseline=world.state,
+        since=world.revision,
         warning=warning,
         told=told,
     )
-
-
-def _struck(world: World, event: Outcome, done: Declared) -> Mapping[str, float]:
-    """The damage that no state shows yet, with this outcome's; infinite where none can tell."""
-    unsettled = dict(world.unsettled)
-    for result in event.results:
-        damage = result.values.get("damage")
-        for target in (result.target,) if result.target is not None else targets_of(done.action):
-            before, now = _hp(done.state, target), _hp(world.state, target)
-            if not isinstance(damage, (int, float)) or now is None or before is None:
-                continue
-            if before == now:
-                unsettled[target] = unsettled.get(target, 0) + damage
-            elif max(0, before - damage) != max(0, now):
-                unsettled[target] = math.inf
-    while len(unsettled) > MAX_ACTORS:
-        del unsettled[next(iter(unsettled))]
-    return unsettled
-
-
-def _hp(state: Mapping[str, Any], actor_id: str) -> float | None:
-    actors = state.get("actors")
-    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
-    hp = actor.get("hp") if isinstance(actor, Mapping) else None
-    return hp if isinstance(hp, (int, float)) else None
 
 
 def rewound(past: World, revision: int, numbered: Numbered) -> World:

@@ -1,7 +1,7 @@
 """What a game said, read once more from the raw inputs: a second opinion on what was unexpected.
 
 It shares nothing with the pipeline's own reckoning (``streams/world.py``, ``footprint.py``), and
-where the inputs leave a doubt, as after a rewind, it claims nothing.
+where the inputs leave a doubt it claims nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import jsonpatch
 
 from ..streams import events as ev
+from .standing import Standing
 
 __all__ = ["EVERYTHING", "Changes", "Happening", "speaks_of"]
 
@@ -33,7 +34,11 @@ SPENT = ".means"
 
 @dataclass(slots=True)
 class Happening:
-    """An outcome as the game said it; ``parts`` are its (target, result, damage, hp afterwards)."""
+    """An outcome as the game said it; ``parts`` are its (target, result, damage, hp afterwards).
+
+    ``aimed`` is false of what was aimed at nobody: then a text need not say whom it befell. Of a
+    wish to have one told again, ``again`` is the number of that outcome, 0 if there is none.
+    """
 
     number: int
     t: float
@@ -42,8 +47,9 @@ class Happening:
     actor: str
     action: str
     parts: list[tuple[str | None, str, Any, Any]]
+    aimed: bool = True
     cancelled: bool = False
-    lost: bool = False
+    again: int | None = None
 
 
 @dataclass(slots=True)
@@ -66,14 +72,15 @@ class Changes:
 
     volatile: Iterable[str] = ()
     number: int = 0
+    moved: int = 0
+    """The last input that was more than a state, or words."""
     turn: str | None = None
     sure: bool = True
-    """Whether the present turn is known: after a rewind only the pipeline knows it."""
+    """Whether the present turn is known: not after a rewind to what was before this was made."""
     state: Mapping[str, Any] | None = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
     doing: dict[str, Doing] = field(default_factory=dict)
     declared: dict[str, Doing] = field(default_factory=dict)
-    beyond: set[str] = field(default_factory=set)
-    """The health of those whom an outcome of this turn struck, though nobody aimed at them."""
     unexpected: dict[int, set[str]] = field(default_factory=dict)
     clear: tuple[set[str], Doing | None] | None = None
     """Of the last input, if it was a state of which there is no doubt what was unexpected in it:
@@ -85,6 +92,7 @@ class Changes:
         """The next input, handed on at ``at``; an outcome gives what happened."""
         self.number = number
         self.calm, self.clear = False, None
+        self.standing.take(number, event)
         match event:
             case ev.State():
                 self._changed(event.state, event.because)
@@ -92,6 +100,19 @@ class Changes:
                 if self.state is not None:
                     state = jsonpatch.apply_patch(self.state, [dict(op) for op in event.patch])
                     self._changed(state, event.because)
+            case ev.Rewind():
+                self.unexpected[number] = {EVERYTHING}
+                self._as_it_stands()
+            case ev.Retell():
+                return self._again(number, event, at)
+            case ev.Outcome():
+                return self._resolved(number, event, at)
+            case _:
+                self._move(event)
+        return None
+
+    def _move(self, event: ev.Input) -> None:
+        match event:
             case ev.Turn():
                 self._new_turn(event.turn)
             case ev.TurnEnd() if event.turn == self.turn or not self.sure:
@@ -101,13 +122,26 @@ class Changes:
             case ev.Action():
                 doing = _doing(event.actor, event.action or {})
                 self.doing[event.action_id] = self.declared[event.action_id] = doing
-            case ev.Outcome():
-                return self._resolved(number, event, at)
-            case ev.Rewind():
-                self.unexpected[number] = {EVERYTHING}
-                self.state, self.sure = None, False
-                self.doing.clear()
-        return None
+        if isinstance(event, (ev.Turn, ev.TurnEnd, ev.Action)):
+            self.moved = self.number
+
+    def _as_it_stands(self) -> None:
+        """All as it was then: the state, the turn and what is done in it."""
+        self.moved = last = self.number
+        if not self.standing.whole:
+            self.state, self.sure = None, False
+            self.doing.clear()
+            return
+        self.state = self.standing.state()
+        self._new_turn(None)
+        self.declared.clear()
+        for number, event in reversed(list(self.standing.back())):
+            self.number = number
+            if isinstance(event, ev.Outcome):
+                self._resolved(number, event, 0.0)
+            else:
+                self._move(event)
+        self.number = self.moved = last
 
     def between(self, known: int, last: int) -> list[tuple[int, set[str]]]:
         """The unexpected changes after input ``known``, up to and with ``last``."""
@@ -122,7 +156,6 @@ class Changes:
     def _new_turn(self, turn: str | None) -> None:
         self.turn, self.sure = turn, True
         self.doing.clear()
-        self.beyond.clear()
 
     def _resolved(self, number: int, event: ev.Outcome, at: float) -> Happening:
         known = self.declared.get(event.action_id) if event.action_id is not None else None
@@ -140,9 +173,14 @@ class Changes:
             for each in results
         ]
         struck = tuple(dict.fromkeys([*targets, *(part[0] for part in parts if part[0])]))
-        self.beyond |= {f"{target}{BLOWS}" for target in struck if target not in targets}
         self.doing[event.action_id or f"#{number}"] = Doing(doing.actor, doing.name, struck)
-        return Happening(number, event.t, at, event.to, doing.actor, doing.name, parts)
+        self.moved = number
+        what = (doing.actor, doing.name, parts, bool(targets))
+        return Happening(number, event.t, at, event.to, *what)
+
+    def _again(self, number: int, event: ev.Retell, at: float) -> Happening:
+        of = self.standing.outcome(event.action_id)
+        return Happening(number, event.t, at, (), "", "", [], again=of or 0)
 
     def _changed(self, state: Mapping[str, Any], because: str | None) -> None:
         before, self.state = self.state, state
@@ -154,13 +192,12 @@ class Changes:
             named = self.doing.get(because)
             self.clear = (set(), named) if named is not None and self.sure else None
             return
-        doubtful = not self.sure or not self.beyond.isdisjoint(changed)
         for doing in self.doing.values():
             changed -= {f"{target}{BLOWS}" for target in doing.targets}
             changed.discard(f"{doing.actor}{SPENT}")
-        if not doubtful:
+        if self.sure:
             self.clear = changed, None
-        elif not self.sure:
+        else:
             changed = {what for what in changed if not what.endswith((BLOWS, SPENT))}
         if changed:
             self.unexpected[self.number] = changed

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..operators.narrative import Ended, Narrative, Patched
+from ..operators.narrative import Ended, Narrative, Patched, Started
 from ..session import Session
-from ..streams.events import Delivered
+from ..streams.events import Delivered, Rewind
 from ..streams.world import Numbered
-from .changes import EVERYTHING, Changes
+from .changes import Changes
 from .evidence import EPSILON, Evidence, now
 from .judge_streams import Streams
 from .judge_tellings import Tellings
@@ -72,12 +72,21 @@ class Guarantees:
 
     # ── what only the game knows ──────────────────────────────────────────────────────────────
 
-    def expect(self, number: int, hps: Sequence[Any], telling: Any = None) -> None:
+    def expect(self, number: int, hps: Sequence[Any] | None, telling: Any = None) -> None:
         """The health of its targets after outcome ``number``, where the game knows it.
 
         :param telling: its handle, which must come to the same end as the telling itself.
         """
-        self.known.expected[number] = list(hps), telling
+        if hps is not None:
+            self.known.hps[number] = list(hps)
+        if telling is not None:
+            self.known.handles[number] = telling
+
+    def refused(self, name: str) -> None:
+        """The session would not tell an action again."""
+        known, of = self.known, self.known.changes.standing.outcome(name)
+        if of is not None and known.keeps_all:
+            known.broke("G2", f"{name} is not told again, though outcome {of} stands")
 
     def cancelled(self) -> None:
         """The game has cancelled what is being told: any of it may be ended early."""
@@ -94,11 +103,13 @@ class Guarantees:
         :param lost: the last line of the log, if it was cut off: nobody can know it any more.
         """
         known = self.known
+        known.closing = False
         self._tellings.forget()
         self._streams.forget()
         self._late.clear()
         for told in known.shown.tellings.values():
             told.ended_at = now() if told.ended_at is None else told.ended_at
+        known.again.clear()
         kind = lost.get("kind", "~")
         if not kind.startswith("~") and known.taken:
             gone = known.taken.pop()
@@ -109,6 +120,10 @@ class Guarantees:
         for shown in (known.shown, *self.views.values()):
             if kind == "~text" and (half := shown.tellings.get(lost["telling"])) is not None:
                 half.text = half.text.removesuffix(lost["text"])
+            elif kind == "~telling":
+                shown.tellings.pop(lost["telling"], None)
+            elif kind == "~told" and (half := shown.tellings.get(lost["telling"])) is not None:
+                half.end = None
             for told in shown.tellings.values():
                 told.upto.clear()
         for _, event, _ in known.taken:
@@ -131,12 +146,31 @@ class Guarantees:
         known.offset = now() - event.t
         if isinstance(event, Delivered):
             self._delivered(event)
+        if isinstance(event, Rewind):
+            known.memory_moves()
         happening = known.changes.take(number, event, now())
         if happening is not None:
             known.happenings[number] = known.under_way[number] = happening
-        if EVERYTHING in known.changes.unexpected.get(number, ()):
+            if happening.again:
+                first = known.happenings[known.told_with(happening.again)[1][0]]
+                happening.to = first.to
+            elif happening.again is not None:
+                happening.cancelled = True
+        if isinstance(event, Rewind):
             known.rewinds.append(now())
+            self._as_it_was()
         self._streams.took(number, happening)
+
+    def _as_it_was(self) -> None:
+        """After a rewind: the world is what the inputs that stand have made of it."""
+        world, changes = self.known.session.world, self.known.changes
+        turn = world.turn.turn if world.turn is not None else None
+        if world.warning is not None:
+            self.known.broke("G9", world.warning)
+        elif changes.sure and world.state != changes.state:
+            self.known.broke("G9", "gone back to another state than there was")
+        elif changes.sure and (turn, set(world.actions)) != (changes.turn, set(changes.doing)):
+            self.known.broke("G9", "gone back to another turn, or other actions, than there were")
 
     def _delivered(self, event: Delivered) -> None:
         self._dirty = True
@@ -151,8 +185,12 @@ class Guarantees:
         if known.offset is not None and abs(event.t - by_loop) > EPSILON:
             what = f"{type(event).__name__} of {event.telling}"
             known.broke("G8", f"{what} came at {by_loop:g} s, and says it was at {event.t:g}")
+        if isinstance(event, Ended) and event.retells is not None:
+            known.memory_moves()
         told = known.shown.take(event)
-        if isinstance(event, Patched) and event.text and told.first is None:
+        if isinstance(event, Started):
+            self._tellings.started(event)
+        elif isinstance(event, Patched) and event.text and told.first is None:
             told.first = now(), known.changes.number
         elif isinstance(event, Ended):
             told.ended_at = now()

@@ -11,14 +11,17 @@ from .history import History, Step
 __all__ = ["draw"]
 
 PAUSES = (0.0, 0.0, 0.0, 0.06, 0.3, 1.0, 3.0, 8.0, 8.0, 30.0, 90.0, 200.0)
+OVERLAPS = ("conflate", "interrupt", "queue")
 DEEDS = ("bow", "axe", "claw")
-GUESTS = ("raises", "slow", "slow iterator", "reader", "late")
+GUESTS = ("raises", "slow", "slow iterator", "reader", "late", "leaves")
+NARRATORS = ("", "", "", "hosted-large", "hosted-small", "local-8b", "instant")
 COMMON = {
     "exchange": 4, "begin": 1, "declare": 3, "outcome": 3, "disturb": 2, "calm": 1, "say": 1,
     "retract": 1, "aim_anew": 1, "end": 1, "guest": 1,
 }  # fmt: skip
 RARE = (
-    "rewind", "cancel", "turn_down", "storm", "storm", "models", "sleep", "delivered",
+    "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
+    "sleep", "delivered", "astray",
 )  # fmt: skip
 
 
@@ -26,14 +29,16 @@ def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    killed = rng.random() < 0.15
-    players = [_Players(rng, number, killed) for number in range(sessions)]
+    fate = rng.choice((*("lasts",) * 10, "recorded", "killed", "killed"))
+    players = [_Players(rng, number, fate == "killed") for number in range(sessions)]
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
+    if fate == "recorded":
+        steps.append(Step(0.0, "record"))
     for _ in range(rng.randint(5, 60)):
         steps += rng.choice(players).step()
     settings: dict[str, Any] = {
         "intensity": rng.choice(("off", *("conservative", "aggressive") * 3)),
-        "overlap": rng.choice(("conflate", "interrupt", "queue")),
+        "overlap": rng.choice(OVERLAPS),
         "deadline": rng.choice((3.0, 8.0, 20.0)),
         "max_speculations": rng.choice((1, 2, 4, 8)),
         "max_variants": rng.choice((3, 8)),
@@ -42,8 +47,11 @@ def draw(seed: int) -> History:
         "memory_tokens": rng.choice((0, 200)),
         "quiet": rng.choice((0.0, 0.05, 0.05, 0.2)),
     }
+    if rng.random() < 0.2:
+        settings["history_bytes"] = rng.choice((0, 20_000))
     drain = rng.choice((0.0, 1.0, 60.0))
-    return History(steps, settings, rng.randrange(2**32), sessions, drain)
+    narrator = rng.choice(NARRATORS)
+    return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
 
 class _Players:
@@ -56,7 +64,7 @@ class _Players:
         self.open: dict[str, tuple[str, str, list[str]]] = {}
         self.in_turn = False
         self.count = 0
-        self.rare = (*RARE, *("kill",) * 4) if killed else RARE
+        self.rare = (*RARE, "kill", "kill", "kill", "reopen") if killed else RARE
 
     def step(self) -> list[Step]:
         rng = self.rng
@@ -88,10 +96,19 @@ class _Players:
         """A turn as most are: it begins, something is declared, and then the dice land."""
         steps = self.draw_begin() + self.draw_declare()
         steps[-1].wait = self.rng.choice((0.0, 0.5, 4.0))
+        if self.rng.random() < 0.08:
+            return steps + self.draw_blow(list(self.open)[-1])
         if self.rng.random() < 0.3:
             steps += self.draw_disturb()
         landed = self.draw_outcome(list(self.open)[-1])
         landed[0].wait = round(self.rng.choice((0.2, 2.0, 5.0, 12.0)) * self.rng.random(), 4)
+        if self.rng.random() < 0.15:
+            landed += self.draw_retell(1.0)
+            landed[-1].wait = round(self.rng.choice((0.5, 4.0, 12.0)) * self.rng.random(), 4)
+        elif "kill" in self.rare and self.rng.random() < 0.1:
+            killed = self.draw_kill()
+            killed[0].wait = round(3 * self.rng.random(), 4)
+            landed += killed
         return steps + landed
 
     def draw_end(self) -> list[Step]:
@@ -101,11 +118,11 @@ class _Players:
         self.in_turn = False
         return self._step("end")
 
-    def draw_declare(self, action: str | None = None) -> list[Step]:
+    def draw_declare(self, action: str | None = None, by: str | None = None) -> list[Step]:
         rng = self.rng
         targets = rng.sample(self.actors, rng.choice((0, 1, 1, 1, 1, 1, 1, 1, 2, 3)))
         action = action or f"action-{self._new()}"
-        actor, name = rng.choice(self.actors), rng.choice(DEEDS)
+        actor, name = by or rng.choice(self.actors), rng.choice(DEEDS)
         self.open[action] = actor, name, targets
         given: dict[str, Any] = {
             "odds": rng.choice((None, None, {"hit": 0.7, "miss": 0.3}, {"hit": 0.5, "odd": 0.5})),
@@ -126,7 +143,7 @@ class _Players:
         del self.open[action]
         return self._step("retract", action=action)
 
-    def draw_outcome(self, action: str | None = None) -> list[Step]:
+    def draw_outcome(self, action: str | None = None, astray: str | None = None) -> list[Step]:
         rng = self.rng
         if action is None and self.open and rng.random() < 0.8:
             action = rng.choice(list(self.open))
@@ -136,7 +153,9 @@ class _Players:
             actor, name = rng.choice(self.actors), rng.choice(DEEDS)
             targets = rng.sample(self.actors, rng.choice((1, 1, 2)))
         struck = list(targets)
-        if struck and rng.random() < 0.1:
+        if astray is not None:
+            struck = [astray]
+        elif struck and rng.random() < 0.1:
             struck[0] = rng.choice(
                 [each for each in self.actors if each not in struck] or struck[:1]
             )
@@ -157,6 +176,38 @@ class _Players:
             how=rng.choice(("with", "before", "after", "said")),
             to=rng.choice(((), (), ("gm",), ("mira", "gm"))),
         )
+
+    def draw_astray(self) -> list[Step]:
+        """A blow befalls one it was not aimed at, who is about to do something, and it shows."""
+        rng = self.rng
+        struck = rng.choice(self.actors)
+        steps = self.draw_begin() + self.draw_declare() + self.draw_declare(by=struck)
+        [first, _] = self.open
+        steps += self.draw_outcome(first, struck)
+        steps += self._step("change", what={f"{struck}.hp": 30 + self._new()})
+        for step in steps[2:]:
+            step.wait = round(rng.choice((0.0, 0.1, 0.5)) * rng.random(), 4)
+        return steps
+
+    def draw_blow(self, action: str) -> list[Step]:
+        """The state shows a blow before its outcome, and much may come between."""
+        rng = self.rng
+        actor, name, targets = self.open[action]
+        if len(targets) != 1:
+            return []
+        del self.open[action]
+        damage = rng.choice((3, 7, 14)) + rng.randrange(2**17) / 2**17
+        steps = self._step("strike", action=action, target=targets[0], damage=damage)
+        if rng.random() < 0.6:
+            amount = rng.choice((damage, damage, 1.0))
+            healed = self._step("heal", target=targets[0], amount=amount)
+            steps = rng.choice((steps + healed, healed + steps))
+        shown: dict[str, Any] = {"results": [(targets[0], "hit", damage)], "how": "shown", "to": ()}
+        given = {"action": action, "actor": actor, "name": name, "targets": targets}
+        steps += self._step("outcome", **given, **shown)
+        for step in steps:
+            step.wait = round(rng.choice((0.0, 0.5, 3.0)) * rng.random(), 4)
+        return steps
 
     def draw_disturb(self) -> list[Step]:
         """A change nobody announced, of any kind."""
@@ -213,10 +264,21 @@ class _Players:
         return self._step("say", text="I go for its eyes!")
 
     def draw_rewind(self) -> list[Step]:
-        self.open.clear()
-        self.in_turn = True
-        back, by = round(self.rng.random(), 3), self.rng.choice(("time", "revision"))
-        return self._step("rewind", share=back, by=by, actor=self.rng.choice(self.actors))
+        rng = self.rng
+        back = round(rng.choice((1.0, rng.random(), 1 - rng.random() ** 2)), 3)
+        given: dict[str, Any] = {"share": back, "by": rng.choice(("time", "revision"))}
+        if rng.random() < 0.15:
+            given["again"] = round(rng.random(), 3)
+        if rng.random() < 0.6:
+            self.open.clear()
+            self.in_turn = True
+            given["actor"] = rng.choice(self.actors)
+        return self._step("rewind", **given)
+
+    def draw_retell(self, share: float | None = None) -> list[Step]:
+        rng = self.rng
+        share = round(rng.choice((1.0, rng.random())), 3) if share is None else share
+        return self._step("retell", share=share, by=rng.choice(("name", "telling")))
 
     def draw_cancel(self) -> list[Step]:
         return self._step("cancel")
@@ -239,4 +301,13 @@ class _Players:
         return self._step("sleep", seconds=self.rng.choice((1.0, 30.0, 3600.0, 40_000.0)))
 
     def draw_kill(self) -> list[Step]:
-        return self._step("kill", cut=round(self.rng.random(), 3))
+        """Once, or again before much could be done."""
+        rng, steps = self.rng, []
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            given = {"overlap": rng.choice(OVERLAPS)} if rng.random() < 0.3 else {}
+            steps += self._step("kill", cut=round(rng.choice((1.0, rng.random())), 3), **given)
+            steps[-1].wait = round(rng.choice((0.0, 0.3, 2.0)) * rng.random(), 4)
+        return steps
+
+    def draw_reopen(self) -> list[Step]:
+        return self._step("reopen", drain=self.rng.choice((0.0, 5.0, 60.0)))

@@ -15,18 +15,22 @@ from ..streams.models import Purpose
 from ..streams.world import Numbered
 from .broken import Broken
 from .changes import Changes, Happening
-from .shown import Shown
+from .shown import Shown, Told
 from .stamps import asked
 from .watch import Watched
 
 __all__ = ["EPSILON", "Deed", "Evidence", "deed_of", "entries_of", "now"]
 
 EPSILON = 1e-5
+PLENTY = 2**21
+"""Bytes of history that hold a simulated world whole."""
+
 PATIENT = 3
 """A telling that was begun so often in vain is told as it was asked for."""
 
 Entry = Mapping[str, Any]
 Deed = tuple[str, str, str | None]
+Part = tuple[str | None, str, Any, Any]
 
 
 def now() -> float:
@@ -35,12 +39,8 @@ def now() -> float:
 
 
 def entries_of(stream: Watched) -> Sequence[Entry]:
-    """What a stamped prompt asked a stream to tell; nothing of any other, or of what is told again.
-
-    A retelling is bound to what happened: no change makes it untrue.
-    """
-    about = asked(stream.request)
-    found: Sequence[Entry] = () if about.get("again") else about.get("entries", ())
+    """What a stamped prompt asked a stream to tell; nothing of any other."""
+    found: Sequence[Entry] = asked(stream.request).get("entries", ())
     return found
 
 
@@ -53,8 +53,10 @@ def deed_of(entry: Entry) -> Deed:
 class Evidence:
     """All of it, and the first thing in it that broke a guarantee.
 
-    ``asleep`` is when the whole process slept, from and to: no deadline can be kept then.
-    ``offset`` is the loop's time at the session's second 0.
+    ``again`` are the streams that tell again what happened: no change of the world makes them
+    untrue. ``hps`` are the healths after an outcome that only the game knows, and ``handles`` the
+    tellings it was given. ``asleep`` is when the whole process slept, from and to: no deadline can
+    be kept then. ``offset`` is the loop's time at the session's second 0.
     """
 
     session: Session[Any]
@@ -62,11 +64,14 @@ class Evidence:
     taken: list[Numbered] = field(default_factory=list)
     happenings: dict[int, Happening] = field(default_factory=dict)
     under_way: dict[int, Happening] = field(default_factory=dict)
-    expected: dict[int, tuple[list[Any], Any]] = field(default_factory=dict)
+    hps: dict[int, list[Any]] = field(default_factory=dict)
+    handles: dict[int, Any] = field(default_factory=dict)
     events: list[Narrative] = field(default_factory=list)
     streams: list[Watched] = field(default_factory=list)
+    again: set[Watched] = field(default_factory=set)
     asleep: list[tuple[float, float]] = field(default_factory=list)
     rewinds: list[float] = field(default_factory=list)
+    was: list[tuple[float, Told]] = field(default_factory=list)
     closing: bool = False
     offset: float | None = None
     found: Broken | None = None
@@ -80,10 +85,52 @@ class Evidence:
         """The session's."""
         return self.session.settings
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether all that was said is known to the session, however far back it lies."""
+        return self.settings.log_dir is not None or self.settings.history_bytes >= PLENTY
+
     def broke(self, guarantee: str, what: str) -> None:
         """Note what broke a guarantee; the first counts."""
         if self.found is None:
             self.found = Broken(guarantee, what, at=now())
+
+    def parts(self, number: int) -> list[Part]:
+        """What an outcome said of each target, with what the game knows of its health."""
+        parts = self.happenings[number].parts
+        hps = self.hps.get(number)
+        if hps is None:
+            return parts
+        return [(*part[:3], hp) for part, hp in zip(parts, hps, strict=True)]
+
+    def told_with(self, outcome: int) -> tuple[str, tuple[int, ...]]:
+        """The telling of an outcome, and the outcomes that another telling of it would have."""
+        stands = self.changes.standing.stands
+        for told in self.shown.tellings.values():
+            if told.retells is None and outcome in told.outcomes:
+                return told.id, told.outcomes if all(map(stands, told.outcomes)) else (outcome,)
+        return f"t{outcome}", (outcome,)
+
+    def memory(self, *, any_version: bool = False) -> list[Told]:
+        """What a prompt that is made at this moment may remember.
+
+        :param any_version: also of what was told again since.
+        """
+        self.was = [each for each in self.was if each[0] == now()]
+        found = self.shown.memory(self.changes.standing.stands, any_version=any_version)
+        return [*found, *(told for _, told in self.was)]
+
+    def memory_moves(self) -> None:
+        """What may be remembered changes now; a prompt of this very moment may be older."""
+        self.was += [(now(), told) for told in self.memory()]
+
+    def tells_again(self, stream: Watched) -> bool:
+        """Whether a stream that is just opened tells again what happened."""
+        about = asked(stream.request)
+        if about.get("again") or stream.request.purpose is Purpose.PREFETCH:
+            return bool(about.get("again"))
+        wished = [each.again for each in self.under_way.values() if each.again]
+        return any(about.get("known") in self.told_with(outcome)[1] for outcome in wished)
 
     def late(self, happening: Happening) -> bool:
         """Whether its deadline is over; one that falls into a sleep is when the process wakes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 __all__ = ["History", "Step"]
@@ -43,6 +43,7 @@ class History:
     :param models: decides what each model stream does.
     :param sessions: how many tables play in one game.
     :param drain: seconds that closing may take.
+    :param narrator: the profile of the narrator who tells it; a scripted model, if there is none.
     """
 
     steps: Sequence[Step]
@@ -50,21 +51,30 @@ class History:
     models: int = 0
     sessions: int = 1
     drain: float = 5.0
+    narrator: str = ""
 
     @property
-    def killed(self) -> bool:
-        """Whether the process is killed in it, and goes on from its logs."""
-        return any(step.do == "kill" for step in self.steps)
+    def recorded(self) -> bool:
+        """Whether its sessions are recorded: some step goes on from their logs."""
+        return any(step.do in ("kill", "reopen", "record") for step in self.steps)
 
     def as_test(self, seed: int | None, guarantee: str) -> str:
         """A test that plays it."""
-        steps = textwrap.indent("\n".join(f"{step!r}," for step in self.steps), " " * 16)
+        given: list[tuple[str, Any]] = [
+            (each.name, getattr(self, each.name))
+            for each in fields(self)
+            if each.name not in ("settings", "steps")
+        ]
+        plain = History(())
+        lines = [f"{name}={value!r}," for name, value in given if value != getattr(plain, name)]
+        if self.settings:
+            settings = [f"    {name!r}: {value!r}," for name, value in self.settings.items()]
+            lines = ["settings={", *settings, "},", *lines]
+        lines += ["steps=[", *(f"    {step!r}," for step in self.steps), "],"]
         return (
             "from foretell.testing import History, Step, play\n\n\n"
             f"def test_seed_{seed}_keeps_{guarantee.lower()}() -> None:\n"
             "    play(\n        History(\n"
-            f"            settings={dict(self.settings)!r},\n"
-            f"            models={self.models},\n            sessions={self.sessions},\n"
-            f"            drain={self.drain:g},\n            steps=[\n"
-            f"{steps}\n            ],\n        )\n    )\n"
+            + textwrap.indent("\n".join(lines), " " * 12)
+            + "\n        )\n    )\n"
         )

@@ -37,6 +37,8 @@ class Streams:
         self._open = [each for each in self._open if each.gone_at is None]
         self._open.append(stream)
         known.streams.append(stream)
+        if known.tells_again(stream):
+            known.again.add(stream)
         if request.purpose is Purpose.PREFETCH:
             there = [s for s in self._open if s.request.purpose is Purpose.PREFETCH]
             if len(there) > settings.max_speculations:
@@ -44,7 +46,7 @@ class Streams:
                 known.broke("G3", f"{len(there)} speculations are open at once, and {most}")
             self._budget(stream)
             self._teardown(stream)
-        self._memory(str(asked(request).get("memory", "")))
+        self._memory(stream, str(asked(request).get("memory", "")))
 
     def took(self, number: int, happening: Happening | None) -> None:
         """An input has been handed on."""
@@ -118,20 +120,26 @@ class Streams:
                 if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
                     known.broke("G4", f"{stream} was opened before {each} was gone")
 
-    def _memory(self, memory: str) -> None:
+    def _memory(self, stream: Watched, memory: str) -> None:
         known = self._known
         most = known.settings.memory_tokens * CHARS_PER_TOKEN
         if len(memory.replace("\n", "")) > most:
             known.broke("G3", f"a prompt remembers {len(memory)} characters, more than {most}")
-        public = [told.text for told in known.shown.tellings.values() if not told.to]
-        for line in memory.splitlines():
-            if not any(line in text for text in public):
-                known.broke("G7", f"a prompt remembers what was not shown to all: {line!r}")
+        if memory:
+            # A speculation may have waited since before something was told again.
+            waited = stream.request.purpose is Purpose.PREFETCH
+            told = known.memory(any_version=waited)
+            for line in memory.splitlines():
+                if not any(line in each.text for each in told):
+                    what = "a prompt remembers what was not shown to all, is undone, or was told"
+                    known.broke("G7", f"{what} anew: {line!r}")
 
     def _untrue_now(self, stream: Watched) -> str | None:
         if not self._changed:
             return None
         known, entries = self._known, entries_of(stream)
+        if stream in known.again:
+            return None
         since = asked(stream.request).get("known", 0)
         for number, at in self._changed.items():
             if number <= since or (stream.opened_at or 0.0) > at:
@@ -146,6 +154,8 @@ class Streams:
     def _interrupted(self, stream: Watched) -> bool:
         """Whether a state, and that alone, has closed it, though nothing it speaks of changed."""
         opened, closed = stream.opened_at or 0.0, stream.closed_at or 0.0
+        if stream in self._known.again:
+            return False
         if stream.finished or not opened < closed != self._checked:
             return False
         known, entries = self._known, entries_of(stream)
@@ -164,6 +174,9 @@ class Streams:
         known, about = self._known, asked(stream.request)
         if stream.request.purpose is not Purpose.PREFETCH or not about or not known.changes.sure:
             return False
+        if stream in known.again:
+            adopted = any(each.again for each in known.under_way.values())
+            return known.changes.moved > about["known"] and not adopted
         return about["turn"] != known.changes.turn and not known.wanted(stream)
 
     def _player_first(self) -> None:
@@ -177,6 +190,8 @@ class Streams:
         for stream in reversed(known.streams):
             closed = stream.closed_at is None or stream.closed_at >= first.at - EPSILON
             if stream.opened_at is not None and closed:
+                if first.again is not None and stream in known.again:
+                    return
                 for entry in entries_of(stream):
                     if (entry["actor"], entry["action"]) == (first.actor, first.action):
                         return
@@ -186,11 +201,11 @@ class Streams:
 
 def _slot(stream: Watched) -> tuple[Any, ...] | None:
     """The place in the plan that a speculation is for."""
-    entries = entries_of(stream)
-    if stream.request.purpose is not Purpose.PREFETCH or not entries:
+    entries, about = entries_of(stream), asked(stream.request)
+    if stream.request.purpose is not Purpose.PREFETCH or len(entries) != 1 or about.get("again"):
         return None
     [entry] = entries
-    return asked(stream.request)["turn"], *deed_of(entry), entry["aims"], entry["result"]
+    return about["turn"], *deed_of(entry), entry["aims"], entry["result"]
 
 
 def _prompt(stream: Watched) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..operators.narrative import Ended, Status
-from ..streams.models import Purpose
+from ..operators.narrative import Ended, Started, Status
+from ..streams.models import ModelOverloaded, Purpose
 from .changes import speaks_of
 from .evidence import Evidence, entries_of
 from .shown import Told
@@ -22,29 +23,35 @@ class Tellings:
     def __init__(self, evidence: Evidence) -> None:
         self._known = evidence
         self._ends: list[tuple[Any, Ended]] = []
+        self._again: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._told_of: dict[int, str] = {}
         self._stamped = False
         self._by_number: dict[int, Watched] = {}
 
+    def started(self, event: Started) -> None:
+        """A telling begins; what one tells that is told again, is decided now."""
+        happening = self._known.under_way.get(event.outcomes[0])
+        if event.retells is not None and happening is not None and happening.again:
+            self._again[event.telling] = self._known.told_with(happening.again)
+
     def ended(self, event: Ended, told: Told) -> None:
         """A telling is over."""
         known = self._known
-        if event.retells is not None:
-            return
         for number in event.outcomes:
             happening = known.under_way.pop(number, None)
             if happening is None:
                 what = "a second time" if number in known.happenings else "of which nobody spoke"
                 known.broke("G2", f"{event.telling} tells outcome {number} {what}")
                 continue
-            hps, handle = known.expected.pop(number, (None, None))
-            if hps is not None:
-                parts = zip(happening.parts, hps, strict=True)
-                happening.parts = [(*part[:3], hp) for part, hp in parts]
-            if handle is not None:
+            if (handle := known.handles.pop(number, None)) is not None:
                 self._ends.append((handle, event))
             if known.late(happening):
                 known.broke("G2", f"outcome {number} was told after its deadline")
+            if (happening.again is None) != (event.retells is None):
+                known.broke("G2", f"{event.telling} takes what happened for what is told again")
+            if event.retells == "" and not known.keeps_all:
+                happening.cancelled = True
+                continue
             if event.to != happening.to:
                 known.broke("G7", f"outcome {number} is for {happening.to}, told to {event.to}")
             match event.status:
@@ -52,9 +59,17 @@ class Tellings:
                     known.broke("G2", f"{event.telling} is done, with {event.error or 'no text'}")
                 case Status.FAILED if not (event.text and event.error and event.kind):
                     known.broke("G2", f"{event.telling} failed without a word")
+                case Status.FAILED if event.kind == ModelOverloaded.kind:
+                    known.broke("G2", f"{event.telling} gave up on a server that asked to wait")
                 case Status.SUPERSEDED if not known.may_be_cut(happening):
                     known.broke("G2", f"{event.telling} was ended early, and nobody asked for it")
-        self._text(event, told)
+        outcomes = event.outcomes
+        if event.retells is not None:
+            first, outcomes = self._again.pop(event.telling, (event.retells, ()))
+            if event.retells not in ("", first):
+                what = f"{event.telling} stands in the place of {event.retells}, not of {first}"
+                known.broke("G7", what)
+        self._text(event, told, outcomes)
 
     def check(self) -> None:
         """After a step: nobody waits beyond a deadline, and handles have come to their ends."""
@@ -69,28 +84,44 @@ class Tellings:
         self._ends.clear()
 
     def finish(self) -> None:
-        """After the end: all has been told."""
-        for number in self._known.under_way:
-            self._known.broke("G2", f"outcome {number} was never told")
+        """After the end: all has been told, and was counted once."""
+        known = self._known
+        for number in known.under_way:
+            known.broke("G2", f"outcome {number} was never told")
+        report = known.session.report()
+        again = [each.again is not None for each in known.happenings.values()]
+        for name, many in (("served", again.count(False)), ("retold", again.count(True))):
+            if (counted := sum(report[name].values())) != many and known.changes.standing.whole:
+                known.broke("G2", f"the session counts {counted} of {many} tellings {name}")
 
     def forget(self) -> None:
         """The process is gone: what it was telling is never told to its end."""
         self._known.under_way.clear()
+        self._known.handles.clear()
         self._ends.clear()
+        self._again.clear()
 
-    def _text(self, ended: Ended, told: Told) -> None:
+    def _text(self, ended: Ended, told: Told, outcomes: Sequence[int]) -> None:
         known = self._known
         stamps = Stamp.read(ended.text)
         self._stamped = self._stamped or any("⟦" in stream.text for stream in known.streams)
         if not self._stamped:
             return
-        truths = [known.happenings[n] for n in ended.outcomes if n in known.happenings]
-        parts = [(truth, part) for truth in truths for part in truth.parts]
+        parts = [
+            (known.happenings[number], part)
+            for number in outcomes
+            if number in known.happenings
+            for part in known.parts(number)
+        ]
         if ended.status is Status.DONE and len(stamps) != len(parts):
             known.broke("G1", f"{ended.telling} tells {len(stamps)} of {len(parts)} things")
         for stamp, (truth, part) in zip(stamps, parts, strict=False):
             stream = self._stream(stamp.stream)
-            ahead = stream is not None and stream.request.purpose is Purpose.PREFETCH
+            ahead = (
+                stream is not None
+                and stream.request.purpose is Purpose.PREFETCH
+                and stream not in known.again
+            )
             if wrong := untrue(stamp, truth, part, prepared=ahead):
                 known.broke("G1", f"{ended.telling} is untrue: {stamp} {wrong}")
             if stream is not None and told.first is not None:
@@ -103,6 +134,8 @@ class Tellings:
 
     def _fresh(self, stamp: Stamp, stream: Watched, told: Told, began: int) -> None:
         known, entries = self._known, entries_of(stream)
+        if stream in known.again:
+            return
         for entry in entries:
             deed = entry["actor"], entry["action"], entry["target"] or ""
             if deed != (stamp.actor, stamp.action, stamp.target):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -39,16 +40,21 @@ class Moody:
     def __init__(self, seed: int) -> None:
         self.trouble = 0.0
         """How likely a stream is to fail, in one of the ways in which models do."""
-        self._seed = seed
+        self.seed = seed
         self._asked: Counter[str] = Counter()
+
+    def drawn_from(self, request: Request) -> tuple[int, int]:
+        """What a stream's behaviour is drawn from: what it is asked, and how often by now."""
+        entries = asked(request).get("entries", ())
+        deeds = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        what = f"{self.seed} {request.purpose} {deeds}"
+        self._asked[what] += 1
+        return crc32(what.encode()), self._asked[what]
 
     def __call__(self, request: Request, number: int) -> Script:
         """The script of stream ``number``."""
-        entries = asked(request).get("entries", ())
-        deeds = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
-        what = f"{self._seed} {request.purpose} {deeds}"
-        self._asked[what] += 1
-        rng = random.Random(f"{what} {self._asked[what]}")
+        what, count = self.drawn_from(request)
+        rng = random.Random(f"{what} {count}")
         text = stamped(request, number)
         whole = {"text": text, "lines": [], "cues": ["drums"]}
         script: dict[str, Any] = {

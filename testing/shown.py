@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..operators.narrative import Ended, Narrative, Patched, Started
+from ..operators.narrative import Ended, Narrative, Patched, Started, Status
 from ..operators.partials import Patch
 
 __all__ = ["Shown", "Told"]
@@ -27,6 +27,7 @@ class Told:
     done: set[tuple[Any, ...]] = field(default_factory=set)
     first: tuple[float, int] | None = None
     outcomes: tuple[int, ...] = ()
+    retells: str | None = None
     end: Ended | None = None
     ended_at: float | None = None
     upto: dict[str, int] = field(default_factory=dict)
@@ -35,9 +36,10 @@ class Told:
         """Its text as this viewer saw it."""
         return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
 
-    def heard(self) -> str:
-        """What all of its viewers have seen."""
-        return self.text[: min(self.upto.values(), default=len(self.text))]
+    @property
+    def whole(self) -> bool:
+        """Whether it came to its own end."""
+        return self.end is not None and self.end.status is Status.DONE
 
     def delivered(self, viewer: str, upto: int) -> None:
         """A viewer has come so far."""
@@ -60,13 +62,14 @@ class Shown:
             self._breaks("G2", f"{event.telling} goes on after its end")
         match event:
             case Started():
-                telling.outcomes = event.outcomes
+                telling.outcomes, telling.retells = event.outcomes, event.retells
             case Patched():
                 telling.text += event.text
                 for patch in event.patches:
                     self._grow(telling, patch)
             case Ended():
                 telling.outcomes, telling.end = event.outcomes, event
+                telling.retells = event.retells
                 if telling.value != event.value:
                     self._breaks(
                         "G6",
@@ -101,6 +104,25 @@ class Shown:
             if viewer is None or not telling.to or viewer in telling.to
         ]
         return "\n\n".join(text for text in shown if text)
+
+    def memory(self, stands: Callable[[int], bool], *, any_version: bool = False) -> list[Told]:
+        """What a prompt may remember: of all that stands, the last whole telling, if all saw it.
+
+        :param stands: whether an input, by its number, has not been undone.
+        :param any_version: also the tellings in whose place others stand.
+        """
+        if any_version:
+            standing = (told for told in self.tellings.values() if all(map(stands, told.outcomes)))
+            return [told for told in standing if not told.to]
+        versions: dict[str, Told] = {}
+        for telling in self.tellings.values():
+            if not all(map(stands, telling.outcomes)):
+                continue
+            if telling.retells is None:
+                versions[telling.id] = telling
+            elif telling.retells in versions and telling.whole:
+                versions[telling.retells] = telling
+        return [each for each in versions.values() if not each.to]
 
 
 def _put(value: Any, path: tuple[Any, ...], op: str, new: Any) -> str | None:

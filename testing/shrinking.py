@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from .broken import Broken
-from .history import Step
+from .history import History, Step
 
 __all__ = ["shrink"]
 
 
 def shrink(
-    steps: Sequence[Step],
-    breaks: Callable[[Sequence[Step]], Broken | None],
+    history: History,
+    breaks: Callable[[History], Broken | None],
     found: Broken,
     seconds: float,
 ) -> Broken:
@@ -24,30 +25,44 @@ def shrink(
     :param seconds: of the wall clock to spend at most.
     """
     until = time.monotonic() + seconds
-    size = len(steps)
+    size = len(history.steps)
     while size >= 1:
         at, smaller = 0, False
-        while at < len(steps) and time.monotonic() < until:
-            fewer = [*steps[:at], *steps[at + size :]]
+        while at < len(history.steps) and time.monotonic() < until:
+            steps = history.steps
+            fewer = replace(history, steps=[*steps[:at], *steps[at + size :]])
             if broken := breaks(fewer):
-                steps, found, smaller = fewer, broken, True
+                history, found, smaller = fewer, broken, True
             else:
                 at += size
         if not smaller or size > 1:
             size //= 2
-    for number in range(len(steps)):
-        again = True
-        while again and time.monotonic() < until:
-            again = False
-            for tamer in _tamer(steps[number]):
-                tame = [*steps[:number], tamer, *steps[number + 1 :]]
-                if broken := breaks(tame):
-                    steps, found, again = tame, broken, True
-                    break
+    again = True
+    while again and time.monotonic() < until:
+        again = False
+        for tamer in _tamer(history):
+            if time.monotonic() < until and (broken := breaks(tamer)):
+                history, found, again = tamer, broken, True
+                break
     return found
 
 
-def _tamer(step: Step) -> Iterator[Step]:
+def _tamer(history: History) -> Iterator[History]:
+    """The history with one thing less that is out of the ordinary."""
+    plain = History(())
+    for name in ("sessions", "narrator", "drain"):
+        if getattr(history, name) != getattr(plain, name):
+            yield replace(history, **{name: getattr(plain, name)})
+    for name in history.settings:
+        fewer = {each: value for each, value in history.settings.items() if each != name}
+        yield replace(history, settings=fewer)
+    for number, step in enumerate(history.steps):
+        for tamer in _tamer_step(step):
+            steps = [*history.steps[:number], tamer, *history.steps[number + 1 :]]
+            yield replace(history, steps=steps)
+
+
+def _tamer_step(step: Step) -> Iterator[Step]:
     """The step without its wait, and with half of its ticks."""
     if step.wait:
         yield Step(0.0, step.do, on=step.on, **step.given)

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from .broken import Broken
 from .drawing import draw
 from .history import History, Step
 from .moods import GuestError, Moody
+from .narrated import Narrated
 from .scripted import ScriptedModel
 from .shrinking import shrink
 from .stamps import stamped_prompts
@@ -37,7 +38,7 @@ class Simulated:
 
     :param seconds: of play, without those in which the process slept.
     :param digest: of the trace and of all that viewers got; equal for equal runs.
-    :param served: outcomes by how they were served.
+    :param served: outcomes by how they were served, and what was told ``again``.
     :param seen: what happened, by kind of step.
     """
 
@@ -66,19 +67,23 @@ def simulate(seed: int, *, shrinking: float = 20.0, twice: bool | None = None) -
         return play(history, twice=again)
     except Broken as broken:
         first = broken
+    except Exception as error:
+        error.add_note(f"in the world of seed {seed}")
+        raise
 
-    def breaks(steps: Sequence[Step]) -> Broken | None:
-        shorter = History(steps, history.settings, history.models, history.sessions, history.drain)
+    def breaks(shorter: History) -> Broken | None:
         try:
             play(shorter, twice=first.guarantee == "G9")
         except Broken as broken:
             if broken.guarantee == first.guarantee:
                 broken.history = shorter
                 return broken
+        except Exception:  # another fault than the one that is looked for
+            return None
         return None
 
     first.history = history
-    found = shrink(history.steps, breaks, first, shrinking)
+    found = shrink(history, breaks, first, shrinking)
     found.seed = seed
     raise found
 
@@ -99,7 +104,7 @@ def play(history: History, *, twice: bool = False) -> Simulated:
 def _run(history: History, said: list[logging.LogRecord]) -> Simulated:
     said.clear()
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, no_ambience() as ambience:
-        if not history.killed:
+        if not history.recorded:
             return runner.run(_World(history, None, said, ambience).run())
         with tempfile.TemporaryDirectory(prefix="foretell-") as folder:
             return runner.run(_World(history, folder, said, ambience).run())
@@ -127,7 +132,9 @@ class _World:
             }
         )
         self.answers = Moody(history.models)
-        self.model = ScriptedModel(self.answers)
+        self.model: ScriptedModel | Narrated = ScriptedModel(self.answers)
+        if history.narrator:
+            self.model = Narrated(history.narrator, self.answers)
         self.slept = 0.0
         self.escaped: list[str] = []
         self.digest = hashlib.sha256()
@@ -171,13 +178,21 @@ class _World:
             case "sleep":
                 self.sleep(step.given["seconds"])
             case "kill":
-                await self.kill(step.given["cut"])
+                await self.kill(step.given["cut"], step.given.get("overlap"))
+            case "reopen" if step.on < len(self.tables):
+                await self.reopen(self.tables[step.on], step.given["drain"])
+            case "record":
+                pass  # its being there is all it says
             case _ if step.on < len(self.tables):
                 await self.tables[step.on].play(step.do, step.given)
 
     def check(self) -> None:
         for table in self.tables:
             table.held.check()
+        self.clean()
+
+    def clean(self) -> None:
+        """Nothing may come through that is not a guest's own fault, and nobody read a clock."""
         now = self.loop.time()
         for escaped in self.escaped:
             raise Broken("G10", f"an exception came through: {escaped}", at=now)
@@ -202,7 +217,9 @@ class _World:
             shown = [(viewer, session.transcript.text(viewer)) for viewer in (None, *held.views)]
             self.digest.update(repr([session.trace_sha256, held.known.events, shown]).encode())
             self.done.outcomes += len(held.known.happenings)
-            self.done.served.update(session.report()["served"])
+            report = session.report()
+            again = {f"{how} again": many for how, many in report["retold"].items()}
+            self.done.served.update(report["served"] | again)
         self.check()
         self.done.streams = len(self.model.streams)
         self.done.seconds = begun - self.slept
@@ -217,19 +234,39 @@ class _World:
         for table in self.tables:
             table.held.slept(fell, loop.time())
 
-    async def kill(self, cut: float) -> None:
-        """The process is gone at once, in the midst of a line; another goes on from the logs."""
+    async def reopen(self, table: Table, drain: float) -> None:
+        """One session is closed in good order, and goes on from its log while others play."""
+        if self.folder is None:
+            return
+        table.held.known.closing = True
+        await table.session.close(drain)
+        await self.loop.idle()
+        table.held.finish()
+        self.gone(table)
+        table.resume(await self.game.session(table.session.id), {})
+
+    def gone(self, table: Table) -> None:
+        """A session is over, and what there is to see of it is kept."""
+        table.held.leave()
+        self.digest.update(repr([table.session.trace_sha256, table.held.known.events]).encode())
+
+    async def kill(self, cut: float, overlap: str | None) -> None:
+        """The process is gone at once, in the midst of a line; another goes on from the logs.
+
+        :param overlap: its new policy, if it is started with another.
+        """
         if self.folder is None:
             return
         logs = [Path(self.folder, f"{table.session.id}.jsonl") for table in self.tables]
         kept = [_cut_off(log.read_bytes(), cut) for log in logs]
         for table in self.tables:
-            table.held.leave()
-            self.digest.update(repr([table.session.trace_sha256, table.held.known.events]).encode())
-            self.done.served.update(table.session.report()["served"])
+            self.gone(table)
         await self.game.aclose(0.0)
         for log, (raw, _) in zip(logs, kept, strict=True):
             log.write_bytes(raw)
+        if overlap is not None:
+            given = {**self.settings.model_dump(), "overlap": overlap}
+            self.settings = Settings.model_validate(given)
         self.game = Game(self.settings, model=self.model, prompts=stamped_prompts)
         for table, (_, lost) in zip(self.tables, kept, strict=True):
             table.resume(await self.game.session(table.session.id), lost)

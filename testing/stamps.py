@@ -19,7 +19,7 @@ from ..streams.footprint import targets_of
 from ..streams.models import Request
 from ..streams.world import Declared
 
-__all__ = ["Stamp", "asked", "stamped", "stamped_prompts"]
+__all__ = ["Stamp", "asked", "stamped", "stamped_prompts", "stamps_for"]
 
 STAMP = re.compile(r"⟦([^⟦⟧]*)⟧")
 FIELDS = ("actor", "action", "target", "result", "damage", "hp", "name")
@@ -92,7 +92,11 @@ def asked(request: Request) -> Mapping[str, Any]:
 
 def stamped(request: Request, number: int, words: str = "and so it went on") -> str:
     """The answer of stream ``number``: a stamp for each thing that was asked for."""
-    about = asked(request)
+    return stamps_for(asked(request), number, words)
+
+
+def stamps_for(about: Mapping[str, Any], number: int, words: str = "and so it went on") -> str:
+    """The same, for what a prompt asked."""
     return " ".join(
         "⟦{}|{}|{}⟧ {}, word {}.".format(
             number,

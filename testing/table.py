@@ -61,6 +61,8 @@ class Table:
         self._rng = random.Random(number)
         self._open: dict[str, Known] = {}
         self._told: list[Telling[Any]] = []
+        self._happened: dict[str, Telling[Any] | None] = {}
+        self._blows: dict[tuple[str | None, str | None], float] = {}
         self._tick = 0
         self.do_guest("raises")  # and those who come after it are to be none the worse for it
         self.held.join()
@@ -80,6 +82,7 @@ class Table:
             with suppress(StateError):
                 self._open[action_id] = session.action(action_id), actor, name, targets
         self._told.clear()
+        self._happened = dict.fromkeys(self._happened)
 
     # ── what the game says ────────────────────────────────────────────────────────────────────
 
@@ -125,13 +128,20 @@ class Table:
         how: str,
         to: Sequence[str],
     ) -> None:
-        """The dice have landed; the state comes with it, before it or after it, or is ``said``."""
+        """The dice have landed; the state comes with it, before it or after it, or is ``said``.
+
+        If it is ``shown``, the blow was struck before, and the state may have moved on since.
+        """
         known = self._open.pop(action, None) if action is not None else None
         after = deepcopy(self.state)
         said: list[dict[str, Any]] = []
         hps: list[Any] = []
         for struck, result, damage in results:
             health = after["actors"].get(struck)
+            if how == "shown" and health is not None:
+                hps.append((self._blows.get((action, struck), health["hp"]), health["hp"]))
+                said.append({"target": struck, "result": result, "values": {"damage": damage}})
+                continue
             if health is not None and damage is not None:
                 health["hp"] = max(0, health["hp"] - damage)
             hps.append(health["hp"] if health is not None else None)
@@ -139,9 +149,9 @@ class Table:
             if how == "said" and hps[-1] is not None:
                 values["target_hp"] = hps[-1]
             said.append({"target": struck, "result": result, "values": values})
-        if how == "before" and known is not None:
+        if how == "before":
             self.state = after
-            self.update(because=known[0])
+            self.update(because=known[0] if known is not None else None)
         state = None
         if how == "with":
             self._tick += 1
@@ -152,11 +162,26 @@ class Table:
             telling = self.session.outcome(
                 actor, name, target=_target(targets), results=said, state=state, to=to
             )
-        self.held.expect(int(telling.id[1:]), hps, telling)
-        self._told = [*(each for each in self._told if each.ended is None), telling]
-        if state is None:
+        number = int(telling.id[1:])
+        self.held.expect(number, hps, telling)
+        self._listen(telling)
+        self._happened[action if known is not None and action else f"#{number}"] = telling
+        if state is None and how != "shown":
             self.state = after
             self.update(because=known[0] if known is not None else None)
+
+    def do_strike(self, action: str, target: str, damage: float) -> None:
+        """The state shows a blow already; its outcome is still to come."""
+        struck = self.state["actors"].get(target)
+        if action in self._open and struck is not None:
+            struck["hp"] = self._blows[action, target] = max(0, struck["hp"] - damage)
+            self.update(because=self._open[action][0])
+
+    def do_heal(self, target: str, amount: float) -> None:
+        """Somebody feels better."""
+        if (healed := self.state["actors"].get(target)) is not None:
+            healed["hp"] += amount
+            self.update()
 
     def do_change(self, what: Mapping[str, Any], because: str | None = None) -> None:
         """The state changes: ``{"a1.hp": 3}`` of an actor, else what stands at the top."""
@@ -196,15 +221,52 @@ class Table:
             await asyncio.sleep(FRAME)
 
     def do_say(self, text: str) -> None:
-        """Somebody speaks."""
+        """Somebody speaks, and somebody looks something up."""
         self.session.say("mira", text)
+        self.session.need("statblock:owlbear")
 
-    def do_rewind(self, share: float, by: str, actor: str) -> None:
-        """Back to an earlier time or revision, from where the game goes on as it sees fit."""
+    async def do_rewind(self, share: float, by: str, actor: str = "", again: float = 0.0) -> None:
+        """Back to an earlier time or revision, from where the game goes on as it sees fit.
+
+        :param actor: who has a new turn then; if nobody, all goes on as it was then.
+        :param again: which deed to tell again at once, whether it is undone or not.
+        """
         world = self.session.world
-        self.session.rewind(world.t * share if by == "time" else int(world.number * share))
-        self.update()
-        self.do_begin(actor, ())
+        to: float = world.t * share if by == "time" else int(world.number * share)
+        with suppress(StateError):  # it may be further back than is kept
+            self.session.rewind(to)
+        if again:
+            self.do_retell(again, "name")
+        if actor:
+            self.update()
+            self.do_begin(actor, ())
+            return
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        await loop.idle()
+        self.state = deepcopy(dict(self.session.world.state)) or first_state()
+        known, self._open = self._open, {}
+        for action_id, (_, who, name, targets) in known.items():
+            with suppress(StateError):
+                self._open[action_id] = self.session.action(action_id), who, name, targets
+
+    def do_retell(self, share: float, by: str) -> None:
+        """Something that happened is to be told again, if it still has happened."""
+        if not self._happened:
+            return
+        name, telling = list(self._happened.items())[int(share * (len(self._happened) - 1))]
+        try:
+            again = self.session.retell(telling if by == "telling" and telling else name)
+        except StateError:
+            self.held.refused(name)
+        else:
+            self.held.expect(int(again.id[1:]), None, again)
+            self._listen(again)
+            if by == "telling":
+                self._happened[name] = again
+
+    def _listen(self, telling: Telling[Any]) -> None:
+        self._told = [*(each for each in self._told if each.ended is None), telling]
 
     def do_cancel(self) -> None:
         """The telling under way is ended early."""
@@ -252,10 +314,21 @@ class Table:
                     self._start(_read(told[-1], rng.choice((0.0, 0.5))))
             case "late":
                 self.held.join()
+            case "leaves":
+                self._start(self._leave(rng))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self.guests = [task for task in self.guests if not task.done()]
         self.guests.append(asyncio.get_running_loop().create_task(work))
+
+    async def _leave(self, rng: random.Random) -> None:
+        """Watches for a while, and is gone in the midst of what is being told."""
+        watching = self.session.subscribe(lambda event: None, "gm")
+        async with aclosing(self.session.tellings("mira")) as events:
+            async for _ in events:
+                if rng.random() < 0.2:
+                    break
+        watching.dispose()
 
     async def _iterate(self, rng: random.Random) -> None:
         full = rng.choice(list(Full))

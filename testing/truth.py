@@ -17,15 +17,19 @@ def untrue(
 ) -> str | None:
     """What is wrong with it, if anything: whom it is about, its result, and its numbers.
 
+    Where the part's health is two, for it changed between a blow and its outcome, either will do.
+
     :param prepared: whether it was written before the outcome: then it tells of a fall exactly if
         it was written for one.
     """
     target, result, damage, hp = part
-    if (stamp.actor, stamp.action, stamp.target) != (truth.actor, truth.action, target or ""):
+    whom = stamp.target or ("" if truth.aimed else target or "")
+    if (stamp.actor, stamp.action, whom) != (truth.actor, truth.action, target or ""):
         return f"is of another deed than {truth.actor}'s {truth.action} against {target}"
-    falls = _number(hp) and hp <= 0
+    hps = [each for each in (hp if isinstance(hp, tuple) else (hp,)) if _number(each)]
+    falls = bool(hps) and all(each <= 0 for each in hps)
     if stamp.result == "kill":
-        if _number(hp) and not falls:
+        if hps and all(each > 0 for each in hps):
             return f"fells one that stands with {hp}"
     elif stamp.result != result:
         return f"tells of another result than {result}"
@@ -33,7 +37,7 @@ def untrue(
         return "leaves a fallen one standing"
     if _number(damage) and stamp.damage and not _close(stamp.damage, damage):
         return f"has another damage than {damage}"
-    if _number(hp) and stamp.hp and not _close(stamp.hp, hp):
+    if hps and stamp.hp and not any(_close(stamp.hp, each) for each in hps):
         return f"has another health than {hp}"
     return None
 

@@ -28,6 +28,11 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         self.read_after_close = 0
         self._events = events
 
+    def __repr__(self) -> str:
+        status = "open" if self.closed_at is None else "finished" if self.finished else "closed"
+        about = f"{self.request.purpose}, {status}, {len(self.text)} characters"
+        return f"<stream {self.number} [{about}]>"
+
     async def asend(self, value: None) -> ModelEvent:
         """The next event."""
         now = asyncio.get_running_loop().time
@@ -79,7 +84,7 @@ class WatchedModel:
         """See :class:`~foretell.streams.models.Model`."""
         self._count += 1
         events = self._model.stream(request)
-        if not isinstance(events, ScriptedStream):
+        if not isinstance(events, Watched):
             events = WatchedStream(self._count, request, events)
         self._opened(events)
         return events

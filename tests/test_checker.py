@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import foretell
+from foretell.streams import events as ev
 from foretell.streams.models import Delta, ModelEvent, Request, Stop
 from foretell.testing import (
     Broken,
@@ -22,6 +23,7 @@ from foretell.testing import (
     stamped,
     stamped_prompts,
 )
+from foretell.testing.standing import Standing
 
 OFF = {"intensity": "off"}
 STATE = {
@@ -155,6 +157,28 @@ async def test_leaving_the_block_leaves_no_subscriber_behind() -> None:
         assert not held.known.events and not held.known.happenings
 
 
+def test_what_stands_is_what_led_here() -> None:
+    standing = Standing()
+
+    def take(*events: ev.Input) -> list[int]:
+        for event in events:
+            standing.take(standing.taken + 1, event)
+        return [number for number, _ in reversed(list(standing.back()))]
+
+    blow = ev.Outcome(2.0, (ev.Result("hit"),), "a")
+    assert take(ev.State(0.0, {"n": 1}), ev.State(1.0, {"n": 2}), blow) == [1, 2, 3]
+    assert standing.outcome("a") == standing.outcome("#3") == 3
+    assert take(ev.Rewind(3.0, 1)) == [1, 4]
+    assert standing.state() == {"n": 1} and standing.outcome("a") is None
+    assert (standing.stands(1), standing.stands(3)) == (True, False)
+    assert take(ev.Patch(4.0, [{"op": "replace", "path": "/n", "value": 9}])) == [1, 4, 5]
+    assert standing.state() == {"n": 9}
+    assert take(ev.Rewind(5.0, 2.0)) == [1, 2, 3, 6], "and forth again, by time"
+    assert standing.stands(3) and standing.outcome("a") == 3 and standing.state() == {"n": 2}
+    standing.take(99, ev.State(6.0, {}))
+    assert not standing.whole and standing.stands(98)
+
+
 def test_the_documentation_does_what_it_says() -> None:
     """The blocks of ``docs/testing.md``, one after the other, and each test in them."""
     text = (Path(__file__).parent.parent / "docs/testing.md").read_text(encoding="utf-8")
@@ -162,7 +186,7 @@ def test_the_documentation_does_what_it_says() -> None:
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, names)
     tests = [name for name in names if name.startswith("test_")]
-    assert len(tests) == 3
+    assert len(tests) == 4
     for name in tests:
         if (played := names[name]()) is not None:
             run_virtual(played)

@@ -145,6 +145,15 @@ def test_plain_text_becomes_the_text(text: str, cut: int) -> None:
     assert reader.done == {("text",), ()}
 
 
+@pytest.mark.parametrize("cut", [1, 100])
+@pytest.mark.parametrize("text", ["{", " [\n", "{ ", "```", "```json\n", "```json\n{", "\n"])
+def test_an_answer_that_is_cut_where_its_json_begins_is_no_text(text: str, cut: int) -> None:
+    composer, reader = compose(text, cut=cut)
+    assert composer.text == ""
+    assert composer.value == {}
+    assert reader.all == []
+
+
 def test_plain_text_is_shown_as_it_comes() -> None:
     composer, reader = Composer("text"), Reader()
     composer.begin({}, last=True)
@@ -178,6 +187,22 @@ def test_what_was_cut_off_stays_as_far_as_it_came() -> None:  # G6
     assert reader.done == set()
     composer, _ = compose('{"text": "Mira swings. ", "li', js(text="Grik falls."))
     assert composer.text.split() == ["Mira", "swings.", "Grik", "falls."]
+
+
+@pytest.mark.parametrize(
+    ("answer", "torn"),
+    [
+        ('{"text": "He says "Run!" and falls.", "lines": []}', True),
+        ('{"text": "It bit"]}{"es.", "lines": []}', True),
+        ('{"text": "It bites', True),
+        ('{"text": "It bites."', False),
+        ('{"text": "It bites.", "lines": [{"speaker" "x"}]}', False),
+        ('{"text": "It bites.", "lines": []} so it does', False),
+    ],
+)
+def test_a_text_that_is_there_only_in_part_is_known(answer: str, torn: bool) -> None:  # G2
+    composer, _ = compose(answer)
+    assert composer.torn is torn
 
 
 def test_our_own_words_come_after_a_space() -> None:

@@ -591,7 +591,7 @@ def test_a_log_that_cannot_be_moved_is_kept_and_its_place_is_said(
     with pytest.raises(LogError, match="No space left on device; the log is kept at ") as caught:
         demo.run(fast=True, output=str(target))
     kept = Path(str(caught.value).rpartition("kept at ")[2])
-    assert [*read(kept)][-1].kind == "end"
+    assert "end" in [record.kind for record in read(kept)][-2:]
     assert [*tmp_path.iterdir()] == [kept.parent]
     shutil.rmtree(kept.parent)
     told = capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 
 import foretell
 from foretell import ConfigError, StateError
+from foretell.streams.clock import VirtualLoop
 from foretell.streams.models import ModelUnavailable
 from foretell.streams.plain import PlainFallback
 from foretell.testing import Script, ScriptedModel
@@ -66,6 +67,30 @@ def test_a_file_that_is_not_toml_is_one_clear_line(tmp_path: Path) -> None:
 
 
 # ── the door to models ───────────────────────────────────────────────────────────────────────────
+
+
+async def written(*given: Any) -> str:
+    return "Go on."
+
+
+class Written:
+    async def __call__(self, *given: Any) -> str:
+        return "Go on."
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"settings": 5}, "settings are a TOML file or a mapping, not int"),
+        ({"narration": dict}, "narration must be a pydantic model"),
+        ({"narration": {"text": ""}}, "narration must be a pydantic model"),
+        ({"prompts": written}, "must be a plain function, not an async one"),
+        ({"prompts": Written}, "must be a plain function, not an async one"),
+    ],
+)
+def test_a_guest_of_the_wrong_kind_is_one_clear_line(given: Any, said: str) -> None:
+    with pytest.raises(foretell.ConfigError, match=said):
+        foretell.Game(**given)
 
 
 async def test_without_a_key_the_narrator_speaks() -> None:
@@ -189,6 +214,33 @@ async def test_an_id_is_free_again_when_opening_fails(monkeypatch: pytest.Monkey
         assert await game.session("a")
 
 
+async def test_a_closed_game_opens_nothing() -> None:
+    game = foretell.Game(model=ScriptedModel())
+    await game.aclose()
+    with pytest.raises(StateError, match="the game is closed"):
+        await game.session("late")
+
+
+async def test_a_server_that_hangs_is_not_waited_for_long() -> None:
+    async with foretell.Game(model=ScriptedModel(Script(ttft=500))) as game:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(ModelUnavailable, match="no answer in 20 s"):
+            await game.check()
+        assert asyncio.get_running_loop().time() - begun == 20
+
+
+def test_a_session_whose_loop_is_gone_says_so_each_time() -> None:
+    async def opened() -> foretell.Session[Any]:
+        return await foretell.Game(model=ScriptedModel()).session("orphan")
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        session = runner.run(opened())
+        del runner
+    for _ in range(2):
+        with pytest.raises(StateError, match=r"event loop .* has ended|is closed"):
+            session.update({})
+
+
 async def test_sessions_are_drained_together() -> None:
     loop = asyncio.get_running_loop()
     game = foretell.Game(model=ScriptedModel(Script(hangs=True)))
@@ -221,8 +273,10 @@ async def test_one_session_that_cannot_be_closed_keeps_none_of_the_others_open(
         good.update({})
 
 
-@pytest.mark.parametrize("bad", ["", "a/b", "../x", ".hidden", "a b", "a\n", "ä", "x" * 129])
-async def test_an_id_that_could_not_name_a_file_is_refused(bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", [5, None, "", "a/b", "../x", ".hidden", "a b", "a\n", "ä", "x" * 129]
+)
+async def test_an_id_that_could_not_name_a_file_is_refused(bad: Any) -> None:
     async with foretell.Game(model=ScriptedModel()) as game:
         with pytest.raises(StateError, match="is not usable: letters, digits") as error:
             await game.session(bad)

@@ -19,6 +19,7 @@ from foretell.errors import StateError
 from foretell.streams import events as ev
 from foretell.streams import inputs as inputs_module
 from foretell.streams.inputs import Inputs, snapshot
+from foretell.streams.lane import Lane
 from foretell.streams.log_schema import problems, too_deep
 from foretell.streams.world import Numbered
 from foretell.testing import instant
@@ -53,6 +54,47 @@ class Bench:
             for each in self.seen
             if isinstance(each.event, (ev.Say, ev.State))
         ]
+
+
+# ── the lane ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_states_pass_a_few_at_a_time_and_in_their_order() -> None:
+    lane, loop, done = Lane(each=3), asyncio.get_running_loop(), list[int]()
+    for number in range(8):
+        lane.add(loop, lambda number=number: done.append(number))
+    steps = []
+    while len(lane):
+        await asyncio.sleep(0)
+        steps.append(len(done))
+    assert done == list(range(8)) and steps == [3, 6, 8]
+
+
+async def test_what_a_player_waits_for_passes_the_states_of_other_sessions() -> None:  # G5
+    """A hundred games say at once how they look; one says what happened."""
+    lane = Lane()
+    benches = [Bench(lane=lane) for _ in range(100)]
+    for number, bench in enumerate(benches):
+        bench.update({"n": number})
+    last = benches[-1]
+    last.say("hit")
+    await instant(2)
+    assert last.texts == ["{'n': 99}", "hit"]  # with the states before it, in its order
+    assert len(lane) > 50 and not benches[-2].seen
+    last.update({"n": 100})
+    await instant(100)
+    assert [len(bench.seen) for bench in benches] == [1] * 99 + [3]
+    assert len(lane) == 0
+
+
+@pytest.mark.real_time
+async def test_states_from_other_threads_wait_in_the_lane_too() -> None:
+    bench = Bench(lane=Lane())
+    for number in range(3):
+        await asyncio.to_thread(bench.update, {"n": number})
+    await asyncio.to_thread(bench.say, "hit")
+    await instant(10)
+    assert bench.texts == ["{'n': 0}", "{'n': 1}", "{'n': 2}", "hit"]
 
 
 # ── the queue ─────────────────────────────────────────────────────────────────────────────────────

@@ -230,7 +230,8 @@ GRIK = Dependence((("actors", "grik"),), (("actors", "grik", "hp"),), "own", ("p
 def audited(*changes: Any, revision: int = 1) -> int:
     audit = Audit()
     for number, change in enumerate(changes, 1):
-        audit.on_world(SimpleNamespace(revision=number, fresh=(change,) if change else ()))
+        fresh = (change,) if change else ()
+        audit.on_world(SimpleNamespace(revision=number, fresh=fresh, actors={}))
     audit.on_bind(SimpleNamespace(revision=revision, depends=(GRIK,)))
     return audit.stale
 
@@ -265,6 +266,20 @@ def test_a_text_of_another_result_or_of_the_fallen_standing_is_untrue(
     audit = Audit()
     audit.on_serve(made_for, result, hp)
     assert audit.untrue == wrong
+
+
+def test_a_text_of_the_standing_about_one_who_is_gone_is_untrue() -> None:  # G1
+    audit = Audit()
+    for number, actors in enumerate(({}, {"grik": {}}, {}), 1):
+        fresh = ((("actors", "grik"), None),)
+        audit.on_world(SimpleNamespace(revision=number, fresh=fresh, actors=actors))
+        audit.on_serve("hit", "hit", None, "grik")
+        audit.on_serve("kill", "hit", 0, "grik")
+        audit.on_serve("hit", "hit", 3, "tom")
+    assert audit.untrue == 2
+    audit.on_world(SimpleNamespace(revision=4, fresh=(((), None),), actors={"grik": {}}))  # a load
+    audit.on_serve("hit", "hit", None, "grik")
+    assert audit.untrue == 2
 
 
 @pytest.mark.parametrize(
@@ -306,3 +321,28 @@ def test_dropping_an_old_variant_leaves_the_newer_one_in_its_place() -> None:
     store.discard(variant(fingerprint="new"), "new")
     store.discard(variant(fingerprint="new"), "new")
     assert len(store) == 0
+
+
+def test_accounts_of_long_ago_are_added_up_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def spent(kept: int) -> tuple[dict[str, int], float, int]:
+        monkeypatch.setattr("foretell.sinks.ledger.KEPT", kept)
+        ledger = Ledger()
+        for number in range(40):
+            purpose = ("prefetch", "foreground", "refine")[number % 3]
+            line = {"kind": "~generation", "generation": f"g{number}", "purpose": purpose}
+            model = ("claude-sonnet-5-5", "claude-haiku-4-5")[number % 2]
+            ledger.restore({**line, "model": model, "prompt": 40 * number})
+            ledger.restore({"kind": "~asked", "generation": f"g{number}"})
+            counts = {"input": number, "output": 3 * number, "cache_read": 5, "cache_write": 7}
+            account = {"kind": "~account", "generation": f"g{number}", "phase": "done"}
+            ledger.restore({**account, **counts, "estimated": number % 5 == 0})
+            if number % 4 == 0:
+                ledger.served(f"g{number}")
+        return ledger.tokens(), round(ledger.cost_usd, 9), len(ledger._accounts)
+
+    *all_of_them, every = spent(1000)
+    *few, kept = spent(3)
+    assert few == all_of_them
+    assert (every, kept) == (40, 3)

@@ -541,6 +541,14 @@ def deltas(events: list[tuple[float, ModelEvent]]) -> list[tuple[float, str]]:
     return [(t, e.text) for t, e in events if isinstance(e, Delta)]
 
 
+def test_its_words_may_be_another_s_at_its_own_pace() -> None:
+    engine = Engine(SLOW, write=lambda prompt, said, seed, schema, **_: prompt.upper())
+    events = run_virtual(run(NarratorModel(engine), ask("what is said is answered")))
+    pieces = deltas(events)
+    assert "".join(text for _, text in pieces) == "WHAT IS SAID IS ANSWERED"
+    assert pieces[0][0] == pytest.approx(1.0 + 6 / 1000)
+
+
 def test_the_first_token_waits_for_base_and_prefill_the_rest_for_its_speed() -> None:
     engine = Engine(SLOW)
     events = run_virtual(run(NarratorModel(engine), ask("x" * 4000)))
@@ -697,6 +705,20 @@ def test_tokens_are_limited_too() -> None:
         model = NarratorModel(Engine(replace(SLOW, tokens_per_minute=1_000)))
         await run(model, ask("x" * 3800))
         await run(model, ask("x" * 3800))
+
+    with pytest.raises(ModelOverloaded, match="tokens per minute"):
+        run_virtual(main())
+
+
+def test_what_was_written_counts_towards_the_limit() -> None:
+    async def main() -> int:
+        model = NarratorModel(Engine(replace(SLOW, tokens_per_minute=200)))
+        written = 0
+        for _ in range(20):
+            events = await run(model, ask("x" * 4))
+            written += sum(each.output for _, each in events if isinstance(each, Usage))
+            assert written < 1_000
+        return written
 
     with pytest.raises(ModelOverloaded, match="tokens per minute"):
         run_virtual(main())

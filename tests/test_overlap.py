@@ -21,7 +21,14 @@ Emit = Callable[[str], None]
 class Bench:
     """Tellings take three seconds; each has a beginning, and exactly one end."""
 
-    def __init__(self, policy: Overlap, *, most: int = 64, audience: bool = False) -> None:
+    def __init__(
+        self,
+        policy: Overlap,
+        *,
+        most: int = 64,
+        audience: bool = False,
+        crosses: Callable[[str, str], bool] = lambda one, other: False,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
         self.seen: list[str] = []
@@ -37,6 +44,7 @@ class Bench:
                 lambda: self.policy,
                 self.tasks,
                 together=(lambda item: item[-1]) if audience else (lambda item: None),
+                crosses=crosses,
                 most=most,
             )
         )
@@ -110,6 +118,16 @@ async def test_only_items_of_one_audience_are_told_together() -> None:  # G7
     bench = Bench(Overlap.CONFLATE, audience=True)
     seen = await bench.play((0, "a1"), (1, "b1"), (1, "c2"), (1, "d1"))
     assert seen == ["0 <a1", "3 a1>", "3 <b1d1", "6 b1d1>", "6 <c2", "9 c2>"]
+
+
+async def test_nobody_sees_what_came_later_before_what_came_earlier() -> None:  # G7
+    """Each item names its viewers; the two for G stand on both sides of one for G and M."""
+    bench = Bench(Overlap.CONFLATE, audience=True, crosses=lambda one, other: True)
+    await bench.play((0, "aG"), (1, "bG"), (1.1, "cM"), (1.2, "dG"), (1.3, "eM"))
+    assert bench.told == ["aG", "bG", "cM", "dG", "eM"]
+    bench = Bench(Overlap.CONFLATE, audience=True, crosses=lambda one, other: False)
+    await bench.play((100, "aG"), (101, "bG"), (101.1, "cM"), (101.2, "dG"), (101.3, "eM"))
+    assert bench.told == ["aG", "bGdG", "cMeM"]
 
 
 async def test_a_group_is_no_larger_than_the_most() -> None:  # G3

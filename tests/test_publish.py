@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 import reactivex
@@ -42,6 +43,18 @@ def test_subscribers_are_called_in_the_order_they_came() -> None:
     for name in "123":
         bench.watch(name)
     assert bench.push("ab") == "1a 2a 3a 1b 2b 3b"
+
+
+def test_one_whose_own_task_was_cancelled_ends_nobody_elses() -> None:  # G10
+    bench = Bench()
+
+    def reads(item: str) -> None:
+        raise asyncio.CancelledError
+
+    bench.stream.subscribe(reads)
+    bench.watch("2")
+    assert bench.push("ab") == "2a 2b"
+    assert bench.faults == ["subscriber: ", "subscriber: "]
 
 
 def test_one_that_raises_is_told_of_goes_on_and_costs_the_others_nothing() -> None:  # G10

@@ -151,7 +151,8 @@ def test_a_live_session_and_its_replay_leave_the_same_trace(tmp_path: Path) -> N
             return session.trace_sha256
 
     trace = run_virtual(live())
-    found = replay.report(tmp_path / "live.jsonl", settings.model_copy(update={"log_dir": None}))
+    again = settings.model_copy(update={"log_dir": None})
+    found = replay.report(tmp_path / "live.jsonl", again, model_from="narrator")
     assert found["trace_sha256"] == trace
     assert found["outcomes"] == 3
 
@@ -293,3 +294,93 @@ async def test_a_log_builder_keeps_its_promises(tmp_path: Path) -> None:
         builder.outcome()
     with pytest.raises(ValueError, match="end_turn without a turn"):
         LogBuilder().end_turn()
+
+
+# --- parts of a night, and options that go together
+
+
+def test_a_replay_ends_where_it_is_told_to(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, part = replayed(log, capsys), replayed(log, capsys, "--to", "40")
+    assert (whole["outcomes"], part["outcomes"], part["events"]) == (4, 2, 6)
+    assert part["virtual_seconds"] < 45
+    compared = replayed(log, capsys, "--to", "40", "--compare", "off,conservative")
+    assert compared["outcomes"] == 2
+    assert compared["policies"][1]["trace_sha256"] == part["trace_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--from", "3"], "--from is of what is shown; figures begin at the beginning"),
+        (["--verify", "--from", "3"], "--from is of what is shown"),
+        (["--compare", "off,conservative", "--from", "3"], "--from is of what is shown"),
+        (["--speed", "2", "--from", "9", "--to", "8"], "--from 9 is later than --to 8"),
+        (["--speed", "2", "--json"], "leave out --json"),
+        (["--speed", "2", "--base-url", "http://x", "--from", "1"], "--from goes without"),
+        (["--verify", "--speed", "2"], "--verify goes without --speed: it does all as it was"),
+        (["--verify", "--intensity", "off"], "--verify goes without --intensity"),
+        (["--verify", "--seed", "0"], "--verify goes without --seed"),
+        (["--verify", "--profile", "instant"], "--verify goes without --profile"),
+        (["--verify", "--model-from", "narrator"], "--verify goes without --model-from"),
+        (["--heavy"], "--heavy checks each step of a recording: add --verify"),
+        (["--base-url", "http://x", "--model-from", "narrator"], "goes without --base-url"),
+        (["--game", "nowhere:at_all"], "--game nowhere:at_all: "),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line_and_2(
+    options: list[str], says: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(log), *options]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert says in told.err and told.err.count("\n") == 1
+
+
+def test_an_imported_night_is_shown_at_its_pace(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:  # 4
+    waited: list[float] = []
+    monkeypatch.setattr("foretell.pace.time.monotonic", lambda: sum(waited))
+    monkeypatch.setattr("foretell.pace.time.sleep", waited.append)
+    ends: list[str] = []
+
+    def watch(event: Any) -> None:
+        if isinstance(event, foretell.Ended):
+            ends.append(" ".join(event.text.split()))
+
+    seconds = replay.report(log, {}, watch=watch)["virtual_seconds"]
+    assert main(["replay", str(log), "--speed", "2"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert len(ends) == 4 and all(text in shown for text in ends)
+    assert sum(waited) == pytest.approx(seconds / 2)
+    waited.clear()
+    assert main(["replay", str(log), "--speed", "1", "--from", "40", "--to", "60"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [text in shown for text in ends] == [False, False, True, False]
+    assert 10 < sum(waited) < 25
+
+
+def test_a_server_is_not_asked_for_a_night_that_is_shown(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("foretell.pace.time.sleep", lambda seconds: None)
+    assert main(["replay", str(log), "--speed", "9"]) == 0
+    assert "Goblin" in capsys.readouterr().out
+
+
+def test_the_clock_of_a_replay_starts_when_its_session_stands() -> None:
+    """A door takes seconds to open; the session must not be played in a rush for it."""
+
+    class Slow(foretell.Game[Any]):
+        async def session(self, *given: Any, **more: Any) -> Any:
+            await asyncio.sleep(30)
+            return await super().session(*given, **more)
+
+    log = LogBuilder("slow")
+    log.state({"mode": "combat", "actors": {"a": {"hp": 9}, "b": {"hp": 20}}})
+    log.wait(1).turn("a").action("a", "axe", target="b").wait(8).outcome("hit", damage=1)
+    for speed in (None, 1.0):
+        work = replay.play(log.events, foretell.Settings(), game=Slow, speed=speed)
+        run = run_virtual(work)
+        assert run.report["served"]["hit"] == 1

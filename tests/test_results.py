@@ -180,6 +180,50 @@ def test_a_name_is_given_only_to_what_both_accounts_allow(
         assert not damage or (applied or (pending and damage < hp))
 
 
+def after(outcome: ev.Outcome, *inputs: ev.Input) -> Happened:
+    """As the pipeline has it: in the world that the outcome has moved on."""
+    world = play(*inputs, outcome)
+    return happened(world, outcome, world.doing(outcome))[0]
+
+
+def test_a_blow_that_is_healed_before_its_outcome_is_not_reckoned_with_twice() -> None:  # G1
+    struck = ev.State(1.0, state(6).state, "a1")
+    found = after(hit(damage=4), state(10), DECLARED, struck, state(10))
+    assert found.values == {"damage": 4} and found.name == ""
+    back = ev.State(1.0, state(10).state, "a1")
+    found = after(hit(damage=4), state(10), DECLARED, state(14), back)
+    assert found.values == {"damage": 4} and found.name == ""
+    assert after(hit(damage=4), state(10), DECLARED, struck).values["target_hp"] == 6
+    assert after(hit(damage=4), state(10), DECLARED, state(10, pos=1)).values["target_hp"] == 6
+
+
+def test_a_change_by_another_action_does_not_show_this_one() -> None:  # G1
+    other = ev.Action(1.0, "a2", None, "tom", SWORD)
+    struck = ev.State(1.0, state(6).state, "a2")
+    found = after(hit(damage=4), state(10), DECLARED, other, struck)
+    assert found.values == {"damage": 4} and found.name == ""
+
+
+def test_what_shows_an_earlier_blow_does_not_show_the_next() -> None:  # G1
+    other = ev.Action(1.0, "a2", None, "tom", SWORD)
+    first = ev.Outcome(1.5, (ev.Result("hit", "grik", {"damage": 4}),), "a2")
+    found = after(hit(damage=4), state(10), DECLARED, other, first, state(6))
+    assert found.values == {"damage": 4} and found.name == ""
+
+
+def test_of_what_nobody_declared_the_state_may_come_first_as_well() -> None:  # G1
+    blow = ev.Outcome(
+        2.0, (ev.Result("hit", "grik", {"damage": 4}),), None, None, "mira", {"name": "claw"}
+    )
+    assert after(blow, state(10), TURN, state(6)).values["target_hp"] == 6
+    assert after(blow, state(10), TURN).values["target_hp"] == 6
+    assert after(blow, state(10)).values["target_hp"] == 6
+    assert "target_hp" not in after(blow, state(10), TURN, state(6), state(10)).values
+    joins = [ev.State(0.5, {"actors": {"mira": {"hp": 9}}}), TURN, state(10)]
+    assert after(blow, *joins).values["target_hp"] == 6
+    assert "target_hp" not in after(blow, *joins, state(6)).values
+
+
 # ── what to prepare ───────────────────────────────────────────────────────────────────────────────
 
 

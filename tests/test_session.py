@@ -24,6 +24,7 @@ import foretell
 from foretell import Ended, Patched, Served, Started, StateError
 from foretell.operators.partials import apply
 from foretell.streams import events as ev
+from foretell.streams.clock import VirtualLoop
 from foretell.streams.log import LogError, read, to_event, validate
 from foretell.streams.models import ModelRefusedKey
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
@@ -125,6 +126,193 @@ async def test_prompts_may_be_given_as_a_class_too() -> None:
         session = await game.session("x")
         await miss(session)
     assert model.streams[0].request.messages[0].text == "mira does longsword: miss"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, "not None"),
+        ([{"role": "user", "text": "go on"}], "not [{'role': 'user', 'text': 'go on'}]"),
+        (7, "not 7"),
+        (KeyError("boo"), "raised KeyError('boo')"),
+    ],
+)
+async def test_prompts_that_are_none_say_so(said: Any, told: str) -> None:  # G2
+    def mine(*given: Any) -> Any:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    async with foretell.Game(model=ScriptedModel(), prompts=mine) as game:
+        session = await game.session("x")
+        with pytest.raises(foretell.TellingError) as caught:
+            await miss(session)
+    assert caught.value.kind == "prompts" and caught.value.fallback
+    assert told in str(caught.value) and "mine" in str(caught.value)
+
+
+async def test_prompts_may_give_messages_as_the_api_has_them() -> None:
+    said = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "Once"}]
+    model = ScriptedModel()
+    async with foretell.Game(model=model, prompts=lambda *given: said) as game:
+        await miss(await game.session("x"))
+    sent = model.streams[0].request.messages
+    assert [(each.role, each.text) for each in sent] == [("user", "Go on."), ("assistant", "Once")]
+
+
+async def test_values_may_stand_beside_a_result_and_must_be_numbers_where_one_reckons() -> None:
+    async with opened() as (session, model):
+        action = session.declare("mira", "axe", target="goblin-2")
+        for wrong in ("9", -1, True, float("nan"), [9]):
+            with pytest.raises(StateError, match="damage"):
+                action.outcome("hit", damage=wrong)
+            with pytest.raises(StateError, match="damage"):
+                action.outcome(results=[{"target": "goblin-2", "result": "hit", "damage": wrong}])
+        with pytest.raises(StateError, match="target_hp must be a number"):
+            action.outcome(results=[ev.Result("hit", "goblin-2", {"target_hp": "few"})])
+        with pytest.raises(StateError, match="values must be a mapping"):
+            action.outcome(results=[{"result": "hit", "values": [9]}])
+        assert session.world.outcomes == 0
+        flat = {"target": "goblin-2", "result": "hit", "damage": 12, "note": "x"}
+        telling = action.outcome(results=[flat])
+        await telling
+        (outcome,) = session.world.recent
+        assert outcome.results[0].values == {"damage": 12, "note": "x"}
+        request = model.streams[-1].request
+        assert '"result":"kill"' in request.messages[-1].text.replace(" ", "")
+
+
+def foreground(model: ScriptedModel) -> list[str]:
+    requests = [stream.request for stream in model.streams]
+    return [each.messages[-1].text for each in requests if each.purpose == "foreground"]
+
+
+@pytest.mark.parametrize("order", ["with it", "before", "after", "before, named"])
+async def test_one_who_is_slain_and_taken_off_the_board_is_told_as_fallen(order: str) -> None:
+    """G1: games remove the dead; no text of a survivor may come through."""
+    gone = deepcopy(STATE)
+    del gone["actors"]["goblin-2"]
+    answer = {"text": "It stands.", "lines": [], "cues": []}
+    async with opened(Script(answer)) as (session, model):
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin-2")
+        await asyncio.sleep(3)
+        if order.startswith("before"):
+            session.update(gone, because=action if "named" in order else None)
+        if order == "before":
+            await asyncio.sleep(3)
+        telling = action.outcome("hit", damage=12, state=gone if order == "with it" else None)
+        if order == "after":
+            session.update(gone, because=action)
+        await telling
+        assert session.report()["untrue"] == 0
+        (asked,) = foreground(model)
+        assert '"result":"kill"' in asked and '"target":"Goblin 2"' in asked
+
+
+async def test_a_blow_past_one_who_is_gone_is_told_anew() -> None:  # G1
+    gone = deepcopy(STATE)
+    del gone["actors"]["goblin-2"]
+    async with opened() as (session, model):
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin-2")
+        await asyncio.sleep(9)
+        session.update(gone)
+        await asyncio.sleep(9)
+        await action.outcome("miss")
+        (asked,) = foreground(model)
+        assert '"down":true' in asked
+
+
+async def test_each_viewer_sees_what_happened_in_its_order() -> None:  # G7
+    """What is told together is no shortcut past what others were shown in between."""
+    audiences = (["gm"], ["gm"], [], ["gm"], ["bard"], ["gm", "mira"], ["bard"], ["gm"])
+    async with opened(Script({"text": TEXT}, delay=0.01)) as (session, _):
+        for each in [miss(session, to=to) for to in audiences]:
+            await each
+        for viewer in ("gm", "bard", "mira"):
+            seen = [seen.outcomes for seen in session.transcript.tellings(viewer)]
+            numbers = [number for outcomes in seen for number in outcomes]
+            assert numbers == sorted(numbers)
+        assert (6, 8) in [seen.outcomes for seen in session.transcript.tellings("bard")]
+
+
+async def test_a_subscriber_may_close_a_session_that_is_being_closed() -> None:
+    async with opened(Script({"text": TEXT})) as (session, _):
+
+        async def closes(event: foretell.Narrative) -> None:
+            if isinstance(event, Ended):
+                await asyncio.sleep(1)
+                await session.close()
+
+        session.subscribe(closes)
+        miss(session)
+        begun = now()
+        await session.close()
+        assert 1 <= now() - begun < 3
+
+
+async def test_a_model_that_minds_no_cancellation_cannot_hold_up_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # G2, G10
+    let_go = asyncio.Event()
+
+    class Stubborn:
+        async def stream(self, request: Any) -> AsyncIterator[Any]:
+            while not let_go.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await let_go.wait()
+            return
+            yield
+
+        async def aclose(self) -> None:
+            pass
+
+    async with foretell.Game(model=Stubborn()) as game:
+        session = await game.session("x")
+        telling = miss(session)
+        begun = now()
+        await session.close(drain=1)
+        assert now() - begun < 15
+        with pytest.raises(foretell.TellingError):
+            await telling
+    assert "goes on though it is cancelled" in caplog.text
+    let_go.set()
+    await instant()
+
+
+async def test_latency_counts_from_when_the_game_said_it() -> None:
+    """What the loop was busy with meanwhile is waiting, too."""
+    async with opened() as (session, _):
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin-2")
+        await asyncio.sleep(60)
+        telling = action.outcome("hit", damage=9)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.advance_to(loop.time() + 1.5)
+        await telling
+        assert session.report()["served"]["hit"] == 1
+        assert session.report()["latency_ms"]["mean"] == 1500
+
+
+async def test_a_subscriber_whose_own_task_was_cancelled_spoils_nothing() -> None:  # G2, G10
+    async with opened() as (session, _):
+        seen: list[str] = []
+
+        def reads(event: foretell.Narrative) -> None:
+            raise asyncio.CancelledError
+
+        async def awaits(event: foretell.Narrative) -> None:
+            raise asyncio.CancelledError
+
+        session.subscribe(reads)
+        session.subscribe(awaits)
+        session.subscribe(lambda event: seen.append(type(event).__name__))
+        assert (await miss(session)).text == TEXT
+        await instant()
+        assert seen[0] == "Started" and seen[-1] == "Ended"
+        assert session.report()["faults"] >= 4
 
 
 async def test_several_targets_each_with_a_result() -> None:

@@ -6,23 +6,25 @@ import dataclasses
 import os
 import random
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from reactivex import operators as ops
 
 from foretell import pipeline
-from foretell.operators import claim, fingerprint, tell
+from foretell.operators import claim, compose, fingerprint, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
+from foretell.resumed import Resumed
 from foretell.session import Session
 from foretell.sinks import recorder
 from foretell.sinks.ledger import Ledger
 from foretell.sinks.transcript import Transcript
-from foretell.streams import footprint
+from foretell.streams import footprint, history
 from foretell.streams.models import Purpose
+from foretell.streams.world import Declared, World
 from foretell.testing import Broken, History, Step, draw, play, simulate
 from foretell.testing.__main__ import main
 
@@ -39,9 +41,13 @@ def test_the_guarantees_hold_in_every_world() -> None:
         for counts, of in ((seen, done.seen), (served, done.served)):
             for name, number in of.items():
                 counts[name] = counts.get(name, 0) + number
-    assert min(served[name] for name in ("hit", "in_flight", "miss", "failed", "superseded")) > 20
-    rare = ("storm", "sleep", "kill", "rewind", "delivered", "guest", "cancel", "retract")
-    assert min(seen[name] for name in rare) > 5
+    for kind in ("hit", "in_flight", "miss", "failed", "superseded"):
+        assert served[kind] > 20 and served[f"{kind} again"] > 0, served
+    rare = (
+        *("storm", "sleep", "kill", "reopen", "record", "rewind", "retell", "delivered", "guest"),
+        *("cancel", "retract", "intensity", "models", "strike", "heal"),
+    )
+    assert min(seen[name] for name in rare) > 5, seen
 
 
 # ── deliberate bugs ──────────────────────────────────────────────────────────────────────────────
@@ -82,7 +88,7 @@ def places_count_as_changes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @bug("G1")
 def what_an_action_may_change_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint.Footprint, "of", lambda self, actor, action: ())
+    monkeypatch.setattr(footprint.Footprint, "of", lambda self, *given: ())
 
 
 @bug("G1")
@@ -224,6 +230,148 @@ def everybody_sees_what_is_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "_seen_by", lambda self, viewer: self.narrative)
 
 
+@bug("G1")
+def half_an_answer_is_taken_for_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose._Piece, "torn", False)
+
+
+@bug("G1")
+def what_was_healed_before_its_outcome_is_reckoned_with_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    untouched = World.untouched
+
+    def as_before(self: World, actor_id: str | None, declared: Declared) -> bool:
+        return declared.event is not None or untouched(self, actor_id, declared)
+
+    monkeypatch.setattr(World, "untouched", as_before)
+
+
+@bug("G1")
+def what_nobody_declared_is_reckoned_from_the_state_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doing = World.doing
+    monkeypatch.setattr(
+        World, "doing", lambda self, outcome: doing(self._replace(number=0), outcome)
+    )
+
+
+@bug("G1")
+def what_befell_others_counts_as_unexpected(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = footprint.Footprint.of
+    monkeypatch.setattr(
+        footprint.Footprint, "of", lambda self, actor, action, struck=(): of(self, actor, action)
+    )
+
+
+@bug("G1")
+def what_is_told_again_has_another_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = claim.Again.entries.fget
+
+    def missed(self: claim.Again) -> tuple[claim.Entry, ...]:
+        return tuple(
+            dataclasses.replace(each, happened=dataclasses.replace(each.happened, name="graze"))
+            for each in entries(self)
+        )
+
+    monkeypatch.setattr(claim.Again, "entries", property(missed))
+
+
+@bug("G7")
+def another_outcome_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    recall = pipeline.Pipeline._recall
+
+    def latest(self: Any, number: int) -> Any:
+        return recall(self, max(filter(self.world_now.stands, self.named.told)))
+
+    monkeypatch.setattr(pipeline.Pipeline, "_recall", latest)
+
+
+@bug("G2")
+def the_first_refusal_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tell, "ModelOverloaded", type("Never", (Exception,), {}))
+
+
+@bug("G2")
+def a_resumed_session_loses_what_was_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Resumed, "cut", lambda self: [])
+
+
+@bug("G2")
+def a_resumed_session_ends_a_telling_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Resumed.cut
+    monkeypatch.setattr(Resumed, "cut", lambda self: cut(self) * 2)
+
+
+@bug("G2")
+def a_viewer_who_leaves_ends_the_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    tellings = Session.tellings
+
+    async def selfish(self: Session[Any], *given: Any, **named: Any) -> AsyncGenerator[Any, None]:
+        try:
+            async for event in tellings(self, *given, **named):
+                yield event
+        finally:
+            self._pipeline.teller.cancel_all()
+
+    monkeypatch.setattr(Session, "tellings", selfish)
+
+
+@bug("G2")
+def what_is_only_in_the_log_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reach(self: history.History) -> tuple[int, float]:
+        return self._segments[-1].start.revision, self._segments[-1].start.t
+
+    monkeypatch.setattr(history.History, "reach", reach)
+
+
+@bug("G4")
+def a_retelling_is_held_ready_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = pipeline.Pipeline._prepare_again
+
+    def keep(self: Any, spare: Any) -> None:
+        if spare is not None:
+            ready(self, spare)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_prepare_again", keep)
+
+
+@bug("G7")
+def a_retelling_is_remembered_beside_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Transcript._keep
+
+    def beside(self: Transcript, seen: Any) -> None:
+        seen.retells = None
+        keep(self, seen)
+
+    monkeypatch.setattr(Transcript, "_keep", beside)
+
+
+@bug("G7")
+def what_is_undone_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Transcript, "rewound", lambda self, stands: None)
+
+
+@bug("G7")
+def a_retelling_is_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    again_of = tell.again_of
+
+    def to_all(*given: Any) -> claim.Claim:
+        found = again_of(*given)
+        return dataclasses.replace(found, outcome=dataclasses.replace(found.outcome, to=()))
+
+    monkeypatch.setattr(tell, "again_of", to_all)
+
+
+@bug("G9")
+def a_rewind_goes_one_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = history.History._target
+    monkeypatch.setattr(
+        history.History, "_target", lambda self, to, present: max(0, target(self, to, present) - 1)
+    )
+
+
 @bug("G8")
 def the_wall_clock_is_in_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     def trace(self: Any, kind: str, **fields: Any) -> None:
@@ -297,6 +445,7 @@ def found() -> tuple[int, Broken]:
     pytest.fail(f"not found within {WITHIN} seeds")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BUGS)
 def test_a_deliberate_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     guarantee, patch = BUGS[name]
@@ -393,6 +542,26 @@ def test_what_was_revoked_is_gone_before_the_next_is_asked_for() -> None:
     ]
     for models in range(20):
         play(History(steps, {"quiet": 0.0}, models=models))
+
+
+@pytest.mark.parametrize("history_bytes", [0, 20_000])
+@pytest.mark.parametrize("record", [(), (Step(0, "record"),)])
+def test_what_is_told_again_may_be_further_back_than_is_kept(
+    history_bytes: int, record: tuple[Step, ...]
+) -> None:
+    blow = {"action": None, "actor": "a3", "name": "axe", "targets": ["a2"], "to": ("gm",)}
+    hit = Step(0.1, "outcome", results=[("a2", "hit", 7.5)], how="after", **blow)
+    again = [Step(wait, "retell", share=1.0, by="name") for wait in (0.0, 0.2, 9.0)]
+    storm = Step(0, "storm", ticks=150, draws=1, meaning=0.3)
+    steps = [*record, hit, *again[:2], storm, again[2], hit, storm, *again]
+    for overlap in ("conflate", "interrupt", "queue"):
+        play(History(steps, {"history_bytes": history_bytes, "overlap": overlap}))
+
+
+def test_a_state_may_come_before_an_outcome_that_nobody_declared() -> None:
+    blow = {"action": None, "actor": "a3", "name": "axe", "targets": ["a2"], "to": ()}
+    hit = Step(0, "outcome", results=[("a2", "hit", 14.25)], how="before", **blow)
+    play(History([hit, Step(5, "begin", actor="a1", options=["axe"]), hit, hit]))
 
 
 def test_the_command_plays_seeds_and_says_how_fast(capsys: pytest.CaptureFixture[str]) -> None:

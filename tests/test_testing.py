@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
 from foretell.streams.models import (
@@ -12,13 +13,16 @@ from foretell.streams.models import (
     Delta,
     Message,
     ModelCut,
+    ModelError,
     Purpose,
     Request,
     Stop,
     Tool,
     Usage,
 )
-from foretell.testing import Call, Script, ScriptedModel, instant
+from foretell.testing import Call, Script, ScriptedModel, Stamp, instant
+from foretell.testing.moods import Moody
+from foretell.testing.narrated import Narrated
 
 ASK = Request("m", (Message("user", "Tell."),), purpose=Purpose.PREFETCH)
 
@@ -105,6 +109,32 @@ async def test_a_script_can_fail_hang_and_be_slow_to_go() -> None:
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     assert stream.read_after_close == 1
+
+
+async def test_a_simulated_narrator_has_stamps_for_words_and_the_narrator_s_own_faults() -> None:
+    deed = dict.fromkeys(("damage", "hp"), 4) | dict.fromkeys(("actor", "action", "name"), "x")
+    about = {"known": 3, "entries": [{**deed, "target": "y", "result": "hit"}]}
+    ask = Request("claude-x", (Message("user", orjson.dumps(about).decode()),))
+
+    async def told() -> list[str]:
+        moods = Moody(7)
+        moods.trouble = 0.5
+        model, found = Narrated("instant", moods), []
+        for number in range(1, 60):
+            stream = model.stream(ask)
+            try:
+                async for _ in stream:
+                    pass
+            except ModelError as error:
+                found.append(error.kind)
+            else:
+                stamps = Stamp.read(stream.text)
+                found.append("told" if [each.stream for each in stamps] == [number] else "torn")
+        return found
+
+    kinds = await told()
+    assert {"told", "torn", "overloaded", "cut"} <= set(kinds) and await told() == kinds
+    assert 15 < kinds.count("told") < 45
 
 
 async def test_an_instant_takes_no_time() -> None:

@@ -308,6 +308,32 @@ async def test_what_cannot_be_told_again_is_refused() -> None:
         assert session.report()["faults"] == 0
 
 
+async def test_what_is_too_far_back_when_its_turn_comes_is_told_as_it_was_asked_for() -> None:  # G2
+    async with opened(history_bytes=0, overlap="queue") as (session, model):
+        first = hit(session)
+        await asyncio.sleep(0.1)
+        again = session.retell(first)
+        for n in range(400):
+            session.update({**STATE, "tick": n})
+        assert (await again).text.startswith("Text 2") and again.ended.retells == first.id
+        assert '"damage":4' in asked(model) and session.report()["faults"] == 0
+
+
+async def test_what_the_wish_itself_pushes_out_comes_to_an_end_and_is_no_fault() -> None:  # G2
+    async with opened(history_bytes=0) as (session, _):
+        telling = hit(session)
+        await telling
+        while True:
+            try:
+                again = session.retell(telling)
+            except StateError:
+                break
+            await asyncio.wait([asyncio.ensure_future(again._whole())])
+            session.update({**STATE, "tick": session.world.revision})
+            await asyncio.sleep(0.1)
+        assert session.report()["faults"] == 0
+
+
 async def test_one_that_a_rewind_in_the_same_breath_undoes_comes_to_an_end() -> None:  # G2
     async with opened() as (session, _):
         back = session.world.revision

@@ -128,6 +128,15 @@ def test_an_undeclared_outcome_has_its_footprint_too() -> None:  # G1
     assert fresh(play(state({"actors.snag.hp": 3}), world=world)) == set()
 
 
+def test_one_it_befell_without_being_aimed_at_is_of_its_footprint() -> None:  # G1
+    astray = ev.Outcome(2, (ev.Result("hit", "snag", {"damage": 4}),), "a1", "t1")
+    resolved = play(*STARTED, astray)
+    assert fresh(play(state({"actors.snag.hp": 3}), world=resolved)) == set()
+    assert fresh(play(state({"actors.snag.side": "party"}), world=resolved))
+    again = play(ev.Outcome(2, (ev.Result("miss", "grik"),), "a1", "t1"), world=resolved)
+    assert fresh(play(state({"actors.snag.hp": 3}), world=again)) == set()
+
+
 def test_a_change_that_names_its_action_carries_its_key() -> None:
     """G1, the second way: whose action it is, is known; other texts still see it."""
     world = play(*STARTED, state({"actors.snag.pos": [0, 0]}, because="a1"))

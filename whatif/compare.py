@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,20 +10,20 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from ..config import Settings
-from ..errors import ForetellError
-from ..game import narrator
-from ..replay import Run, load, play
+from ..errors import ConfigError, ForetellError
+from ..progress import progress
+from ..replay import Run, play, streams_of
+from ..replay_source import OF_A_MODEL, Make, Source, opened
 from ..sinks.terminal import counted, safe
-from ..streams import events as ev
 from ..streams.clock import run_virtual
 from . import plot as picture
 from .policy import Policy, differences, parse
 
 __all__ = ["against", "compare", "run"]
+
+logger = logging.getLogger("foretell")
 
 NOTICED = 0.1
 """Seconds; a smaller change of one outcome's wait nobody notices."""
@@ -31,16 +32,31 @@ SHOWN_WIDE = 200
 """Columns of a table that no terminal bounds."""
 
 
-def run(log: str, policies: str, base: Settings, *, json: bool, plot: str | None) -> int:
+def run(
+    log: str,
+    policies: str,
+    given: Mapping[str, Any],
+    *,
+    json: bool,
+    plot: str | None,
+    model_from: str | None = None,
+    game: Make | None = None,
+    upto: float = math.inf,
+) -> int:
     """Print the comparison, and draw it where asked.
+
+    The narrator speaks unless ``model_from`` says otherwise: policies are compared by what one
+    model does under each.
 
     :raises ConfigError: for policies that cannot be used.
     :raises LogError: for a log that cannot be read, or a picture that cannot be written.
-    :return: 1 if a text was stale or untrue.
+    :return: 1 if a text was stale or untrue, or if the log is damaged.
     """
-    wanted = parse(policies, base)
     target = None if plot is None else picture.check(plot)
-    found, runs = compare(log, wanted)
+    speaker = model_from or "narrator"
+    with opened(log, given, model_from=speaker, upto=upto, game=game) as source:
+        wanted = parse(policies, source.settings)
+        found, runs = compare(source, wanted, game, quiet=json)
     if target is not None:
         picture.draw(target, found, [list(each.latencies.values()) for each in runs])
     if json:
@@ -50,53 +66,68 @@ def run(log: str, policies: str, base: Settings, *, json: bool, plot: str | None
         console.print(_table(found))
         if plot is not None:
             console.print(safe(f"drawn in {plot}"), soft_wrap=True)
+    if found["stopped"]:
+        logger.error("compared up to the damage: %s", found["stopped"])
     wrong = ("stale", "untrue", "faults")
-    return 1 if any(each[name] for each in found["policies"] for name in wrong) else 0
+    bad = any(each[name] for each in found["policies"] for name in wrong)
+    return 1 if bad or found["stopped"] else 0
 
 
-def compare(path: str, policies: Sequence[Policy]) -> tuple[dict[str, Any], list[Run]]:
-    """Play a log under each policy, in virtual time, against the narrator.
+def compare(
+    source: Source, policies: Sequence[Policy], game: Make | None = None, *, quiet: bool = True
+) -> tuple[dict[str, Any], list[Run]]:
+    """Play a log under each policy, in virtual time.
 
+    :param game: makes the game, where it has prompts or the like of its own.
+    :param quiet: show no progress.
     :return: all figures as plain JSON, and the runs in the order of the policies.
-    :raises LogError: for a log that cannot be read.
-    :raises ForetellError: for one without outcomes.
+    :raises ForetellError: for a log without outcomes.
+    :raises ConfigError: for policies of several models, where the recording is to speak.
     """
-    session, inputs = load(path)
-    outcomes = [event for event in inputs if isinstance(event, ev.Outcome)]
-    if not outcomes:
-        raise ForetellError(f"{path}: has no outcomes, so there is nothing to compare")
-    progress = Console(stderr=True)
-    runs = [
-        run_virtual(
-            play(
+    inputs = source.inputs
+    if not inputs.outcomes:
+        raise ForetellError(f"{inputs.path}: has no outcomes, so there is nothing to compare")
+    varied = differences(policies)
+    if source.recording is not None and (named := [name for name in varied if name in OF_A_MODEL]):
+        raise ConfigError(
+            f"--compare: {named[0]} differs, but the recording is one model's: use "
+            "--model-from narrator"
+        )
+    runs: list[Run] = []
+    streams: list[dict[str, int | None]] = []
+    with progress("playing", inputs.last_t * len(policies), quiet=quiet) as step:
+        for policy in policies:
+            before, model = inputs.last_t * len(runs), source.model(policy.settings)
+            night = play(
                 inputs,
                 policy.settings,
-                model=narrator(policy.settings),
+                model=model,
                 price_list=policy.price_list,
+                game=game,
+                step=lambda t, before=before: step(before + t),  # type: ignore[misc]
             )
-        )
-        for policy in track(
-            policies, "playing", console=progress, transient=True, disable=not progress.is_terminal
-        )
-    ]
-    varied = differences(policies)
+            runs.append(run_virtual(night))
+            streams.append(streams_of(model))
     return {
-        "session": session,
-        "events": len([event for event in inputs if not isinstance(event, ev.End)]),
-        "turns": len([event for event in inputs if isinstance(event, ev.Turn)]),
-        "outcomes": len(outcomes),
+        "session": inputs.session,
+        "events": inputs.events,
+        "turns": inputs.turns,
+        "outcomes": inputs.outcomes,
+        "model_from": source.model_from,
+        "stopped": inputs.flaw and str(inputs.flaw),
         "policies": [
             {
                 "policy": policy.name,
                 "settings": policy.settings.model_dump(mode="json", include=set(varied)),
                 "own_prices": policy.price_list is not None,
                 **each.report,
+                "streams": had,
                 "against_first": None if each is runs[0] else against(runs[0], each),
                 "virtual_seconds": round(each.virtual_seconds, 6),
                 "wall_seconds": round(each.wall_seconds, 3),
                 "trace_sha256": each.trace_sha256,
             }
-            for policy, each in zip(policies, runs, strict=True)
+            for policy, each, had in zip(policies, runs, streams, strict=True)
         ],
     }, runs
 
@@ -159,6 +190,10 @@ def _table(found: Mapping[str, Any]) -> Table:
         row(name, "tokens", key)
     row("foreground tokens", "tokens", "foreground")
     row("dollars", "cost_usd", form=",.4f", end=True)
+    if found["model_from"] == "recording":
+        row("requests", "streams", "requests")
+        row("of these recorded", "streams", "recorded")
+        row("wanted further than that", "streams", "cut", end=True)
     row("stale", "stale")
     row("untrue", "untrue", end=True)
     row("against the first: sooner", "against_first", "sooner")

@@ -20,7 +20,7 @@ from ..streams.narrator.profiles import profile
 __all__ = ["Policy", "differences", "load_prices", "parse"]
 
 SHORT = {"profile": "narrator_profile", "model": "main_model"}
-ELSEWHERE = {"base_url", "log_dir"}
+ELSEWHERE = {"base_url", "log_dir", "cache_url", "cache_timeout"}
 """Settings that say where, not how: a comparison asks no server and writes no log."""
 
 PRICES = "prices"

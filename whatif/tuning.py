@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from ..config import Settings
 from ..errors import ConfigError
+from ..progress import Step, progress
 from .chance import bootstrap
 from .objective import Objective
 from .search import SPACE, Values, defaults, search
@@ -29,7 +27,7 @@ class _Tuning:
     """The trials of a search, kept by values and log."""
 
     play: Callable[[Sequence[Task]], Iterator[Trial]]
-    progress: Progress
+    step: Step
     base: Settings
     trials: dict[tuple[Values, str], Trial]
 
@@ -39,7 +37,7 @@ class _Tuning:
         tasks = [(log, settings_of(self.base, each).model_dump(mode="json")) for each, log in fresh]
         for key, done in zip(fresh, self.play(tasks), strict=True):
             self.trials[key] = done
-            self.progress.advance(self.progress.task_ids[0])
+            self.step(len(self.trials))
 
     def told(self, values: Values, logs: Sequence[str]) -> list[Told]:
         return [each for log in logs for each in self.trials[values, log].told.values()]
@@ -73,12 +71,8 @@ def tune(
     if most < 2:
         least = 2 * (len(training) + len(held))
         raise ConfigError(f"--budget {budget} is too small for these logs: at least {least}")
-    console = Console(stderr=True)
-    columns = (TextColumn("tuning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with players(jobs) as play, progress:
-        progress.add_task("tuning", total=budget)
-        work = _Tuning(play, progress, base, {})
+    with players(jobs) as play, progress("tuning", budget) as step:
+        work = _Tuning(play, step, base, {})
 
         def evaluate(values: Sequence[Values]) -> list[float]:
             work.trial(values, training)

@@ -110,6 +110,7 @@ class Engine:
     :param clock: what accounts are stamped with; the running loop's time unless given.
     :param keep: how many accounts are kept; the totals go on.
     :param faults: how likely what goes wrong; may be changed at any time, for requests to come.
+    :param write: its words, given what :func:`answer` is given.
     """
 
     profile: Profile
@@ -118,6 +119,7 @@ class Engine:
     keep: int = 10_000
     totals: Totals = field(default_factory=Totals)
     faults: Faults = field(default_factory=Faults)
+    write: Callable[..., str] = answer
 
     def __post_init__(self) -> None:
         self.accounts: deque[Account] = deque(maxlen=self.keep)
@@ -237,7 +239,7 @@ class Engine:
         room = 4 * ask.max_tokens
         several = len(ask.parts) > 1
         texts = [
-            answer(
+            self.write(
                 ask.prompt, said, self.seed, None if fault.kind is Kind.PROSE else part.schema,
                 room=room // len(ask.parts), about=part.tool or "" if several else "",
             )

@@ -1,0 +1,79 @@
+"""How likely something never seen before is, by how much was seen of who is asked about."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from .predictors import Event, Key, Scopes, frozen
+from .seen import Seen
+
+__all__ = ["Novelty"]
+
+FADING = 0.99
+PRIOR = 3.0
+"""How many events of one standing weigh as much as all standings together."""
+
+MOST = 4
+"""More different keys of one actor than that make no difference."""
+
+
+class Novelty:
+    """Which keys were seen, and how often an event brought a new one.
+
+    :param limit: the most keys that are remembered, and the most actors.
+    """
+
+    def __init__(self, limit: int = 200_000) -> None:
+        self.known = Seen(limit)
+        self._own: OrderedDict[str, tuple[Key, ...]] = OrderedDict()
+        self._rates: dict[int, list[float]] = {-1: [0.5, 1.0]}
+        self._limit = limit
+
+    def standing(self, scopes: Scopes) -> int:
+        """How many different keys the actor has used, as far as that makes a difference."""
+        return len(self._own.get(scopes[0], ())) if scopes else MOST
+
+    def probability(self, scopes: Scopes) -> float:
+        """That the next key is one never seen before; 1 before the first."""
+        if not self.known:
+            return 1.0
+        new, all_ = self._rates[-1]
+        own, count = self._rates.get(self.standing(scopes), (0.0, 0.0))
+        return (own + PRIOR * new / all_) / (count + PRIOR)
+
+    def learn(self, event: Event) -> bool:
+        """Whether the key was known; then learn that it is."""
+        key, scopes = event.key, event.scopes
+        first = not self.known
+        known = self.known.add(key)
+        if not first:
+            for standing in (-1, self.standing(scopes)):
+                rate = self._rates.setdefault(standing, [0.0, 0.0])
+                rate[0] = rate[0] * FADING + (not known)
+                rate[1] = rate[1] * FADING + 1.0
+        if scopes:
+            self._note(scopes[0], key)
+        return known
+
+    def _note(self, who: str, key: Key) -> None:
+        own = self._own.get(who, ())
+        if len(own) < MOST and key not in own:
+            self._own[who] = (*own, key)
+            if len(self._own) > self._limit:
+                self._own.popitem(last=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All it has learned."""
+        return {
+            "known": self.known.to_json(),
+            "own": [*self._own.items()],
+            "rates": [*self._rates.items()],
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`to_json` gave."""
+        self.known.restore(saved["known"])
+        self._own = OrderedDict((str(who), frozen(keys)) for who, keys in saved["own"])
+        self._rates = {int(n): [float(a), float(b)] for n, (a, b) in saved["rates"]}

@@ -1,0 +1,177 @@
+"""The formula of the document: how popular a key is, at this hour, on this day, after the last.
+
+    score = 0.3 overall + 0.4 at this hour × weight of the hour + 0.2 on this weekday + 0.1 sequence
+
+Each is a share of the events of its sort, from 0 to 1, not a count: so the scores of all keys add
+up to no more than 0.6 + 0.4 × weight, and a score by that sum is a probability. Where there is
+nothing to go by (an hour without events, a key that nothing followed yet) that part is left out
+of both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any, NamedTuple
+
+from .follows import NONE, Follows
+from .hours import HOUR_WEIGHTS, Hours, hour_weights
+from .predictors import ANYONE, Event, Key, Scopes, best, key_of
+from .tally import Tally
+
+__all__ = ["HOUR", "OVERALL", "SEQUENCE", "WEEKDAY", "Document", "Scored"]
+
+OVERALL, HOUR, WEEKDAY, SEQUENCE = 0.3, 0.4, 0.2, 0.1
+
+_Part = tuple[float, Mapping[Key, float], float]
+
+
+class Scored(NamedTuple):
+    """A key, its score by the formula, and the probability that this stands for."""
+
+    key: Key
+    score: float
+    probability: float
+
+
+class Document:
+    """The document's formula, streaming. It looks at what was needed, and not by whom.
+
+    :param zone: whose hours and weekdays; the document's are UTC's.
+    :param weights: of periods of hours, ``{"9-11": 1.5}``.
+    :raises ValueError: for periods or weights that are none.
+    """
+
+    voices: tuple[str, ...] = ("document",)
+
+    def __init__(
+        self, zone: tzinfo = UTC, weights: Mapping[str, float] = HOUR_WEIGHTS, limit: int = 200_000
+    ) -> None:
+        self.hours = Hours(zone)
+        self.weights = hour_weights(weights)
+        self.overall = Tally(limit=limit)
+        self.by_hour = [Tally(limit=limit) for _ in range(24)]
+        self.by_day = [Tally(limit=limit) for _ in range(7)]
+        self.follows = Follows(limit, width=256)
+        self.last: Key | None = None
+
+    def learn(self, event: Event) -> list[float]:
+        """The probability it gave to the key; then learn that it came."""
+        given = self.probability(event)
+        self.observe(event)
+        return [given]
+
+    def observe(self, event: Event) -> None:
+        """Learn that ``event.key`` was needed."""
+        key = event.key
+        hour, day = self.hours(event.t)
+        self.overall.add(key)
+        self.by_hour[hour].add(key)
+        self.by_day[day].add(key)
+        if self.last is not None:
+            self.follows.add((self.last,), key)
+        self.last = key
+
+    def observe_all(self, events: Sequence[Event]) -> None:
+        """Learn many events at once, as :meth:`observe` does one by one, and much faster."""
+        when = [self.hours(event.t) for event in events]
+        keys = [event.key for event in events]
+        sorts = [(self.overall, keys)]
+        for at, tallies in enumerate((self.by_hour, self.by_day)):
+            split: list[list[Key]] = [[] for _ in tallies]
+            for moment, key in zip(when, keys, strict=True):
+                split[moment[at]].append(key)
+            sorts += zip(tallies, split, strict=True)
+        for tally, found in sorts:
+            for key, many in Counter(found).items():
+                tally.add(key, many)
+        before = [self.last, *keys][: len(keys)]
+        for last, key in zip(before, keys, strict=True):
+            if last is not None:
+                self.follows.add((last,), key)
+            self.last = key
+
+    def count(self, key: Key, hour: int, day: int, many: int) -> None:
+        """Learn that it was needed so many times at this hour on this weekday (0 is Monday)."""
+        for tally in (self.overall, self.by_hour[hour], self.by_day[day]):
+            tally.add(key, many)
+
+    def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
+        """The ``k`` most probable keys, most probable first."""
+        return [(each.key, each.probability) for each in self.scored(now, k)]
+
+    def probability(self, event: Event) -> float:
+        """The probability of this event to come next; 0 for a key never seen."""
+        return self._share(event.key, self._parts(event.t))
+
+    def scored(self, now: float, k: int) -> list[Scored]:
+        """The ``k`` best by the formula, with scores and probabilities."""
+        parts = self._parts(now)
+        whole = math.fsum(share for share, _, _ in parts)
+        weighed = ((key, self._share(key, parts)) for key in self.propose(now, 2 * k, ANYONE))
+        return [Scored(key, share * whole, share) for key, share in best(weighed, k)]
+
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+        """The greatest of each part: all of the first, and half as many of the others."""
+        hour, day = self.hours(now)
+        half = k // 2 + 1
+        found = dict.fromkeys(self.overall.greatest(k))
+        for tally in (self.by_hour[hour], self.by_day[day]):
+            found.update(dict.fromkeys(tally.greatest(half)))
+        if self.last is not None:
+            found.update(dict.fromkeys(self.follows.after((self.last,)).greatest(half)))
+        return found
+
+    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+        """The probabilities of these keys."""
+        parts = self._parts(now)
+        whole = math.fsum(share for share, _, _ in parts)
+        found = [0.0] * len(keys)
+        for share, counts, total in parts:
+            each, count = share / (total * whole), counts.get
+            found = [so_far + each * count(key, 0) for so_far, key in zip(found, keys, strict=True)]
+        return [found]
+
+    def _share(self, key: Key, parts: Sequence[_Part]) -> float:
+        score = whole = 0.0
+        for share, counts, total in parts:
+            score += share * counts.get(key, 0) / total
+            whole += share
+        return score / whole if whole else 0.0
+
+    def _parts(self, now: float) -> list[_Part]:
+        """What each part that has events counts, its counts, and what they add up to."""
+        hour, day = self.hours(now)
+        here, today = self.by_hour[hour], self.by_day[day]
+        after = self.follows.after((self.last,)) if self.last is not None else NONE
+        parts = (
+            (OVERALL, self.overall.weights, self.overall.total),
+            (HOUR * self.weights[hour], here.weights, here.total),
+            (WEEKDAY, today.weights, today.total),
+            (SEQUENCE, after, after.total),
+        )
+        return [part for part in parts if part[0] and part[2]]
+
+    def to_json(self) -> dict[str, Any]:
+        """All its counts."""
+        return {
+            "overall": self.overall.to_json(),
+            "hours": [tally.to_json() for tally in self.by_hour],
+            "days": [tally.to_json() for tally in self.by_day],
+            "follows": self.follows.to_json(),
+            "last": self.last,
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`to_json` gave.
+
+        :raises ValueError: for what is none of it.
+        """
+        self.overall.restore(saved["overall"])
+        for tallies, counts in ((self.by_hour, saved["hours"]), (self.by_day, saved["days"])):
+            for tally, each in zip(tallies, counts, strict=True):
+                tally.restore(each)
+        self.follows.restore(saved["follows"])
+        self.last = None if saved["last"] is None else key_of(saved["last"])

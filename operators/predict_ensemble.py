@@ -1,0 +1,150 @@
+"""Several ways of predicting at once, each weighed by how well it has predicted so far.
+
+    events      ──a────b────a────c──►
+    learners      each gives the key a probability, then learns
+    weights       of each voice × that probability; a little is shared out anew
+    predict     ─────?────?────?────►   the weighted mean of what all voices say
+
+The mixture's log loss is within a constant of the best voice's in every stretch of events
+(Herbster and Warmuth 1998, fixed share): no choice has to be made beforehand, and none is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .novelty import Novelty
+from .predict_document import Document
+from .predict_markov import Markov
+from .predict_recency import Recency
+from .predictors import ANYONE, Event, Key, Learner, Scopes, best
+
+__all__ = ["Ensemble", "standard"]
+
+SHARE = 0.05
+"""How much of each voice's weight is shared out evenly after each event."""
+
+
+class Ensemble:
+    """A mixture of learners, weighed online by log loss: a :class:`~.predictors.Predictor`.
+
+    Weights are kept apart by how much is known of the actor: recency is worth little for one that
+    has done nothing yet. What no one has done yet has a probability of its own
+    (:meth:`novelty`), and those of all keys seen, with it, add up to 1.
+
+    :param learners: at least one; with one of one voice, it is that, with novelty.
+    """
+
+    def __init__(self, learners: Sequence[Learner], limit: int = 200_000) -> None:
+        self.learners = tuple(learners)
+        self.voices = tuple(name for learner in self.learners for name in learner.voices)
+        self._novelty = Novelty(limit)
+        self._weights: dict[int, list[float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Ensemble of {', '.join(self.voices)}>"
+
+    def observe(self, event: Event) -> None:
+        """Learn that ``event.key`` was needed, and by whom it had been expected."""
+        standing = self._novelty.standing(event.scopes)
+        given = [p for learner in self.learners for p in learner.learn(event)]
+        if self._novelty.learn(event) and len(given) > 1:
+            self._weights[standing] = _reweighed(self._of(standing), given)
+
+    def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
+        """The ``k`` most probable of the keys seen, most probable first."""
+        known = self._novelty.known
+        keys = dict.fromkeys(
+            key for learner in self.learners for key in learner.propose(now, k, scopes)
+        )
+        seen = [key for key in keys if key in known]
+        return best(zip(seen, self.weigh(now, seen, scopes), strict=True), k)
+
+    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes = ANYONE) -> list[float]:
+        """The probability of each of these keys to come next; 0 for one never seen."""
+        known = self._novelty.known
+        left = 1.0 - self._novelty.probability(scopes)
+        weights = self.weights(scopes)
+        found = [0.0] * len(keys)
+        heard = [each for one in self.learners for each in one.weigh(now, keys, scopes)]
+        for weight, each in zip(weights, heard, strict=True):
+            scale = weight * left
+            found = [so_far + scale * p for so_far, p in zip(found, each, strict=True)]
+        return [p if key in known else 0.0 for key, p in zip(keys, found, strict=True)]
+
+    def probability(self, event: Event) -> float:
+        """The probability of this event to come next; for a key never seen, that of any such."""
+        found = self.weigh(event.t, [event.key], event.scopes)[0]
+        return found or self._novelty.probability(event.scopes)
+
+    def choose(
+        self, now: float, options: Sequence[Key], scopes: Scopes = ANYONE
+    ) -> list[tuple[Key, float]]:
+        """The probability of each option, given that one of them it is, most probable first.
+
+        What was never seen before shares the probability of something new.
+        """
+        found = self.weigh(now, options, scopes)
+        fresh = [key for key in options if key not in self._novelty.known]
+        new = self._novelty.probability(scopes) / max(1, len(fresh))
+        raw = [p or new for p in found]
+        whole = 0.0
+        for p in raw:
+            whole += p
+        return best(((key, p / whole) for key, p in zip(options, raw, strict=True)), len(options))
+
+    def novelty(self, scopes: Scopes = ANYONE) -> float:
+        """The probability that the next key is one never seen before."""
+        return self._novelty.probability(scopes)
+
+    def weights(self, scopes: Scopes = ANYONE) -> list[float]:
+        """What each voice counts for such an actor; they add up to 1."""
+        return list(self._of(self._novelty.standing(scopes)))
+
+    def _of(self, standing: int) -> list[float]:
+        """A standing not met yet begins as the nearest one below."""
+        weights = self._weights
+        while standing not in weights and standing > 0:
+            standing -= 1
+        return weights.get(standing) or [1.0 / len(self.voices)] * len(self.voices)
+
+    def to_json(self) -> dict[str, Any]:
+        """All it has learned."""
+        return {
+            "voices": self.voices,
+            "novelty": self._novelty.to_json(),
+            "weights": [*self._weights.items()],
+            "learners": [learner.to_json() for learner in self.learners],
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`to_json` gave.
+
+        :raises ValueError: for what other learners have learned, or nothing of the sort.
+        """
+        if tuple(saved["voices"]) != self.voices:
+            raise ValueError(f"it was saved of {', '.join(map(str, saved['voices']))[:100]}")
+        self._novelty.restore(saved["novelty"])
+        self._weights = {int(n): [float(each) for each in row] for n, row in saved["weights"]}
+        for learner, each in zip(self.learners, saved["learners"], strict=True):
+            learner.restore(each)
+
+
+def standard(document: Document | None = None) -> Ensemble:
+    """The ensemble that was best on recorded games: see ``docs/prediction.md``.
+
+    :param document: the formula with a time zone or hour weights of its own.
+    """
+    return Ensemble([document or Document(), Recency(), Markov()])
+
+
+def _reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
+    grown = [weight * p for weight, p in zip(weights, given, strict=True)]
+    whole = 0.0
+    for each in grown:
+        whole += each
+    if not whole > 0.0:
+        return list(weights)
+    even, scale = SHARE / len(grown), (1.0 - SHARE) / whole
+    return [each * scale + even for each in grown]

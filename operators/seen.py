@@ -1,0 +1,58 @@
+"""Which keys were seen, within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .predictors import Key, key_of
+
+__all__ = ["Seen"]
+
+
+class Seen:
+    """The keys seen of late. They are in two halves: when the newer is full, the older goes.
+
+    :param limit: the most keys.
+    """
+
+    __slots__ = ("_half", "_newer", "_older")
+
+    def __init__(self, limit: int) -> None:
+        self._newer: dict[Key, None] = {}
+        self._older: dict[Key, Any] = {}
+        self._half = max(1, limit // 2)
+
+    def __repr__(self) -> str:
+        return f"<Seen {len(self)} keys>"
+
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._newer or key in self._older
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from self._older
+        yield from self._newer
+
+    def add(self, key: Key) -> bool:
+        """Whether the key was seen before; from now on it is."""
+        if key in self._newer:
+            return True
+        known = self._older.pop(key, self) is None
+        if len(self._newer) >= self._half:
+            self._older, self._newer = self._newer, {}
+        self._newer[key] = None
+        return known
+
+    def to_json(self) -> list[Any]:
+        """The older half, and the newer."""
+        return [[*self._older], [*self._newer]]
+
+    def restore(self, saved: Iterable[Any]) -> None:
+        """Go on from what :meth:`to_json` gave.
+
+        :raises ValueError: for keys that are none.
+        """
+        self._older, self._newer = (dict.fromkeys(map(key_of, half)) for half in saved)

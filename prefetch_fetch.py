@@ -1,0 +1,92 @@
+"""Fetching what will be wanted, in parallel, into one file for each key and day."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import orjson
+
+from .errors import ConfigError
+from .operators.predictors import Key
+from .progress import Step
+from .whatif import target
+
+__all__ = ["Fetch", "Fetched", "fetcher", "file_of", "warm"]
+
+Fetch = Callable[[str, str], Any]
+"""Takes ticker and module, returns plain JSON; it may be ``async``, else it runs in a thread."""
+
+PLAIN = re.compile(r"[A-Za-z0-9.-]{1,40}")
+
+
+class Fetched(NamedTuple):
+    """What became of a key: the file it is in, or the error."""
+
+    key: Key
+    path: str | None
+    error: str | None
+
+
+def fetcher(name: str) -> Fetch:
+    """The function that ``MODULE:FUNCTION`` names.
+
+    :raises ConfigError: if there is none.
+    """
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"--fetch {name}: {error}; name it as MODULE:FUNCTION") from None
+    if not callable(found):
+        raise ConfigError(f"--fetch {name}: is no function that takes ticker and module")
+    return found  # type: ignore[no-any-return]
+
+
+def file_of(key: Key, day: str) -> str:
+    """The name of a key's file: ``AAPL_price_20260225.json``.
+
+    Of a key with other than plain letters a digest is in the name, and no path.
+    """
+    name = "_".join(key)
+    if not all(PLAIN.fullmatch(word) and word.strip(".") for word in key):
+        digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+        name = f"{re.sub('[^A-Za-z0-9-]+', '-', name)[:40]}_{digest}"
+    return f"{name}_{day}.json"
+
+
+async def warm(
+    keys: Sequence[Key], fetch: Fetch, folder: str, day: str, jobs: int, step: Step
+) -> list[Fetched]:
+    """Fetch each key, ``jobs`` at a time. One that fails costs the others nothing.
+
+    When cancelled, it waits for what runs in threads.
+    """
+    os.makedirs(folder, exist_ok=True)
+    room = asyncio.Semaphore(jobs)
+    done = 0
+
+    async def one(key: Key) -> Fetched:
+        nonlocal done
+        path = os.path.join(folder, file_of(key, day))
+        async with room:
+            try:
+                if inspect.iscoroutinefunction(fetch):
+                    found = await fetch(*key)
+                else:
+                    found = await asyncio.to_thread(fetch, *key)
+                target.write(path, orjson.dumps(found))
+                result = Fetched(key, path, None)
+            except Exception as error:
+                result = Fetched(key, None, f"{type(error).__name__}: {error}"[:300])
+        done += 1
+        step(done)
+        return result
+
+    return await asyncio.gather(*map(one, keys))

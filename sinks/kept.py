@@ -1,0 +1,238 @@
+"""What a session has prepared and not told: kept beyond its plan, and found again.
+
+A plan that drops a variant may want it back: the player turns to another target and then to the
+first again, a turn is begun anew. Its text was paid for, and is still true if nothing it speaks
+of has changed unexpectedly and nothing was told since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import orjson
+
+from ..operators.fingerprint import fingerprint
+from ..operators.generation import Generation, Generations, Trace
+from ..operators.predict import Variant
+from ..streams.tasks import Tasks
+from ..streams.timers import Timers
+from ..streams.world import World
+from .store_cold import Cold
+from .store_entry import Entry, basis_of, packed, recorded, restored
+from .variant_store import VariantStore
+
+__all__ = ["Kept"]
+
+MOST = 256
+KEPT_THERE = 3600.0
+"""Seconds in a shared cache: a process that takes a session over does it soon, or not at all."""
+
+Id = tuple[str, str]
+
+
+class Kept:
+    """Finished variants of a session, in its :class:`VariantStore`, which is swept by hand.
+
+    With a shared cache, what is kept is written there too, and what is not here is looked for
+    there: another process may have had the session before. What that answers comes from outside,
+    so it is recorded, and a replay needs no cache.
+
+    :param world: the world as it stands. The store's clock is the time of its last input, so that
+        all that one input brings about has one time, in a replay too.
+    :param now: seconds since the session's start.
+    :param timers: make the one timer by which entries expire, so that a replay does it too.
+    :param ttl: seconds a variant is kept beyond its turn.
+    :param tasks: own what asks the cache.
+    :param trace: records what it answers.
+    :param salt: stands for all else that makes a text what it is: the model, the style.
+    :param shared: whether there is a shared cache; ``cache`` is it, unless this is a replay.
+    """
+
+    def __init__(
+        self,
+        store: VariantStore,
+        world: Callable[[], World],
+        timers: Timers,
+        now: Callable[[], float],
+        ttl: float,
+        tasks: Tasks,
+        trace: Trace,
+        *,
+        salt: str = "",
+        shared: bool = False,
+        cache: Cold | None = None,
+    ) -> None:
+        self.store = store
+        self._world = world
+        self._timers = timers
+        self._now = now
+        self._ttl = ttl
+        self._tasks = tasks
+        self._trace = trace
+        self._salt = salt
+        self._shared = shared
+        self._cache = cache
+        self._asked: dict[str, tuple[Variant, asyncio.Future[None]]] = {}
+        self._found = 0
+        self._turn = _turn_of(world())
+        self._ids: dict[str, Id] = {}
+        self._alarm = timers.alarm("kept", self._on_time)
+        self._set_to: float | None = None
+
+    def keep(self, variant: Variant, generation: Generation) -> None:
+        """Keep a finished variant, till it is told, untrue, or too old."""
+        if variant.account is not None or generation.bound or generation.id in self._ids:
+            return
+        text: dict[str, Any] = {
+            "generation": generation.id,
+            "text": "".join(generation.text.items),
+            "revision": generation.revision,
+            "opened": generation.opened_at,
+        }
+        if self._put(variant, text) and self._cache is not None:
+            key, mark = self._id_of(variant)
+            parts, size = packed([text["text"]])
+            entry = Entry(key, mark, parts, size, self._ttl, variant.value, variant.depends)
+            entry.basis = basis_of(self._world().state, variant.depends)
+            self._cache.keep(self.store.name_in_cache(key, mark), recorded(entry), KEPT_THERE)
+
+    def _put(self, variant: Variant, text: dict[str, Any]) -> bool:
+        key, mark = self._id_of(variant)
+        turn = variant.slot[0]
+        taken = self.store.store(
+            key,
+            [text],
+            self._ttl,
+            fingerprint=mark,
+            depends=variant.depends,
+            turn=turn if turn is not None and turn == self._turn else None,
+            value=variant.value,
+        )
+        if taken:
+            self._ids[text["generation"]] = key, mark
+            while len(self._ids) > MOST:
+                del self._ids[next(iter(self._ids))]
+        self._wait()
+        return taken
+
+    def recall(self, variant: Variant, generations: Generations) -> Generation | None:
+        """A variant that was finished for this very moment; nobody is asked for it again."""
+        if variant.account is not None:
+            return None
+        if fingerprint(self._world(), variant.depends) != variant.fingerprint:
+            return None
+        key, mark = self._id_of(variant)
+        if self.store.missing([key], mark):
+            return None
+        found = self.store.ready(key, mark)
+        self._wait()
+        if found is None:
+            return None
+        text = found[0]
+        return generations.recall(
+            text["generation"],
+            text["text"],
+            (variant.depends,),
+            revision=text["revision"],
+            value=variant.value,
+            opened_at=text["opened"],
+        )
+
+    async def fetch(self, variant: Variant) -> bool:
+        """Look for a variant in the shared cache; whether it can be recalled now."""
+        if not self._shared or variant.account is not None:
+            return False
+        name = self.store.name_in_cache(*self._id_of(variant))
+        if name in self._asked:
+            return False
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked[name] = variant, answered
+        if self._cache is not None:
+            self._tasks.start(self._ask(self._cache, name), name="cache", outside=True)
+        try:
+            await answered
+        finally:
+            self._asked.pop(name, None)
+        return not self.store.missing([self._id_of(variant)[0]], self._id_of(variant)[1])
+
+    async def _ask(self, cache: Cold, name: str) -> None:
+        found = await cache.fetch(name)
+        self._tasks.take_in(partial(self.content, name, found))
+
+    def content(self, name: str, found: Any) -> None:
+        """What the shared cache has answered; what is not true of the world as it is, is left."""
+        self._trace("~content", name=name, found=found)
+        variant, answered = self._asked.get(name, (None, None))
+        if variant is None or answered is None:
+            return
+        world = self._world()
+        entry = restored(found, *self._id_of(variant))
+        if entry is not None and entry.basis == basis_of(world.state, variant.depends):
+            words = entry.variants()
+            if len(words) == 1 and isinstance(words[0], str):
+                self._found += 1
+                text = {"generation": f"x{self._found}", "text": words[0]}
+                self._put(variant, {**text, "revision": world.revision, "opened": world.t})
+        if not answered.done():
+            answered.set_result(None)
+
+    def on_world(self, world: World) -> None:
+        """Drop what an unexpected change has made untrue; let the time of past turns begin."""
+        turn = _turn_of(world)
+        if turn != self._turn:
+            if self._turn is not None:
+                self.store.end_turn(self._turn)
+            self._turn = turn
+            self._wait()
+        if world.fresh and len(self.store):
+            self.store.changed(world.state, world.fresh)
+            self._wait()
+
+    def told(self, generation: Generation) -> None:
+        """Its text reaches a viewer: it is not told again."""
+        known = self._ids.pop(generation.id, None)
+        if known is not None:
+            self.store.take(*known)
+            self._wait()
+            if self._cache is not None:
+                self._cache.drop(self.store.name_in_cache(*known))
+
+    def missed(self, number: int) -> None:
+        """Nothing had been prepared for an outcome."""
+        self.store.ready(f"outcome {number}")
+
+    def close(self) -> None:
+        """The session is over."""
+        self.store.end_session()
+        self._alarm.cancel()
+
+    def _id_of(self, variant: Variant) -> Id:
+        """Its place in the plan, and what it was made for.
+
+        A turn's name may come back, as each actor's own in every round. So the last outcome
+        counts too: after it the story is another.
+        """
+        told = max(variant.scene.world.told.values(), default=0)
+        mark = f"{variant.fingerprint}:{told}:{self._salt}"
+        return orjson.dumps(variant.slot).decode(), mark
+
+    def _wait(self) -> None:
+        due = self.store.next_due()
+        if due != self._set_to:
+            self._set_to = due
+            if due is None:
+                self._alarm.cancel()
+            else:
+                self._alarm.set(self._timers.time() + max(0.0, due - self._now()))
+
+    def _on_time(self) -> None:
+        self._set_to = None
+        self.store.sweep_next()
+        self._wait()
+
+
+def _turn_of(world: World) -> str | None:
+    return world.turn.turn if world.turn is not None else None

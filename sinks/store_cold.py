@@ -1,0 +1,124 @@
+"""The cold layer's cache: ``aiocache``, in memory, behind the few calls the store makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+import orjson
+
+__all__ = ["Cold", "MemoryCold"]
+
+T = TypeVar("T")
+
+
+class Cold(Protocol):
+    """Keeps entries, as JSON, that are too old for memory or are shared with other processes.
+
+    None of its calls raises, whatever becomes of the server behind it.
+    """
+
+    @property
+    def shared(self) -> bool:
+        """Whether others see what is kept; then it has to be waited for."""
+        ...
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked at present; if not, nothing is known of what it holds."""
+        ...
+
+    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
+        """Keep a record for so long."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget it."""
+        ...
+
+    def at_hand(self, name: str) -> Any:
+        """The record, if it need not be waited for, or ``None``."""
+        ...
+
+    async def fetch(self, name: str) -> Any:
+        """The record, or ``None``, within the time a look-up may take."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all that was kept or dropped has arrived, or been given up."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """What it is and what it has met, as JSON."""
+        ...
+
+    async def aclose(self) -> None:
+        """Flush, and close what is open."""
+        ...
+
+
+class MemoryCold:
+    """``aiocache`` in memory.
+
+    What its back end does is called straight: the calls before it read the wall clock, for a
+    message, and may be switched off by the environment; their time-outs are ``wait_for``. So
+    nothing waits, and all is done at once. Its own times are not used: the store knows them,
+    ``clear()`` would leave their timers running, which later take away what was kept anew, and a
+    time of 0 is none. It has no bound of its own either: the store drops what is too much.
+    """
+
+    shared = False
+    answers = True
+
+    def __init__(self) -> None:
+        self._made: Any = None
+
+    @staticmethod
+    def warm() -> None:
+        """Import ``aiocache``: it takes long the first time, for it looks for all its clients."""
+        import aiocache  # type: ignore[import-untyped]  # noqa: F401
+
+    @property
+    def _cache(self) -> Any:
+        if self._made is None:
+            from aiocache import SimpleMemoryCache
+
+            self._made = SimpleMemoryCache()
+        return self._made
+
+    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
+        """See :class:`Cold`."""
+        _now(self._cache._set(name, orjson.dumps(record)))
+
+    def drop(self, name: str) -> None:
+        """See :class:`Cold`."""
+        _now(self._cache._delete(name))
+
+    def at_hand(self, name: str) -> Any:
+        """See :class:`Cold`."""
+        raw = _now(self._cache._get(name))
+        return None if raw is None else orjson.loads(raw)
+
+    async def fetch(self, name: str) -> Any:
+        """See :class:`Cold`."""
+        return self.at_hand(name)
+
+    async def flush(self) -> None:
+        """See :class:`Cold`."""
+
+    def described(self) -> dict[str, Any]:
+        """See :class:`Cold`."""
+        return {"kind": "memory"}
+
+    async def aclose(self) -> None:
+        """See :class:`Cold`."""
+
+
+def _now(call: Coroutine[Any, Any, T]) -> T:
+    """The result of a call that never waits."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    call.close()
+    raise RuntimeError("aiocache's memory cache has waited for something")

@@ -1,0 +1,213 @@
+"""What the store of variants keeps: the texts, and all that says when they may be served."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import StateError
+from ..operators.fingerprint import Dependence
+from ..streams.footprint import DEPTH, Path
+from .store_guard import Condition
+from .store_near import NearKey
+
+__all__ = [
+    "FORMAT",
+    "FREE",
+    "Basis",
+    "Entry",
+    "Level",
+    "basis_of",
+    "packed",
+    "recorded",
+    "restored",
+]
+
+FORMAT = 1
+"""The version of what is written into a shared cache; another one is a miss."""
+
+FREE = Dependence((), (), "", ())
+"""What depends on nothing."""
+
+Basis = tuple[tuple[Any, ...], ...]
+"""For each path a text depends on: nothing, if the state had none of it, or its value."""
+
+
+class Level(StrEnum):
+    """The layers, from the one that is looked into first."""
+
+    HOT = "hot"
+    WARM = "warm"
+    COLD = "cold"
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """Variants under a key, for one fingerprint.
+
+    ``parts`` are strings as they are, and other values as JSON; ``None`` while the cold layer's
+    cache has them. ``size`` is their bytes. ``expires`` is when they are no longer true
+    (infinite while their turn is open), ``until`` when they leave their layer. ``hits`` counts
+    the serves, ``offered`` how often they were stored; ``rank`` orders a layer's entries, the
+    first to go first.
+    """
+
+    key: str
+    fingerprint: str
+    parts: tuple[str | bytes, ...] | None
+    size: int
+    ttl: float | None
+    value: float = 1.0
+    depends: Dependence = FREE
+    guard: tuple[Condition, ...] = ()
+    tags: tuple[str, ...] = ()
+    turn: str | None = None
+    basis: Basis | None = None
+    near: NearKey | None = None
+    level: Level = Level.WARM
+    stored: float = 0.0
+    expires: float = math.inf
+    until: float = math.inf
+    hits: int = 0
+    offered: int = 1
+    checked: int = -1
+    seq: int = 0
+    plain: bool = False
+    rank: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.plain = self.parts is not None and all(type(part) is str for part in self.parts)
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Its place in the store."""
+        return self.key, self.fingerprint
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the turn it was made for is still open."""
+        return self.turn is not None
+
+    def variants(self) -> list[Any]:
+        """The variants, as the caller's own: to change one changes nothing here."""
+        assert self.parts is not None
+        if self.plain:
+            return [*self.parts]
+        return [part if type(part) is str else orjson.loads(part) for part in self.parts]
+
+
+def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
+    """Variants as they are kept, and their bytes.
+
+    :raises StateError: for what is no JSON.
+    """
+    try:
+        parts = tuple(each if type(each) is str else orjson.dumps(each) for each in variants)
+        size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints
+    except (TypeError, UnicodeEncodeError) as error:
+        raise StateError(f"a variant cannot be stored, for it is no JSON: {error}") from None
+    return parts, size
+
+
+def basis_of(state: Mapping[str, Any], depends: Dependence) -> Basis:
+    """What the state says of all that a text depends on, less what its own action may change."""
+    apart = frozenset(depends.apart)
+    return tuple(_value_at(state, path, depends, apart) for path in depends.paths)
+
+
+def _value_at(
+    state: Any, path: Path, depends: Dependence, apart: frozenset[Path]
+) -> tuple[Any, ...]:
+    for key in path:
+        if not isinstance(state, Mapping) or key not in state:
+            return ()
+        state = state[key]
+    return (_less(state, path, depends.volatile, apart),)
+
+
+def _less(value: Any, path: Path, volatile: Sequence[str], apart: frozenset[Path]) -> Any:
+    if not isinstance(value, Mapping) or len(path) >= DEPTH:
+        return value
+    last = len(path) == DEPTH - 1
+    return {
+        key: _less(inner, (*path, key), volatile, apart)
+        for key, inner in value.items()
+        if not (last and key in volatile) and (*path, key) not in apart
+    }
+
+
+class _Dependence(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    paths: tuple[Path, ...]
+    apart: tuple[Path, ...]
+    own: str
+    volatile: tuple[str, ...]
+
+
+class _Record(BaseModel):
+    """An entry as JSON, checked: another process, or another program, may have written it."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: int
+    key: str
+    fingerprint: str
+    variants: list[Any]
+    ttl: float | None
+    value: float
+    tags: tuple[str, ...]
+    depends: _Dependence
+    guard: tuple[Condition, ...]
+    basis: Basis | None
+
+
+def recorded(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON."""
+    depends = entry.depends
+    return {
+        "format": FORMAT,
+        "key": entry.key,
+        "fingerprint": entry.fingerprint,
+        "variants": entry.variants(),
+        "ttl": entry.ttl,
+        "value": entry.value,
+        "tags": entry.tags,
+        "depends": {
+            "paths": depends.paths,
+            "apart": depends.apart,
+            "own": depends.own,
+            "volatile": depends.volatile,
+        },
+        "guard": [tuple(condition) for condition in entry.guard],
+        "basis": entry.basis,
+    }
+
+
+def restored(raw: Any, key: str, fingerprint: str) -> Entry | None:
+    """The entry that was asked for, from its JSON; ``None`` if it is anything else."""
+    try:
+        record = _Record.model_validate(raw)
+        parts, size = packed(record.variants)
+    except (ValidationError, StateError):
+        return None
+    if (record.format, record.key, record.fingerprint) != (FORMAT, key, fingerprint):
+        return None
+    known = record.depends
+    return Entry(
+        key,
+        fingerprint,
+        parts,
+        size,
+        record.ttl,
+        record.value,
+        Dependence(known.paths, known.apart, known.own, known.volatile),
+        record.guard,
+        record.tags,
+        basis=record.basis,
+        level=Level.COLD,
+    )

@@ -1,0 +1,63 @@
+"""What must be true of the state for a variant to be served, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from ..streams.footprint import Path
+
+__all__ = ["Condition", "holds"]
+
+
+class Condition(NamedTuple):
+    """One condition on a value of the state.
+
+    ``is`` and ``not`` compare it; ``above`` and ``below`` compare numbers; ``has`` and ``lacks``
+    ask for a member of a list, or a key; ``there`` asks whether there is such a value (``true``)
+    or none (``false``). A condition on a value that is not there does not hold, but for ``lacks``
+    and ``not``.
+    """
+
+    path: Path
+    test: Literal["is", "not", "above", "below", "has", "lacks", "there"]
+    value: Any = True
+
+
+_NOTHING = object()
+
+
+def holds(guard: Iterable[Condition], state: Mapping[str, Any]) -> bool:
+    """Whether all conditions hold in a state."""
+    return all(_holds(condition, _at(state, condition.path)) for condition in guard)
+
+
+def _at(state: Any, path: Path) -> Any:
+    for key in path:
+        if not isinstance(state, Mapping) or key not in state:
+            return _NOTHING
+        state = state[key]
+    return state
+
+
+def _holds(condition: Condition, found: Any) -> bool:
+    wanted = condition.value
+    match condition.test:
+        case "there":
+            return (found is not _NOTHING) is bool(wanted)
+        case "is":
+            return bool(found == wanted)
+        case "not":
+            return bool(found != wanted)
+        case "above":
+            return _number(found) and bool(found > wanted)
+        case "below":
+            return _number(found) and bool(found < wanted)
+        case "has":
+            return isinstance(found, (list, tuple, str, Mapping)) and wanted in found
+        case "lacks":
+            return not (isinstance(found, (list, tuple, str, Mapping)) and wanted in found)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

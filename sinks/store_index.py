@@ -1,0 +1,116 @@
+"""Which entries depend on what, so that a change finds them without looking at the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import translate
+from typing import Generic, TypeVar
+
+from ..streams.footprint import Path
+
+__all__ = ["PathIndex", "TagIndex"]
+
+MAGIC = re.compile(r"[*?[]")
+
+T = TypeVar("T")
+
+
+class _Node(Generic[T]):
+    __slots__ = ("below", "here")
+
+    def __init__(self) -> None:
+        self.here: dict[T, None] = {}
+        self.below: dict[str, _Node[T]] = {}
+
+    def all(self) -> Iterator[T]:
+        yield from self.here
+        for node in self.below.values():
+            yield from node.all()
+
+
+class PathIndex(Generic[T]):
+    """Things by the paths of the state they depend on."""
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+
+    def add(self, item: T, paths: Iterable[Path]) -> None:
+        """Know an item by its paths."""
+        for path in paths:
+            node = self._root
+            for key in path:
+                found = node.below.get(key)
+                if found is None:
+                    found = node.below[key] = _Node()
+                node = found
+            node.here[item] = None
+
+    def discard(self, item: T, paths: Iterable[Path]) -> None:
+        """Forget it."""
+        for path in paths:
+            way = [self._root]
+            for key in path:
+                node = way[-1].below.get(key)
+                if node is None:
+                    break
+                way.append(node)
+            else:
+                way[-1].here.pop(item, None)
+            for above, key, node in reversed([*zip(way, path, way[1:], strict=False)]):
+                if node.here or node.below:
+                    break
+                del above.below[key]
+
+    def touched(self, path: Path) -> list[T]:
+        """What depends on a path, on what it lies in, or on anything inside it; each once."""
+        found: dict[T, None] = dict(self._root.here)
+        node = self._root
+        for key in path:
+            inner = node.below.get(key)
+            if inner is None:
+                return list(found)
+            node = inner
+            found |= node.here
+        found |= dict.fromkeys(node.all())
+        return list(found)
+
+
+class TagIndex(Generic[T]):
+    """Things by the words they are tagged with."""
+
+    def __init__(self) -> None:
+        self._tagged: dict[str, dict[T, None]] = {}
+
+    def fitting(self, pattern: str) -> list[T]:
+        """What has a tag that a glob pattern fits: ``*``, ``?`` and ``[…]``; case counts.
+
+        A pattern without those is looked up.
+        """
+        magic = MAGIC.search(pattern)
+        if magic is None or pattern in self._tagged:
+            tags = [pattern]
+        elif magic.start() == len(pattern) - 1 and pattern[-1] == "*":
+            tags = [tag for tag in self._tagged if tag.startswith(pattern[:-1])]
+        else:
+            fits = re.compile(translate(pattern)).match
+            tags = [tag for tag in self._tagged if fits(tag)]
+        return list(dict.fromkeys(item for tag in tags for item in self.of(tag)))
+
+    def add(self, item: T, tags: Iterable[str]) -> None:
+        """Know an item by its tags."""
+        for tag in tags:
+            self._tagged.setdefault(tag, {})[item] = None
+
+    def discard(self, item: T, tags: Iterable[str]) -> None:
+        """Forget it."""
+        for tag in tags:
+            tagged = self._tagged.get(tag)
+            if tagged is not None:
+                tagged.pop(item, None)
+                if not tagged:
+                    del self._tagged[tag]
+
+    def of(self, tag: str) -> list[T]:
+        """What has a tag."""
+        return list(self._tagged.get(tag, ()))

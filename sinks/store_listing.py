@@ -1,0 +1,67 @@
+"""What lies in a shared cache under our keys, whoever wrote it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..errors import ConfigError, ForetellError
+from .store_server import PREFIX, open_server
+
+__all__ = ["listing"]
+
+MOST = 100_000
+AT_ONCE = 500
+
+
+async def listing(url: str, limit: float = 5.0) -> dict[str, Any]:
+    """Entries and bytes by session, and how long the first and last to expire have left (seconds).
+
+    :param limit: seconds each question may take.
+    :raises ConfigError: for a URL that is none, or of a Memcached, which cannot list its keys.
+    :raises ForetellError: if the server does not answer.
+    """
+    server = open_server(url, limit)
+    try:
+        if server.kind != "redis":
+            raise ConfigError(f"{server.where}: a Memcached cannot list its keys: use a Redis")
+        return await _of_redis(server._cache.client, limit)  # type: ignore[attr-defined]
+    except ForetellError:
+        raise
+    except Exception as error:
+        why = f"no answer in {limit:g} s" if isinstance(error, TimeoutError) else repr(error)
+        raise ForetellError(f"{server.where}: {why}: is a Redis running there?") from None
+    finally:
+        await server.aclose()
+
+
+async def _of_redis(client: Any, limit: float) -> dict[str, Any]:
+    sessions: dict[str, dict[str, Any]] = {}
+    cursor, seen = 0, 0
+    while True:
+        async with asyncio.timeout(limit):
+            cursor, keys = await client.scan(cursor, match=f"{PREFIX}*", count=AT_ONCE)
+            pipe = client.pipeline(transaction=False)
+            for key in keys:
+                pipe.strlen(key)
+                pipe.pttl(key)
+            answers = await pipe.execute(raise_on_error=False)
+        for key, size, left in zip(keys, answers[::2], answers[1::2], strict=True):
+            if isinstance(size, int) and isinstance(left, int):
+                _count(sessions, key, size, left / 1000)
+        seen += len(keys)
+        if not cursor or seen >= MOST:
+            return {"sessions": dict(sorted(sessions.items())), "complete": not cursor}
+
+
+def _count(sessions: dict[str, dict[str, Any]], key: bytes, size: int, left: float) -> None:
+    name = key.decode("utf-8", "replace").removeprefix(PREFIX).rpartition(":")[0]
+    known = sessions.setdefault(
+        name, {"entries": 0, "bytes": 0, "expires_first": None, "expires_last": None}
+    )
+    known["entries"] += 1
+    known["bytes"] += size
+    if left >= 0:
+        first, last = known["expires_first"], known["expires_last"]
+        known["expires_first"] = left if first is None else min(first, left)
+        known["expires_last"] = left if last is None else max(last, left)

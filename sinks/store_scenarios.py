@@ -1,0 +1,207 @@
+"""Common scenarios, to fill a store before the first of them comes: from a file, or a log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import ForetellError
+from ..streams.events import Input, Outcome
+from ..streams.footprint import Path as StatePath
+from ..streams.footprint import targets_of
+from ..streams.log import LogError, read_header
+from ..streams.world import Numbered, World, advance
+from .store_guard import Condition
+from .store_near import Near, NearIndex, NearKey
+from .variant_store import VariantStore
+
+__all__ = [
+    "Scenario",
+    "ScenarioError",
+    "compute",
+    "each_moment",
+    "fill",
+    "is_log",
+    "moments",
+    "scenarios",
+]
+
+AT_ONCE = 8
+
+
+class ScenarioError(ForetellError):
+    """A file of scenarios cannot be used; the message names file, line and reason."""
+
+
+class Scenario(BaseModel):
+    """A line of a file of scenarios: variants, with the key or the snapshot they are found by.
+
+    The other fields are those of :meth:`VariantStore.store`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str | None = None
+    snapshot: Any = None
+    scope: str = ""
+    variants: list[Any] = Field(min_length=1)
+    ttl: float | None = Field(default=None, gt=0)
+    value: float = 1.0
+    fingerprint: str = ""
+    depends: tuple[StatePath, ...] = ()
+    guard: tuple[Condition, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Scenario:
+        if self.key is None and self.snapshot is None:
+            raise ValueError("it has neither a key nor a snapshot to be found by")
+        return self
+
+
+def is_log(path: str | PathLike[str]) -> bool:
+    """Whether a file is a session log, and not one of scenarios."""
+    try:
+        return read_header(path).kind == "session"
+    except LogError:
+        return False
+
+
+def scenarios(path: str | PathLike[str]) -> Iterator[Scenario]:
+    """The scenarios of a file: JSON Lines, blank ones are passed over.
+
+    :raises ScenarioError: for the first line that is none.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise ScenarioError(f"{path}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield Scenario.model_validate(orjson.loads(line))
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                why = first["msg"].removeprefix("Value error, ")
+                reason = ": ".join(filter(None, (where, why)))
+                raise ScenarioError(f"{path}:{number}: {reason}") from None
+            except ValueError as error:
+                raise ScenarioError(f"{path}:{number}: not JSON: {error}") from None
+
+
+def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
+    """Store scenarios; how many were taken."""
+    taken = 0
+    for each in known:
+        taken += store.store(
+            each.key if each.key is not None else store.name_of(each.snapshot, each.scope),
+            each.variants,
+            each.ttl,
+            fingerprint=each.fingerprint,
+            depends=each.depends,
+            guard=each.guard,
+            tags=("scenario", *each.tags),
+            value=each.value,
+            snapshot=each.snapshot,
+            scope=each.scope,
+        )
+    return taken
+
+
+async def compute(
+    store: VariantStore,
+    snapshots: Iterable[Any] | AsyncIterable[Any],
+    make: Callable[[Any], Awaitable[list[Any]] | list[Any]],
+    *,
+    scope: str = "",
+    ttl: float | None = None,
+    most: int = 50,
+) -> int:
+    """Compute what is not there yet for snapshots, in their order; how many there are now.
+
+    What fails is left out, and will be made when it is asked for. Cancelled, it begins no more.
+
+    :param snapshots: the likeliest first: of a log, of a predictor, of anything.
+    :param most: no more than so many, for what is stored last drives out what was stored first.
+    """
+    ready = 0
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(snapshot: Any) -> int:
+        async with room:
+            try:
+                await store.get_or_compute(snapshot, make, scope=scope, ttl=ttl)
+            except Exception:
+                return 0
+            return 1
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(each)) async for each in _first(snapshots, most)]
+    for task in tasks:
+        ready += task.result()
+    return ready
+
+
+async def _first(items: Iterable[Any] | AsyncIterable[Any], most: int) -> AsyncIterator[Any]:
+    number = 0
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            if (number := number + 1) > most:
+                return
+            yield item
+    else:
+        for item in items:
+            if (number := number + 1) > most:
+                return
+            yield item
+
+
+def moments(inputs: Iterable[Input], near: Near | None = None) -> list[tuple[Any, int]]:
+    """Who did what to whom, as they were then, and how often: the most frequent first.
+
+    A moment is a snapshot with the actor, the action, its targets and the place, as the state had
+    them before the outcome. Those that are near each other are one.
+    """
+    near = near or Near()
+    known: NearIndex[_Moment] = NearIndex(near)
+    found: list[_Moment] = []
+    for snapshot in each_moment(inputs):
+        key = near.key(snapshot)
+        alike, _ = known.search(key)
+        if not alike:
+            alike = [_Moment(snapshot, key)]
+            known.add(alike[0])
+            found.append(alike[0])
+        alike[0].count += 1
+    found.sort(key=lambda moment: -moment.count)
+    return [(moment.snapshot, moment.count) for moment in found]
+
+
+@dataclass(eq=False, slots=True)
+class _Moment:
+    snapshot: Any
+    near: NearKey | None
+    count: int = 0
+
+
+def each_moment(inputs: Iterable[Input]) -> Iterator[Any]:
+    """The moment of each outcome; see :func:`moments`."""
+    world = World()
+    for number, event in enumerate(inputs, 1):
+        before, world = world, advance(world, Numbered(number, event, event.t))
+        if isinstance(event, Outcome):
+            declared = world.doing(event)
+            yield {
+                "actor": {declared.actor: before.actor(declared.actor)},
+                "action": {name: declared.action.get(name) for name in ("type", "name", "target")},
+                "targets": {each: before.actor(each) for each in targets_of(declared.action)},
+                "location": before.state.get("location"),
+            }

@@ -1,0 +1,223 @@
+"""What was queried, when, and whether it was there: one SQLite file for any number of processes.
+
+Each record is one short transaction in write-ahead mode: several processes may write at once, and
+what was recorded is there, however the process that recorded it ends (a power cut may take the last
+moments). What is pruned stays in the totals, counted by key, hour and weekday.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, Self
+
+from ..errors import ForetellError
+from .usage_file import Busy, opened
+
+__all__ = ["Query", "Totals", "UsageError", "UsageStore"]
+
+LONGEST = 100_000
+"""Characters that a subject or a module may have."""
+
+
+EARLIEST, LATEST = -62_000_000_000, 253_402_000_000
+"""Seconds since 1970 of years with four digits."""
+
+
+class UsageError(ForetellError):
+    """The usage store cannot be used, or what it was given cannot be recorded."""
+
+
+class Query(NamedTuple):
+    """One query: seconds since 1970 (UTC), what was asked for, and whether it was there."""
+
+    at: float
+    subject: str
+    module: str
+    hit: bool
+
+
+class Totals(NamedTuple):
+    """All queries ever recorded, pruned ones and those of no known key included."""
+
+    hits: int
+    misses: int
+
+    @property
+    def queries(self) -> int:
+        """How many there were."""
+        return self.hits + self.misses
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits by queries; 0 before the first."""
+        return self.hits / self.queries if self.queries else 0.0
+
+
+class UsageStore:
+    """The usage history of one file. It may be used by several threads.
+
+    A file that is damaged, or of something else, is set aside under another name, and a new one
+    begun; ``set_aside`` says where it is.
+
+    :param path: the file; it is made, with its folder, if there is none.
+    :param patience: seconds to wait for other writers.
+    :raises UsageError: if it cannot be opened, or was written by a newer version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], patience: float = 30.0) -> None:
+        self.path = os.fspath(path)
+        self.closed = False
+        self._lock = threading.Lock()
+        with self._told():
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            self._db, self.set_aside = opened(self.path, patience)
+
+    def __repr__(self) -> str:
+        return f"<UsageStore {self.path}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was recorded is in it."""
+        with self._lock:
+            self._db.close()
+            self.closed = True
+
+    def record(self, query: Query) -> None:
+        """Add a query. When it returns, it is recorded.
+
+        :raises UsageError: for what cannot be recorded; nothing is then.
+        """
+        row = _row(query)
+        with self._lock, self._told():
+            self._db.execute("INSERT INTO queries(at, subject, module, hit) VALUES(?,?,?,?)", row)
+
+    def record_all(
+        self, queries: Iterable[Query], more: Totals | None = None, mark: str | None = None
+    ) -> int:
+        """Add many queries at once, or none of them.
+
+        :param more: further hits and misses, of which only the number is known.
+        :param mark: names where they are from; a second time it is refused.
+        :return: how many there were.
+        :raises UsageError: for one that cannot be recorded, or a mark that is there already.
+        """
+        rows = [_row(query) for query in queries]
+        with self._writing():
+            if mark is not None:
+                found = self._db.execute("SELECT 1 FROM meta WHERE name=?", (mark,)).fetchone()
+                if found is not None:
+                    raise UsageError("these queries were imported before; they count only once")
+                self._db.execute("INSERT INTO meta VALUES(?, 1)", (mark,))
+            self._db.executemany(
+                "INSERT INTO queries(at, subject, module, hit) VALUES(?,?,?,?)", rows
+            )
+            for name, count in (more or Totals(0, 0))._asdict().items():
+                self._db.execute("UPDATE meta SET value = value + ? WHERE name = ?", (count, name))
+        return len(rows)
+
+    def history(self) -> Iterator[Query]:
+        """All queries that are kept, in the order they were recorded."""
+        with self._lock, self._told():
+            rows = self._db.execute("SELECT at, subject, module, hit FROM queries ORDER BY id")
+            found = rows.fetchall()
+        return (Query(at, subject, module, bool(hit)) for at, subject, module, hit in found)
+
+    def counted(self) -> Iterator[tuple[str, str, int, int, int]]:
+        """What was pruned: subject, module, hour, weekday (0 is Monday), and how many."""
+        with self._lock, self._told():
+            rows = self._db.execute("SELECT subject, module, hour, day, hits + misses FROM folded")
+            return iter(rows.fetchall())
+
+    def totals(self) -> Totals:
+        """Hits and misses of all time."""
+        ask = (
+            "SELECT (SELECT COALESCE(SUM(hit), 0) FROM queries)"
+            " + (SELECT COALESCE(SUM(hits), 0) FROM folded)"
+            " + (SELECT value FROM meta WHERE name='hits'),"
+            " (SELECT COUNT(*) - COALESCE(SUM(hit), 0) FROM queries)"
+            " + (SELECT COALESCE(SUM(misses), 0) FROM folded)"
+            " + (SELECT value FROM meta WHERE name='misses')"
+        )
+        with self._lock, self._told():
+            hits, misses = self._db.execute(ask).fetchone()
+        return Totals(hits, misses)
+
+    def prune(
+        self,
+        hours: Callable[[float], tuple[int, int]],
+        *,
+        before: float | None = None,
+        keep: int | None = None,
+    ) -> int:
+        """Drop old queries from the history; they stay in the totals.
+
+        :param hours: hour and weekday of a moment.
+        :param before: what is older than this moment, in seconds since 1970.
+        :param keep: all but so many of the newest.
+        :return: how many were dropped.
+        """
+        with self._writing():
+            ids: list[tuple[int]] = []
+            if before is not None:
+                ids += self._db.execute("SELECT id FROM queries WHERE at < ?", (before,))
+            if keep is not None:
+                ask = "SELECT id FROM queries ORDER BY id DESC LIMIT -1 OFFSET ?"
+                ids += self._db.execute(ask, (keep,))
+            dropped = sorted({each for (each,) in ids})
+            for each in dropped:
+                ask = "DELETE FROM queries WHERE id=? RETURNING at, subject, module, hit"
+                at, subject, module, hit = self._db.execute(ask, (each,)).fetchone()
+                self._db.execute(
+                    "INSERT INTO folded VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+                    " hits = hits + excluded.hits, misses = misses + excluded.misses",
+                    (subject, module, *hours(at), hit, 1 - hit),
+                )
+        return len(dropped)
+
+    def check(self) -> str:
+        """What SQLite says of the file's integrity: ``ok``, or what is wrong."""
+        with self._lock, self._told():
+            return str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of it, or nothing."""
+        with self._lock, self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, Busy) as error:
+            raise UsageError(f"{self.path}: {error}") from None
+
+
+def _row(query: Query) -> tuple[Any, ...]:
+    for name, text in (("subject", query.subject), ("module", query.module)):
+        if not isinstance(text, str) or not 0 < len(text) <= LONGEST:
+            raise UsageError(f"{name}: must be a text of 1 to {LONGEST:,} characters")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{name}: is no text that can be written as UTF-8") from None
+    at = float(query.at)
+    if not EARLIEST < at < LATEST:
+        raise UsageError(f"{at} is no time in seconds since 1970")
+    return at, query.subject, query.module, int(bool(query.hit))

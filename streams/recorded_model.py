@@ -1,0 +1,174 @@
+"""The model streams of a recording: each request answered as it was, in its words and its time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import Any, Self
+
+import orjson
+
+from .log_read import read
+from .models import Model, ModelCut, ModelEvent, Request
+from .recorded import digest, error_of, event_of
+
+__all__ = ["RecordedModel", "Recording"]
+
+SAID = ("~chunk", "~usage", "~stop", "~error")
+GRACE = 0.1
+"""Seconds; who closes a stream when it was closed, give or take a busy loop, is not beaten."""
+
+LEFT_OUT = ("generation", "kind", "n", "sum", "t", "with")
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A stream while it is read: what came, each with its seconds since it was asked for."""
+
+    request: str
+    begun: float
+    said: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
+
+    def packed(self, t: float, whole: bool) -> bytes:
+        return orjson.dumps([self.said, round(t - self.begun, 6), whole]) + b"\n"
+
+
+class Recording:
+    """The model streams a log holds. A context manager: what they said lies in a temporary file.
+
+    In memory is only where each request's answers begin. A stream that was closed before its end,
+    or that a kill broke off, is known up to there.
+
+    :param path: a session log.
+    :param records: how many of its lines to read; all, if it is not said.
+    :raises LogError: for a log that cannot be read, or whose ``~`` lines are not as written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], records: int | None = None) -> None:
+        self._starts: dict[str, list[int]] = {}
+        self._file = TemporaryFile()  # noqa: SIM115  # it is closed with the recording
+        self.streams = 0
+        """How many there are."""
+        try:
+            for stream, t, whole in _streams(path, records):
+                self._starts.setdefault(stream.request, []).append(self._file.tell())
+                self._file.write(stream.packed(t, whole))
+                self.streams += 1
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Recording [{self.streams} streams of {len(self._starts)} requests]>"
+
+    def answers(self) -> dict[str, deque[int]]:
+        """By the fingerprint of a request, where its answers begin, in their order."""
+        return {request: deque(starts) for request, starts in self._starts.items()}
+
+    def at(self, start: int) -> tuple[list[tuple[float, str, dict[str, Any]]], float, bool]:
+        """What a stream said (seconds, kind, fields), when it ended, and whether that is all."""
+        self._file.seek(start)
+        said, end, whole = orjson.loads(self._file.readline())
+        return said, end, whole
+
+    def close(self) -> None:
+        """Drop what it holds."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _streams(
+    path: str | os.PathLike[str], records: int | None
+) -> Iterator[tuple[_Stream, float, bool]]:
+    """The streams that were opened, when each was over, and whether it had come to its end."""
+    asked: dict[str, str] = {}
+    live: dict[str, _Stream] = {}
+    t = 0.0
+    for record in islice(read(path, sealed=True), records):
+        data, kind = record.data, record.kind
+        if kind == "~opened":
+            yield from ((stream, t, False) for stream in live.values())  # broken off by a kill
+            asked, live = {}, {}
+        t, name = record.t, str(data.get("generation"))
+        if kind == "~generation":
+            asked[name] = str(data.get("request"))
+        elif kind == "~asked" and name in asked:
+            live[name] = _Stream(asked.pop(name), t)
+        elif kind in SAID and name in live:
+            said = {key: value for key, value in data.items() if key not in LEFT_OUT}
+            live[name].said.append((round(t - live[name].begun, 6), kind, said))
+        elif kind == "~ended":
+            asked.pop(name, None)  # it may never have been sent
+            if name in live:
+                yield live.pop(name), t, data.get("phase") != "closed"
+    yield from ((stream, t, False) for stream in live.values())
+
+
+class RecordedModel:
+    """Answers requests out of a recording, each in its recorded words and distances of time.
+
+    Requests are told apart by their fingerprint (``recorded.digest``); equal ones have their
+    answers in the order of the recording. What it does not hold, ``otherwise`` answers. Of a stream
+    that was closed before its end the rest is not known: it ends in :class:`ModelCut`, a moment
+    after the time at which it was closed.
+
+    :param otherwise: a model for all other requests; the caller closes it.
+    """
+
+    def __init__(self, recording: Recording, otherwise: Model) -> None:
+        self._recording = recording
+        self._otherwise = otherwise
+        self._answers = recording.answers()
+        self.requests = 0
+        """How many requests there were."""
+        self.recorded = 0
+        """How many of them the recording has answered."""
+        self.cut = 0
+        """How many of these answers were wanted further than they are known."""
+
+    def __repr__(self) -> str:
+        return f"<RecordedModel [{self.recorded} of {self.requests} requests, {self.cut} cut]>"
+
+    async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+        """The answer's events, each at its time.
+
+        :raises ModelError: as it was recorded, or :class:`ModelCut` where the recording ends.
+        """
+        self.requests += 1
+        answers = self._answers.get(digest(request))
+        if not answers:
+            async with aclosing(self._otherwise.stream(request)) as stream:
+                async for event in stream:
+                    yield event
+            return
+        self.recorded += 1
+        said, end, whole = self._recording.at(answers.popleft())
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for after, kind, fields in said:
+            if (wait := begun + after - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            if kind == "~error":
+                raise error_of(fields)
+            yield event_of({**fields, "kind": kind})
+        if not whole:
+            end += GRACE
+        if (wait := begun + end - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        if not whole:
+            self.cut += 1
+            raise ModelCut("the recording has only the beginning of this answer")
+
+    async def aclose(self) -> None:
+        """Nothing to close: the recording is its owner's."""

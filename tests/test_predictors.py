@@ -1,0 +1,431 @@
+"""Predictors of usage: the document's formula, recency, Markov chains, and the ensemble of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.operators.calibration import Calibration
+from foretell.operators.follows import Follows
+from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
+from foretell.operators.predict_baselines import Frequent, LastUsed
+from foretell.operators.predict_document import Document
+from foretell.operators.predict_ensemble import Ensemble, standard
+from foretell.operators.predict_markov import Markov
+from foretell.operators.predict_recency import Recency
+from foretell.operators.predictors import Event, Key, Learner, Scopes
+from foretell.operators.seen import Seen
+from foretell.operators.tally import Tally
+
+T = datetime(2026, 2, 25, 2, tzinfo=UTC).timestamp()
+LEARNERS: list[Any] = [Document, Recency, Markov, LastUsed, Frequent]
+KEYS = st.tuples(st.sampled_from("abcde"), st.sampled_from(["x", "y"]))
+SCOPES = st.one_of(
+    st.just(()),
+    st.sampled_from([("g1", "g", "foes"), ("g2", "g", "foes"), ("mira", "mira", "party")]),
+)
+EVENTS = st.lists(
+    st.builds(Event, st.floats(-1e13, 1e13), KEYS, SCOPES) | st.builds(Event, st.just(T), KEYS),
+    max_size=60,
+)
+
+
+def of(word: str, scopes: Scopes = (), t: float = T) -> Event:
+    return Event(t, (word,), scopes)
+
+
+# --- the protocol, whoever keeps it
+
+
+@given(events=EVENTS, make=st.sampled_from(LEARNERS), scopes=SCOPES)
+def test_a_voice_gives_all_known_keys_together_one(
+    events: list[Event], make: Any, scopes: Scopes
+) -> None:
+    learner: Learner = make()
+    for event in events:
+        learner.learn(event)
+    keys = list(dict.fromkeys(event.key for event in events))
+    for voice in learner.weigh(T, keys, scopes) if keys else ():
+        assert all(p >= 0 for p in voice)
+        assert math.fsum(voice) == pytest.approx(1, abs=1e-4)
+
+
+@given(events=EVENTS, make=st.sampled_from(LEARNERS))
+def test_what_learning_says_of_a_key_is_what_weighing_said(events: list[Event], make: Any) -> None:
+    learner: Learner = make()
+    known: set[Key] = set()
+    for event in events:
+        if event.key in known:
+            before = [p for (p,) in learner.weigh(event.t, [event.key], event.scopes)]
+            assert learner.learn(event) == pytest.approx(before)
+        else:
+            learner.learn(event)
+        known.add(event.key)
+
+
+@given(events=EVENTS, more=EVENTS, scopes=SCOPES)
+def test_what_is_saved_as_json_goes_on_as_if_nothing_had_been(
+    events: list[Event], more: list[Event], scopes: Scopes
+) -> None:
+    first, again = (Ensemble([make() for make in LEARNERS]) for _ in range(2))
+    for event in events:
+        first.observe(event)
+    again.restore(json.loads(json.dumps(first.to_json())))
+    for event in more:
+        found, wanted = (each.predict(event.t, 9, event.scopes) for each in (again, first))
+        assert found == wanted
+        first.observe(event)
+        again.observe(event)
+    assert first.novelty(scopes) == again.novelty(scopes)
+
+
+@given(events=EVENTS, k=st.integers(1, 12), scopes=SCOPES)
+def test_predictions_are_sorted_known_and_leave_room_for_what_is_new(
+    events: list[Event], k: int, scopes: Scopes
+) -> None:
+    ensemble = standard()
+    for event in events:
+        ensemble.observe(event)
+    found = ensemble.predict(T, k, scopes)
+    known = {event.key for event in events}
+    assert len(found) == min(k, len(known))
+    assert {key for key, _ in found} <= known
+    assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
+    total = math.fsum(ensemble.weigh(T, sorted(known), scopes)) + ensemble.novelty(scopes)
+    assert total == pytest.approx(1, abs=1e-4)
+
+
+def test_asked_before_anything_was_learned_nothing_is_predicted() -> None:
+    ensemble = standard()
+    assert ensemble.predict(T, 15) == [] == Document().predict(T, 15)
+    assert ensemble.novelty() == 1
+    assert ensemble.weigh(T, [("a",)]) == [0]
+    assert ensemble.choose(T, [("a",), ("b",)]) == [(("a",), 0.5), (("b",), 0.5)]
+
+
+def test_what_other_learners_learned_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="saved of last"):
+        standard().restore(Ensemble([LastUsed()]).to_json())
+
+
+# --- the document's formula
+
+
+def test_twenty_equally_frequent_keys_get_a_twentieth_each() -> None:
+    document = Document()
+    for number in range(20):
+        document.observe(of(f"key-{number}"))
+    found = document.predict(T, 20)
+    assert [p for _, p in found] == pytest.approx([0.05] * 20)
+
+
+@given(events=EVENTS)
+def test_many_at_once_teach_the_formula_what_they_teach_one_by_one(events: list[Event]) -> None:
+    one_by_one, at_once = Document(), Document()
+    for event in events:
+        one_by_one.observe(event)
+    at_once.observe_all(events[:7])
+    at_once.observe_all(events[7:])
+    assert at_once.last == one_by_one.last
+    keys = list(dict.fromkeys(event.key for event in events))
+    (found,), (wanted,) = (each.weigh(T, keys, ()) for each in (at_once, one_by_one))
+    assert found == pytest.approx(wanted)
+
+
+def test_the_hour_counts_by_its_weight_and_the_weekday_is_the_moments() -> None:
+    nine = datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp()  # a Monday, weight 1.5
+    document = Document()
+    for key, t in (("early", nine), ("late", nine + 12 * 3600), ("late", nine + 36 * 3600)):
+        document.observe(of(key, t=t))
+    scores = {key: score for (key,), score, _ in document.scored(nine + 7 * 86_400, 5)}
+    assert scores["early"] == pytest.approx(0.3 / 3 + 0.4 * 1.5 * 1 + 0.2 / 2)
+    assert scores["late"] == pytest.approx(0.3 * 2 / 3 + 0.2 / 2 + 0.1 * 0 + 0.1)
+
+
+def test_what_followed_the_last_key_is_more_probable_after_it() -> None:
+    document = Document()
+    for word in "abacabac":
+        document.observe(of(word))
+    assert document.predict(T, 1)[0][0] == ("a",)
+    document.observe(of("a"))
+    chances = dict(document.predict(T, 3))
+    assert chances["b",] == chances["c",] > 0
+
+
+@pytest.mark.parametrize(
+    "periods",
+    [{"9": 1.0}, {"9-9": 1.0}, {"24-3": 1.0}, {"9-25": 1.0}, {"a-b": 1.0}, {"9-11": -1.0},
+     {"9-11": math.nan}, {"9-11": math.inf}, {"9-11": "2"}],
+)  # fmt: skip
+def test_periods_that_are_none_are_refused(periods: Any) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        hour_weights(periods)
+
+
+def test_the_documents_weights_cover_the_day() -> None:
+    weights = hour_weights(HOUR_WEIGHTS)
+    by_weight = {weight: weights.count(weight) for weight in weights}
+    assert by_weight == {0.3: 12, 1.5: 2, 1.2: 4, 1.3: 2, 0.8: 4}
+    assert (weights[8], weights[9], weights[20], weights[21]) == (0.3, 1.5, 0.8, 0.3)
+    assert hour_weights({"22-2": 2.0, "1-3": 5.0})[:4] == (2.0, 2.0, 5.0, 1.0)
+
+
+def test_hours_are_those_of_the_zone_daylight_saving_included() -> None:
+    hours = Hours(ZoneInfo("Europe/Berlin"))
+    spring = datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()
+    assert [hours(spring + s)[0] for s in (-1, 0)] == [1, 3]
+    autumn = datetime(2026, 10, 25, 0, tzinfo=UTC).timestamp()
+    assert [hours(autumn + s)[0] for s in (-1, 0, 3600, 7200)] == [1, 2, 2, 3]
+    assert Hours(ZoneInfo("Asia/Kathmandu"))(T)[0] == 7  # + 5:45
+    assert hours(datetime(2026, 3, 1, 23, 30, tzinfo=UTC).timestamp()) == (0, 0)  # Monday there
+
+
+@given(t=st.floats(allow_nan=True, allow_infinity=True))
+def test_a_clock_that_jumps_anywhere_still_has_an_hour(t: float) -> None:
+    hour, day = Hours(ZoneInfo("America/St_Johns"))(t)
+    assert 0 <= hour < 24 and 0 <= day < 7
+
+
+# --- recency and Markov chains
+
+
+def test_the_same_again_is_learned_of_all_and_holds_for_keys_of_any_name() -> None:
+    ensemble = Ensemble([Recency()])
+    for number in range(40):
+        for _ in range(3):
+            ensemble.observe(of(f"goblin-{number}", (f"actor-{number % 4}", "", "")))
+    assert ensemble.predict(T, 1, ("actor-3", "", ""))[0][0] == ("goblin-39",)
+    assert ensemble.predict(T, 1, ("actor-0", "", ""))[0][0] == ("goblin-36",)
+
+
+def test_a_goblins_first_turn_is_told_by_what_other_goblins_did() -> None:
+    markov = Ensemble([Markov()])
+    for number in range(6):
+        goblin, wolf = (f"goblin-{number}", "goblin", "foes"), (f"wolf-{number}", "wolf", "foes")
+        for _ in range(3):
+            markov.observe(of("scimitar", goblin))
+            markov.observe(of("bite", wolf))
+            markov.observe(of("bite", wolf))
+    assert markov.predict(T, 1, ("goblin-99", "goblin", "foes"))[0][0] == ("scimitar",)
+    assert markov.predict(T, 1, ("wolf-99", "wolf", "foes"))[0][0] == ("bite",)
+
+
+def test_a_rhythm_of_three_is_known_to_the_chain_of_order_three_alone() -> None:
+    song = "aabaabaabaab" * 12
+    marks = {}
+    for orders in ((0,), (0, 1), (0, 1, 3)):
+        chain, marks[orders] = Ensemble([Markov(orders, (orders[-1],))]), Calibration()
+        for word in song:
+            marks[orders].add(chain.predict(T, 1), (word,), chain.probability(of(word)))
+            chain.observe(of(word))
+    assert marks[0, 1, 3].within(1) > 0.9 > marks[0, 1].within(1)
+    assert marks[0, 1, 3].error() < 0.15
+
+
+def test_usage_that_changes_is_followed() -> None:
+    ensemble = standard()
+    for _ in range(300):
+        ensemble.observe(of("old"))
+    for _ in range(12):
+        ensemble.observe(of("new"))
+    assert ensemble.predict(T, 1)[0][0] == ("new",)
+
+
+# --- the ensemble
+
+
+def test_the_ensemble_is_nearly_as_good_as_its_best_voice_whichever_that_is() -> None:
+    rng = random.Random(5)
+    words = [rng.choice("abcdefgh") for _ in range(1500)]  # nothing to learn but an eighth each
+    sticky = ["a"]
+    for _ in range(1500):
+        sticky.append(sticky[-1] if rng.random() < 0.9 else rng.choice("abcdefgh"))
+    for events in (words, sticky):
+        losses = {}
+        for name, learners in {
+            "frequent": [Frequent()], "last": [LastUsed()], "recency": [Recency()],
+            "all": [Frequent(), LastUsed(), Recency()],
+        }.items():  # fmt: skip
+            ensemble, marks = Ensemble(learners), Calibration()  # type: ignore[arg-type]
+            for word in events:
+                marks.add([], (word,), ensemble.probability(of(word)))
+                ensemble.observe(of(word))
+            losses[name] = math.fsum(marks.losses) / len(events)
+        best = min(value for name, value in losses.items() if name != "all")
+        assert losses["all"] < best + 0.02, losses
+
+
+def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:
+    rng, ensemble, marks = random.Random(1), standard(), Calibration()
+    for _ in range(3000):
+        word = "often" if rng.random() < 0.7 else "seldom"
+        if ensemble.predict(T, 1):
+            marks.add(ensemble.predict(T, 2), (word,), ensemble.probability(of(word)))
+        ensemble.observe(of(word))
+    likely = [row for row in marks.reliability() if row["mean"] > 0.5]
+    many = sum(row["predictions"] for row in likely)
+    for what in ("mean", "came"):
+        share = math.fsum(row["predictions"] * row[what] for row in likely) / many
+        assert share == pytest.approx(0.7, abs=0.03)
+    assert marks.error() < 0.05
+
+
+def test_of_options_one_comes_and_new_ones_share_what_is_left() -> None:
+    ensemble = standard()
+    for _ in range(30):
+        ensemble.observe(of("sword", ("mira", "mira", "party")))
+    found = ensemble.choose(T, [("bow",), ("sword",), ("axe",)], ("mira", "mira", "party"))
+    assert [key for key, _ in found] == [("sword",), ("bow",), ("axe",)]
+    assert math.fsum(p for _, p in found) == pytest.approx(1)
+    assert found[0][1] > 0.8 and found[1][1] == found[2][1] > 0
+
+
+def test_long_keys_and_keys_of_shell_and_database_are_keys_like_any() -> None:
+    words = ["x" * 10_000, "'; DROP TABLE queries; --", "$(rm -rf /)", "\0\n\u202e", ""]
+    ensemble = standard()
+    for word in words * 3:
+        ensemble.observe(of(word))
+    again = standard()
+    again.restore(json.loads(json.dumps(ensemble.to_json())))
+    assert {key for key, _ in again.predict(T, 9)} == {(word,) for word in words}
+
+
+# --- what they are made of
+
+
+@given(words=st.lists(st.sampled_from("abcdefghijklmnop"), min_size=1, max_size=200))
+def test_a_tally_knows_its_greatest_and_the_shares(words: list[str]) -> None:
+    tally = Tally(leaders=4)
+    for word in words:
+        tally.add((word,))
+    counts = Counter(words)
+    assert [tally.weights[key] for key in tally.greatest(4)] == sorted(
+        counts.values(), reverse=True
+    )[:4]
+    assert tally.share((words[0],)) == pytest.approx(counts[words[0]] / len(words))
+
+
+def test_in_a_tally_that_fades_an_event_counts_half_after_its_half_life() -> None:
+    tally = Tally(half_life=10)
+    tally.add(("old",))
+    for _ in range(9):
+        tally.add(("other",))
+    tally.add(("new",))
+    assert tally.weights["old",] / tally.weights["new",] == pytest.approx(0.5)
+    for _ in range(5000):  # its weights are scaled down on the way
+        tally.add(("new",))
+    assert tally.greatest(1) == [("new",)]
+    assert tally.total == pytest.approx(math.fsum(tally.weights.values()))
+
+
+def test_what_is_remembered_has_bounds() -> None:
+    limit = 100
+    ensemble = Ensemble(
+        [Document(limit=limit), Recency(limit), Markov(limit=limit), LastUsed(limit),
+         Frequent(limit)],
+        limit,
+    )  # fmt: skip
+    sizes = []
+    for number in range(6000):
+        scopes = (f"actor-{number % 900}", f"kind-{number % 70}", "side")
+        ensemble.observe(Event(T + number * 60, (f"key-{number % 1500}",), scopes))
+        if number % 3000 == 2999:
+            sizes.append(len(json.dumps(ensemble.to_json())))
+    assert sizes[1] < 1.1 * sizes[0]
+    assert len(ensemble.predict(T, 15, ("actor-1", "kind-1", "side"))) == 15
+
+
+def test_after_one_context_only_so_many_keys_are_remembered_the_frequent_ones() -> None:
+    follows = Follows(width=8)
+    for number in range(300):
+        follows.add(("c",), (f"once-{number}",))
+        follows.add(("c",), ("often",))
+    counts = follows.after(("c",))
+    assert len(counts) <= 8 and counts.total == sum(counts.values())
+    assert counts.greatest(1) == [("often",)]
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [{"weights": [["a", 1.0]]}, {"weights": [[["a"], -1.0]]}, {"weights": [[["a", 3], 1.0]]},
+     {"unit": math.nan}, {"unit": 0}, {"total": "2"}, {"leaders": [["a"]]}],
+)  # fmt: skip
+def test_what_no_tally_can_have_saved_is_refused(saved: Any) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        Tally().restore({**Tally().to_json(), **saved})
+
+
+def test_brier_and_log_loss_are_what_the_books_say() -> None:
+    marks = Calibration()
+    marks.add([(("a",), 0.7), (("b",), 0.2)], ("b",), 0.2)
+    assert marks.losses == pytest.approx([-math.log(0.2)])
+    assert marks.briers == pytest.approx([0.8**2 + 0.7**2])
+    assert marks.ranks == [2]
+    marks.add([(("a",), 0.7), (("b",), 0.2)], ("a",), 0.7)
+    report = marks.report()
+    assert (report["top1"], report["top3"], report["coverage"]) == (0.5, 1.0, 1.0)
+    assert marks.error() == pytest.approx((0.6 + 0.4) / 4)
+    assert Calibration().report() == {"events": 0}
+
+
+@given(words=st.lists(st.sampled_from("abcdefghijklmnop"), max_size=60), limit=st.integers(2, 8))
+def test_of_the_keys_seen_the_newest_are_known_and_no_more_than_fit(
+    words: list[str], limit: int
+) -> None:
+    seen = Seen(limit)
+    for number, word in enumerate(words):
+        known = (word,) in seen
+        assert seen.add((word,)) is known
+        assert len(seen) <= limit // 2 * 2
+        newest = list(dict.fromkeys(reversed(words[: number + 1])))[: limit // 2]
+        assert all((each,) in seen for each in newest)
+    again = Seen(limit)
+    again.restore(json.loads(json.dumps(seen.to_json())))
+    assert list(again) == list(seen) and len(set(seen)) == len(seen)
+
+
+def test_contexts_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> None:
+    follows = Follows(limit=10)
+    for number in range(100):
+        follows.add((number,), ("x",))
+        follows.add(("used",), ("y",))
+        assert len(follows) <= 11
+    assert follows.after(("used",))["y",] == 100
+    assert not follows.after((3,))
+
+
+def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:
+    recency = Recency()
+    scopes = ("a", "kind a", "side a")
+    for word in "uvwxyz":
+        recency.learn(of(word, ("other", "kind o", "side o")))
+    for word in "pqpqppqp":
+        recency.learn(of(word, scopes))
+    worth = dict(
+        zip("pquvwxyz", recency.weigh(T, [(w,) for w in "pquvwxyz"], scopes)[0], strict=True)
+    )
+    assert worth["p"] > worth["z"] > worth["u"] > 0
+    assert recency.learn(of("z", scopes)) == [worth["z"]]
+
+
+def test_several_new_options_share_the_chance_of_something_new() -> None:
+    ensemble, mira = standard(), ("mira", "mira", "party")
+    for _ in range(30):
+        ensemble.observe(of("sword", mira))
+    one, two = (
+        1
+        - dict(ensemble.choose(T, [("sword",), *(((f"new-{n}"),) for n in range(many))], mira))[
+            "sword",
+        ]
+        for many in (1, 4)
+    )
+    assert two == pytest.approx(one)

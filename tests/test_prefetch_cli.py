@@ -1,0 +1,360 @@
+"""Document 002 on the command line: record-query, prefetch-stats, prefetch-config, warm-up."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from foretell.cli import main
+from foretell.operators.calibration import Calibration
+from foretell.prefetch import Learned, opened
+from foretell.prefetch_config import PrefetchConfig
+from foretell.prefetch_fetch import file_of
+from foretell.sinks.usage_store import Query
+
+Capture = pytest.CaptureFixture[str]
+
+# The document's own session: 16 queries of 8 pairs, 8 of them hits; AAPL 7, TSLA 3, MSFT 2; price
+# 9, technicals 4; TSLA after AAPL three times. The first eight are of 01:00, the others of 02:00.
+SESSION = [
+    "AAPL price", "TSLA technicals", "AAPL price", "TSLA technicals", "AAPL price",
+    "TSLA technicals", "MSFT price", "AAPL technicals",
+    "NVDA price", "AAPL news", "GOOG price", "AMZN news", "MSFT price", "AMZN news", "AAPL price",
+    "AAPL price",
+]  # fmt: skip
+SIXTEEN, EIGHT = 16, 8
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    yield
+    if os.path.isdir("data"):
+        opened().close()
+
+
+def run(capsys: Capture, *arguments: str) -> Any:
+    assert main([*arguments, "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    return orjson.loads(told.out)
+
+
+def refused(capsys: Capture, *arguments: str) -> tuple[int, str]:
+    try:
+        code = main(list(arguments))
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    told = capsys.readouterr()
+    assert told.err.startswith("foretell: error: ") and told.err.count("\n") == 1, told.err
+    return code, told.err
+
+
+def replay_the_session(capsys: Capture) -> None:
+    for number, query in enumerate(SESSION):
+        at = f"2026-02-25T0{1 + number // 8}:{number % 8:02}:00"
+        hit = ["--hit"] if number % 2 == 0 else []
+        run(capsys, "record-query", *query.split(), *hit, "--at", at)
+
+
+def test_the_documents_session_gives_the_figures_of_its_arithmetic(capsys: Capture) -> None:
+    replay_the_session(capsys)
+    found = run(capsys, "prefetch-stats", "--at", "2026-02-25T02:30:00")
+    assert (found["hour"], found["day_of_week"], found["weight"]) == (2, 2, 0.3)
+    assert found["total_queries"] == 16 and found["cache_hits"] == found["cache_misses"] == 8
+    assert found["hit_rate"] == 0.5
+    assert found["top_tickers"][:2] == [["AAPL", 7], ["TSLA", 3]]
+    assert found["top_modules"][:2] == [["price", 9], ["technicals", 4]]
+
+    def score(overall: int, hour: int, day: int, sequence: int) -> Fraction:
+        """Of counts: of 16 in all, 8 at this hour, 16 on Wednesdays, 4 after AAPL / price."""
+        hours = Fraction(4, 10) * Fraction(hour, EIGHT) * Fraction(3, 10)
+        return (
+            Fraction(3, 10) * Fraction(overall, 16)
+            + hours
+            + Fraction(2, 10) * Fraction(day, 16)
+            + Fraction(1, 10) * Fraction(sequence, 4)
+        )
+
+    wanted = {  # 2-9
+        "AAPL price": score(5, 2, 5, 1),
+        "TSLA technicals": score(3, 0, 3, 3),
+        "AMZN news": score(2, 2, 2, 0),
+        "MSFT price": score(2, 1, 2, 0),
+        "AAPL technicals": score(1, 0, 1, 0),
+        "NVDA price": score(1, 1, 1, 0),
+        "AAPL news": score(1, 1, 1, 0),
+        "GOOG price": score(1, 1, 1, 0),
+    }
+    whole = Fraction(3, 10) + Fraction(4, 10) * Fraction(3, 10) + Fraction(2, 10) + Fraction(1, 10)
+    assert sum(wanted.values()) == whole
+    rows = {f"{each['ticker']} {each['module']}": each for each in found["predictions"]}
+    assert {name: row["score"] for name, row in rows.items()} == pytest.approx(
+        {name: float(value) for name, value in wanted.items()}, abs=1e-6
+    )
+    assert {name: row["probability"] for name, row in rows.items()} == pytest.approx(
+        {name: float(value / whole) for name, value in wanted.items()}, abs=1e-6
+    )
+    assert list(rows)[:2] == ["AAPL price", "TSLA technicals"]
+
+
+def test_the_statistics_are_printed_as_in_the_documents_sample(capsys: Capture) -> None:
+    replay_the_session(capsys)
+    assert main(["prefetch-stats", "--at", "2026-02-25T02:30:00"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[1] == "Current time: hour 02:00, day 2 (Wed, 0=Mon), weight 0.3x"  # 2-29
+    assert "  AAPL - 7 queries" in lines and "  price - 9 queries" in lines
+    best = next(line for line in lines if " 1. " in line)
+    assert "AAPL / price" in best and "[ 29.3%] ██████ " in best
+    assert any(line.startswith("Accuracy over the last 15: ") for line in lines)  # 2-31
+    assert any(line.startswith("Calibration") for line in lines)
+
+
+def test_before_anything_was_recorded_that_is_said(capsys: Capture) -> None:
+    assert main(["prefetch-stats"]) == 0
+    assert "Nothing was recorded yet" in capsys.readouterr().out
+    for by in ("document", "ensemble"):
+        found = run(capsys, "prefetch-stats", "--by", by)
+        assert found["predictions"] == [] and found["accuracy"] == {"events": 0}
+    assert run(capsys, "prefetch-warmup")["wanted"] == []
+
+
+def test_the_ensemble_knows_what_follows_what(capsys: Capture) -> None:
+    store = opened()
+    words = ["a", "b", "c", "a", "d"] * 60
+    store.record_all([Query(1e9 + 60 * n, word, "m", True) for n, word in enumerate(words)])
+    best = {
+        by: run(capsys, "prefetch-stats", "--by", by)["predictions"][0]["ticker"]
+        for by in ("document", "ensemble")
+    }
+    marks = {
+        by: run(capsys, "prefetch-stats", "--by", by)["accuracy"]["top1"]
+        for by in ("document", "ensemble")
+    }
+    assert best["ensemble"] == "a"
+    assert marks["ensemble"] > 0.9 > marks["document"]
+
+
+def test_a_query_is_data_whatever_it_says(capsys: Capture, tmp_path: Path) -> None:
+    shell = ["$(touch pwned)", "; touch pwned"]
+    strange = [*shell, "x" * 10_000, "\x1b[2J", "'; DROP TABLE queries; --\nQueries: 9"]
+    for word in strange:
+        found = run(capsys, "record-query", word, "`touch pwned`", "--hit")
+        assert found["ticker"] == word
+    assert main(["prefetch-stats"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("\nQueries: ") == 1
+    assert "\x1b" not in told and max(map(len, told.split("\n"))) < 200
+    assert [name for name, _ in run(capsys, "prefetch-stats")["top_tickers"]] == strange  # 2-17
+    assert sorted(os.listdir(tmp_path)) == ["data"]
+
+
+def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
+    assert refused(capsys, "record-query", "", "price") == (
+        1,
+        "foretell: error: subject: must be a text of 1 to 100,000 characters\n",
+    )
+    assert refused(capsys, "record-query", "\udcff", "price")[0] == 1
+    assert refused(capsys, "record-query", "AAPL")[0] == 2
+    assert refused(capsys, "record-query", "A", "p", "--at", "noon")[0] == 2
+    assert refused(capsys, "prefetch-stats", "--at", "0000")[0] == 2
+
+
+# --- configuration
+
+
+def test_the_configuration_has_the_documents_schema_and_defaults(capsys: Capture) -> None:
+    assert run(capsys, "prefetch-config") == {  # 2-25
+        "top_n": 15,
+        "min_confidence": 0.6,
+        "enabled": True,
+        "hour_weights": {"9-11": 1.5, "11-15": 1.2, "15-17": 1.3, "17-21": 0.8, "21-9": 0.3},
+    }
+    assert not os.path.exists("data")
+    found = run(capsys, "prefetch-config", "--top", "20", "--confidence", "0.7")  # 2-14, 2-15
+    assert (found["top_n"], found["min_confidence"]) == (20, 0.7)
+    assert run(capsys, "prefetch-config", "--enable", "false")["enabled"] is False  # 2-16
+    kept = orjson.loads(Path("data/prefetch_config.json").read_bytes())
+    assert (kept["top_n"], kept["enabled"]) == (20, False)
+    assert main(["prefetch-config"]) == 0
+    assert "enabled         false" in capsys.readouterr().out
+
+
+def test_hours_and_zone_can_be_ones_own(capsys: Capture) -> None:
+    run(capsys, "prefetch-config", "--hours", "8-20=2,20-8=0.5", "--zone", "Europe/Berlin")  # 2-34
+    found = run(capsys, "prefetch-stats", "--at", "2026-07-01T18:30:00+00:00")
+    assert (found["hour"], found["weight"]) == (20, 0.5)
+    found = run(capsys, "prefetch-stats", "--at", "2026-07-01T18:30:00")
+    assert (found["hour"], found["weight"]) == (18, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("--top", "0"), ("--top", "x"), ("--top", "1001"), ("--confidence", "1.5"),
+     ("--confidence", "nan"), ("--enable", "yes"), ("--hours", "9-17"), ("--hours", "9-17=x"),
+     ("--hours", "9-99=1"), ("--hours", "9-17=-1"), ("--zone", "Europe/Nowhere"),
+     ("--zone", "../../etc/passwd"), ("--horizon", "0"), ("--horizon", "inf")],
+)  # fmt: skip
+def test_what_is_no_setting_is_refused_and_nothing_is_written(
+    capsys: Capture, change: tuple[str, str]
+) -> None:
+    assert refused(capsys, "prefetch-config", *change)[0] == 2
+    assert not os.path.exists("data/prefetch_config.json")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"top_n": 0}', b'{"colour": 1}', b"\xff\0"])
+def test_a_configuration_that_is_damaged_or_foreign_is_kept_aside(
+    capsys: Capture, content: bytes
+) -> None:
+    os.mkdir("data")
+    Path("data/prefetch_config.json").write_bytes(content)
+    for command in (["prefetch-config"], ["prefetch-stats"], ["prefetch-warmup"]):
+        code, said = refused(capsys, *command)
+        assert code == 2 and "prefetch_config.json" in said
+    assert Path("data/prefetch_config.json").read_bytes() == content
+    assert main(["prefetch-config", "--top", "9"]) == 0
+    assert "prefetch_config.json.aside-1" in capsys.readouterr().err
+    assert Path("data/prefetch_config.json.aside-1").read_bytes() == content
+    assert run(capsys, "prefetch-config")["top_n"] == 9
+
+
+# --- import and export
+
+
+def test_the_history_goes_out_and_comes_in_as_a_file(capsys: Capture, tmp_path: Path) -> None:
+    replay_the_session(capsys)
+    before = run(capsys, "prefetch-stats", "--export", "out.json", "--at", "2026-02-25T02:30:00")
+    written = orjson.loads(Path("out.json").read_bytes())
+    assert written["total_queries"] == len(written["queries"]) == 16
+    arguments = ["--data", "other", "--at", "2026-02-25T02:30:00"]
+    assert main(["prefetch-stats", "--import", "out.json", "--json", *arguments]) == 0
+    told = capsys.readouterr()
+    assert told.err == "imported 16 queries\n"
+    assert orjson.loads(told.out) == before
+    code, said = refused(capsys, "prefetch-stats", "--import", "out.json", *arguments)
+    assert code == 1 and "out.json: these queries were imported before" in said
+    opened("other").close()
+
+
+def test_an_export_replaces_no_file_of_another_kind(capsys: Capture) -> None:
+    Path("diary.txt").write_text("dear diary")
+    assert refused(capsys, "prefetch-stats", "--export", "diary.txt")[0] == 1
+    assert Path("diary.txt").read_text() == "dear diary"
+    Path("bad.json").write_text("{")
+    code, said = refused(capsys, "prefetch-stats", "--import", "bad.json")
+    assert code == 1 and said.startswith("foretell: error: bad.json: is no JSON")
+
+
+# --- warm-up
+
+
+FETCHER = """
+import asyncio, threading
+def fetch(ticker, module):
+    if ticker == "down":
+        raise RuntimeError("no such service")
+    return {"ticker": ticker, "module": module}
+async def later(ticker, module):
+    await asyncio.sleep(0)
+    return [ticker, module]
+"""
+
+
+@pytest.mark.parametrize("function", ["fetch", "later"])
+def test_a_warm_up_fetches_what_will_be_wanted(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, function: str
+) -> None:
+    (tmp_path / f"shop_{function}.py").write_text(FETCHER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["often", "often", "../../etc", "often", "seldom"] * 4
+    opened().record_all([Query(1e9 + 60 * n, word, "m", True) for n, word in enumerate(words)])
+    at = "2001-09-09T02:10:00"
+    listed = run(capsys, "prefetch-warmup", "--at", at)
+    assert listed["fetched"] == [] and len(listed["wanted"]) == 3
+    found = run(capsys, "prefetch-warmup", "--fetch", f"shop_{function}:{function}", "--at", at)
+    assert len(found["fetched"]) == 3 and found["failed"] == []
+    assert found["fetched"][0] == os.path.join("data", "prefetch_cache", "often_m_20010909.json")
+    assert {os.path.dirname(each) for each in found["fetched"]} == {
+        os.path.join("data", "prefetch_cache")
+    }
+    assert orjson.loads(Path(found["fetched"][0]).read_bytes()) in (
+        {"ticker": "often", "module": "m"},
+        ["often", "m"],
+    )
+    run(capsys, "prefetch-config", "--enable", "false")
+    assert run(capsys, "prefetch-warmup", "--at", at)["wanted"] == []
+
+
+def test_one_that_cannot_be_fetched_costs_the_others_nothing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "shop_down.py").write_text(FETCHER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    opened().record_all([Query(1e9 + n, w, "m", True) for n, w in enumerate(["down", "up"] * 5)])
+    assert main(["prefetch-warmup", "--fetch", "shop_down:fetch", "--at", "2001-09-09T02:00"]) == 1
+    told = capsys.readouterr()
+    assert told.err == "foretell: error: down / m: RuntimeError: no such service\n"
+    assert "fetched 1 of 2" in told.out
+    assert os.listdir("data/prefetch_cache") == ["up_m_20010909.json"]
+    for name in ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x"):
+        assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
+
+
+def test_no_key_is_a_path_and_no_two_keys_share_a_file() -> None:
+    words = [
+        "a",
+        "A-1",
+        "..",
+        ".",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "a b",
+        "a_b",
+        "a\0",
+        "名",
+        "x" * 9000,
+    ]
+    names = {file_of((one, other), "20260225") for one in words for other in words}
+    assert len(names) == len(words) ** 2
+    assert all(len(name) < 120 and name.isascii() for name in names)
+    assert not any(set(name) & set("/\\: \0") for name in names)
+
+
+def test_what_is_wanted_within_the_horizon_counts_not_what_is_next(capsys: Capture) -> None:
+    store = opened()  # twenty keys in turn, one a minute: each is wanted within the hour  # 1-58
+    rows = [Query(1e9 + 60 * n, f"s{n % 20}", "m", True) for n in range(200)]
+    store.record_all(rows)
+    at = rows[-1].at
+    quarter = Learned(store, PrefetchConfig())
+    hour = Learned(store, PrefetchConfig(horizon=7200, top_n=20))
+    assert quarter.pace() == pytest.approx(15) and hour.pace() == pytest.approx(120)
+    assert len(list(quarter.worth_fetching(at))) < 20 == len(list(hour.worth_fetching(at)))
+    assert hour.needed(0.05) == pytest.approx(1 - 0.95**120)
+    assert list(Learned(store, PrefetchConfig(enabled=False)).worth_fetching(at)) == []
+
+
+def test_the_more_was_recorded_the_better_it_is_predicted() -> None:
+    marks = []
+    for many in (16, 400):
+        store = opened(f"data-{many}")
+        words = ["a", "b", "c", "a", "d"] * (many // 5)
+        store.record_all([Query(1e9 + 60 * n, word, "m", True) for n, word in enumerate(words)])
+        learned: Calibration = Learned(store, PrefetchConfig(), "ensemble").marks
+        marks.append(learned.within(1))
+        store.close()
+    assert marks[0] < marks[1]  # 2-30
+
+
+def test_help_has_examples(capsys: Capture) -> None:
+    for command in ("prefetch-stats", "prefetch-warmup", "prefetch-config", "record-query"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        assert f"foretell {command}" in told.split("Example:")[1]  # 2-41

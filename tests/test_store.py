@@ -1,0 +1,370 @@
+"""The store of variants: found at once, never for another state, never without bound."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.errors import StateError
+from foretell.operators.fingerprint import dependence
+from foretell.sinks.store_guard import Condition, holds
+from foretell.sinks.store_index import PathIndex
+from foretell.sinks.store_layers import Room
+from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_stats import Access
+from foretell.sinks.variant_store import VariantStore
+from foretell.streams import events as ev
+from foretell.streams.footprint import covers
+from foretell.streams.world import Numbered, World, advance
+
+SMALL = Limits(Room(2, 300, "lru"), Room(3, 900, "lfu"), Room(2, 3600, "ttl"))
+
+
+def state(**goblin: Any) -> dict[str, Any]:
+    return {
+        "location": {"id": "cave"},
+        "actors": {"mira": {"hp": 20, "pos": [0, 0]}, "goblin": {"hp": 7, "ac": 15, **goblin}},
+    }
+
+
+GOBLIN = [("actors", "goblin")]
+
+
+async def test_what_is_stored_is_found_for_its_time_and_no_longer() -> None:  # 0-14, 0-15
+    store = VariantStore()
+    assert store.store("turn-1", ["hit", "miss", "critical"])
+    assert store.ready("turn-1") == ["hit", "miss", "critical"]
+    assert await store.get("turn-2") is None
+    await asyncio.sleep(59.9)
+    assert await store.get("turn-1") == ["hit", "miss", "critical"]
+    await asyncio.sleep(0.2)
+    assert await store.get("turn-1") is None
+
+
+async def test_anything_json_can_say_is_kept_and_is_the_callers_own() -> None:
+    store = VariantStore()
+    plan = {"goal": "flee", "steps": [{"do": "run", "to": [3, 4]}, None, 1.5, True]}
+    store.store("plan", [plan, "text", ["a"]])
+    found = store.ready("plan")
+    assert found == [plan, "text", ["a"]]
+    assert found is not None
+    found[0]["steps"].clear()
+    found.clear()
+    assert store.ready("plan") == [plan, "text", ["a"]]
+
+
+@pytest.mark.parametrize("bad", [object(), {1, 2}, "\ud800", {"x": "\ud800"}])
+async def test_what_is_no_json_is_refused_when_it_is_stored(bad: object) -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="no JSON"):
+        store.store("key", ["good", bad])
+    assert len(store) == 0
+
+
+async def test_the_layers_are_as_the_document_has_them() -> None:  # 1-34, 1-35, 1-36, 1-55, 1-56
+    limits = Limits()
+    assert limits.hot == Room(20, 300, "lru")
+    assert limits.warm == Room(50, 900, "lfu")
+    assert limits.cold == Room(100, 3600, "ttl")
+
+
+async def test_what_is_used_becomes_hot_and_the_least_recently_used_leaves() -> None:  # 1-34, 1-38
+    store = VariantStore(SMALL)
+    for key in "abc":
+        store.store(key, [key])
+    assert store.ready("a") and store.ready("b") and store.ready("a") and store.ready("c")
+    layers = store._shelves.layers
+    assert [sorted(entry.key for entry in layers[level]) for level in layers] == [
+        ["a", "c"],
+        [],
+        ["b"],
+    ]
+    assert store.ready("b") == ["b"]
+    assert {level: each.hits for level, each in store.stats().layers.items()} == {
+        "hot": 1,
+        "warm": 3,
+        "cold": 1,
+    }
+
+
+async def test_of_what_was_predicted_the_least_often_and_least_valued_leaves() -> (
+    None
+):  # 1-35, 1-65
+    store = VariantStore(SMALL)
+    store.store("often", ["o"], value=0.1)
+    store.store("often", ["o"], value=0.1)
+    store.store("dear", ["d"], value=0.9)
+    store.store("cheap", ["c"], value=0.2)
+    store.store("new", ["n"], value=0.5)
+    warm = store.stats().layers["warm"]
+    assert warm.entries == 3
+    cold = next(iter(store._shelves.layers.values()))
+    assert cold is not None
+    assert [e.key for e in store._shelves if e.level == "cold"] == ["cheap"]
+
+
+async def test_a_full_layer_is_told_of_to_who_looks_closely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-65
+    store = VariantStore(SMALL, session="table-7")
+    with caplog.at_level(logging.DEBUG, "foretell"):
+        for key in "abcd":
+            store.store(key, [key])
+    assert [record.getMessage() for record in caplog.records] == [
+        "store 'table-7': warm is full: 'a' leaves it"
+    ]
+
+
+async def test_variants_of_an_open_turn_stay_whatever_time_passes() -> None:  # 0-12, 0-14
+    store = VariantStore(SMALL)
+    store.store("mine", ["text"], 60, turn="turn-7")
+    await asyncio.sleep(7200)
+    for number in range(10):
+        store.store(f"other-{number}", ["x"])
+    assert store.stats().layers["warm"].pinned == 1
+    store.end_turn("turn-7")
+    await asyncio.sleep(59)
+    assert store.ready("mine") == ["text"]
+    await asyncio.sleep(2)
+    assert store.ready("mine") is None
+
+
+async def test_even_pinned_variants_are_bounded() -> None:  # G3
+    store = VariantStore(SMALL)
+    for number in range(100):
+        store.store(f"key-{number}", ["x" * 10], turn="turn-1")
+    stats = store.stats()
+    assert len(store) == 5
+    assert all(layer.entries <= layer.size for layer in stats.layers.values())
+    assert stats.evictions["dropped"] == 95
+
+
+async def test_one_entry_cannot_be_larger_than_its_share() -> None:  # G3
+    store = VariantStore(Limits(largest=1000))
+    assert not store.store("large", ["x" * 600, "x" * 600])
+    assert store.ready("large") is None
+    assert store.stats().refused == {"too large": 1}
+
+
+async def test_another_fingerprint_is_a_miss_by_construction() -> None:  # G1
+    store = VariantStore()
+    store.store("key", ["one"], fingerprint="f1")
+    store.store("key", ["two"], fingerprint="f2")
+    assert store.ready("key") is None and store.ready("key", "f3") is None
+    assert store.ready("key", "f1") == ["one"]
+    assert store.take("key", "f2") == ["two"] and store.take("key", "f2") is None
+
+
+async def test_every_serve_is_checked_against_the_state() -> None:  # 3-31, G1
+    store = VariantStore()
+    store.store("key", ["it snarls"], state=state(), depends=GOBLIN)
+    assert store.ready("key", state=state()) == ["it snarls"]
+    assert store.ready("key", state=state(ac=12)) is None
+    assert store.ready("key", state={}) is None
+    assert store.ready("key", state=state()) == ["it snarls"]
+    store.changed(state(ac=12), ())
+    assert store.ready("key") is None
+    assert store.stats().refused["untrue"] == 3
+
+
+async def test_a_state_altered_by_its_owner_alters_nothing_that_is_kept() -> None:
+    store, mine = VariantStore(), state()
+    store.store("key", ["text"], state=mine, depends=GOBLIN)
+    mine["actors"]["goblin"]["ac"] = 1
+    assert store.ready("key", state=mine) is None
+    assert store.ready("key", state=state()) == ["text"]
+
+
+async def test_what_was_made_for_an_outrun_state_is_not_taken() -> None:  # G1
+    store = VariantStore()
+    store.changed(state(ac=10))
+    assert not store.store("late", ["text"], state=state(ac=15), depends=GOBLIN)
+    assert store.ready("late") is None
+
+
+async def test_an_unexpected_change_drops_exactly_what_depends_on_it() -> None:  # 0-8, G1
+    store = VariantStore()
+    store.changed(state())
+    store.store("goblin", ["g"], state=state(), depends=GOBLIN)
+    store.store("armour", ["a"], state=state(), depends=[("actors", "goblin", "ac")])
+    store.store("mira", ["m"], state=state(), depends=[("actors", "mira")])
+    store.store("free", ["f"])
+    assert store.changed(state(ac=12)) == 2
+    assert [key for key in ("goblin", "armour", "mira", "free") if store.ready(key)] == [
+        "mira",
+        "free",
+    ]
+    assert store.changed(state(ac=15)) == 0
+    assert store.ready("goblin") is None, "A, B, A is not the same moment"
+
+
+async def test_an_expected_change_moves_what_depends_on_it_along() -> None:  # G1
+    store = VariantStore()
+    store.changed(state())
+    store.store("goblin", ["g"], state=state(), depends=GOBLIN)
+    store.store("mira", ["m"], state=state(), depends=[("actors", "mira")])
+    assert store.changed(state(hp=3), expected=True) == 1
+    assert store.ready("goblin") == ["g"] and store.ready("mira") == ["m"]
+    assert store.stats().rebased == 1
+    assert store.ready("goblin", state=state(hp=7)) is None
+
+
+async def test_an_actions_own_footprint_is_no_part_of_what_its_text_depends_on() -> None:  # 0-8
+    sword = {"type": "attack", "name": "sword", "target": "goblin"}
+    world = advance(World(), Numbered(1, ev.State(0.0, state()), 0.0))
+    depends = dependence(world, "mira", sword)
+    store = VariantStore()
+    store.changed(world.state, ())
+    store.store("key", ["text"], state=world.state, depends=depends)
+    hurt = [(("actors", "goblin", "hp"), None), (("actors", "mira", "pos"), None)]
+    now = state(hp=2)
+    now["actors"]["mira"]["pos"] = [1, 1]
+    assert store.changed(now, hurt) == 0
+    assert store.ready("key") == ["text"]
+    armour = (("actors", "goblin", "ac"), None)
+    assert store.changed(state(ac=3), [armour]) == 1
+
+
+async def test_a_guard_is_asked_at_each_serve() -> None:  # G1, 3-31
+    store = VariantStore()
+    store.changed(state())
+    store.store("staggers", ["it staggers"], guard=[Condition(GOBLIN[0] + ("hp",), "above", 0)])
+    assert store.ready("staggers") == ["it staggers"]
+    store.changed(state(hp=0), (), expected=True)
+    assert store.ready("staggers") is None
+
+
+@pytest.mark.parametrize(
+    ("test", "value", "good", "bad"),
+    [
+        ("is", 7, 7, 8),
+        ("not", 7, 8, 7),
+        ("above", 0, 1, 0),
+        ("below", 3, 2, 3),
+        ("above", 0, 0.5, "many"),
+        ("has", "prone", ["prone"], []),
+        ("lacks", "prone", [], ["prone"]),
+        ("has", "prone", {"prone": 1}, 3),
+    ],
+)
+def test_conditions(test: Any, value: Any, good: Any, bad: Any) -> None:
+    guard = [Condition(("a", "b"), test, value)]
+    assert holds(guard, {"a": {"b": good}})
+    assert not holds(guard, {"a": {"b": bad}})
+
+
+def test_conditions_on_what_is_not_there() -> None:
+    tests = {"is": None, "above": 0, "below": 9, "has": 1, "there": True}
+    for test, value in tests.items():
+        assert not holds([Condition(("a", "b"), test, value)], {"a": 1})  # type: ignore[arg-type]
+    for test, value in {"not": 1, "lacks": 1, "there": False}.items():
+        assert holds([Condition(("a", "b"), test, value)], {})  # type: ignore[arg-type]
+
+
+async def test_patterns_fit_keys_and_tags() -> None:  # 0-16, 1-39
+    store = VariantStore()
+    store.store("turn-1/hit", ["a"], tags=["content:hag.json", "rules"])
+    store.store("turn-1/miss", ["b"], tags=["rules"])
+    store.store("turn-2/hit", ["c"], tags=["content:imp.json"])
+    assert store.invalidate("turn") == 0
+    assert store.invalidate("content:hag.json") == 1
+    assert store.invalidate("turn-1/*") == 1
+    assert store.invalidate("content:*") == 1
+    assert len(store) == 0 and store.stats().evictions == {"invalidated": 3}
+
+
+async def test_a_key_with_brackets_is_invalidated_by_its_own_name() -> None:
+    store = VariantStore()
+    store.store('["mira", "attack"]', ["a"])
+    assert store.invalidate('["mira", "attack"]') == 1
+
+
+async def test_what_lies_under_a_path_is_invalidated_with_it() -> None:
+    store = VariantStore()
+    store.store("a", ["a"], depends=[("actors", "goblin", "ac")])
+    store.store("b", ["b"], depends=[("actors",)])
+    store.store("c", ["c"], depends=[("location",)])
+    assert store.invalidate_path("actors", "goblin") == 2
+    assert store.missing(["a", "b", "c"]) == ["a", "b"]
+
+
+async def test_the_end_of_the_session_clears_what_is_hot() -> None:  # 1-39
+    store = VariantStore()
+    store.store("used", ["u"])
+    store.store("spare", ["s"], turn="turn-9")
+    assert store.ready("used")
+    store.end_session()
+    assert store.missing(["used", "spare"]) == ["used"]
+    assert store.stats().layers["warm"].pinned == 0
+
+
+async def test_what_is_ready_already_is_known_without_a_look_up() -> None:  # 1-9
+    store = VariantStore()
+    store.store("a", ["x"])
+    assert store.missing(["a", "b"]) == ["b"]
+    assert store.stats().misses == 0 and store.stats().hits == 0
+
+
+async def test_each_look_up_is_told_of_and_a_listener_that_raises_costs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-38, G10
+    heard: list[Access] = []
+
+    def listen(access: Access) -> None:
+        heard.append(access)
+        raise RuntimeError("boom")
+
+    store = VariantStore(on_access=listen)
+    store.store("a", ["x"])
+    with caplog.at_level(logging.ERROR):
+        assert store.ready("a") == ["x"] and store.ready("b") is None
+    assert heard == [(0.0, "a", "warm"), (0.0, "b", None)] == list(store.recent)
+    assert len(caplog.records) == 1
+
+
+async def test_statistics_say_it_all_in_json() -> None:  # 3-35
+    store = VariantStore(session="table-7")
+    store.store("a", ["four"])
+    await asyncio.sleep(10)
+    store.store("b", ["sixsix"])
+    assert store.ready("b") and store.ready("b") and store.ready("z") is None
+    told = store.metrics().as_json()
+    assert told["session"] == "table-7" and told["hit_rate"] == 0.6667
+    assert store.metrics().hit_rate() == 2 / 3
+    assert told["layers"]["warm"] == {
+        "entries": 1, "size": 50, "bytes": 4, "pinned": 0, "hits": 1, "oldest": 10.0,
+        "newest": 10.0,
+    }  # fmt: skip
+    assert told["layers"]["hot"]["bytes"] == 6 and told["cold"] == {"kind": "memory"}
+    assert VariantStore().stats().hit_rate() == 0.0
+
+
+PATHS = st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), PATHS), max_size=12), PATHS)
+def test_the_index_finds_what_a_scan_finds(known: list[tuple[int, Any]], path: Any) -> None:
+    index: PathIndex[int] = PathIndex()
+    for item, mine in known:
+        index.add(item, [mine])
+    assert sorted(index.touched(path)) == sorted({i for i, mine in known if covers(mine, path)})
+    for item, mine in known:
+        index.discard(item, [mine])
+    assert not index._root.here and not index._root.below, "nothing is left behind"
+
+
+async def test_nothing_is_older_than_its_layer_allows_however_seldom_it_is_looked_at() -> None:
+    store = VariantStore()
+    store.store("a", ["x"], None)
+    assert store.ready("a")
+    await asyncio.sleep(300 + 3599)
+    assert store.stats().layers["cold"].entries == 1
+    await asyncio.sleep(2)
+    assert store.stats().layers["cold"].entries == 0
+    assert store._shelves._due == [] and math.isfinite(store.stats().hit_rate())

@@ -1,0 +1,250 @@
+"""The cold layer behind ``aiocache``: its traps, each of them, and servers that misbehave."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
+
+import foretell.sinks.store_cold as cold_module
+from foretell.errors import ConfigError
+from foretell.sinks.store_cold import MemoryCold
+from foretell.sinks.store_guard import Condition
+from foretell.sinks.store_layers import Room
+from foretell.sinks.store_server import _Orjson, open_server
+from foretell.sinks.store_shared import SharedCold
+from foretell.sinks.store_shelves import Limits
+from foretell.sinks.variant_store import VariantStore
+
+TINY = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(3, 3600, "ttl"))
+SINKS = Path(cold_module.__file__).parent
+
+
+async def test_what_is_cold_comes_back_whole() -> None:  # 1-36, 1-38
+    store = VariantStore(TINY)
+    plan = [{"steps": ["a", 1.5, None]}, "täxt — “quoted”"]
+    store.store("old", plan, None, tags=["t"], guard=[Condition(("a",), "is", 1)])
+    store.store("new", ["x"])
+    assert next(e for e in store._shelves if e.key == "old").parts is None
+    assert await store.get("old", state={"a": 1}) == plan
+
+
+async def test_a_key_set_again_after_clear_is_not_taken_by_an_old_timer() -> None:
+    theirs = SimpleMemoryCache(timeout=0)
+    await theirs.set("k", "v", ttl=10)
+    await theirs.clear()
+    await asyncio.sleep(5)
+    await theirs.set("k", "v", ttl=10)
+    await asyncio.sleep(6)
+    assert await theirs.get("k") is None, "the trap is still there"
+
+    store = VariantStore(TINY)
+    for again in range(2):
+        store.store("k", ["v"], 10)
+        store.store(f"other-{again}", ["x"])
+        assert store.stats().layers["cold"].entries == 1
+        if not again:
+            store.clear()
+            await asyncio.sleep(5)
+    await asyncio.sleep(6)
+    assert await store.get("k") == ["v"]
+
+
+async def test_the_memory_cache_is_bounded_by_the_store() -> None:  # 1-57, G3
+    cold = MemoryCold()
+    store = VariantStore(TINY, cold=cold)
+    for number in range(100):
+        store.store(f"k{number}", ["x"])
+    assert len(cold._cache._cache) == 3 and not cold._cache._handlers
+    store.clear()
+    assert not cold._cache._cache
+
+
+async def test_no_call_of_the_memory_cache_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forbidden(*_: object) -> None:
+        raise AssertionError("wait_for orders tasks differently between versions")
+
+    monkeypatch.setattr(asyncio, "wait_for", forbidden)
+    cold = MemoryCold()
+    cold.keep("a", {"x": 1}, 60)
+    assert cold.at_hand("a") == {"x": 1} == await cold.fetch("a")
+    cold.drop("a")
+    assert cold.at_hand("a") is None
+
+
+async def test_aiocache_switched_off_by_the_environment_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIOCACHE_DISABLE", "1")
+    store = VariantStore(TINY)
+    store.store("a", ["a"])
+    store.store("b", ["b"])
+    assert store.ready("a") == ["a"] and store.ready("b") == ["b"]
+    assert store.stats().layers["cold"].hits == 1
+
+
+async def test_what_a_cache_has_lost_is_a_miss_and_is_made_anew() -> None:
+    cold = MemoryCold()
+    store = VariantStore(TINY, cold=cold)
+    store.store("a", ["a"])
+    store.store("b", ["b"])
+    cold._cache._cache.clear()
+    assert store.ready("a") is None and store.ready("b") == ["b"]
+    assert store.stats().evictions["lost"] == 1 and store.missing(["a", "b"]) == ["a"]
+
+
+async def test_the_memory_cache_reads_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:  # G8
+    store = VariantStore(TINY)
+    store.store("first", ["so that all is imported"])
+    store.store("second", ["x"])
+
+    def forbidden() -> float:
+        raise AssertionError("ambient time")
+
+    monkeypatch.setattr("time.monotonic", forbidden)
+    store.store("a", ["a"])
+    store.store("b", ["b"])
+    assert store.ready("a") == ["a"]
+
+
+def test_nothing_that_could_run_is_ever_read() -> None:
+    assert json.loads(_Orjson().dumps({"a": [1, "ü"]})) == {"a": [1, "ü"]}
+    with pytest.raises(ValueError, match="UTF-8"):
+        _Orjson().loads(b"\x80\x04\x95")
+    for path in SINKS.glob("*store*.py"):
+        names = {
+            name.name
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in node.names
+        }
+        assert not names & {"pickle", "PickleSerializer", "marshal", "shelve", "dill"}, path
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "not the URL"),
+        ("redis://", "not the URL"),
+        ("http://localhost", "not the URL"),
+        ("redis://host:99999", "out of range"),
+        ("redis://host/nine", "number of a Redis database"),
+    ],
+)
+def test_a_url_that_is_none_says_so(url: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"cache_url: .*{why}"):
+        open_server(url, 0.05)
+
+
+async def test_a_password_is_told_to_nobody() -> None:
+    cold = SharedCold("redis://me:s3cret@127.0.0.1:1/0")
+    assert "s3cret" not in f"{cold!r} {cold.described()}"
+    await cold.aclose()
+
+
+class Memcached(asyncio.Protocol):
+    """As much of a Memcached as the client asks for; slow when told to be."""
+
+    items: dict[bytes, tuple[bytes, int]]
+    slow: float
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport, self.data = transport, b""
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        while b"\r\n" in self.data:
+            line, _, rest = self.data.partition(b"\r\n")
+            words = line.split()
+            answer = b"ERROR\r\n"
+            if words[0] == b"set":
+                size = int(words[4])
+                if len(rest) < size + 2:
+                    return
+                self.items[words[1]] = rest[:size], int(words[3])
+                rest, answer = rest[size + 2 :], b"STORED\r\n"
+            elif words[0] == b"get":
+                kept = self.items.get(words[1])
+                answer = b"END\r\n"
+                if kept:
+                    answer = b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (words[1], len(kept[0]), kept[0])
+            elif words[0] == b"delete":
+                answer = b"DELETED\r\n" if self.items.pop(words[1], None) else b"NOT_FOUND\r\n"
+            self.data = rest
+            asyncio.get_running_loop().call_later(self.slow, self._say, answer)
+
+    def _say(self, answer: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+
+
+@pytest.mark.real_time
+async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 2-38
+    pytest.importorskip("aiomcache")
+
+    class Here(Memcached):
+        items: dict[bytes, tuple[bytes, int]] = {}  # noqa: RUF012
+        slow = 0.0
+
+    server = await asyncio.get_running_loop().create_server(Here, "127.0.0.1", 0)
+    url = f"memcached://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    ours, theirs = SharedCold(url, limit=0.2), SharedCold(url, limit=0.2)
+    mine = VariantStore(cold=ours, session="t 7\n")
+    try:
+        mine.store("k", ["v"], 90.5)
+        mine.store("other", ["w"])
+        mine.store("third", ["x"])
+        await mine.flush()
+        name, (_, seconds) = next(iter(Here.items.items()))
+        assert name.startswith(b"foretell:1:-:") and seconds == 91
+        other = VariantStore(cold=theirs, session="t 7\n")
+        assert await other.get("k") == ["v"]
+        Here.slow = 0.4
+        assert await other.get("other") is None
+        Here.slow = 0.0
+        await asyncio.sleep(1.1)
+        for _ in range(6):  # each connection of the pool in its turn
+            found = await theirs.fetch(other.name_in_cache("third", ""))
+            assert found["key"] == "third"
+        assert await other.get("third") == ["x"]
+        assert await other.get("other") == ["w"]
+        assert await other.get("absent") is None
+        assert other.stats().evictions.get("garbled") is None
+    finally:
+        await ours.aclose()
+        await theirs.aclose()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_what_waits_to_be_written_is_bounded_and_at_hand(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # G3
+    class Dead:
+        kind, where, garbage = "dead", "nowhere", (ValueError,)
+
+        async def refuse(self, *_: object) -> None:
+            raise OSError("refused")
+
+        get = set = delete = refuse
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0")
+    await cold._server.aclose()
+    cold._server = Dead()  # type: ignore[assignment]
+    with caplog.at_level(logging.WARNING):
+        for number in range(1000):
+            cold.keep(f"n{number}", {"n": number}, 60)
+        await asyncio.sleep(60)
+        assert cold.described()["waiting"] == 256
+        assert await cold.fetch("n999") == {"n": 999} and await cold.fetch("n0") is None
+        assert len(caplog.records) == 1, "one outage is logged once"
+    await cold.aclose()

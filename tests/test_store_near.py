@@ -1,0 +1,206 @@
+"""Similarity keys: what is near is found, what is not is not, and values are the current ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.errors import ConfigError, StateError
+from foretell.sinks.store_guard import Condition
+from foretell.sinks.store_near import MOST, Near, NearIndex, NearKey
+from foretell.sinks.store_parts import Part, parts_of, store_parts
+from foretell.sinks.store_values import refilled
+from foretell.sinks.variant_store import VariantStore
+
+
+def at(*pos: float, **more: Any) -> dict[str, Any]:
+    return {"actors": {"goblin": {"pos": list(pos), "hp": 7, "max_hp": 7, **more}}}
+
+
+async def found(near: Near, kept: Any, asked: Any) -> bool:
+    store = VariantStore(near=near)
+    store.store("kept", ["kept"], snapshot=kept)
+    made = await store.get_or_compute(asked, lambda snapshot: ["made"])
+    return made == ["kept"]
+
+
+async def test_ten_ten_and_twelve_ten_meet() -> None:  # 3-29, 3-30
+    assert await found(Near(), at(10, 10), at(12, 10))
+    assert not await found(Near(), at(10, 10), at(12.5, 10))
+    assert await found(Near(5), at(10, 10), at(15, 5))
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 5.1, float("nan")])
+def test_a_tolerance_out_of_range_is_refused(tolerance: float) -> None:
+    with pytest.raises(ConfigError, match="tolerance"):
+        Near(tolerance)
+
+
+async def test_identities_conditions_and_counts_are_exact() -> None:
+    goblin = at(1, 1, conditions=["prone"], arrows=3)
+    assert await found(Near(), goblin, at(2, 2, conditions=["prone"], arrows=3))
+    assert not await found(Near(), goblin, at(1, 1, conditions=[], arrows=3))
+    assert not await found(Near(), goblin, at(1, 1, conditions=["prone"], arrows=2))
+    assert not await found(Near(), at(1, 1), {"actors": {"hag": at(1, 1)["actors"]["goblin"]}})
+
+
+async def test_health_counts_by_band() -> None:
+    assert await found(Near(), at(1, 1, hp=6), at(1, 1, hp=5))
+    assert not await found(Near(), at(1, 1, hp=6), at(1, 1, hp=2))
+    assert not await found(Near(), at(1, 1, hp=1), at(1, 1, hp=0))
+    assert not await found(Near(bands=False), at(1, 1, hp=6), at(1, 1, hp=5))
+
+
+async def test_numbers_without_a_largest_value_count_by_bands_of_a_width() -> None:
+    near = Near(widths={"damage_taken": 50})
+
+    def hurt(taken: float) -> dict[str, Any]:
+        return {"health": {"damage_taken": taken}}
+
+    assert await found(near, hurt(1), hurt(50))
+    assert not await found(near, hurt(0), hurt(1))
+    assert not await found(near, hurt(50), hurt(51))
+    assert not await found(Near(), hurt(1), hurt(2))
+
+
+async def test_scopes_never_meet() -> None:
+    store = VariantStore()
+    store.store("kept", ["plan"], snapshot=at(1, 1), scope="plan")
+    assert await store.get_or_compute(at(1, 1), lambda s: ["told"], scope="tell") == ["told"]
+
+
+NUMBERS = st.one_of(
+    st.integers(-100, 100).map(float),
+    st.floats(-1e6, 1e6),
+    st.sampled_from([0.0, 2.0, 4.0, -2.0, 1e9]),
+)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[float, list[float], list[float]]:
+    tolerance = draw(st.sampled_from([0.5, 1.0, 2.0, 5.0]))
+    some = draw(st.lists(NUMBERS, min_size=1, max_size=8))
+    steps = st.one_of(
+        st.floats(-tolerance, tolerance),
+        st.sampled_from([tolerance, -tolerance, 2 * tolerance, -2.001 * tolerance]),
+    )
+    return tolerance, some, [each + draw(steps) for each in some]
+
+
+@given(pairs())
+def test_nothing_near_is_missed_and_nothing_far_is_matched(
+    drawn: tuple[float, list[float], list[float]],
+) -> None:  # 3-29, 3-32
+    tolerance, some, others = drawn
+    near = Near(tolerance)
+
+    class Item:
+        def __init__(self, key: NearKey) -> None:
+            self.near: NearKey | None = key
+
+    index: NearIndex[Item] = NearIndex(near)
+    item = Item(near.key({"pos": some}))
+    index.add(item)
+    close = max(abs(a - b) for a, b in zip(some, others, strict=True)) <= tolerance
+    matched, _ = index.search(near.key({"pos": others}))
+    assert matched == ([item] if close else [])
+    index.discard(item)
+    assert not index._cells
+
+
+def test_the_nearest_comes_first() -> None:
+    class Item:
+        def __init__(self, *pos: float) -> None:
+            self.near: NearKey | None = near.key({"pos": pos})
+
+    near = Near(2)
+    index: NearIndex[Item] = NearIndex(near)
+    items = [Item(10.0, 10.0), Item(11.0, 10.0), Item(12.0, 11.0)]
+    for item in items:
+        index.add(item)
+    assert index.search(near.key({"pos": [11.2, 10.0]}))[0] == [items[1], items[2], items[0]]
+
+
+def test_a_crowded_cell_is_searched_so_far_and_no_further() -> None:
+    class Item:
+        def __init__(self, number: float) -> None:
+            self.near: NearKey | None = near.key({"pos": [0, 0, 0, 0, 0, 0, number]})
+
+    near = Near(2)
+    index: NearIndex[Item] = NearIndex(near)
+    for number in range(0, 5000, 5):
+        index.add(Item(number))
+    matched, others = index.search(near.key({"pos": [0, 0, 0, 0, 0, 0, 4995]}))
+    assert len(matched) == 1 and others == MOST - 1
+    assert index.search(near.key({"pos": [0, 0, 0, 0, 0, 0, 0]}))[0] == []
+
+
+async def test_candidates_that_do_not_fit_are_counted() -> None:  # 3-32
+    store = VariantStore()
+    store.store("kept", ["kept"], snapshot={"pos": [0.0], "hp": 1}, guard=[])
+    store.store(
+        "up", ["up"], snapshot={"pos": [50], "hp": 0}, guard=[Condition(("hp",), "above", 0)]
+    )
+    await store.get_or_compute({"pos": [3.0], "hp": 1}, lambda s: ["made"])
+    await store.get_or_compute({"pos": [50], "hp": 0}, lambda s: ["made"])
+    near = store.stats().near
+    assert near == {"lookups": 2, "hits": 0, "mismatches": 2}
+
+
+async def test_what_is_served_for_a_near_state_has_the_current_values() -> None:  # 3-31
+    store = VariantStore()
+    plan = {"act": "move", "x": "{gx}", "say": "To {gx}, {gy}! {damage} of it", "n": ["{gy}"]}
+    await store.get_or_compute(at(10, 10), lambda s: [plan], values={"gx": 10, "gy": 10})
+    again = await store.get_or_compute(at(12, 10), lambda s: [], values={"gx": 12, "gy": 10.5})
+    assert again == [{"act": "move", "x": 12, "say": "To 12, 10.5! {damage} of it", "n": [10.5]}]
+    assert refilled("{gx}", None) == "{gx}" and refilled(3, {"a": 1}) == 3
+
+
+def test_a_snapshot_that_is_no_json_says_so() -> None:
+    with pytest.raises(StateError, match="no JSON"):
+        Near().key({"x": object()})
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 10**400, True, None, "10", -0.0])
+def test_odd_numbers_have_a_key_and_only_equal_ones_share_it(odd: Any) -> None:
+    near = Near()
+    if odd == 10**400:
+        with pytest.raises(StateError):
+            near.key({"pos": odd})
+        return
+    assert near.key({"pos": odd}).distance(near.key({"pos": odd})) == 0
+    assert near.key({"pos": odd}).distance(near.key({"pos": 77})) > 2
+
+
+STEPS = [
+    Part("0", {"do": "take cover"}, depends=[("actors", "mira", "pos")]),
+    Part("1", {"do": "aim"}, depends=[("actors", "goblin")]),
+    Part("2", {"do": "shoot"}),
+]
+
+
+def world(**goblin: Any) -> dict[str, Any]:
+    return {"actors": {"mira": {"pos": [0, 0]}, "goblin": {"ac": 15, **goblin}}}
+
+
+async def test_the_steps_of_a_plan_are_good_up_to_the_first_that_is_not() -> None:  # 3-33
+    store = VariantStore()
+    store.changed(world())
+    store_parts(store, "plan", STEPS, state=world())
+    assert [part.name for part in parts_of(store, "plan", ["0", "1", "2"])] == ["0", "1", "2"]
+    store.changed(world(ac=11))
+    assert parts_of(store, "plan", ["0", "1", "2"], chain=True) == [Part("0", {"do": "take cover"})]
+
+
+async def test_the_trunk_of_a_narrative_is_good_without_its_tails() -> None:  # 3-33
+    store = VariantStore()
+    store.changed(world())
+    tail = Part("hit", "it falls", depends=[("actors", "goblin")])
+    store_parts(store, "t1", [Part("trunk", "She swings."), tail], state=world())
+    store.changed(world(ac=11))
+    good = parts_of(store, "t1", ["trunk", "hit", "miss"])
+    assert [(part.name, part.value) for part in good] == [("trunk", "She swings.")]
+    assert store.invalidate("part:t1") == 1
