@@ -74,8 +74,9 @@ class Game(Generic[M]):
     ) -> None:
         self.settings = Settings.load(settings)
         self.narration = narration
-        if not (isinstance(narration, type) and issubclass(narration, BaseModel)):
-            raise ConfigError(f"narration must be a pydantic model, not {brief(narration)}")
+        given: Any = narration
+        if not (isinstance(given, type) and issubclass(given, BaseModel)):
+            raise ConfigError(f"narration must be a pydantic model, not {brief(given)}")
         own = prompts() if isinstance(prompts, type) else prompts
         call = getattr(own, "__call__", None)  # noqa: B004  # an object with an async one
         if inspect.iscoroutinefunction(own) or inspect.iscoroutinefunction(call):

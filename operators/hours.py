@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 __all__ = ["HOUR_WEIGHTS", "Hours", "hour_weights"]
 
@@ -37,7 +38,8 @@ def hour_weights(periods: Mapping[str, float]) -> tuple[float, ...]:
         first, last = (int(found[1]), int(found[2])) if found else (0, 0)
         if first == last or not (first < 24 and last <= 24):
             raise ValueError(f"{period[:40]!r} is no period of hours, such as 9-11 or 21-9")
-        if not (isinstance(weight, (int, float)) and 0 <= weight < math.inf):
+        number: Any = weight
+        if not (isinstance(number, (int, float)) and 0 <= number < math.inf):
             raise ValueError(f"{period}: {weight!r} is no weight: choose 0 or more")
         hour = first
         while hour != last % 24:
