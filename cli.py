@@ -230,14 +230,14 @@ def _replay(args: Args) -> int:
     _check_replay(args)
     given = _given(args)
     if args.verify:
-        from . import verify
+        from .replay import verify
 
         return verify.run(args.log, game=args.game, heavy=args.heavy, upto=args.to, json=args.json)
-    from .verify import imported
+    from .replay.verify import imported
 
     make = imported(args.game) if args.game else None
     if args.speed is not None and args.base_url is None:
-        from . import shown
+        from .replay import shown
 
         return shown.run(
             args.log,
@@ -400,7 +400,7 @@ BY = option(
 def _evaluate(args: Args) -> int:
     """Predict recorded sessions event by event, and show how good each predictor is."""
     from . import evaluate
-    from .prefetch_config import zone_of
+    from .prefetch.config import zone_of
 
     try:
         zone = zone_of(args.zone)
@@ -431,7 +431,7 @@ def _evaluate(args: Args) -> int:
 )
 def _prefetch_stats(args: Args) -> int:
     """Show what was asked for, when, and what comes next: in a game, which stat block or spell."""
-    from . import prefetch_cli
+    from .prefetch import cli as prefetch_cli
 
     return prefetch_cli.stats(
         args.data, by=args.by, at=args.at, take=args.take, give=args.give, json=args.json
@@ -453,7 +453,7 @@ def _prefetch_stats(args: Args) -> int:
 )
 def _prefetch_config(args: Args) -> int:
     """Show or change what is fetched ahead: in a game, how much and how surely."""
-    from . import prefetch_cli
+    from .prefetch import cli as prefetch_cli
 
     given = {
         "top_n": args.top,
@@ -479,7 +479,7 @@ def _prefetch_config(args: Args) -> int:
 )
 def _record_query(args: Args) -> int:
     """Record that something was asked for: in a game, content that a turn needed."""
-    from . import prefetch_cli
+    from .prefetch import cli as prefetch_cli
 
     return prefetch_cli.record(
         args.data, args.ticker, args.module, hit=args.hit, at=args.at, json=args.json
@@ -547,7 +547,7 @@ def _blind(args: Args) -> int:
 )
 def _cache_status(args: Args) -> int:
     """Show what is prepared and kept: layers, sizes, hit rates, and what left and why."""
-    from . import cache_status
+    from .prefetch import cache_status
 
     return cache_status.run(args.source, {}, json=args.json)
 
@@ -581,7 +581,8 @@ def _cache_status(args: Args) -> int:
 )
 def _prefetch_warmup(args: Args) -> int:
     """Store common scenarios before the first of them comes, or fetch what queries will ask for."""
-    from . import prefetch_cli, warmup
+    from .prefetch import cli as prefetch_cli
+    from .prefetch import warmup
 
     if args.source is None:
         return prefetch_cli.warmup(

@@ -57,7 +57,7 @@ from .streams.world import Numbered, World
 
 if TYPE_CHECKING:
     from .game import Game
-    from .lockstep import Lockstep
+    from .replay.lockstep import Lockstep
 
 __all__ = ["Pipeline"]
 

@@ -28,7 +28,7 @@ from .streams.world import World
 
 if TYPE_CHECKING:
     from .game import Game
-    from .lockstep import Lockstep
+    from .replay.lockstep import Lockstep
 
 __all__ = ["Action", "Session"]
 

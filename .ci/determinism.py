@@ -111,7 +111,7 @@ def session_of(log: Path, folder: Path) -> Path:
 def hashes(folder: Path, data: Path, runs: int) -> dict[str, str]:
     from foretell.config import Settings
     from foretell.replay import play
-    from foretell.replay_source import opened
+    from foretell.replay.source import opened
     from foretell.testing import run_virtual
 
     found: dict[str, str] = {}

@@ -21,7 +21,7 @@ from foretell.operators.predict_document import Document
 from foretell.operators.predict_ensemble import Ensemble, standard
 from foretell.operators.predictors import Event
 from foretell.prefetch import Learned, opened, record_query
-from foretell.prefetch_config import PrefetchConfig
+from foretell.prefetch.config import PrefetchConfig
 from foretell.sinks.usage_store import Query, UsageStore
 
 K = 15

@@ -244,7 +244,10 @@ class Table:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         await loop.idle()
-        self.state = deepcopy(dict(self.session.world.state)) or first_state()
+        self.state = deepcopy(dict(self.session.world.state))
+        if not self.state:  # a game says how it begins before it says what happens
+            self.state = first_state()
+            self.update()
         known, self._open = self._open, {}
         for action_id, (_, who, name, targets) in known.items():
             with suppress(StateError):

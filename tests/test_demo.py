@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from foretell import demo, replay, verify
+from foretell import demo, replay
 from foretell.config import Settings
 from foretell.demo import server
 from foretell.demo.keys import Nobody, keys
@@ -35,6 +35,7 @@ from foretell.demo.watched import Stage, Watched
 from foretell.demo.words import Lines, about
 from foretell.errors import ConfigError, ForetellError
 from foretell.operators.narrative import Served
+from foretell.replay import verify
 from foretell.streams.anthropic_model import AnthropicModel
 from foretell.streams.clock import run_virtual
 from foretell.streams.log import LogError, read

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import foretell
+from foretell.replay.verify import verify
 from foretell.streams import events as ev
 from foretell.streams.log import read
 from foretell.streams.models import Purpose, Request
 from foretell.testing import Script, ScriptedModel, run_virtual
-from foretell.verify import verify
 
 STATE: dict[str, Any] = {
     "mode": "combat",

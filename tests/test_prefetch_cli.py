@@ -13,8 +13,8 @@ import pytest
 from foretell.cli import main
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
-from foretell.prefetch_config import PrefetchConfig
-from foretell.prefetch_fetch import file_of
+from foretell.prefetch.config import PrefetchConfig
+from foretell.prefetch.fetch import file_of
 from foretell.sinks.usage_store import Query
 
 Capture = pytest.CaptureFixture[str]

@@ -340,8 +340,8 @@ def test_an_imported_night_is_shown_at_its_pace(
     log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # 4
     waited: list[float] = []
-    monkeypatch.setattr("foretell.pace.time.monotonic", lambda: sum(waited))
-    monkeypatch.setattr("foretell.pace.time.sleep", waited.append)
+    monkeypatch.setattr("foretell.replay.pace.time.monotonic", lambda: sum(waited))
+    monkeypatch.setattr("foretell.replay.pace.time.sleep", waited.append)
     ends: list[str] = []
 
     def watch(event: Any) -> None:
@@ -364,7 +364,7 @@ def test_a_server_is_not_asked_for_a_night_that_is_shown(
     log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("foretell.pace.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("foretell.replay.pace.time.sleep", lambda seconds: None)
     assert main(["replay", str(log), "--speed", "9"]) == 0
     assert "Goblin" in capsys.readouterr().out
 

@@ -14,8 +14,8 @@ import pytest
 import foretell
 from foretell import Settings, replay
 from foretell.cli import main
-from foretell.lockstep import NotRecorded
-from foretell.replay_source import opened
+from foretell.replay.lockstep import NotRecorded
+from foretell.replay.source import opened
 from foretell.streams.log import read, seal
 from foretell.streams.models import (
     Delta,

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell import Served, StateError, replay
+from foretell.replay.verify import verify
 from foretell.streams import events as ev
 from foretell.streams.log import LogError, read, to_event, validate
 from foretell.streams.models import Purpose, Request
 from foretell.testing import Script, ScriptedModel, run_virtual
-from foretell.verify import verify
 
 STATE: dict[str, Any] = {
     "mode": "combat",

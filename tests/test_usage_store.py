@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import foretell
 from foretell.operators.hours import Hours
 from foretell.prefetch import opened, record_query
-from foretell.prefetch_config import PrefetchConfig
+from foretell.prefetch.config import PrefetchConfig
 from foretell.sinks.usage_json import exported, imported
 from foretell.sinks.usage_store import Query, Totals, UsageError, UsageStore
 from foretell.streams.log_lock import LogLock

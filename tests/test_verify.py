@@ -17,7 +17,8 @@ import foretell
 from foretell.cli import main
 from foretell.config import Settings
 from foretell.errors import StateError
-from foretell.lockstep import NotRecorded
+from foretell.replay.lockstep import NotRecorded
+from foretell.replay.verify import Broken, verify
 from foretell.streams.log import read, seal, validate
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable
 from foretell.streams.narrator.engine import Engine
@@ -25,7 +26,6 @@ from foretell.streams.narrator.faults import Faults
 from foretell.streams.narrator.profiles import profile
 from foretell.streams.narrator.server import running
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
-from foretell.verify import Broken, verify
 
 STATE: dict[str, Any] = {
     "mode": "combat",
@@ -346,8 +346,8 @@ def test_it_can_be_shown_in_its_own_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("foretell.verify.time.sleep", slept.append)
-    monkeypatch.setattr("foretell.verify.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("foretell.replay.verify.time.sleep", slept.append)
+    monkeypatch.setattr("foretell.replay.verify.time.monotonic", lambda: 100.0)
     path = recorded(tmp_path, seed=5)
     last = [*read(path)][-1].t
     assert main(["replay", str(path), "--speed", "2", "--from", "1"]) == 0

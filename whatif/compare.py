@@ -15,7 +15,7 @@ from rich.table import Table
 from ..errors import ConfigError, ForetellError
 from ..progress import progress
 from ..replay import Run, play, streams_of
-from ..replay_source import OF_A_MODEL, Make, Source, opened
+from ..replay.source import OF_A_MODEL, Make, Source, opened
 from ..sinks.terminal import counted, safe
 from ..streams.clock import run_virtual
 from . import plot as picture

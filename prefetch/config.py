@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import ConfigError
-from .operators.hours import HOUR_WEIGHTS, hour_weights
-from .whatif import target
+from ..errors import ConfigError
+from ..operators.hours import HOUR_WEIGHTS, hour_weights
+from ..whatif import target
 
 __all__ = ["PrefetchConfig", "zone_of"]
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 
-from .errors import ConfigError, ForetellError
-from .prefetch import Learned, opened, pruned, record_query
-from .prefetch_config import PrefetchConfig, zone_of
-from .prefetch_fetch import Fetched, fetcher, warm
-from .progress import progress
-from .sinks.terminal import counted, plain
-from .sinks.usage_json import exported, imported
-from .sinks.usage_store import UsageError
-from .whatif import target
+from ..errors import ConfigError, ForetellError
+from ..progress import progress
+from ..sinks.terminal import counted, plain
+from ..sinks.usage_json import exported, imported
+from ..sinks.usage_store import UsageError
+from ..whatif import target
+from . import Learned, opened, pruned, record_query
+from .config import PrefetchConfig, zone_of
+from .fetch import Fetched, fetcher, warm
 
 __all__ = ["configure", "periods", "record", "stats", "warmup"]
 

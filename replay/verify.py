@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .config import Settings
-from .errors import ConfigError
-from .game import Game
+from ..config import Settings
+from ..errors import ConfigError
+from ..game import Game
+from ..progress import Step, progress
+from ..sinks.terminal import counted, plain, print_narrative
+from ..streams.clock import run_virtual
 from .lockstep import Difference, Lockstep, NotRecorded, walk
 from .openings import another_version, guests_of, last_t, no_game, openings
 from .pace import paced
-from .progress import Step, progress
-from .sinks.terminal import counted, plain, print_narrative
-from .streams.clock import run_virtual
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..session import Session
 
 __all__ = ["Broken", "check_session", "run", "show", "verify"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .errors import ForetellError
-from .game import Game
-from .sinks.store_scenarios import is_log, moments, scenarios
-from .sinks.terminal import counted, plain
-from .streams.log_inputs import LogInputs
+from ..errors import ForetellError
+from ..game import Game
+from ..sinks.store_scenarios import is_log, moments, scenarios
+from ..sinks.terminal import counted, plain
+from ..streams.log_inputs import LogInputs
 
 __all__ = ["run"]
 

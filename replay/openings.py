@@ -8,7 +8,7 @@ from contextlib import suppress
 from os import PathLike
 from typing import Any
 
-from .streams.log_read import BadLine, LogError, open_lines, parse
+from ..streams.log_read import BadLine, LogError, open_lines, parse
 
 __all__ = ["another_version", "guests_of", "last_t", "no_game", "openings"]
 
@@ -57,7 +57,7 @@ def no_game(path: str | PathLike[str], guests: Mapping[str, str]) -> str:
 
 def another_version(openings: Iterable[Opening]) -> str | None:
     """That another Foretell has recorded it, if one has, in a few words."""
-    from . import __version__
+    from .. import __version__
 
     others = {str(opening.get("version") or "of no version"): None for opening in openings}
     others.pop(__version__, None)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .errors import ConfigError
-from .operators.predictors import Key
-from .progress import Step
-from .whatif import target
+from ..errors import ConfigError
+from ..operators.predictors import Key
+from ..progress import Step
+from ..whatif import target
 
 __all__ = ["Fetch", "Fetched", "fetcher", "file_of", "warm"]
 

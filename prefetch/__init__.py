@@ -16,12 +16,12 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
-from .operators.calibration import Calibration
-from .operators.predict_document import Document, Scored
-from .operators.predict_ensemble import Ensemble, standard
-from .operators.predictors import Event
-from .prefetch_config import PrefetchConfig, zone_of
-from .sinks.usage_store import Query, Totals, UsageStore
+from ..operators.calibration import Calibration
+from ..operators.predict_document import Document, Scored
+from ..operators.predict_ensemble import Ensemble, standard
+from ..operators.predictors import Event
+from ..sinks.usage_store import Query, Totals, UsageStore
+from .config import PrefetchConfig, zone_of
 
 __all__ = ["FOLDER", "Learned", "opened", "pruned", "record_query"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from .operators.narrative import Narrative
+from ..operators.narrative import Narrative
+from ..sinks.terminal import Terminal
+from ..streams.clock import run_virtual
+from ..streams.log_inputs import LogInputs
+from . import play
 from .pace import paced
-from .replay import play
-from .replay_source import Make, Source, opened
-from .sinks.terminal import Terminal
-from .streams.clock import run_virtual
-from .streams.log_inputs import LogInputs
+from .source import Make, Source, opened
 from .verify import present
 
 __all__ = ["run", "show"]

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
-from .config import Settings
-from .errors import ConfigError
-from .game import Game, narrator
+from ..config import Settings
+from ..errors import ConfigError
+from ..game import Game, narrator
+from ..streams.log_inputs import LogInputs
+from ..streams.models import Model, ModelEvent, Request
+from ..streams.narrator.wire import model_known
+from ..streams.recorded_model import RecordedModel, Recording
 from .lockstep import NotRecorded
 from .openings import another_version, guests_of, no_game
-from .streams.log_inputs import LogInputs
-from .streams.models import Model, ModelEvent, Request
-from .streams.narrator.wire import model_known
-from .streams.recorded_model import RecordedModel, Recording
 
 __all__ = ["OF_A_MODEL", "Make", "Source", "opened"]
 

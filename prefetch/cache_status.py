@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from .config import CACHES, Settings
-from .sinks.terminal import counted, plain
+from ..config import CACHES, Settings
+from ..sinks.terminal import counted, plain
 
 __all__ = ["run", "status"]
 
@@ -20,10 +20,10 @@ def status(source: str, settings: Settings | Mapping[str, Any]) -> dict[str, Any
     :raises ForetellError: for a server that does not answer.
     """
     if source.startswith(CACHES):
-        from .sinks.store_listing import listing
+        from ..sinks.store_listing import listing
 
         return asyncio.run(listing(source))
-    from . import replay
+    from .. import replay
 
     found = replay.report(source, settings)
     return {**found["cache"], "session": found["session"], "t": found["virtual_seconds"]}

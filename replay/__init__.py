@@ -16,22 +16,22 @@ from typing import Any
 
 import orjson
 
-from .config import Settings
-from .game import Game
-from .operators.narrative import Ended, Narrative
-from .operators.predict import Intensity
-from .progress import Step, progress
-from .replay_source import Make, Source, opened
-from .session import Session
-from .sinks.ledger import Price
-from .sinks.replayed import describe
-from .sinks.report import latency
-from .sinks.terminal import plain
-from .streams import events as ev
-from .streams.clock import run_virtual
-from .streams.log_inputs import LogInputs
-from .streams.models import Model
-from .streams.recorded_model import RecordedModel
+from ..config import Settings
+from ..game import Game
+from ..operators.narrative import Ended, Narrative
+from ..operators.predict import Intensity
+from ..progress import Step, progress
+from ..session import Session
+from ..sinks.ledger import Price
+from ..sinks.replayed import describe
+from ..sinks.report import latency
+from ..sinks.terminal import plain
+from ..streams import events as ev
+from ..streams.clock import run_virtual
+from ..streams.log_inputs import LogInputs
+from ..streams.models import Model
+from ..streams.recorded_model import RecordedModel
+from .source import Make, Source, opened
 
 __all__ = ["Run", "describe", "load", "play", "report", "run", "streams_of"]
 

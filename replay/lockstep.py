@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .config import Settings
-from .errors import ForetellError
-from .operators.generation import Phase
-from .session import Session
-from .streams import events as ev
-from .streams.clock import VirtualLoop, run_virtual
-from .streams.history import logged
-from .streams.log import KINDS, LogError, Record, read, to_event
-from .streams.log_seal import Seals, check
-from .streams.models import ModelEvent, Request
-from .streams.recorded import error_of, event_of
-from .streams.timers import Alarm
+from ..config import Settings
+from ..errors import ForetellError
+from ..operators.generation import Phase
+from ..session import Session
+from ..streams import events as ev
+from ..streams.clock import VirtualLoop, run_virtual
+from ..streams.history import logged
+from ..streams.log import KINDS, LogError, Record, read, to_event
+from ..streams.log_seal import Seals, check
+from ..streams.models import ModelEvent, Request
+from ..streams.recorded import error_of, event_of
+from ..streams.timers import Alarm
 
 if TYPE_CHECKING:
-    from .game import Game
+    from ..game import Game
 
 __all__ = ["Difference", "Lockstep", "NotRecorded"]
 
