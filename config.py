@@ -38,9 +38,11 @@ class Settings(BaseModel):
     ``hot_cache_size``, ``…_seconds`` and the like: entries a layer of the store of variants has,
     and how long one stays that is not used. ``cache_ttl``: how long a prepared text is kept beyond
     its turn. ``cache_entry_bytes``: the largest entry. ``cache_url``: a Redis or Memcached as the
-    cold layer, shared by processes; ``cache_timeout``: what a look-up there may take.
+    cold layer, shared by processes, ``?name=…`` at its end keeps games on one server apart;
+    ``cache_timeout``: what a look-up there may take.
     ``near_tolerance``: by how much the numbers under ``near_fields`` may differ for two states to
-    share what was computed for one; see :class:`~foretell.sinks.store_near.Near`.
+    share what was computed for one; those under ``near_bands`` count by band, each so wide; see
+    :class:`~foretell.sinks.store_near.Near`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +82,9 @@ class Settings(BaseModel):
     cache_timeout: float = Field(default=0.04, gt=0, le=1)
     near_tolerance: float = Field(default=2.0, ge=0, le=5)
     near_fields: tuple[str, ...] = ("pos", "position", "x", "y", "z")
+    near_bands: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=lambda: {"damage_taken": 100.0}
+    )
 
     narrator_profile: str = "hosted-large"
     seed: int = 0

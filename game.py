@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import os
+import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import orjson
 from pydantic import BaseModel
 
 from .config import Settings
@@ -134,9 +133,10 @@ class Game(Generic[M]):
         from . import __version__
 
         guests = {
-            name: f"{type(guest).__module__}:{type(guest).__qualname__}"
+            name: f"{maker.__module__}:{maker.__qualname__}"
             for name, guest in (("prompts", self.prompts),)
             if not isinstance(guest, DefaultPrompts)
+            for maker in (guest if inspect.isroutine(guest) else type(guest),)
         }
         if self.narration is not Narration:
             guests["narration"] = f"{self.narration.__module__}:{self.narration.__qualname__}"
@@ -180,7 +180,7 @@ class Game(Generic[M]):
             Room(settings.cold_cache_size, settings.cold_cache_seconds, "ttl"),
             settings.cache_entry_bytes,
         )
-        near = Near(settings.near_tolerance, settings.near_fields)
+        near = Near(settings.near_tolerance, settings.near_fields, widths=settings.near_bands)
         return VariantStore(
             limits,
             clock=clock,
@@ -193,27 +193,16 @@ class Game(Generic[M]):
     def shared_cache(self) -> Cold | None:
         """The cache that the settings name."""
         if self._cold is None and self.settings.cache_url is not None:
+            from .sinks.store_server import MOST_BYTES
             from .sinks.store_shared import SharedCold
 
-            self._cold = SharedCold(self.settings.cache_url, limit=self.settings.cache_timeout)
+            self._cold = SharedCold(
+                self.settings.cache_url,
+                wall=time.time,
+                limit=self.settings.cache_timeout,
+                most=MOST_BYTES + 2 * self.settings.cache_entry_bytes,
+            )
         return self._cold
-
-    @property
-    def salt(self) -> str:
-        """A digest of what makes a text what it is, beside the game's state."""
-        settings = self.settings
-        parts = (
-            settings.main_model,
-            settings.style,
-            settings.output,
-            settings.effort,
-            settings.thinking,
-            settings.max_tokens,
-            self.described().get("guests"),
-            self.schema,
-        )
-        raw = orjson.dumps(parts, default=repr, option=orjson.OPT_SORT_KEYS)
-        return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
     @property
     def store(self) -> VariantStore:
@@ -248,7 +237,7 @@ class Game(Generic[M]):
             from .streams.log_inputs import LogInputs
 
             if not store_scenarios.is_log(source):
-                return store_scenarios.fill(self.store, store_scenarios.scenarios(source))
+                return await store_scenarios.fill(self.store, store_scenarios.scenarios(source))
             moments = store_scenarios.moments(LogInputs(source), self.store.near)
             source = [moment for moment, _ in moments]
         if make is None:

@@ -171,7 +171,6 @@ class Pipeline(Generic[M]):
             settings.cache_ttl,
             self.tasks,
             self.recorder.trace,
-            salt=game.salt,
             shared=shared,
             cache=game.shared_cache() if shared and replaying is None else None,
         )
@@ -216,7 +215,13 @@ class Pipeline(Generic[M]):
         )
         preparing = switch_map(
             speculate(
-                self.generations, store, self._speculative, self.timers, self._flawed, self.kept
+                self.generations,
+                store,
+                self._speculative,
+                self.timers,
+                self._flawed,
+                self.kept,
+                self._affords,
             ),
             self.tasks,
             self.fault,
@@ -228,6 +233,9 @@ class Pipeline(Generic[M]):
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
         self._schedule = schedule(lambda: self._planned_at, settings.max_variants)
         plan = self._sound("plan", self._plan, lambda scene: ())
+        classified = self._sound(
+            "classify", self._classify, lambda world: Scene(world, Context.IDLE)
+        )
 
         # The page. Subscribed from the top down; each published stream is connected after its
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
@@ -245,9 +253,7 @@ class Pipeline(Generic[M]):
         )
         scenes: Published[Scene] = world.pipe(
             settled,
-            ops.map(
-                self._sound("classify", self._classify, lambda world: Scene(world, Context.IDLE))
-            ),
+            ops.map(classified),
             ops.distinct_until_changed(
                 self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
             ),
@@ -265,6 +271,10 @@ class Pipeline(Generic[M]):
         scenes.subscribe(self._on_scene)
         self._preparing = prepared.subscribe()
         self._wired = [narrative.connect(), scenes.connect(), world.connect(), inputs.connect()]
+        if before.number:  # it goes on where it was: what was prepared then is prepared again
+            scene = classified(self.world_now)
+            self._on_scene(scene)
+            self._planned_anew.on_next(scene)
 
     def _open_log(self, header: Mapping[str, Any], before: Resumed) -> LogWriter | None:
         """The recording; what it holds already is taken in."""
@@ -556,12 +566,14 @@ class Pipeline(Generic[M]):
             or fingerprint(self.world_now, variant.depends) != variant.fingerprint
         ):
             return None  # the world has moved on while the one before it was closing
-        request = self._request(variant.scene, account, Purpose.PREFETCH, place)
+        return self._request(variant.scene, account, Purpose.PREFETCH, place)
+
+    def _affords(self, variant: Variant, request: Request) -> bool:
         cap = self._settings.max_prefetch_tokens
-        if cap is not None and not self.ledger.affords(request, cap, self.generations.live):
-            self.recorder.trace("~refused", result=variant.result, target=variant.target)
-            return None
-        return request
+        if cap is None or self.ledger.affords(request, cap, self.generations.live):
+            return True
+        self.recorder.trace("~refused", result=variant.result, target=variant.target)
+        return False
 
     def _request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
@@ -615,7 +627,6 @@ class Pipeline(Generic[M]):
             await self._over.wait()
             for wired in self._wired:
                 wired.dispose()
-            self.kept.close()
             await self.tasks.aclose()
             self.tasks.held = True
             self.recorder.trace("~over")
@@ -639,6 +650,7 @@ class Pipeline(Generic[M]):
 
     def _on_told(self) -> None:
         self._drained.cancel()
+        self.kept.close()  # before who still listens is waited for: a replay has nobody
         self._over.set()
 
     async def _heard(self, until: float) -> None:

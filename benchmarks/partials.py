@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from foretell.operators import partial_parser
 from foretell.operators.partials import Final, PartialParser
+from foretell.operators.typed import TypedPartials
 
 SIZES = (2_000, 15_000, 127_000, 2_000_000)
 CHUNKS = (1, 4, 64)
@@ -108,6 +110,38 @@ DOCUMENTS: dict[str, Callable[[random.Random, int], Any]] = {
 }
 
 
+class Line(BaseModel):
+    speaker: str
+    text: str
+
+
+class Narration(BaseModel):
+    text: str
+    lines: list[Line]
+    cues: list[str]
+
+
+class Step(BaseModel):
+    tool: str
+    x: float
+    y: int
+    target: str
+    why: str
+
+
+class Plan(BaseModel):
+    agent: str
+    ready: bool
+    steps: list[Step]
+
+
+class Plans(BaseModel):
+    plans: list[Plan]
+
+
+MODELS: dict[str, type[BaseModel]] = {"narration": Narration, "plans": Plans}
+
+
 def written(name: str, size: int) -> str:
     """The document, as a model that keeps to ASCII in escapes writes it."""
     value = DOCUMENTS[name](random.Random(size), size)
@@ -136,6 +170,21 @@ def foretell(kind: type[PartialParser]) -> Callable[[Sequence[str]], float]:
             parser.feed(chunk)
         taken = time.process_time() - started
         assert isinstance(parser.finish(), Final)
+        return taken / len(chunks)
+
+    return reader
+
+
+def typed(kind: type[PartialParser], model: type[BaseModel]) -> Callable[[Sequence[str]], float]:
+    """A partial of the model after every chunk, and the model at the end."""
+
+    def reader(chunks: Sequence[str]) -> float:
+        partials = TypedPartials(model, parser=kind(max_length=sys.maxsize))
+        started = time.process_time()
+        for chunk in chunks:
+            last = partials.feed(chunk)
+        taken = time.process_time() - started
+        assert isinstance(last[-1], model)
         return taken / len(chunks)
 
     return reader
@@ -230,8 +279,26 @@ def measured(chunks: Sequence[str], size: int, rounds: int) -> dict[str, float]:
     return {name: 1e6 * min(times) for name, times in spent.items()}
 
 
-def memory(kind: type[PartialParser], text: str) -> float:
-    """The most memory a parser held, over what the finished value takes."""
+def typed_rows(sizes: Sequence[int]) -> None:
+    """What typed partials cost, parser included, in time and in memory."""
+    for document, model in MODELS.items():
+        for name, kind in CORES.items():
+            for size in sizes:
+                chunks = cut(written(document, size), 4)
+                reader, spent = typed(kind, model), []
+                for _ in range(3):
+                    gc.collect()
+                    spent.append(reader(chunks))
+                cost = f"{1e6 * min(spent):.2f}"
+                print(
+                    f"{document:9} {size // 1000:5} KB, chunks of  4: TypedPartials, {name} {cost}"
+                )
+            ratio = memory(kind, written(document, 500_000), model)
+            print(f"memory, TypedPartials, {name}, {document}: {ratio:.1f} × the final value")
+
+
+def memory(kind: type[PartialParser], text: str, model: type[BaseModel] | None = None) -> float:
+    """The most memory a parser, or typed partials, held over what the finished value takes."""
     tracemalloc.start()
     value = orjson.loads(text)
     own = tracemalloc.get_traced_memory()[0]
@@ -239,7 +306,9 @@ def memory(kind: type[PartialParser], text: str) -> float:
     gc.collect()
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    parser = kind(max_length=sys.maxsize)
+    parser: Any = kind(max_length=sys.maxsize)
+    if model is not None:
+        parser = TypedPartials(model, parser=parser)
     for at in range(0, len(text), 4):
         parser.feed(text[at : at + 4])
     peak = tracemalloc.get_traced_memory()[1] - before
@@ -330,6 +399,7 @@ def main() -> None:
         for document in DOCUMENTS:
             ratio = memory(kind, written(document, 500_000))
             print(f"memory, {name}, {document}: {ratio:.1f} × the final value")
+    typed_rows([size for size in sizes if size <= 127_000])
     for name, chunks in recorded(args.data):
         print(f"recorded {name}, {len(chunks)} chunks: {told(measured(chunks, 0, 9))}")
     if args.plot:

@@ -304,7 +304,7 @@ async def shared() -> None:
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        cold = SharedCold(f"redis://127.0.0.1:{port}")
+        cold = SharedCold(f"redis://127.0.0.1:{port}", wall=time.time)
         store = VariantStore(cold=cold)
         store.store("k", [words(1800, random.Random(1))])
         await store.flush()

@@ -69,6 +69,8 @@ class FastMachine(Machine):
 
     def _feed(self, chunk: str | bytes) -> list[Patch]:
         """What ``feed`` does where it cannot do without a closer look."""
+        if not isinstance(chunk, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"feed takes str or bytes, not {type(chunk).__name__}")
         if type(chunk) is bytes and len(chunk) < self._room and chunk.isascii():
             return self.feed(chunk.decode())  # while there is room, no byte waits for others
         if isinstance(chunk, str):  # bytes before it that wait for more of their character

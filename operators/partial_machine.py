@@ -6,6 +6,7 @@ needs to see more before it can decide holds the text back, and reads it again w
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from . import partial_lone as lone
@@ -16,6 +17,7 @@ from .partial_scalars import Scalars
 from .partial_text import (
     FIRST_ITEM,
     FIRST_MEMBER,
+    INDEX,
     NEXT_ITEM,
     NEXT_MEMBER,
     OPENING,
@@ -26,6 +28,8 @@ from .partial_text import (
 __all__ = ["Machine"]
 
 BLANK = " \t\n\r"
+WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
+FENCE_BEFORE = re.compile(r"```[a-zA-Z]{1,31}\Z")
 
 
 class Machine(Scalars):
@@ -42,6 +46,8 @@ class Machine(Scalars):
 
     def _before(self, text: str, pos: int) -> int:
         at, sure = begin(text, pos, self._opening)
+        while sure and self._root is MISSING and self._is_index(text, pos, at):
+            at, sure = begin(text, at + 1, self._opening)
         held = sure is None and not self._ended
         end = at if held or sure else len(text)
         if self._root is MISSING:
@@ -56,6 +62,13 @@ class Machine(Scalars):
             self._in_series = True
             self._begin_box([], ())
         return self._open(self._place_path() if self._in_series else (), text, at)
+
+    def _is_index(self, text: str, pos: int, at: int) -> bool:
+        """Whether a bracket belongs to the word before it, as in ``items[0]``."""
+        if not INDEX.match(text, at):
+            return False
+        before = "".join(piece[-40:] for piece in self._prose[-80:]) + text[pos:at]
+        return bool(WORD_BEFORE.search(before[-40:]) and not FENCE_BEFORE.search(before[-40:]))
 
     def _strictly_before(self, text: str, pos: int) -> int:
         pos = SPACE.match(text, pos).end()  # type: ignore[union-attr]

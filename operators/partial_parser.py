@@ -84,12 +84,24 @@ class PartialParser(FastMachine):
         return tuple(sorted(Note(position, what) for what, position in self._notes.items()))
 
     @property
+    def strict(self) -> bool:
+        """Whether the whole text is to be one JSON value."""
+        return self._strict
+
+    @property
+    def flaw(self) -> str | None:
+        """What was lost so far, of what was sent, or why reading stopped; one line."""
+        return self._flaw
+
+    @property
     def raw_text(self) -> str:
         """The text before the value; all of the text, if there is no value in it."""
         return HALF.sub("\ufffd", self._before_value())
 
     def state(self, path: Path = ()) -> Progress:
-        """How far the value at ``path`` is."""
+        """How far the value at ``path`` is, a tuple of names and places."""
+        if not isinstance(path, tuple):
+            raise TypeError(f"a path is a tuple of names and places, not {path!r}")
         value = self._root
         for step in path:
             inside = (
@@ -122,6 +134,9 @@ class PartialParser(FastMachine):
             self._result = self._finished()
             self._step, self._quote = IGNORE, ""
         return self._result
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a PartialParser cannot be copied or pickled; feed another one")
 
     def _finished(self) -> Final | Partial:
         patches: list[Patch] = []

@@ -158,23 +158,43 @@ def apply(value: Any, patch: Patch) -> Any:
     :raises PatchError: if the patch does not belong to ``value``, which then is as it was.
     """
     path, op, added = patch
-    if op == "done":
-        return value
-    if isinstance(added, (dict, list)):
-        added = deepcopy(added)
-    try:
+    box: Any = MISSING
+    found, last = value, None
+    for last in path:
+        box = found
+        found = _inside(box, last)
+    if op == "set":
+        free = box is MISSING if not path else _is_free(box, last)
+        again = not path and found in ({}, []) and found == added  # to an empty value, no change
+        if (found is not MISSING and not again) or not (free or again):
+            raise PatchError(f"there is nothing at {list(path)} to set to")
+        if isinstance(added, (dict, list)):
+            added = deepcopy(added)
         if not path:
-            return added if op == "set" else value + added
-        box = value
-        for step in path[:-1]:
-            box = box[step]
-        last = path[-1]
-        if op == "append":
-            box[last] += added
-        elif isinstance(box, list) and last == len(box):
+            return added
+        if isinstance(box, list):
             box.append(added)
         else:
             box[last] = added
-    except (KeyError, IndexError, TypeError):
-        raise PatchError(f"there is nothing at {list(path)} to {op} to") from None
+        return value
+    wanted = (str,) if op == "append" else (str, dict, list)
+    if not isinstance(found, wanted) or (op == "append" and not isinstance(added, str)):
+        raise PatchError(f"there is nothing at {list(path)} to {op} to")
+    if op == "append":
+        if not path:
+            return found + added
+        del found  # so that the text grows in place
+        box[last] += added
     return value
+
+
+def _inside(box: Any, step: str | int) -> Any:
+    if isinstance(box, list):
+        return box[step] if type(step) is int and 0 <= step < len(box) else MISSING
+    return box.get(step, MISSING) if isinstance(box, dict) and type(step) is str else MISSING
+
+
+def _is_free(box: Any, step: str | int | None) -> bool:
+    if isinstance(box, list):
+        return type(step) is int and step == len(box)
+    return isinstance(box, dict) and type(step) is str

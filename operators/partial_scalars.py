@@ -88,6 +88,11 @@ class Scalars(Reading):
 
     def _scalar(self, text: str, pos: int) -> int:
         end = TOKEN.match(text, pos).end()  # type: ignore[union-attr]
+        if text[end:] == "/":  # a comment, perhaps
+            if not self._ended:
+                self._token.append(text[pos:end])
+                return self._hold(text, end)
+            end += 1
         self._token.append(text[pos:end])
         if end == len(text):
             return end

@@ -13,6 +13,7 @@ __all__ = [
     "FIRST_ITEM",
     "FIRST_MEMBER",
     "HALF",
+    "INDEX",
     "NEXT_ITEM",
     "NEXT_MEMBER",
     "OPEN_ESCAPE",
@@ -29,7 +30,8 @@ __all__ = [
 
 BLANKS = r"[ \t\n\r]"
 SPACE = re.compile(rf"{BLANKS}*+")
-TOKEN = re.compile(r"[^ \t\n\r,\]};]*+")
+TOKEN = re.compile(r"(?:[^ \t\n\r,\]};/]|/(?=[^/*]))*+")  # up to a comment, too
+INDEX = re.compile(rf"\[{BLANKS}{{0,15}}-?[0-9]{{1,39}}{BLANKS}{{0,15}}\]")
 BARE_NAME = re.compile(r"[A-Za-z0-9_$-]*+")
 PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 HALF = re.compile("[\ud800-\udfff]")
@@ -59,7 +61,7 @@ NUMBER = r"-?[0-9.][-+0-9.eE]{0,39}"
 LONG_NUMBER = r"-?[0-9.][-+0-9.eE]{40}"
 FULL = "|".join(WORDS)
 CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 1)}, reverse=True))
-DELIMITED = rf"(?:{FEW}[,\]]|{BLANKS}{{16}})"
+DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
 BEGIN = re.compile(
     rf"\{{(?:{SOME}(?:[\"“”„}}]|//|/\*|'[^'\n]{{0,63}}'{FEW}:|{NAME}{FEW}:{FEW}"
     rf"(?:[\"“”„'{{\[\-0-9]|{FULL}))|{BLANKS}{{64}})"
@@ -68,7 +70,7 @@ BEGIN = re.compile(
 )
 MAY_BEGIN = re.compile(
     rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT})?)?)?"
-    rf"|\[{SOME}(?:/|{NUMBER}{FEW}|-|(?:{FULL}){FEW}|{CUT})?"
+    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|-|(?:{FULL}){FEW}/?|{CUT})?"
 )
 OPENING = {"object": re.compile(r"\{"), "array": re.compile(r"[{\[]"), "any": re.compile(r"[{\[]")}
 

@@ -30,7 +30,7 @@ class RequestFor(Protocol):
     """Makes the model request for a variant."""
 
     def __call__(self, variant: Variant, account: Account) -> Request | None:
-        """The request, or ``None`` if the budget forbids it."""
+        """The request, or ``None`` if it is not wanted any more."""
         ...
 
 
@@ -49,16 +49,23 @@ class VariantStore(Protocol):
 class Keeper(Protocol):
     """Keeps what is finished beyond its plan; see :class:`foretell.sinks.kept.Kept`."""
 
-    def keep(self, variant: Variant, generation: Generation) -> None:
-        """Keep a finished variant."""
+    @property
+    def shared(self) -> bool:
+        """Whether there is more to be had by :meth:`fetch`."""
         ...
 
-    def recall(self, variant: Variant, generations: Generations) -> Generation | None:
-        """The finished generation of a variant for this very moment, if there is one."""
+    def keep(self, variant: Variant, request: Request, generation: Generation) -> None:
+        """Keep a finished variant, as the answer to a request."""
         ...
 
-    async def fetch(self, variant: Variant) -> bool:
-        """Look for it where that has to be waited for; whether it can be recalled now."""
+    def recall(
+        self, variant: Variant, request: Request, generations: Generations
+    ) -> Generation | None:
+        """The finished generation of a variant for this very request, if there is one."""
+        ...
+
+    async def fetch(self, variant: Variant, request: Request) -> None:
+        """Look for it where that has to be waited for; it may be there to recall then."""
         ...
 
 
@@ -69,6 +76,7 @@ def speculate(
     timers: Timers,
     flawed: Callable[[str], bool] = lambda text: False,
     keeper: Keeper | None = None,
+    affords: Callable[[Variant, Request], bool] = lambda variant, request: True,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -83,16 +91,19 @@ def speculate(
     awaited. A generation that fails, or whose text is ``flawed``, is taken out of the store, and
     the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
     before it is asked for again, so that a state that never holds still does not cost a request
-    at every tick. What ``keeper`` has of this very moment is not asked for again.
+    at every tick. What ``keeper`` has as the answer to this very request is not asked for again,
+    and costs nothing; any other request has to be one that the budget ``affords``.
     """
     lost: dict[Slot, int] = {}
 
-    def opened(variant: Variant) -> Generation | None:
+    def asked(variant: Variant) -> Request | None:
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
-        request = request_for(variant, account)
-        if request is None:
+        return request_for(variant, account)
+
+    def opened(variant: Variant, request: Request) -> Generation | None:
+        if not affords(variant, request):
             return None
         return generations.open(
             request,
@@ -110,13 +121,20 @@ def speculate(
         if lost.get(variant.slot, 0) >= RESTLESS:
             calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
+        request = asked(variant)
+        if request is None:
+            return
         generation = None
         if keeper is not None:
-            generation = keeper.recall(variant, generations)
-            if generation is None and await keeper.fetch(variant):
-                generation = keeper.recall(variant, generations)
+            generation = keeper.recall(variant, request, generations)
+            if generation is None and keeper.shared:
+                await keeper.fetch(variant, request)
+                request = asked(variant)  # the world may have moved on meanwhile
+                if request is None:
+                    return
+                generation = keeper.recall(variant, request, generations)
         if generation is None:
-            generation = opened(variant)
+            generation = opened(variant, request)
         if generation is None:
             return
         lease = generation.lease()
@@ -127,7 +145,7 @@ def speculate(
             if not generation.alive or flawed("".join(generation.text.items)):
                 return
             if keeper is not None:
-                keeper.keep(variant, generation)
+                keeper.keep(variant, request, generation)
             yield generation
             await asyncio.get_running_loop().create_future()
         finally:

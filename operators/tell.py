@@ -208,10 +208,10 @@ class Teller:
         first = True
         while left:
             piece = left.pop(0)
+            if not piece.holds:  # what died while it waited is told by nobody
+                _begun_anew(piece, left)
             while not await self._told(claims, piece, emit, draft, first, not left):
-                piece.lose()
-                while left and not left[0].holds:
-                    piece.join(left.pop(0))
+                _begun_anew(piece, left)
             first = False
             for part in piece.parts:
                 part.told = True
@@ -386,6 +386,13 @@ class Teller:
                 _place(first),
             )
         )
+
+
+def _begun_anew(piece: Piece, left: list[Piece]) -> None:
+    """Nothing prepared is told of a piece; its neighbours of which that is true join it."""
+    piece.lose()
+    while left and not left[0].holds:
+        piece.join(left.pop(0))
 
 
 def _says_something(patch: Patch) -> bool:

@@ -118,6 +118,8 @@ def partials(
             value = TypedPartials(model, emit, at=at, language=language, parser=parser and parser())
             upstream = SingleAssignmentDisposable()
             timer: asyncio.TimerHandle | None = None
+            loop: asyncio.AbstractEventLoop | None = None
+            until: float | None = None
 
             def send(emissions: Iterable[Any]) -> None:
                 for emission in emissions:
@@ -137,16 +139,23 @@ def partials(
                 send(value.finish())
                 observer.on_completed()
 
+            def on_next(text: str) -> None:
+                if until is not None and loop is not None and loop.time() > until:
+                    on_limit()  # the source leaves the loop no time to say so
+                else:
+                    send(value.feed(text))
+
             def on_limit() -> None:
+                disarm()
                 upstream.dispose()
                 send(value.finish(reason=over_limit(limit)))
                 observer.on_completed()
 
             if limit is not None:
-                timer = asyncio.get_running_loop().call_later(limit, on_limit)
-            upstream.disposable = source.subscribe(
-                lambda text: send(value.feed(text)), on_error, on_completed
-            )
+                loop = asyncio.get_running_loop()
+                until = loop.time() + limit
+                timer = loop.call_at(until, on_limit)
+            upstream.disposable = source.subscribe(on_next, on_error, on_completed)
             return CompositeDisposable(upstream, Disposable(disarm))
 
         return Observable(subscribe)

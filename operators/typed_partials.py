@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
-
-from pydantic import BaseModel, RootModel
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 from .partial_reading import Expect
-from .partials import Final, Partial, PartialParser, Patch, Path
+from .partials import MISSING, Final, Partial, PartialParser, Patch, Path
 from .sentences import Sentences
 from .typed_errors import FieldError, said
 from .typed_rest import grows_into, rest_of
-from .typed_shape import leads_somewhere
+from .typed_shape import Form, leads_somewhere, text_at
 from .typed_tree import Node, Text, Tree
 from .typed_views import PartialOf, Said, moment, view
 
@@ -87,11 +85,14 @@ class TypedPartials(Generic[M]):
         self._at = at.split(".") if at is not None else None
         self._language = language
         self._parser = parser
-        self._expect = _expected(model)
+        self._own = parser is None
         self._tree = Tree(model, self._on_text, self._on_closed)
+        self._expect = _expected(self._tree.shape.form)
         within = ("*",) if emit == "element" else ()
         if self._at is not None and not leads_somewhere(self._tree.shape, (*self._at, *within)):
             raise ValueError(f"the model has nothing at {at!r}")
+        if self._at is not None and emit == "sentence" and not text_at(self._tree.shape, self._at):
+            raise ValueError(f"the model has no text at {at!r}")
         self._texts: dict[Node, Sentences] = {}
         self._out: list[Any] = []
         self._ended = False
@@ -129,7 +130,7 @@ class TypedPartials(Generic[M]):
                 self._out.append(self.partial)
         if changed and self._emit == "piece":
             self._out.append(self.partial)
-        if changed and self._complete:
+        if changed and self._complete and not (self._parser is not None and self._parser.strict):
             self._close(self._outcome())
         return self._handed_out()
 
@@ -142,14 +143,20 @@ class TypedPartials(Generic[M]):
             could not give as patches is made up for.
         :param reason: why there is no more, if not for what the parser says.
         """
+        out: list[Any] = []
+        if result is None and self._parser is not None and not self._ended:
+            result = self._finished(self._parser)
+            # Who knows of no end has not seen the whole end: only what lies in it is taken.
+            known = (patch for patch in result.patches if reason is None or not _ends(patch))
+            out = self.take(known)
         if self._ended:
-            return []
-        if result is None and reason is None and self._parser is not None:
-            result = self._parser.finish()
-        if isinstance(result, Final):
-            return self._whole(result.value)
-        cut = result.reason if result is not None else "cut off before its end"
-        return self._last(Unfinished(self.partial, reason or cut))
+            return out
+        if isinstance(result, Final) and reason is None:
+            return out + self._whole(result.value)
+        if self._complete and reason is None:
+            return out + self._last(self._outcome())
+        cut = result.reason if isinstance(result, Partial) else "cut off before its end"
+        return out + self._last(Unfinished(self.partial, reason or cut))
 
     async def over(
         self, texts: AsyncIterable[str], *, limit: float | None = None
@@ -179,6 +186,10 @@ class TypedPartials(Generic[M]):
                     if over:
                         return
                     raise
+                if until is not None and loop.time() > until:  # where a source never waits
+                    for emission in self.finish(reason=over_limit(limit)):
+                        yield emission
+                    return
                 for emission in self.feed(text):
                     yield emission
         for emission in self.finish():
@@ -188,6 +199,21 @@ class TypedPartials(Generic[M]):
     def _said(self) -> Said:
         return self._tree.errors, self._tree.errors.mark()
 
+    def _finished(self, parser: PartialParser) -> Final | Partial:
+        """What the parser found; a type that is an object or null, say, may be no object."""
+        result = parser.finish()
+        if result.value is MISSING and self._expect != "any" and self._own:
+            reader = PartialParser()
+            reader.feed(parser.raw_text)
+            other = reader.finish()
+            try:
+                self._tree.shape.validate(other.value if isinstance(other, Final) else MISSING)
+            except Exception:
+                return result
+            self._parser = reader
+            return other
+        return result
+
     @property
     def _own_parser(self) -> PartialParser:
         if self._parser is None:
@@ -196,6 +222,8 @@ class TypedPartials(Generic[M]):
 
     def _whole(self, value: Any) -> list[Any]:
         root = self._tree.root
+        if self._complete:
+            return self._last(self._outcome())
         if root is None or grows_into(root.raw, value):
             rest = [Patch((), "set", value), Patch((), "done", None)] if root is None else None
             return self.take(rest or rest_of((), root.raw, value))  # type: ignore[union-attr]
@@ -212,6 +240,9 @@ class TypedPartials(Generic[M]):
         """What the complete value is."""
         partial, errors = self.partial, self._tree.errors.now()
         if not errors or partial.final is not None:
+            flaw = self._parser.flaw if self._parser is not None else None
+            if flaw is not None:
+                return Unfinished(partial, flaw)
             return cast("M", self._tree.root and self._tree.root.value)
         where = ".".join(map(str, errors[0].path)) or "the whole"
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -255,9 +286,16 @@ class TypedPartials(Generic[M]):
         return len(path) == len(self._at) and all(a in {"*", str(b)} for a, b in pairs)
 
 
-def check_limit(limit: float | None) -> None:
-    if limit is not None and not limit > 0:
-        raise ValueError(f"limit is a number of seconds above 0, not {limit}")
+def check_limit(limit: object) -> None:
+    if limit is None:
+        return
+    if type(limit) not in (int, float) or not limit > 0:  # type: ignore[operator]
+        raise ValueError(f"limit is a number of seconds above 0, not {limit!r}")
+
+
+def _ends(patch: Patch) -> bool:
+    """Whether the whole value is complete with it."""
+    return not patch.path and (patch.op == "done" or not isinstance(patch.value, (str, dict, list)))
 
 
 def over_limit(limit: float | None) -> str:
@@ -275,11 +313,8 @@ async def _generator(texts: AsyncIterable[str]) -> AsyncGenerator[str, None]:
             await close()
 
 
-def _expected(model: Any) -> Expect:
+def _expected(form: Form) -> Expect:
     """What JSON the model is made from, as far as its type says so plainly."""
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return "any" if issubclass(model, RootModel) else "object"
-    kind = get_origin(model) or model
-    if kind in (dict, Mapping):
+    if form.of_object and not form.of_array:
         return "object"
-    return "array" if kind in (list, tuple, set, frozenset) else "any"
+    return "array" if form.of_array and not form.of_object else "any"

@@ -6,12 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic_core import SchemaValidator, core_schema, to_json
 
-__all__ = ["ANY", "Field", "Form", "Shape", "leads_somewhere", "shape_of"]
+__all__ = [
+    "ANY",
+    "TAG",
+    "Field",
+    "Form",
+    "Shape",
+    "chosen",
+    "leads_somewhere",
+    "shape_of",
+    "text_at",
+]
 
 Schema = Mapping[str, Any]
 
@@ -43,7 +53,8 @@ class Form:
     ``extra``: others are kept. ``values``, ``items`` and ``rest``: of a mapping's values, of the
     first elements of an array, and of the others. ``tag``: the JSON name that decides which of
     ``tagged`` an object is. ``plain``: the Python types of JSON values that are valid as they are.
-    ``leaf``: nothing lies within it.
+    ``leaf``: nothing lies within it. ``objects`` and ``arrays``: what an object or an array may
+    be, if it may be several things and no field says which.
     """
 
     name: str = "value"
@@ -57,16 +68,23 @@ class Form:
     tagged: Mapping[Any, Shape] = field(default_factory=dict)
     plain: frozenset[type] = frozenset()
     leaf: bool = False
+    objects: tuple[Shape, ...] = ()
+    arrays: tuple[Shape, ...] = ()
+
+    def unknown(self, is_list: bool) -> bool:
+        """Whether there is a choice of what an object or array here is."""
+        return bool(self.arrays) if is_list else self.tag is not None or bool(self.objects)
 
     @property
     def of_object(self) -> bool:
         """Whether more is known of an object here than that it may be one."""
-        return self.fields is not None or self.values is not None or self.tag is not None
+        known = self.fields is not None or self.values is not None or self.tag is not None
+        return known or bool(self.objects)
 
     @property
     def of_array(self) -> bool:
         """Whether more is known of an array here than that it may be one."""
-        return bool(self.items) or self.rest is not None
+        return bool(self.items or self.arrays) or self.rest is not None
 
     def item(self, index: int) -> Shape:
         """What is expected at ``index`` of an array."""
@@ -118,14 +136,22 @@ class Field:
     """A field of an object: its Python name, the JSON names it goes by, and its check.
 
     ``earlier``: the fields it has to wait for, because a validator of it may look at them;
-    ``None`` if none of its validators is told of others.
+    ``None`` if none of its validators is told of others. ``inside``: one within it is.
     """
 
     name: str
     keys: tuple[str, ...]
     shape: Shape
     earlier: Mapping[str, Schema] | None
+    inside: bool = False
     _validator: SchemaValidator | None = None
+    _inner: dict[Shape, Field] = field(default_factory=dict)
+
+    def inner(self, shape: Shape) -> Field:
+        """What lies within this field, an element of it, say, as its validators see it."""
+        if shape not in self._inner:
+            self._inner[shape] = Field(self.name, (), shape, self.earlier, self.inside)
+        return self._inner[shape]
 
     def validate(self, raw: Any, fields: Mapping[str, Any]) -> Any:
         """The value as the whole object would have it; ``fields`` are the valid ones so far.
@@ -150,29 +176,69 @@ class Field:
 ANY = Shape({"type": "any"}, None, _Whole())
 """Anything goes, as it comes."""
 
+TAG = Shape({"type": "literal", "expected": []}, None, _Whole())
+"""What says which of several things an object is; it is looked at when that is known."""
+
 
 def leads_somewhere(shape: Shape, path: Sequence[str]) -> bool:
     """Whether something may stand at ``path`` in the model's names, ``*`` being any of them."""
     if not path:
         return True
-    form, step, rest = shape.form, path[0], path[1:]
+    found = _below(shape, path[0])
+    if found is None:
+        return not shape.form.leaf  # unless it is one, nothing is known of it
+    return shape.form.extra or any(leads_somewhere(each, path[1:]) for each in found)
+
+
+def text_at(shape: Shape, path: Sequence[str]) -> bool:
+    """Whether text may stand at ``path`` in the model's names, as far as its type says."""
+    if not path:
+        form = shape.form
+        return form.text or not (form.leaf or form.of_object or form.of_array)
+    found = _below(shape, path[0])
+    return found is None or shape.form.extra or any(text_at(each, path[1:]) for each in found)
+
+
+def _below(shape: Shape, step: str) -> list[Shape] | None:
+    """What may stand at ``step`` under ``shape``; ``None`` if nothing is known of it."""
+    form = shape.form
     if form.tag is not None:
-        return any(leads_somewhere(each, path) for each in form.tagged.values())
+        below = [_below(each, step) for each in form.tagged.values() if not each.form.leaf]
+        more = any(each.form.extra for each in form.tagged.values())
+        known = [inner for each in below for inner in each or ()]
+        return None if more or None in below else known
     inner: list[Shape] = list(form.items)
     inner += [each for each in (form.values, form.rest) if each is not None]
     if form.fields is not None:
         inner += [each.shape for each in form.fields.values() if step in ("*", each.name)]
     elif not inner:
-        return not form.leaf  # unless it is one, nothing is known of it
-    return form.extra or any(leads_somewhere(each, rest) for each in inner)
+        return None
+    return inner
 
 
-@lru_cache(maxsize=256)
 def shape_of(model: Any) -> Shape:
     """The shape of a pydantic model, or of any type pydantic can validate.
 
     :raises PydanticUserError: for a type it cannot.
     """
+    try:
+        return _kept(_key(model), model)
+    except TypeError:  # something in the type cannot be hashed
+        return _worked_out(model)
+
+
+def _key(model: Any) -> Any:
+    """Tells types apart that are equal and not the same: ``A | B`` and ``B | A``."""
+    args = get_args(model)
+    return (get_origin(model), *map(_key, args)) if args else (type(model), model)
+
+
+@lru_cache(maxsize=256)
+def _kept(_: Any, model: Any) -> Shape:
+    return _worked_out(model)
+
+
+def _worked_out(model: Any) -> Shape:
     # One that is not built yet (``defer_build``) is a mapping that builds itself when it is read.
     return _shape(dict(TypeAdapter(model).core_schema), None, _Whole())
 
@@ -227,7 +293,9 @@ def _form(schema: Any, config: Any, whole: _Whole) -> Form:
             return Form(items=tuple(items[:at]), rest=None if at is None else items[at])
         case "union":
             choices = (each[0] if isinstance(each, tuple) else each for each in schema["choices"])
-            return _union([_shape(each, config, whole).form for each in choices])
+            return _union([_shape(each, config, whole) for each in choices])
+        case "tagged-union" if not isinstance(schema["discriminator"], str):
+            return _union([_shape(each, config, whole) for each in schema["choices"].values()])
         case "tagged-union" if isinstance(schema["discriminator"], str):
             choices = schema["choices"].items()
             tagged = {tag: _shape(each, config, whole) for tag, each in choices}
@@ -242,17 +310,46 @@ def _form(schema: Any, config: Any, whole: _Whole) -> Form:
     return Form()
 
 
-def _union(forms: list[Form]) -> Form:
+def _union(choices: list[Shape]) -> Form:
     """The only form among them that an object can have, and the only one of an array."""
-    objects = [each for each in forms if each.of_object]
-    arrays = [each for each in forms if each.of_array]
-    form = objects[0] if len(objects) == 1 else Form()
-    array = arrays[0] if len(arrays) == 1 else Form()
+    forms = [each.form for each in choices]
+    objects = tuple(each for each in choices if each.form.of_object)
+    arrays = tuple(each for each in choices if each.form.of_array)
+    form = objects[0].form if len(objects) == 1 else Form(objects=objects)
+    array = arrays[0].form if len(arrays) == 1 else Form(arrays=arrays)
     text = any(each.text for each in forms)
     leaf = all(each.leaf for each in forms)
     return replace(
-        form, text=text, items=array.items, rest=array.rest, plain=frozenset(), leaf=leaf
+        form,
+        text=text,
+        items=array.items,
+        rest=array.rest,
+        arrays=array.arrays,
+        plain=frozenset(),
+        leaf=leaf,
     )
+
+
+def chosen(shape: Shape, raw: Any, *, is_list: bool) -> Form | None:
+    """Which of the things that it may be the complete ``raw`` is, if that can be told.
+
+    The only one that it is valid as, or the one whose value is that of all of them together.
+    """
+    form: Form | None = shape.form
+    while form is not None and (choices := form.arrays if is_list else form.objects):
+        fits = [(each, value) for each in choices for value in _valid(each, raw)]
+        if len(fits) > 1:
+            [whole] = _valid(shape, raw) or [None]
+            fits = [each for each in fits if type(each[1]) is type(whole) and each[1] == whole]
+        form = fits[0][0].form if fits else None
+    return form
+
+
+def _valid(shape: Shape, raw: Any) -> list[Any]:
+    try:
+        return [shape.validate(raw)]
+    except Exception:
+        return []
 
 
 def _fields(fields: Any, config: Any, whole: _Whole) -> Iterator[Field]:
@@ -265,8 +362,9 @@ def _fields(fields: Any, config: Any, whole: _Whole) -> Iterator[Field]:
         keys = [name] if alias is None else list(_json_names(alias))
         if by_name and name not in keys:
             keys.append(name)
-        waits = dict(earlier) if _looks_around(schema) else None
-        yield Field(name, tuple(keys), _shape(schema, config, whole), waits)
+        inside = _looks_inside(schema)
+        waits = dict(earlier) if inside or _looks_around(schema) else None
+        yield Field(name, tuple(keys), _shape(schema, config, whole), waits, inside)
         earlier[name] = schema
 
 
@@ -294,6 +392,20 @@ def _looks_around(schema: Any) -> bool:
         if schema["type"] not in INNER:
             return False
         schema = schema[INNER[schema["type"]]]
+
+
+def _looks_inside(schema: Any) -> bool:
+    """Whether a validator within this field, but of no model in it, is given ``info``."""
+    while schema["type"] in INNER:
+        schema = schema[INNER[schema["type"]]]
+    inner = [
+        schema[key] for key in ("items_schema", "values_schema", "keys_schema") if key in schema
+    ]
+    parts = inner[0] if inner and isinstance(inner[0], list) else inner
+    if schema["type"] == "union":
+        choices = (each[0] if isinstance(each, tuple) else each for each in schema["choices"])
+        return any(map(_looks_inside, choices))
+    return any(_looks_around(each) or _looks_inside(each) for each in parts)
 
 
 def _stand_in(name: str, schema: Schema) -> core_schema.TypedDictField:

@@ -9,15 +9,19 @@ from pydantic import ValidationError
 
 from .partials import MISSING, Patch, Path
 from .typed_errors import Errors, FieldError
-from .typed_shape import ANY, Field, Shape, shape_of
+from .typed_shape import ANY, TAG, Field, Form, Shape, chosen, shape_of
 
-__all__ = ["Box", "Leaf", "Mark", "Node", "Text", "Tree"]
+__all__ = ["Body", "Box", "Leaf", "Mark", "Node", "Text", "Tree"]
 
-Mark = tuple[int, dict[int, Any]] | int | None
+Mark = tuple[int, dict[int, Any], "Body"] | int | None
 """How much of a node one may see: of a text so many characters; of a box so many parts, and how
-much of those that were not complete; ``None`` is all of what is complete.
+much of those that were not complete, and what it was taken for; ``None`` is all of what is
+complete.
 
 Values only grow, so this is enough to keep a moment, without a copy of anything."""
+
+
+FOLD = 1024  # so many pieces of a growing text lie about
 
 
 class Node:
@@ -25,16 +29,17 @@ class Node:
 
     ``done``: complete in the JSON. ``checked``: and validated. ``value``: the validated one;
     what came, if it is not valid. ``hidden``: the model does not know it, and will ignore it.
+    ``owner``: the object with the fields that its validators may look at.
     """
 
     __slots__ = (
         "at", "checked", "done", "error", "field", "hidden",
-        "key", "name", "parent", "shape", "value",
+        "key", "name", "owner", "parent", "shape", "value",
     )  # fmt: skip
 
     def __init__(self, shape: Shape, parent: Box | None, key: str | int) -> None:
         self.shape = shape
-        self.parent = parent
+        self.parent = self.owner = parent
         self.key = key
         self.at = 0
         self.name: str | int | None = key
@@ -89,6 +94,8 @@ class Text(Node):
         """More of it."""
         self._parts.append(text)
         self.length += len(text)
+        if len(self._parts) >= FOLD:
+            _ = self.raw
 
     @property
     def raw(self) -> str:
@@ -108,35 +115,62 @@ class Text(Node):
         return self.length
 
 
+class Body:
+    """What a box is taken for, and its parts as they are then; a later body takes its place."""
+
+    __slots__ = ("form", "names", "parts")
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.parts: list[Node] = []
+        self.names: dict[Any, int] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Body) and self.form is other.form
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Box(Node):
     """An object or an array, with its parts in the order they came.
 
     ``names``: where the parts are that a model knows. ``open``: those that are not complete.
-    ``waiting``: those that are, and whose validators may look at fields that are not.
+    ``waiting``: those that are, and whose validators may look at fields that are not. ``held``:
+    it, or what it lies in, may be one of several things; its parts wait until that is known.
     """
 
-    __slots__ = ("_raw", "form", "is_list", "keys", "names", "open", "parts", "waiting")
+    __slots__ = (
+        "_raw", "body", "form", "held", "is_list", "keys", "names", "open", "parts", "waiting",
+    )  # fmt: skip
 
     def __init__(self, shape: Shape, parent: Box | None, key: str | int, is_list: bool) -> None:
         super().__init__(shape, parent, key)
-        self.form = shape.form
         self.is_list = is_list
-        self.parts: list[Node] = []
+        self._raw: Any = None
+        self.become(shape.form)
+
+    def become(self, form: Form) -> None:
+        """Take it for that, without a part yet."""
+        self.form = form
+        self.body = Body(form)
+        self.parts, self.names = self.body.parts, self.body.names
         self.keys: dict[Any, Node] = {}
-        self.names: dict[Any, int] = {}
         self.open: dict[int, Node] = {}
         self.waiting: list[Node] = []
-        self._raw: Any = None
+        within = self.parent is not None and self.parent.held
+        self.held: bool = within or form.unknown(self.is_list)
 
     def expected(self, key: Any) -> tuple[Shape, str | int | None, Field | None]:
         """The shape of the part with that key, its name in the model, and its field."""
         if self.is_list:
             return self.form.item(key), key, None
         if self.form.fields is None:
-            return self.form.values or ANY, key, None
+            return TAG if key == self.form.tag else self.form.values or ANY, key, None
         field = self.form.fields.get(key)
         if field is None:
             return ANY, key if self.form.extra else None, None
+        if field.name in self.names:  # under another of its names: the first one stays
+            return ANY, None, None
         return field.shape, field.name, field
 
     def add(self, part: Node) -> None:
@@ -183,7 +217,7 @@ class Box(Node):
 
     def mark(self) -> Mark:
         """So many parts, and how much of the open ones."""
-        return len(self.parts), {at: part.mark() for at, part in self.open.items()}
+        return len(self.parts), {at: part.mark() for at, part in self.open.items()}, self.body
 
 
 class Tree:
@@ -218,7 +252,7 @@ class Tree:
             self._grow(node, path[-1], value)
         elif op == "append" and isinstance(node, Text) and not node.done:
             node.append(value)
-            self._on_text(node, value)
+            self._hear(node, value)
         elif op == "done" and node is not None:
             self._done(node)
         else:
@@ -243,6 +277,10 @@ class Tree:
             node = Box(shape, parent, key, isinstance(value, list))
         else:
             node = Leaf(shape, parent, key, value)
+        if field is None and parent is not None and parent.form.fields is None:
+            around = parent.field
+            if around is not None and around.inside and not parent.held:
+                field, node.owner = around.inner(shape), parent.owner
         node.name, node.field = name, field
         node.hidden = name is None or (parent is not None and parent.hidden)
         if parent is None:
@@ -250,7 +288,7 @@ class Tree:
         else:
             parent.add(node)
         if isinstance(node, Text):
-            self._on_text(node, value)
+            self._hear(node, value)
         elif isinstance(node, Leaf):
             self._done(node)
         else:
@@ -261,29 +299,41 @@ class Tree:
         if node.done:
             return
         if isinstance(node, Box):
-            for part in list(node.open.values()):
-                self._done(part)
-            for part in sorted(node.waiting, key=lambda each: len(_earlier(each))):
-                self._check(part)
+            self._close(node)
         node.done = True
-        parent = node.parent
-        if parent is not None and not parent.knows(_earlier(node)):
-            parent.waiting.append(node)
+        parent, owner = node.parent, node.owner
+        if parent is not None and parent.held:
+            parent.open.pop(node.at, None)
+            if not parent.is_list and parent.form.tag == node.key:
+                self._recognise(parent, node)
+            return
+        if owner is not None and not owner.knows(_earlier(node)):
+            owner.waiting.append(node)
             return
         self._check(node)
-        if parent is not None and parent.form.tag == node.key:
-            self._recognise(parent, node)
-        while parent is not None and (ready := _ready(parent)) is not None:
+        while owner is not None and (ready := _ready(owner)) is not None:
             self._check(ready)
+
+    def _close(self, box: Box) -> None:
+        for part in list(box.open.values()):
+            self._done(part)
+        for part in sorted(box.waiting, key=lambda each: len(_earlier(each))):
+            self._check(part)
+
+    def _hear(self, node: Text, text: str) -> None:
+        if node.parent is None or not node.parent.held:
+            self._on_text(node, text)
 
     def _check(self, node: Node) -> None:
         """Validate a part that is complete."""
         first = not node.checked
-        parent = node.parent
+        parent, owner = node.parent, node.owner
         raw = node.value = node.raw
+        if isinstance(node, Box) and node.held:
+            self._resolve(node, raw)
         try:
-            if node.field is not None and parent is not None:
-                known = parent.valid() if node.field.earlier else {}
+            if node.field is not None and owner is not None:
+                known = owner.valid() if node.field.earlier else {}
                 node.value = node.field.validate(raw, known)
             else:
                 node.value = node.shape.validate(raw)
@@ -296,25 +346,42 @@ class Tree:
         node.checked = True
         if parent is not None:
             parent.open.pop(node.at, None)
-            if node in parent.waiting:
-                parent.waiting.remove(node)
+        if owner is not None and node in owner.waiting:
+            owner.waiting.remove(node)
         if first:
             self._on_closed(node)
 
     def _recognise(self, box: Box, tag: Node) -> None:
-        """What an object is shows in one of its fields; those before it are looked at again."""
+        """What an object is shows in one of its fields; those before it have waited for it."""
         known = tag.raw if isinstance(tag.raw, (str, int)) else None
         shape = box.form.tagged.get(known)
-        if shape is None:
-            return
-        box.form = shape.form
-        box.names.clear()
-        for part in box.parts:
-            part.shape, part.name, part.field = box.expected(part.key)
-            if part.name is not None:
-                box.names.setdefault(part.name, part.at)
-            if part.checked:
-                self._check(part)
+        if shape is not None:
+            self._regrow(box, shape.form)
+
+    def _resolve(self, box: Box, raw: Any) -> None:
+        """A complete box may be one of several things: the type of which it is says its parts.
+
+        If that cannot be told, they stay as they came, and nothing is told of them.
+        """
+        form = chosen(box.shape, raw, is_list=box.is_list)
+        if form is not None:
+            self._regrow(box, form)
+        if box.held:
+            told = self._on_text, self._on_closed
+            self._on_text, self._on_closed = (lambda node, text: None), (lambda node: None)
+            try:
+                self._regrow(box, Form())
+            finally:
+                self._on_text, self._on_closed = told
+        self._close(box)
+
+    def _regrow(self, box: Box, form: Form) -> None:
+        """Its parts anew, now that it is known what they are; a moment kept has the old ones."""
+        before = box.parts
+        box.become(form)
+        for part in before:
+            self._grow(box, part.key, part.raw)
+            self._done(box.parts[-1])
 
     def _blame(self, node: Node, error: Exception) -> None:
         path = node.path

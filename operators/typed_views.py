@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from .partials import MISSING, Progress
 from .typed_errors import ErrorMark, Errors, FieldError
-from .typed_tree import Box, Mark, Node, Text
+from .typed_shape import ANY
+from .typed_tree import Body, Box, Mark, Node, Text
 
 __all__ = ["PartialDict", "PartialList", "PartialOf", "moment", "view"]
 
@@ -40,7 +41,7 @@ class _View(Generic[M]):
         node, mark = self._look(path)
         if node is None:
             return Progress.ABSENT
-        return Progress.DONE if mark is None else Progress.GROWING
+        return Progress.DONE if mark is None and node.checked else Progress.GROWING
 
     def done(self, *path: str | int) -> bool:
         """Whether it, or the field at ``path``, is complete and validated."""
@@ -53,7 +54,9 @@ class _View(Generic[M]):
         """
         node, mark = self._look(path)
         parts = _parts(node, mark) if isinstance(node, Box) else ()
-        return [part.value for part, mark in parts if mark is None and not part.error]
+        return [
+            part.value for part, mark in parts if mark is None and part.checked and not part.error
+        ]
 
     def raw(self, *path: str | int) -> Any:
         """What came, as plain JSON and by its JSON names, valid or not; not to be changed.
@@ -67,7 +70,7 @@ class _View(Generic[M]):
     def final(self) -> M | None:
         """The validated value, once it is complete and if it is valid."""
         node = self._node
-        if node is None or self._mark is not None or node.error:
+        if node is None or self._mark is not None or node.error or not node.checked:
             return None
         return cast("M", node.value)
 
@@ -95,7 +98,7 @@ class _View(Generic[M]):
     def _names(self) -> Iterator[str]:
         if isinstance(self._node, Box):
             count = _count(self._node, self._mark)
-            for name, at in list(self._node.names.items()):
+            for name, at in list(_body(self._node, self._mark).names.items()):
                 if at < count and self._get(name) is not MISSING:
                     yield name
 
@@ -155,7 +158,7 @@ class PartialOf(_View[M]):
     def __repr__(self) -> str:
         name = "…" if self._node is None else self._node.shape.form.name
         if isinstance(self._node, Box):
-            name = self._node.form.name
+            name = _body(self._node, self._mark).form.name
         fields = ", ".join(f"{each}={_shown(self, each)}" for each in self)
         return f"<partial {name}({fields})>"
 
@@ -220,18 +223,24 @@ def moment(node: Node, mark: Mark, errors: Said) -> Any:
     """What there is of a node, as a partial of it, complete or not."""
     if not isinstance(node, Box):
         return PartialOf(node, mark, errors)
-    kind: Any = PartialOf if node.form.fields is not None else PartialDict
+    kind: Any = PartialOf if _body(node, mark).form.fields is not None else PartialDict
     return (PartialList if node.is_list else kind)(node, mark, errors)
 
 
 def view(node: Node, mark: Mark, errors: Said) -> Any:
     """A part of a value as users see it: :data:`MISSING` where there is only half of one."""
-    if mark is None and not (node.error and isinstance(node, Box)):
+    if mark is None and node.checked and not (node.error and isinstance(node, Box)):
         return node.value
     if isinstance(node, Box):
         return moment(node, mark, errors)
-    shown = isinstance(node, Text) and node.shape.form.text
+    shown = node.shape is ANY or (isinstance(node, Text) and node.shape.form.text)
     return _raw(node, mark) if shown else MISSING
+
+
+def _body(box: Box, mark: Any) -> Body:
+    """What the box was taken for at that moment."""
+    body: Body = box.body if mark is None else mark[2]
+    return body
 
 
 def _count(box: Box, mark: Any) -> int:
@@ -242,14 +251,14 @@ def _part(box: Box, mark: Any, step: Any) -> tuple[Node | None, Mark]:
     if box.is_list:
         at = step if isinstance(step, int) and step >= 0 else None
     else:
-        at = box.names.get(step)
+        at = _body(box, mark).names.get(step)
     if at is None or at >= _count(box, mark):
         return None, None
-    return box.parts[at], mark and mark[1].get(at)
+    return _body(box, mark).parts[at], mark and mark[1].get(at)
 
 
 def _parts(box: Box, mark: Any) -> Iterator[tuple[Node, Mark]]:
-    for part in box.parts[: _count(box, mark)]:
+    for part in _body(box, mark).parts[: _count(box, mark)]:
         if part.name is not None:
             yield part, mark and mark[1].get(part.at)
 
@@ -259,7 +268,7 @@ def _raw(node: Node, mark: Any) -> Any:
         return node.raw[:mark]
     if not isinstance(node, Box) or mark is None:
         return node.raw
-    raws = [(part.key, _raw(part, mark[1].get(part.at))) for part in node.parts[: mark[0]]]
+    raws = [(part.key, _raw(part, mark[1].get(part.at))) for part in mark[2].parts[: mark[0]]]
     return [raw for _, raw in raws] if node.is_list else dict(raws)
 
 

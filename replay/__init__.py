@@ -8,8 +8,10 @@ import math
 import time
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from os import PathLike
 from typing import Any
@@ -25,15 +27,25 @@ from ..session import Session
 from ..sinks.ledger import Price
 from ..sinks.replayed import describe
 from ..sinks.report import latency
-from ..sinks.terminal import plain
+from ..sinks.terminal import counted, plain
 from ..streams import events as ev
 from ..streams.clock import run_virtual
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model
-from ..streams.recorded_model import RecordedModel
+from ..streams.recorded_model import RecordedModel, Wish
 from .source import Make, Source, opened
 
-__all__ = ["Run", "describe", "load", "play", "report", "run", "streams_of"]
+__all__ = [
+    "Run",
+    "complete",
+    "describe",
+    "load",
+    "play",
+    "report",
+    "run",
+    "streams_of",
+    "unrecorded",
+]
 
 logger = logging.getLogger("foretell")
 
@@ -59,6 +71,7 @@ async def play(
     settings: Settings,
     *,
     model: Model | None = None,
+    wishes: Iterable[Wish] = (),
     price_list: Mapping[str, Price] | None = None,
     game: Make | None = None,
     speed: float | None = None,
@@ -70,6 +83,7 @@ async def play(
     :param log: inputs that can be iterated over again, such as :class:`LogInputs` or a list: a
         rewind may go further back than a session remembers.
     :param model: asked in the place of the one the settings and the environment name.
+    :param wishes: what else the game asks for, among the inputs: see :class:`Wish`.
     :param price_list: dollars per million tokens by model; default: the list that ships.
     :param game: makes the game from the settings, where it has prompts or the like of its own.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
@@ -108,10 +122,13 @@ async def play(
             session._pipeline.history.past = log.after
         else:
             session._pipeline.history.past = lambda after: islice(log, after, None)
-        for event in log:
+        for event in _merged(log, wishes):
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
+            if isinstance(event, Wish):
+                _ask(session, event)
+                continue
             if isinstance(event, ev.End):
                 break
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
@@ -129,6 +146,24 @@ async def play(
             time.perf_counter() - started,
             cache,
         )
+
+
+def _merged(log: Iterable[ev.Input], wishes: Iterable[Wish]) -> Iterator[ev.Input | Wish]:
+    waiting = deque(wishes)
+    for number, event in enumerate(log):
+        while waiting and waiting[0].after <= number:
+            yield waiting.popleft()
+        yield event
+    yield from waiting
+
+
+def _ask(session: Session[Any], wish: Wish) -> None:
+    pipeline = session._pipeline
+    if wish.kind == "~intensity":  # in one go with the inputs before it, as it was recorded
+        intensity = wish.value or session.settings.intensity
+        pipeline.tasks.take_in(partial(pipeline.plan_at, intensity))
+    elif wish.value is not None:
+        pipeline.cancel(wish.value)
 
 
 def load(path: str | PathLike[str]) -> tuple[str, list[ev.Input]]:
@@ -201,15 +236,33 @@ def _report(
             )
         else:
             run = run_virtual(
-                play(inputs, settings, model=model, game=game, watch=watch, step=step)
+                play(
+                    inputs,
+                    settings,
+                    model=model,
+                    wishes=source.wishes(),
+                    game=game,
+                    watch=watch,
+                    step=step,
+                )
             )
             off = settings.model_copy(update={"intensity": Intensity.OFF})
             nobody = source.model(off)
             baseline = run_virtual(
-                play(inputs, off, model=nobody, game=game, step=lambda t: step(inputs.last_t + t))
+                play(
+                    inputs,
+                    off,
+                    model=nobody,
+                    wishes=source.wishes(own_intensity=False),
+                    game=game,
+                    step=lambda t: step(inputs.last_t + t),
+                )
             )
     streams, without = streams_of(model), streams_of(nobody)
-    if without["recorded"] != without["requests"]:
+    warning = unrecorded(streams)
+    if warning is not None:
+        logger.warning("%s: %s", inputs.path, warning)
+    if not complete(without):
         baseline = None  # told by another, at another pace, it would compare nothing
     found = run.report
     return {
@@ -220,7 +273,12 @@ def _report(
         "intensity": settings.intensity,
         "profile": None if model is None else settings.narrator_profile,
         "seed": settings.seed,
-        "streams": {"from": source.model_from, **streams, "without": without},
+        "streams": {
+            "from": source.model_from,
+            **streams,
+            "warning": warning,
+            "without": without,
+        },
         "served": found["served"],
         "retold": found["retold"],
         "hit_rate": found["hit_rate"],
@@ -253,6 +311,21 @@ def streams_of(model: Model | None) -> dict[str, int | None]:
     if not isinstance(model, RecordedModel):
         return {"requests": None, "recorded": None, "cut": None}
     return {"requests": model.requests, "recorded": model.recorded, "cut": model.cut}
+
+
+def complete(streams: Mapping[str, int | None]) -> bool:
+    """Whether one model has spoken throughout: the recording, or another."""
+    return streams["recorded"] == streams["requests"]
+
+
+def unrecorded(streams: Mapping[str, int | None]) -> str | None:
+    """A warning that the recording did not hold all that a run has asked for."""
+    if complete(streams):
+        return None
+    return (
+        f"only {streams['recorded']} of {counted(streams['requests'] or 0, 'request')} "
+        "are in the recording; the narrator told the others"
+    )
 
 
 def _reduction(run: Run, baseline: Run, only: Sequence[int] | None = None) -> float | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -28,20 +29,23 @@ from ..streams import events as ev
 from ..streams.clock import VirtualLoop, run_virtual
 from ..streams.history import logged
 from ..streams.log import KINDS, LogError, Record, read, to_event
-from ..streams.log_seal import Seals, check
+from ..streams.log_own import own_problem
+from ..streams.log_seal import SEAL, Seals, check, input_sum
 from ..streams.models import ModelEvent, Request
-from ..streams.recorded import error_of, event_of
+from ..streams.recorded import error_of, event_of, without_paths
 from ..streams.timers import Alarm
 
 if TYPE_CHECKING:
     from ..game import Game
 
-__all__ = ["Difference", "Lockstep", "NotRecorded"]
+__all__ = ["Broken", "Difference", "Lockstep", "NotRecorded"]
 
 DAMAGE = "~damage"
 """In the place of a line that cannot be read."""
 
-LEFT_OUT = ("latency", "n", "sum", "t", "version", "with")
+LEFT_OUT = (*SEAL, "guests", "latency", "t", "version", "with")
+"""What may differ. Guests have other names in a script; what they do is compared."""
+
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
     "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~intensity",
@@ -81,17 +85,24 @@ class NotRecorded(ForetellError):
     """A log does not hold what an exact replay needs."""
 
 
+class Broken(AssertionError):
+    """An invariant of a session does not hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The first thing that came out otherwise than recorded.
 
-    :param line: its line in the log, from 1.
+    :param file: where it stands: of a log in several parts, one of these.
+    :param line: its line in that file, from 1; 0 where the file as a whole is meant.
     :param t: its time in the recording, in seconds.
     :param operator: what of the pipeline wrote it.
     :param expected: the line as recorded, without time and checksum.
-    :param got: what came instead; ``None`` if nothing did.
+    :param got: what came instead; ``None`` if nothing did. Where the line is no good itself, or an
+        invariant does not hold after it, ``edited`` or ``broken`` says so.
     """
 
+    file: str
     line: int
     t: float
     operator: str
@@ -101,6 +112,7 @@ class Difference:
     def described(self) -> dict[str, Any]:
         """As plain JSON."""
         return {
+            "file": self.file,
             "line": self.line,
             "t": self.t,
             "operator": self.operator,
@@ -110,10 +122,12 @@ class Difference:
         }
 
     def __str__(self) -> str:
-        where = f"line {self.line}, t {self.t:g} s, {self.operator}"
+        line = f"line {self.line}, " if self.line else ""
+        where = f"{os.path.basename(self.file)}: {line}t {self.t:g} s, {self.operator}"
         expected, got = self.expected, self.got
-        if got is not None and "edited" in got:
-            return f"{where}: {got['edited']}"
+        for finding in ("edited", "broken"):
+            if got is not None and finding in got:
+                return f"{where}: {got[finding]}"
         if got is not None and expected["kind"] == got["kind"]:
             names = [name for name in {**expected, **got} if expected.get(name) != got.get(name)]
             if names == ["request"]:
@@ -134,6 +148,41 @@ class _Line:
         self.wrong = wrong
         self.record = record
         self.fields = _compared(record.data)
+
+
+class _HeldInputs:
+    """Keeps back inputs until the next ``~`` line, which says what they were.
+
+    Logs that were not written by a session, or by an older one, do not say it.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[_Line] = []
+        self._sum = 0
+        self._opened = self._summed = False
+
+    def holds(self, line: _Line) -> bool:
+        """Take an input, if it is to wait."""
+        if self._opened:
+            self._sum = input_sum(line.record.data, self._sum)
+            self._lines.append(line)
+        return self._opened
+
+    def up_to(self, line: _Line) -> Iterator[_Line]:
+        """The inputs before a ``~`` line; the first is wrong if they are not what they were."""
+        said, lines = line.record.data.get("inputs"), self._lines
+        if line.record.kind == "~opened":
+            self._opened, self._summed = True, False
+        elif line.wrong is None:
+            self._summed = self._summed or said is not None
+            if self._summed and said != (f"{self._sum:08x}" if self._sum else None):
+                (lines[0] if lines else line).wrong = _altered(lines)
+        yield from self.all()
+
+    def all(self) -> Iterator[_Line]:
+        """The inputs that wait."""
+        lines, self._lines, self._sum = self._lines, [], 0
+        yield from lines
 
 
 class Lockstep:
@@ -188,19 +237,29 @@ class Lockstep:
 
     def _read(self, upto: float) -> Iterator[_Line]:
         """The lines; what cannot be read is the last of them, and a difference."""
-        seals, number, t = Seals(), 0, 0.0
+        number, t, held = 0, 0.0, _HeldInputs()
+        seals = Seals()
         try:
             for number, record in enumerate(read(self._path), 1):
-                if (t := record.t) > upto:
-                    return
-                wrong = seals.problem(record.data) if record.kind.startswith("~") else None
-                if wrong is not None and not check(record.data):
-                    wrong = "the line was edited: its checksum does not fit"
-                yield _Line(number, record, wrong)
+                if record.t > upto:
+                    break
+                t = record.t
+                line = _Line(number, record)
+                if record.kind.startswith("~"):
+                    line.wrong = _wrong(record.data, seals)
+                    yield from held.up_to(line)
+                    yield line
+                elif held.holds(line):
+                    pass  # until it is known whether it is as it was
+                else:
+                    yield line
+            yield from held.all()
         except LogError as error:
             if number < 2:
                 raise
-            yield _Line(number + 1, Record(error.line, {"t": t, "kind": DAMAGE}), error.reason)
+            yield from held.all()
+            damage = Record(error.line, {"t": t, "kind": DAMAGE}, error.path)
+            yield _Line(number + 1, damage, error.reason)
 
     def _take(self, kind: str) -> Mapping[str, Any]:
         line = self._line
@@ -250,10 +309,8 @@ class Lockstep:
         if self.difference is None:
             if line.wrong is not None:  # it is the reason
                 got = {"kind": line.record.kind, "edited": line.wrong}
-            kind = str(line.fields["kind"])
-            self.difference = Difference(
-                line.number, line.record.t, OPERATORS.get(kind, "inputs"), line.fields, got
-            )
+            operator = OPERATORS.get(str(line.fields["kind"]), "inputs")
+            self.difference = _difference(line, operator, got)
 
     # The walk.
 
@@ -263,6 +320,9 @@ class Lockstep:
         assert isinstance(loop, VirtualLoop)
         self._loop, self._start = loop, loop.time()
         while self.difference is None and (opening := self._opening()) is not None:
+            if opening.wrong is not None:
+                self._differs(opening, None)
+                break
             self._part = opening.number
             self._begin(loop)
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
@@ -328,7 +388,11 @@ class Lockstep:
             self.last_t = line.record.t
             self._loop.advance_to(self._start + line.record.t)
             self._hand_in(line.record)
-            self._after(self._session)
+            try:
+                self._after(self._session)
+            except Broken as broken:
+                got = {"kind": line.record.kind, "broken": str(broken)}
+                self.difference = self.difference or _difference(line, "invariants", got)
         if self._line is line:
             self._differs(line, None)
 
@@ -450,9 +514,37 @@ class _SilentModel:
         pass
 
 
+def _wrong(data: Mapping[str, Any], seals: Seals) -> str | None:
+    """What is wrong with a ``~`` line itself."""
+    wrong = seals.problem(data)
+    if wrong is not None and not check(data):
+        return "the line was edited: its checksum does not fit"
+    return wrong or own_problem(data)
+
+
+def _altered(inputs: Sequence[_Line]) -> str:
+    """That the inputs before a ~ line are not those that were recorded."""
+    if not inputs:
+        return "an input before it was taken out after it was recorded"
+    if len(inputs) == 1:
+        return "the input was edited, or one was put in or taken out beside it"
+    last = inputs[-1].record
+    return (
+        f"an input was edited, put in or taken out, from here to line {last.line}: "
+        "their checksum does not fit"
+    )
+
+
+def _difference(line: _Line, operator: str, got: Mapping[str, Any] | None) -> Difference:
+    record = line.record
+    return Difference(record.file, record.line, record.t, operator, line.fields, got)
+
+
 def _compared(data: Mapping[str, Any]) -> dict[str, Any]:
     """A line as it is compared: as JSON has it, without time and checksum."""
     plain = {key: value for key, value in data.items() if key not in LEFT_OUT}
+    if data["kind"] == "~error":  # older recordings have whole addresses
+        plain["text"] = without_paths(str(data.get("text", "")))
     return orjson.loads(orjson.dumps(plain))  # type: ignore[no-any-return]
 
 

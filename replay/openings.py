@@ -45,7 +45,8 @@ def guests_of(openings: Iterable[Opening]) -> dict[str, str]:
     """What of its own the game of a recording had: ``prompts``, ``narration``, ``rules``."""
     guests: dict[str, str] = {}
     for opening in openings:
-        guests |= opening.get("guests") or {}
+        own = opening.get("guests")
+        guests |= own if isinstance(own, Mapping) else {}
     return guests
 
 

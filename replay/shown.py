@@ -62,5 +62,6 @@ def show(source: Source, make: Make | None = None, *, speed: float, start: float
             terminal.on_event(event)
 
     settings = source.settings
-    night = play(source.inputs, settings, model=source.model(settings), game=make, watch=watch)
+    model, wishes = source.model(settings), source.wishes()
+    night = play(source.inputs, settings, model=model, wishes=wishes, game=make, watch=watch)
     run_virtual(night, paced(speed, start))

@@ -16,7 +16,7 @@ from ..game import Game, narrator
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model, ModelEvent, Request
 from ..streams.narrator.wire import model_known
-from ..streams.recorded_model import RecordedModel, Recording
+from ..streams.recorded_model import RecordedModel, Recording, Wish
 from .lockstep import NotRecorded
 from .openings import another_version, guests_of, no_game
 
@@ -35,13 +35,25 @@ Make = Callable[[Settings], Game[Any]]
 class Source:
     """What to play, under which settings, and who speaks.
 
-    ``model_from`` is ``recording``, ``narrator`` or ``server``.
+    ``model_from`` is ``recording``, ``narrator`` or ``server``. ``own_intensity`` is whether the
+    recorded changes of the intensity hold: not where another one was given.
     """
 
     inputs: LogInputs
     settings: Settings
     model_from: str
     recording: Recording | None = None
+    own_intensity: bool = True
+
+    def wishes(self, *, own_intensity: bool = True) -> list[Wish]:
+        """What the recorded game asked for beside its inputs: to be asked for again.
+
+        :param own_intensity: ``False``: this run has an intensity of its own throughout.
+        """
+        if self.recording is None:
+            return []
+        own = own_intensity and self.own_intensity
+        return [wish for wish in self.recording.wishes if own or wish.kind != "~intensity"]
 
     def model(self, settings: Settings) -> Model | None:
         """A model for one run; ``None`` for the server that the settings name."""
@@ -114,7 +126,9 @@ def opened(
     if other := another_version(inputs.openings):
         log.warning("%s: %s; requests that changed since are told by the narrator", path, other)
     with Recording(path, inputs.records) as recording:
-        yield Source(inputs, own or _recorded(inputs, given), model_from, recording)
+        settings = own or _recorded(inputs, given)
+        own_intensity = own is None and "intensity" not in given
+        yield Source(inputs, settings, model_from, recording, own_intensity)
 
 
 def _usual(inputs: LogInputs, given: Mapping[str, Any], game: Make | None) -> str:

@@ -18,7 +18,7 @@ from ..game import Game
 from ..progress import Step, progress
 from ..sinks.terminal import counted, plain, print_narrative
 from ..streams.clock import run_virtual
-from .lockstep import Difference, Lockstep, NotRecorded, walk
+from .lockstep import Broken, Difference, Lockstep, NotRecorded, walk
 from .openings import another_version, guests_of, last_t, no_game, openings
 from .pace import paced
 
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Broken", "check_session", "run", "show", "verify"]
 
 Make = Callable[[Settings], Game[Any]]
-
-
-class Broken(AssertionError):
-    """An invariant of a session does not hold."""
 
 
 def check_session(session: Session[Any]) -> None:
@@ -70,13 +66,13 @@ def verify(
     :param log: a session log recorded by a session (see ``log_dir``), not an imported one.
     :param game: makes the game from the recorded settings; needed where the recording was made
         with prompts, rules or a narration of your own.
-    :param heavy: check the session's invariants after each step, too.
+    :param heavy: check the session's invariants after each step, too; the first that does not hold
+        is a difference: ``broken`` says which.
     :param upto: seconds of the session; the replay ends there.
     :param step: called with the seconds of the session it has come to.
     :return: the walk, with its first ``difference`` (or ``None``) and the ``lines`` that agreed.
     :raises NotRecorded: for a log that holds inputs alone.
     :raises LogError: for a log that cannot be read.
-    :raises Broken: from ``heavy``.
     """
 
     def after(session: Session[Any]) -> None:

@@ -1,8 +1,8 @@
 """What a session has prepared and not told: kept beyond its plan, and found again.
 
 A plan that drops a variant may want it back: the player turns to another target and then to the
-first again, a turn is begun anew. Its text was paid for, and is still true if nothing it speaks
-of has changed unexpectedly and nothing was told since.
+first again, a turn is begun anew. Its text was paid for, and is still good if nothing it speaks
+of has changed unexpectedly and the model would be asked the very same.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from ..operators.fingerprint import fingerprint
 from ..operators.generation import Generation, Generations, Trace
 from ..operators.predict import Variant
+from ..streams.footprint import DEPTH
+from ..streams.models import Request
+from ..streams.recorded import digest
 from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from ..streams.world import World
@@ -33,6 +36,14 @@ KEPT_THERE = 3600.0
 Id = tuple[str, str]
 
 
+class _Asked(NamedTuple):
+    """What the shared cache was asked for."""
+
+    variant: Variant
+    id: Id
+    answered: asyncio.Future[None]
+
+
 class Kept:
     """Finished variants of a session, in its :class:`VariantStore`, which is swept by hand.
 
@@ -47,7 +58,6 @@ class Kept:
     :param ttl: seconds a variant is kept beyond its turn.
     :param tasks: own what asks the cache.
     :param trace: records what it answers.
-    :param salt: stands for all else that makes a text what it is: the model, the style.
     :param shared: whether there is a shared cache; ``cache`` is it, unless this is a replay.
     """
 
@@ -61,7 +71,6 @@ class Kept:
         tasks: Tasks,
         trace: Trace,
         *,
-        salt: str = "",
         shared: bool = False,
         cache: Cold | None = None,
     ) -> None:
@@ -72,17 +81,16 @@ class Kept:
         self._ttl = ttl
         self._tasks = tasks
         self._trace = trace
-        self._salt = salt
-        self._shared = shared
+        self.shared = shared
         self._cache = cache
-        self._asked: dict[str, tuple[Variant, asyncio.Future[None]]] = {}
+        self._asked: dict[str, _Asked] = {}
         self._found = 0
         self._turn = _turn_of(world())
         self._ids: dict[str, Id] = {}
         self._alarm = timers.alarm("kept", self._on_time)
         self._set_to: float | None = None
 
-    def keep(self, variant: Variant, generation: Generation) -> None:
+    def keep(self, variant: Variant, request: Request, generation: Generation) -> None:
         """Keep a finished variant, till it is told, untrue, or too old."""
         if variant.account is not None or generation.bound or generation.id in self._ids:
             return
@@ -92,15 +100,15 @@ class Kept:
             "revision": generation.revision,
             "opened": generation.opened_at,
         }
-        if self._put(variant, text) and self._cache is not None:
-            key, mark = self._id_of(variant)
+        key, mark = known = _id_of(variant, request)
+        if self._put(variant, known, text) and self._cache is not None:
             parts, size = packed([text["text"]])
             entry = Entry(key, mark, parts, size, self._ttl, variant.value, variant.depends)
             entry.basis = basis_of(self._world().state, variant.depends)
             self._cache.keep(self.store.name_in_cache(key, mark), recorded(entry), KEPT_THERE)
 
-    def _put(self, variant: Variant, text: dict[str, Any]) -> bool:
-        key, mark = self._id_of(variant)
+    def _put(self, variant: Variant, known: Id, text: dict[str, Any]) -> bool:
+        key, mark = known
         turn = variant.slot[0]
         taken = self.store.store(
             key,
@@ -112,19 +120,21 @@ class Kept:
             value=variant.value,
         )
         if taken:
-            self._ids[text["generation"]] = key, mark
+            self._ids[text["generation"]] = known
             while len(self._ids) > MOST:
                 del self._ids[next(iter(self._ids))]
         self._wait()
         return taken
 
-    def recall(self, variant: Variant, generations: Generations) -> Generation | None:
-        """A variant that was finished for this very moment; nobody is asked for it again."""
+    def recall(
+        self, variant: Variant, request: Request, generations: Generations
+    ) -> Generation | None:
+        """A variant that was finished for this very request; nobody is asked for it again."""
         if variant.account is not None:
             return None
         if fingerprint(self._world(), variant.depends) != variant.fingerprint:
             return None
-        key, mark = self._id_of(variant)
+        key, mark = _id_of(variant, request)
         if self.store.missing([key], mark):
             return None
         found = self.store.ready(key, mark)
@@ -141,43 +151,47 @@ class Kept:
             opened_at=text["opened"],
         )
 
-    async def fetch(self, variant: Variant) -> bool:
-        """Look for a variant in the shared cache; whether it can be recalled now."""
-        if not self._shared or variant.account is not None:
-            return False
-        name = self.store.name_in_cache(*self._id_of(variant))
+    async def fetch(self, variant: Variant, request: Request) -> None:
+        """Look for a variant in the shared cache; if it is there it can be recalled then."""
+        if not self.shared or variant.account is not None:
+            return
+        known = _id_of(variant, request)
+        name = self.store.name_in_cache(*known)
         if name in self._asked:
-            return False
+            return
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked[name] = variant, answered
+        self._asked[name] = _Asked(variant, known, answered)
         if self._cache is not None:
-            self._tasks.start(self._ask(self._cache, name), name="cache", outside=True)
+            self._tasks.start(self._ask(self._cache, name, known), name="cache", outside=True)
         try:
             await answered
         finally:
             self._asked.pop(name, None)
-        return not self.store.missing([self._id_of(variant)[0]], self._id_of(variant)[1])
 
-    async def _ask(self, cache: Cold, name: str) -> None:
+    async def _ask(self, cache: Cold, name: str, known: Id) -> None:
         found = await cache.fetch(name)
+        if found is not None and not _sound(found, known):
+            cache.drop(name)
+            found = None  # rubbish, maybe of a depth that no recording can hold
         self._tasks.take_in(partial(self.content, name, found))
 
     def content(self, name: str, found: Any) -> None:
         """What the shared cache has answered; what is not true of the world as it is, is left."""
         self._trace("~content", name=name, found=found)
-        variant, answered = self._asked.get(name, (None, None))
-        if variant is None or answered is None:
+        asked = self._asked.get(name)
+        if asked is None:
             return
         world = self._world()
-        entry = restored(found, *self._id_of(variant))
-        if entry is not None and entry.basis == basis_of(world.state, variant.depends):
-            words = entry.variants()
-            if len(words) == 1 and isinstance(words[0], str):
-                self._found += 1
-                text = {"generation": f"x{self._found}", "text": words[0]}
-                self._put(variant, {**text, "revision": world.revision, "opened": world.t})
-        if not answered.done():
-            answered.set_result(None)
+        entry = restored(found, *asked.id)
+        words = _words(entry)
+        about = basis_of(world.state, asked.variant.depends)
+        if entry is not None and words is not None and entry.basis == about:
+            self._found += 1
+            text = {"generation": f"x{self._found}", "text": words}
+            at = {"revision": world.revision, "opened": world.t}
+            self._put(asked.variant, asked.id, {**text, **at})
+        if not asked.answered.done():
+            asked.answered.set_result(None)
 
     def on_world(self, world: World) -> None:
         """Drop what an unexpected change has made untrue; let the time of past turns begin."""
@@ -187,8 +201,14 @@ class Kept:
                 self.store.end_turn(self._turn)
             self._turn = turn
             self._wait()
-        if world.fresh and len(self.store):
-            self.store.changed(world.state, world.fresh)
+        volatile = world.footprint.volatile  # what changes all the time, and nothing depends on
+        fresh = [
+            (path, because)
+            for path, because in world.fresh
+            if len(path) != DEPTH or path[-1] not in volatile
+        ]
+        if fresh and len(self.store):
+            self.store.changed({}, fresh)  # the fingerprints tell its states apart
             self._wait()
 
     def told(self, generation: Generation) -> None:
@@ -209,16 +229,6 @@ class Kept:
         self.store.end_session()
         self._alarm.cancel()
 
-    def _id_of(self, variant: Variant) -> Id:
-        """Its place in the plan, and what it was made for.
-
-        A turn's name may come back, as each actor's own in every round. So the last outcome
-        counts too: after it the story is another.
-        """
-        told = max(variant.scene.world.told.values(), default=0)
-        mark = f"{variant.fingerprint}:{told}:{self._salt}"
-        return orjson.dumps(variant.slot).decode(), mark
-
     def _wait(self) -> None:
         due = self.store.next_due()
         if due != self._set_to:
@@ -232,6 +242,29 @@ class Kept:
         self._set_to = None
         self.store.sweep_next()
         self._wait()
+
+
+def _id_of(variant: Variant, request: Request) -> Id:
+    """Its place in the plan, and what it was made for.
+
+    The fingerprint tells the moments of one session apart. It is no more than numbers of its
+    inputs, which another story under the same name has too: only the request says which story.
+    """
+    return orjson.dumps(variant.slot).decode(), f"{variant.fingerprint}:{digest(request)}"
+
+
+def _words(entry: Entry | None) -> str | None:
+    """The text of what was kept, if it is one."""
+    words = [] if entry is None else entry.variants()
+    return words[0] if len(words) == 1 and isinstance(words[0], str) else None
+
+
+def _sound(found: Any, known: Id) -> bool:
+    try:
+        orjson.dumps(found)
+    except TypeError:
+        return False
+    return _words(restored(found, *known)) is not None
 
 
 def _turn_of(world: World) -> str | None:

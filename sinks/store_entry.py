@@ -24,6 +24,7 @@ __all__ = [
     "Entry",
     "Level",
     "basis_of",
+    "checked",
     "packed",
     "recorded",
     "restored",
@@ -102,11 +103,26 @@ class Entry:
         return [part if type(part) is str else orjson.loads(part) for part in self.parts]
 
 
+def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
+    """A guard that can be compared with any state.
+
+    :raises StateError: for one that compares with what is no number, or no JSON.
+    """
+    guard = tuple(guard)
+    packed([condition.value for condition in guard])
+    for path, test, value in guard:
+        if test in ("above", "below") and type(value) not in (int, float):
+            raise StateError(f"the guard of {'.'.join(path)} compares with {value!r}: no number")
+    return guard
+
+
 def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
     """Variants as they are kept, and their bytes.
 
-    :raises StateError: for what is no JSON.
+    :raises StateError: for what is no JSON, and for what is no list.
     """
+    if isinstance(variants, (str, bytes, Mapping)):
+        raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
     try:
         parts = tuple(each if type(each) is str else orjson.dumps(each) for each in variants)
         size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints
@@ -193,7 +209,8 @@ def restored(raw: Any, key: str, fingerprint: str) -> Entry | None:
     try:
         record = _Record.model_validate(raw)
         parts, size = packed(record.variants)
-    except (ValidationError, StateError):
+        checked(record.guard)
+    except (ValidationError, StateError, RecursionError):
         return None
     if (record.format, record.key, record.fingerprint) != (FORMAT, key, fingerprint):
         return None

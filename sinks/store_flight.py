@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from ..errors import ForetellError
+from ..operators.fingerprint import Dependence
 from ..streams.tasks import Tasks
+from .store_guard import Condition
 from .store_near import NearIndex, NearKey
 
-__all__ = ["Flight", "Flights", "StoreClosed"]
+__all__ = ["ComputeError", "Flight", "Flights", "StoreClosed"]
 
 T = TypeVar("T")
 
@@ -20,26 +23,53 @@ class StoreClosed(ForetellError):
     """The store was closed before a computation came to its end."""
 
 
+class ComputeError(ForetellError):
+    """A computation has cancelled itself, or waits for itself."""
+
+
 class Flight(Generic[T]):
-    """A computation under way, and the state it is for."""
+    """A computation under way, and the state it is for.
 
-    __slots__ = ("landed", "near")
+    ``words`` are its key and its tags; ``guard``, ``depends`` and ``turn`` are its entry's. It is
+    ``good`` until what it is made from has changed: then it is nobody's but theirs who wait.
+    """
 
-    def __init__(self, near: NearKey, landed: asyncio.Future[T]) -> None:
+    __slots__ = ("depends", "good", "guard", "landed", "near", "turn", "words")
+
+    def __init__(
+        self,
+        near: NearKey,
+        words: tuple[str, ...],
+        guard: tuple[Condition, ...],
+        depends: Dependence,
+        turn: str | None,
+    ) -> None:
         self.near = near
-        self.landed = landed
+        self.words = words
+        self.guard = guard
+        self.depends = depends
+        self.turn = turn
+        self.good = True
+        self.landed: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+
+_within: ContextVar[tuple[object, ...]] = ContextVar("within", default=())
+"""The flights that wait for what runs here."""
 
 
 class Flights(Generic[T]):
     """The computations under way. They are the store's own: no caller's end is theirs.
 
-    :param limit: so many run at a time; more wait.
+    :param limit: so many run at a time; more wait. What one of them computes in its turn is not
+        counted with them, for they wait for it.
+    :param seconds: one may take; then all who wait get :class:`TimeoutError`.
     :param index: finds a flight for a state that is near.
     """
 
-    def __init__(self, limit: int, index: NearIndex[Flight[T]]) -> None:
+    def __init__(self, limit: int, seconds: float, index: NearIndex[Flight[T]]) -> None:
         self._tasks = Tasks(lambda name, error: None)
-        self._room = asyncio.Semaphore(limit)
+        self._rooms = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(limit))
+        self._seconds = seconds
         self._index = index
         self._flying: dict[Flight[T], None] = {}
         self._closed = False
@@ -47,30 +77,57 @@ class Flights(Generic[T]):
     def __len__(self) -> int:
         return len(self._flying)
 
-    def under_way(self, key: NearKey) -> asyncio.Future[T] | None:
-        """What becomes of a computation for a near state, if one is under way."""
-        found, _ = self._index.search(key)
-        return found[0].landed if found else None
+    def __iter__(self) -> Iterator[Flight[T]]:
+        return iter([*self._flying])
 
-    def start(self, key: NearKey, make: Callable[[], Awaitable[T] | T]) -> asyncio.Future[T]:
+    def under_way(
+        self, key: NearKey, fits: Callable[[Flight[T]], bool]
+    ) -> asyncio.Future[T] | None:
+        """What becomes of a computation for a near state that fits, if one is under way.
+
+        :raises ComputeError: from within it.
+        """
+        for flight in self._index.search(key)[0]:
+            if fits(flight):
+                if flight in _within.get():
+                    raise ComputeError("what is computed asks for itself")
+                return flight.landed
+        return None
+
+    def start(
+        self, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]
+    ) -> asyncio.Future[T]:
         """Begin a computation.
 
         :raises StoreClosed: after :meth:`aclose`.
         """
         if self._closed:
             raise StoreClosed("the store is closed: it computes nothing more")
-        flight: Flight[T] = Flight(key, asyncio.get_running_loop().create_future())
         self._index.add(flight)
         self._flying[flight] = None
         self._tasks.start(self._fly(flight, make), name="compute")
         return flight.landed
 
-    async def _fly(self, flight: Flight[T], make: Callable[[], Awaitable[T] | T]) -> None:
+    def give_up(self, concerns: Callable[[Flight[T]], bool]) -> int:
+        """Let nobody join the computations that are concerned, nor keep what they make."""
+        found = [flight for flight in self._flying if flight.good and concerns(flight)]
+        for flight in found:
+            flight.good = False
+            self._index.discard(flight)
+        return len(found)
+
+    async def _fly(self, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]) -> None:
+        before = _within.get()
+        _within.set((*before, flight))
         try:
-            async with self._room:
-                made = make()
-                value = await made if isawaitable(made) else made
+            async with self._rooms[len(before)], asyncio.timeout(self._seconds):
+                value = await make(flight)
             self._land(flight, value)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._land(flight, error=ComputeError("what is computed has cancelled itself"))
         except Exception as error:
             self._land(flight, error=error)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..streams.footprint import Path
 
-__all__ = ["Condition", "holds"]
+__all__ = ["Condition", "holds", "met_by"]
 
 
 class Condition(NamedTuple):
@@ -40,6 +40,12 @@ def _at(state: Any, path: Path) -> Any:
     return state
 
 
+def met_by(guard: Iterable[Condition], state: Any) -> bool:
+    """Whether a guard may be served for what is known, if anything is."""
+    guard = tuple(guard)
+    return not guard or (state is not None and holds(guard, state))
+
+
 def _holds(condition: Condition, found: Any) -> bool:
     wanted = condition.value
     match condition.test:
@@ -54,9 +60,15 @@ def _holds(condition: Condition, found: Any) -> bool:
         case "below":
             return _number(found) and bool(found < wanted)
         case "has":
-            return isinstance(found, (list, tuple, str, Mapping)) and wanted in found
+            return _has(found, wanted)
         case "lacks":
-            return not (isinstance(found, (list, tuple, str, Mapping)) and wanted in found)
+            return not _has(found, wanted)
+
+
+def _has(found: Any, wanted: Any) -> bool:
+    if isinstance(found, (str, Mapping)):  # in which only a text can be
+        return isinstance(wanted, str) and wanted in found
+    return isinstance(found, (list, tuple)) and wanted in found
 
 
 def _number(value: Any) -> bool:

@@ -20,7 +20,7 @@ import orjson
 
 from ..errors import ConfigError, StateError
 
-__all__ = ["FIELDS", "MOST", "PROBED", "Near", "NearIndex", "NearKey"]
+__all__ = ["FIELDS", "MOST", "PROBED", "WIDTHS", "Near", "NearIndex", "NearKey"]
 
 FIELDS = ("pos", "position", "x", "y", "z")
 PROBED = 6
@@ -28,7 +28,8 @@ MOST = 64
 LARGEST_TOLERANCE = 5.0
 
 HEALTH = (("hp", "max_hp"), ("health", "max_health"))
-NO_WIDTHS: Mapping[str, float] = {}
+WIDTHS: Mapping[str, float] = {"damage_taken": 100.0}
+"""Where the largest health is not known, as in recordings, what was lost of it says how it is."""
 BANDS = ((0.0, "down"), (1 / 3, "low"), (2 / 3, "hurt"))
 LARGEST = 1e12
 MARGIN = 1 + 1e-9
@@ -61,8 +62,8 @@ class Near:
     :param bands: whether ``hp`` and ``health`` beside ``max_hp`` or ``max_health`` count by band:
         down, up to a third, up to two thirds, above.
     :param widths: further numbers that count by band, each band so wide; for one that has no
-        largest value, such as ``{"damage_taken": 50}``. None of theirs holds both 0 and more.
-    :raises ConfigError: for a tolerance out of range.
+        largest value. None of theirs holds both 0 and more.
+    :raises ConfigError: for a tolerance or a width out of range.
     """
 
     def __init__(
@@ -71,14 +72,16 @@ class Near:
         fields: Sequence[str] = FIELDS,
         *,
         bands: bool = True,
-        widths: Mapping[str, float] = NO_WIDTHS,
+        widths: Mapping[str, float] = WIDTHS,
     ) -> None:
         if not 0 <= tolerance <= LARGEST_TOLERANCE:
             raise ConfigError(f"a tolerance of {tolerance!r} is not from 0 to 5")
         self.tolerance = float(tolerance)
         self.fields = frozenset(fields) if tolerance else frozenset()
         self.bands = bands
-        self.widths = dict(widths)
+        if not all(_number(width) and 0 < width < math.inf for width in widths.values()):
+            raise ConfigError(f"bands as wide as {dict(widths)!r}: a width is a number above 0")
+        self.widths = dict(widths) if bands else {}
 
     def key(self, snapshot: Any, scope: str = "") -> NearKey:
         """The key of a snapshot; different scopes never meet.

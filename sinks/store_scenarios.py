@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 AT_ONCE = 8
+AT_A_TIME = 64
 
 
 class ScenarioError(ForetellError):
@@ -97,12 +98,14 @@ def scenarios(path: str | PathLike[str]) -> Iterator[Scenario]:
                 raise ScenarioError(f"{path}:{number}: not JSON: {error}") from None
 
 
-def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
-    """Store scenarios; how many were taken."""
-    taken = 0
+async def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
+    """Store scenarios; how many there are now of them, here or in a shared cache."""
+    taken: list[tuple[str, str]] = []
+    lost = store.lost
     for each in known:
-        taken += store.store(
-            each.key if each.key is not None else store.name_of(each.snapshot, each.scope),
+        key = each.key if each.key is not None else store.name_of(each.snapshot, each.scope)
+        good = store.store(
+            key,
             each.variants,
             each.ttl,
             fingerprint=each.fingerprint,
@@ -113,7 +116,14 @@ def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
             snapshot=each.snapshot,
             scope=each.scope,
         )
-    return taken
+        if good:
+            taken.append((key, each.fingerprint))
+            if len(taken) % AT_A_TIME == 0:
+                await store.flush()  # no more may wait to be written than the queue holds
+    if store.shared:
+        await store.flush()
+        return max(0, len(set(taken)) - (store.lost - lost))
+    return sum(not store.missing([key], mark) for key, mark in dict.fromkeys(taken))  # ints
 
 
 async def compute(

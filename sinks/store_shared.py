@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import orjson
+
 from ..streams.tasks import Tasks
-from .store_server import Server, open_server
+from .store_server import MOST_BYTES, Server, open_server
 
 __all__ = ["SharedCold"]
 
@@ -39,13 +41,24 @@ class SharedCold:
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…`` or
         ``memcached://host[:port]``.
     :param limit: seconds a look-up may take.
+    :param most: bytes a record may have; a larger one is neither written nor read.
+    :param wall: seconds by a clock that all processes share; a record is as old in each of them.
     :raises ConfigError: for another URL, or if the client for it is not installed.
     """
 
     shared = True
 
-    def __init__(self, url: str, *, limit: float = LIMIT) -> None:
-        self._server: Server = open_server(url, limit)
+    def __init__(
+        self,
+        url: str,
+        *,
+        wall: Callable[[], float],
+        limit: float = LIMIT,
+        most: int = MOST_BYTES,
+    ) -> None:
+        self._server: Server = open_server(url, limit, most)
+        self._most = most
+        self._wall = wall
         self._limit = limit
         self._waiting: dict[str, tuple[dict[str, Any] | None, float]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -54,7 +67,9 @@ class SharedCold:
         self._pause = 0.0
         self._again = -math.inf
         self._garbled = False
+        self._refused = False
         self._tainted = False
+        self._writing = False
         self._closed = False
         self._settled = asyncio.Event()
         """Nothing waits to be written, or the server does not answer."""
@@ -79,7 +94,10 @@ class SharedCold:
 
     def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
         """Keep a record for so long, as soon as the server takes it."""
-        if seconds > 0:
+        record = {**record, "until": self._wall() + seconds}
+        if len(orjson.dumps(record)) > self._most:
+            self._met["too large"] += 1
+        elif seconds > 0:
             self._behind(name, record, seconds)
 
     def drop(self, name: str) -> None:
@@ -88,7 +106,7 @@ class SharedCold:
 
     def at_hand(self, name: str) -> Any:
         """What still waits to be written."""
-        return self._waiting.get(name, (None, 0.0))[0]
+        return self._aged(self._waiting.get(name, (None, 0.0))[0])
 
     async def fetch(self, name: str) -> Any:
         """The record; ``None`` if there is none, or the server does not say in time."""
@@ -97,7 +115,19 @@ class SharedCold:
         if self._closed or self._now() < self._again:
             self._met["not asked"] += 1
             return None
-        return await self._asked(lambda: self._server.get(name), name, self._limit)
+        return self._aged(await self._asked(lambda: self._server.get(name), name, self._limit))
+
+    def _aged(self, record: Any) -> Any:
+        """A record as it is now: good for no longer than it was when it was written."""
+        if not isinstance(record, dict) or type(until := record.get("until")) is not float:
+            return record  # another program's
+        left = until - self._wall()
+        if left <= 0:
+            return None
+        aged = {name: value for name, value in record.items() if name != "until"}
+        if isinstance(ttl := record.get("ttl"), (int, float)):
+            aged["ttl"] = min(ttl, left)
+        return aged
 
     async def flush(self) -> None:
         """Wait until all has been written, or until the server fails."""
@@ -123,24 +153,29 @@ class SharedCold:
         self._waiting[name] = record, seconds
         self._settled.clear()
         if len(self._waiting) > MOST_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+            writes = (each for each, (record, _) in self._waiting.items() if record is not None)
+            del self._waiting[next(writes, next(iter(self._waiting)))]  # what is untrue must go
             self._met["not written"] += 1
-        if not self._tasks:
+        if not self._writing:
+            self._writing = True
             self._tasks.start(self._write(), name="shared cache")
 
     async def _write(self) -> None:
-        while self._waiting:
-            if (pause := self._again - self._now()) > 0:
-                await asyncio.sleep(pause)
-            name, (record, seconds) = next(iter(self._waiting.items()))
-            done = await self._asked(
-                lambda name=name, record=record, seconds=seconds: self._put(name, record, seconds),  # type: ignore[misc]
-                name,
-                WRITING * self._limit,
-            )
-            if done and self._waiting.get(name) == (record, seconds):
-                del self._waiting[name]
-        self._settled.set()
+        try:
+            while self._waiting:
+                if (pause := self._again - self._now()) > 0:
+                    await asyncio.sleep(pause)
+                name, (record, seconds) = next(iter(self._waiting.items()))
+                await self._asked(
+                    lambda n=name, r=record, s=seconds: self._put(n, r, s),  # type: ignore[misc]
+                    name,
+                    WRITING * self._limit,
+                )
+                if self.answers and self._waiting.get(name) == (record, seconds):
+                    del self._waiting[name]
+        finally:
+            self._writing = False
+            self._settled.set()
 
     async def _put(self, name: str, record: dict[str, Any] | None, seconds: float) -> bool:
         if record is None:
@@ -163,16 +198,30 @@ class SharedCold:
         except self._server.garbage as error:
             self._rubbish(name, error)
             return None
+        except self._server.refusals as error:
+            self._told_no(error)
+            self._up()
+            return None
         except Exception as error:
             self._tainted = True
             self._down(error)
             return None
+        self._up()
+        return answer
+
+    def _up(self) -> None:
         if not self.answers:
             log.warning("shared cache %s: answers again", self._server.where)
             if self._waiting:
                 self._settled.clear()
         self._pause = 0.0
-        return answer
+
+    def _told_no(self, error: Exception) -> None:
+        """It takes no writes, for want of memory perhaps: what it has can still be read."""
+        self._met["refused"] += 1
+        if not self._refused:
+            log.warning("shared cache %s: refuses: %r (told once)", self._server.where, error)
+        self._refused = True
 
     def _down(self, error: Exception) -> None:
         slow = isinstance(error, TimeoutError)

@@ -24,6 +24,8 @@ __all__ = ["Limits", "Shelves"]
 log = logging.getLogger("foretell")
 
 HOTTEST = Level.HOT
+THERE_TOO = frozenset(("changed", "invalidated", "consumed", "cleared", "garbled"))
+"""Why an entry leaves a cache that others share, too. What is only too much here is good there."""
 PLAIN = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 HOT = Room(20, 300.0, "lru")
@@ -37,6 +39,7 @@ class Limits:
 
     :param largest: bytes one entry may have; a larger one is not taken.
     :param computing: how many computations run at a time.
+    :param seconds: one of them may take.
     """
 
     hot: Room = HOT
@@ -44,6 +47,7 @@ class Limits:
     cold: Room = COLD
     largest: int = 64 * 1024
     computing: int = 8
+    seconds: float = 120.0
 
 
 class Shelves:
@@ -260,7 +264,7 @@ class Shelves:
         self.keys.discard(entry, (entry.key,))
         self.tags.discard(entry, entry.tags)
         self.near.discard(entry)
-        if self.door.shared or entry.level is Level.COLD:
+        if reason in THERE_TOO if self.door.shared else entry.level is Level.COLD:
             self.door.drop(self.name(*entry.id))
         self.gone[reason] += 1
 

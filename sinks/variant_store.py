@@ -6,18 +6,20 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from ..errors import StateError
 from ..operators.fingerprint import Dependence
-from ..streams.footprint import Path, changed_paths
+from ..streams.footprint import Path, changed_paths, covers
 from ..streams.world import Change
 from .store_cold import Cold, MemoryCold
-from .store_entry import FREE, Entry, Level, basis_of, packed
+from .store_entry import FREE, Basis, Entry, Level, basis_of, checked, packed
 from .store_flight import Flight, Flights
-from .store_guard import Condition, holds
+from .store_guard import Condition, met_by
 from .store_near import Near, NearIndex, NearKey
 from .store_shelves import Limits, Shelves
 from .store_stats import Access, Stats, Tally, stats_of
@@ -29,6 +31,13 @@ log = logging.getLogger("foretell")
 
 Make = Callable[[Any], Awaitable[list[Any]] | list[Any]]
 """Computes the variants for a snapshot."""
+
+
+class _Made(NamedTuple):
+    """What was computed, and what must be true of a snapshot for it to be served."""
+
+    variants: list[Any]
+    guard: tuple[Condition, ...]
 
 
 class VariantStore:
@@ -72,9 +81,8 @@ class VariantStore:
         limits = limits or Limits()
         clock = clock or asyncio.get_running_loop().time
         self._shelves = Shelves(limits, clock, cold or MemoryCold(), session, self.near, by_hand)
-        self._flights: Flights[list[Any]] = Flights(
-            limits.computing, NearIndex[Flight[list[Any]]](self.near)
-        )
+        flying = NearIndex[Flight[_Made]](self.near)
+        self._flights: Flights[_Made] = Flights(limits.computing, limits.seconds, flying)
         self._tally = Tally()
         self._on_access = on_access
         self._deaf = False
@@ -111,8 +119,8 @@ class VariantStore:
         :param ttl: seconds they are good for, from the end of their turn, or from now if they
             are of none; ``None``: as long as they are kept.
         :param fingerprint: what they were made for; another one is another entry.
-        :param state: the state they were made for. What it says of that which they depend on is
-            kept, and compared with the state at each serve.
+        :param state: the state they were made for; that last told, if none is given. What it
+            says of that which they depend on is kept, and compared with the state at each serve.
         :param depends: the paths of the state they speak of.
         :param guard: what must be true of the state when they are served.
         :param tags: words to invalidate them by, such as the source they were made from.
@@ -124,13 +132,14 @@ class VariantStore:
         :param scope: kinds of things whose snapshots never meet.
         :return: false if they were not taken: larger than one entry may be, or untrue already,
             for what they depend on has changed since ``state``.
-        :raises StateError: for what is no JSON.
+        :raises StateError: for what is no JSON or no list, a guard that cannot be compared, or a
+            ``ttl`` below 0.
         """
         parts, size = packed(variants)
-        guard = tuple(guard)
-        packed(condition.value for condition in guard)
-        if not isinstance(depends, Dependence):
-            depends = Dependence(tuple(tuple(path) for path in depends), (), "", ())
+        if ttl is not None and not ttl >= 0:
+            raise StateError(f"a ttl of {ttl!r} is no time")
+        guard = checked(guard)
+        depends = _dependence(depends)
         entry = Entry(
             key,
             fingerprint,
@@ -142,10 +151,18 @@ class VariantStore:
             guard,
             tuple(tags),
             turn,
-            None if state is None else basis_of(orjson.loads(orjson.dumps(state)), depends),
-            None if snapshot is None else self.near.key(snapshot, scope),
+            self._basis(state, depends),
+            None if snapshot is None else self._near_key(snapshot, scope, fingerprint),
         )
         return self._put(entry)
+
+    def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> Basis | None:
+        if state is None:
+            return None if self.state is None else basis_of(self.state, depends)
+        return basis_of(orjson.loads(orjson.dumps(state)), depends)
+
+    def _near_key(self, snapshot: Any, scope: str, fingerprint: str) -> NearKey:
+        return self.near.key(snapshot, f"{fingerprint}\0{scope}" if fingerprint else scope)
 
     def _put(self, entry: Entry, level: Level = Level.WARM, *, write: bool = True) -> bool:
         if entry.size > self._shelves.limits.largest:
@@ -155,13 +172,17 @@ class VariantStore:
             self._tally.refused["untrue"] += 1
             return False
         self._tally.stored += 1
-        entry.checked = -1 if entry.guard else self._revision
+        unsure = entry.guard or (self.state is None and entry.basis is not None)
+        entry.checked = -1 if unsure else self._revision
         self._shelves.put(entry, level, write=write)
         return True
 
     def end_turn(self, turn: str) -> None:
         """A turn is over: the time of what was made for it begins, and it can be let go."""
         self._shelves.unpin(turn)
+        for flight in self._flights:
+            if flight.turn == turn:
+                flight.turn = None
 
     # ── looking up ────────────────────────────────────────────────────────────────────────────
 
@@ -224,33 +245,57 @@ class VariantStore:
         scope: str = "",
         values: Mapping[str, Any] | None = None,
         ttl: float | None = 60,
+        fingerprint: str = "",
+        depends: Dependence | Iterable[Path] = FREE,
         guard: Iterable[Condition] = (),
         tags: Iterable[str] = (),
+        turn: str | None = None,
     ) -> list[Any]:
         """The variants for a snapshot or one near it; computed, if there are none.
 
         Of all who ask for the same at once, one ``make(snapshot)`` is called. It belongs to the
         store: a caller that is cancelled cancels nobody else, and what is computed is kept even
-        if nobody waits any more. What it raises goes to all who wait, and is not kept.
+        if nobody waits any more. What it raises goes to all who wait, and is not kept. What is
+        invalidated, or cleared, while it is computed goes to those who wait already, and is not
+        kept either. The other arguments are those of :meth:`store`.
 
-        :param snapshot: the part of the state that matters; any JSON.
+        :param snapshot: the part of the state that matters; any JSON but ``null``.
         :param values: fills ``{name}`` in what is served, so that what was made for a near state
             has the numbers of this one; see :func:`~foretell.sinks.store_values.refilled`.
         :raises StateError: for a snapshot, or variants, that are no JSON.
         :raises StoreClosed: if the store is closed meanwhile.
+        :raises TimeoutError: if it takes longer than the limits allow.
+        :raises ComputeError: if it cancels itself, or asks for itself.
         """
-        key = self.near.key(snapshot, scope)
+        if snapshot is None:
+            raise StateError("a snapshot of nothing has no key")
+        key = self._near_key(snapshot, scope, fingerprint)
         found = self._found_near(key, snapshot)
         if found is None:
-            flying = self._flights.under_way(key)
-            if flying is not None:
+            joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
+            made = None
+            if joined is not None:
                 self._tally.joined += 1
-            else:
-                guarded, tagged = tuple(guard), tuple(tags)
-                flying = self._flights.start(
-                    key, lambda: self._computed(snapshot, key, make, scope, ttl, guarded, tagged)
-                )
-            found = orjson.loads(orjson.dumps(await asyncio.shield(flying)))
+                made = await asyncio.shield(joined)
+                if not met_by(made.guard, snapshot):  # another process's, with a guard of its own
+                    self._tally.near_mismatches += 1
+                    made = None
+            if made is None:
+                name, guarded, tagged = self.name_of(snapshot, scope), checked(guard), tuple(tags)
+                words = (name, *tagged)
+                flight = Flight[_Made](key, words, guarded, _dependence(depends), turn)
+
+                async def computed(flight: Flight[_Made]) -> _Made:
+                    ours = await self._elsewhere(flight, fingerprint, snapshot)
+                    if ours is None:
+                        variants = await self._computed(
+                            flight, snapshot, make, scope=scope, ttl=ttl, fingerprint=fingerprint
+                        )
+                        ours = _Made(variants, flight.guard)
+                    return ours
+
+                made = await asyncio.shield(self._flights.start(flight, computed))
+            found = orjson.loads(orjson.dumps(made.variants))
         filled: list[Any] = refilled(found, values)
         return filled
 
@@ -273,27 +318,37 @@ class VariantStore:
         self._missed(f"near:{key.exact:016x}", now)
         return None
 
+    async def _elsewhere(
+        self, flight: Flight[_Made], fingerprint: str, snapshot: Any
+    ) -> _Made | None:
+        """What another process has stored for this very snapshot."""
+        found = await self._shelves.fetch(flight.words[0], fingerprint)
+        if found is None or not flight.good or not self._true(found, None, snapshot):
+            return None
+        found.near = found.near or flight.near
+        guard = found.guard
+        return _Made(self._served(found, Level.COLD, self._shelves.swept()), guard)
+
     async def _computed(
-        self,
-        snapshot: Any,
-        key: NearKey,
-        make: Make,
-        scope: str,
-        ttl: float | None,
-        guard: tuple[Condition, ...],
-        tags: tuple[str, ...],
+        self, flight: Flight[_Made], snapshot: Any, make: Make, **entry: Any
     ) -> list[Any]:
-        """What another process has stored for this very snapshot, or else what is made for it."""
-        name = self.name_of(snapshot, scope)
-        elsewhere = await self._shelves.fetch(name, "")
-        if elsewhere is not None and self._true(elsewhere, None, snapshot):
-            elsewhere.near = elsewhere.near or key
-            return self._served(elsewhere, Level.COLD, self._shelves.swept())
         self._tally.computed += 1
         try:
             made = make(snapshot)
             variants = await made if isawaitable(made) else made
-            self.store(name, variants, ttl, guard=guard, tags=tags, snapshot=snapshot, scope=scope)
+            packed(variants)
+            if flight.good:
+                name, *tags = flight.words
+                self.store(
+                    name,
+                    variants,
+                    depends=flight.depends,
+                    guard=flight.guard,
+                    tags=tags,
+                    turn=flight.turn,
+                    snapshot=snapshot,
+                    **entry,
+                )
         except BaseException:
             self._tally.failed += 1
             raise
@@ -319,6 +374,7 @@ class VariantStore:
         if changes is None:
             known = {} if self.state is None else self.state
             changes = [(path, None) for path in changed_paths(known, state)]
+        changes = tuple(changes)
         self._shelves.swept()
         self.state = state
         self._revision += 1
@@ -327,7 +383,8 @@ class VariantStore:
             touched = self._shelves.paths.touched(change[0])
             found |= {entry: None for entry in touched if entry.depends.on(change)}
         if not expected:
-            return self._shelves.forget_all(found, "changed")
+            given_up = self._flights.give_up(lambda flight: any(map(flight.depends.on, changes)))
+            return self._shelves.forget_all(found, "changed") + given_up
         for entry in found:
             if entry.basis is not None:
                 entry.basis = basis_of(state, entry.depends)
@@ -345,18 +402,27 @@ class VariantStore:
         shelves = self._shelves
         shelves.swept()
         fitting = [*shelves.keys.fitting(pattern), *shelves.tags.fitting(pattern)]
-        return shelves.forget_all(dict.fromkeys(fitting), "invalidated")
+        given_up = self._flights.give_up(
+            lambda flight: any(
+                word == pattern or fnmatchcase(word, pattern) for word in flight.words
+            )
+        )
+        return shelves.forget_all(dict.fromkeys(fitting), "invalidated") + given_up
 
     def invalidate_path(self, *path: str) -> int:
         """Drop what depends on a path of the state, on what it lies in, or on what is inside."""
         self._shelves.swept()
-        return self._shelves.forget_all(self._shelves.paths.touched(path), "invalidated")
+        given_up = self._flights.give_up(
+            lambda flight: any(covers(a, path) or covers(path, a) for a in flight.depends.paths)
+        )
+        touched = self._shelves.paths.touched(path)
+        return self._shelves.forget_all(touched, "invalidated") + given_up
 
     def end_session(self) -> None:
         """The session is over: what is hot is dropped; the rest stays its time."""
         shelves = self._shelves
         shelves.swept()
-        shelves.forget_all(shelves.layers[Level.HOT], "cleared")
+        shelves.forget_all(shelves.layers[Level.HOT], "ended")
         for turn in {entry.turn: None for entry in shelves if entry.turn is not None}:
             shelves.unpin(turn)
 
@@ -369,7 +435,8 @@ class VariantStore:
         self._shelves.sweep_next()
 
     def clear(self) -> None:
-        """Drop all there is."""
+        """Drop all there is, and keep nothing of what is being computed."""
+        self._flights.give_up(lambda flight: True)
         self._shelves.forget_all(self._shelves, "cleared")
 
     def stats(self) -> Stats:
@@ -388,6 +455,17 @@ class VariantStore:
         """The last look-ups, the latest at the end."""
         return [Access(*each) for each in self._tally.recent]
 
+    @property
+    def shared(self) -> bool:
+        """Whether there is a cold layer that other processes share."""
+        return self._shelves.door.shared
+
+    @property
+    def lost(self) -> int:
+        """How many entries a shared cache did not take, and will not be asked to again."""
+        met = self._shelves.door.described().get("met", {})
+        return sum(met.get(how, 0) for how in ("not written", "refused", "too large"))  # ints
+
     async def flush(self) -> None:
         """Wait until a shared cache has what was stored, or has been given up."""
         await self._shelves.door.flush()
@@ -399,16 +477,15 @@ class VariantStore:
     # ── inside ────────────────────────────────────────────────────────────────────────────────
 
     def _true(self, entry: Entry, state: Mapping[str, Any] | None, snapshot: Any = None) -> bool:
-        """Whether an entry may be served now."""
-        if entry.near is not None or snapshot is not None:
-            about = snapshot if snapshot is not None else state
-            good = not entry.guard or (about is not None and holds(entry.guard, about))
-        elif state is not None:
-            good = _same_basis(entry, state) and holds(entry.guard, state)
-        elif self.state is None or entry.checked == self._revision:
+        """Whether an entry may be served now: it is not, if too little is known to say so."""
+        by_state = snapshot is None and entry.near is None
+        if by_state and state is None and entry.checked == self._revision:
             return True
-        else:
-            good = _same_basis(entry, self.state) and holds(entry.guard, self.state)
+        known = self.state if state is None else state
+        about = known if by_state else state if snapshot is None else snapshot
+        same = entry.basis is None or (known is not None and _same_basis(entry, known))
+        good = same and met_by(entry.guard, about)
+        if by_state and state is None:
             entry.checked = self._revision if good else -1
         if not good:
             self._tally.refused["untrue"] += 1
@@ -438,6 +515,12 @@ class VariantStore:
             if not self._deaf:
                 log.exception("store %r: a listener raised; told once", self.session)
             self._deaf = True
+
+
+def _dependence(depends: Dependence | Iterable[Path]) -> Dependence:
+    if isinstance(depends, Dependence):
+        return depends
+    return Dependence(tuple(tuple(path) for path in depends), (), "", ())
 
 
 def _same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import math
 import threading
 from collections import deque
 from typing import Literal, Protocol
+from zlib import crc32
 
 from .log_disk import LogFile
 from .log_read import LogError
@@ -73,14 +74,17 @@ class Direct:
         self._file = file
         self._every = every
         self._n = n
+        self._inputs = 0  # the checksum of those since the last ~ line
         self._buffer = bytearray()
         self._flushed_t = 0.0
 
     def put(self, line: bytes, t: float) -> None:
         """See :class:`Outlet`."""
-        if line[-1] != NEWLINE:
+        if line[-1] == NEWLINE:
+            self._inputs = crc32(line, self._inputs)
+        else:
             self._n += 1
-            line = sealed(line, self._n)
+            line, self._inputs = sealed(line, self._n, self._inputs), 0
         self._buffer += line
         if t - self._flushed_t >= self._every or len(self._buffer) >= BUFFER:
             self._flushed_t = t
@@ -120,6 +124,7 @@ class Behind:
         self._file = file
         self._lull = None if math.isinf(every) else max(every, LULL)
         self._n = n
+        self._inputs = 0  # the checksum of those since the last ~ line
         self._lines: deque[bytes | float] = deque()  # a time is the end of a part
         self._taken = self._done = 0  # bytes; each is counted by one side only
         self._idle = False
@@ -209,7 +214,7 @@ class Behind:
         take, whole = self._lines.popleft, sealed
         for first in range(0, count, MOST_AT_ONCE):
             lines: list[bytes] = []
-            size, n = 0, self._n
+            size, n, inputs = 0, self._n, self._inputs
             for _ in range(min(MOST_AT_ONCE, count - first)):
                 line = take()
                 if isinstance(line, float):
@@ -217,12 +222,14 @@ class Behind:
                     lines = []
                     continue
                 size += len(line)
-                if line[-1] != NEWLINE:
+                if line[-1] == NEWLINE:
+                    inputs = crc32(line, inputs)
+                else:
                     n += 1
-                    line = whole(line, n)
+                    line, inputs = whole(line, n, inputs), 0
                 lines.append(line)
             self._write(lines, None, n)
-            self._n = n
+            self._n, self._inputs = n, inputs
             self._done += size
             self._written.set()
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from ..errors import ForetellError
+from .log_own import own_problem
 from .log_parts import continued, earlier_parts, find_part, part_path
 from .log_schema import FORMAT, MAX_DEPTH, Record, problems, too_deep
 from .log_seal import Seals
@@ -326,7 +327,7 @@ def read(
             if not wrong and data["t"] < now:
                 wrong = backwards(data["t"], now)
             if not wrong and sealed and data["kind"].startswith("~"):
-                wrong = seals.problem(data)
+                wrong = seals.problem(data) or own_problem(data)
             if wrong:
                 raise LogError(line.file, line.number, wrong)
             now = data["t"]

@@ -8,18 +8,20 @@ from typing import Any
 
 import orjson
 
-__all__ = ["SEAL", "Seals", "check", "seal", "sealed"]
+__all__ = ["SEAL", "Seals", "check", "input_sum", "seal", "sealed"]
 
-SEAL = ("n", "sum")
+SEAL = ("inputs", "n", "sum")
 """The fields of a seal."""
 
 
-def sealed(raw: bytes, n: int) -> bytes:
+def sealed(raw: bytes, n: int, inputs: int = 0) -> bytes:
     """The line of a JSON object, with its number ``n`` and its checksum.
 
     The checksum, ``sum``, is the CRC-32 of all that stands before it.
+
+    :param inputs: the CRC-32 of the input lines since the ``~`` line before; 0 if there are none.
     """
-    head = b'%b,"n":%d' % (raw[:-1], n)
+    head = b'%b%b,"n":%d' % (raw[:-1], b',"inputs":"%08x"' % inputs if inputs else b"", n)
     return b'%b,"sum":"%08x"}\n' % (head, zlib.crc32(head))
 
 
@@ -31,6 +33,11 @@ def seal(record: Mapping[str, Any]) -> dict[str, Any]:
 def check(record: Mapping[str, Any]) -> bool:
     """Whether the record carries the right checksum; blanks between its fields do not count."""
     return record.get("sum") == _sum(record)
+
+
+def input_sum(record: Mapping[str, Any], before: int = 0) -> int:
+    """The CRC-32 of an input's line, after those ``before``; blanks do not count."""
+    return zlib.crc32(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), before)
 
 
 def _sum(record: Mapping[str, Any]) -> str:
@@ -59,5 +66,5 @@ class Seals:
             return None
         if self.n < due:
             return f"is ~ line {n}, where {due} should be; the lines were put into another order"
-        missing = f"~ line {due} is" if self.n == due + 1 else f"~ lines {due} to {self.n - 1} are"
-        return f"{missing} missing before it; restore the log from a copy"
+        what = f"~ line {due} is" if self.n == due + 1 else f"~ lines {due} to {self.n - 1} are"
+        return f"{what} missing before it, or stands after it; restore the log from a copy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,12 @@ import orjson
 from . import models
 from .models import ModelError, ModelEvent, Request, Stop, Usage
 
-__all__ = ["described", "digest", "error_of", "event_of"]
+__all__ = ["described", "digest", "error_of", "event_of", "without_paths"]
+
+ADDRESS = re.compile(
+    r"""(https?://)(?:[^\s/@]*@)?([^\s/?#]*)(?:[/?#]\S*?(?=[.,:;)\]'"]*(?:\s|$)))?""", re.IGNORECASE
+)
+"""Scheme, user, host with port, and the rest up to the punctuation of the sentence around it."""
 
 KINDS: Mapping[str, type[ModelError]] = {
     each.kind: each
@@ -35,12 +41,17 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else repr(value)
 
 
+def without_paths(text: str) -> str:
+    """A text in which of each address only scheme, host and port are left: a path may be secret."""
+    return ADDRESS.sub(r"\1\2", text)
+
+
 def described(error: ModelError) -> dict[str, Any]:
-    """An error as fields of a ``~error`` line."""
+    """An error as fields of a ``~error`` line, with nothing of an address that may be secret."""
     later = getattr(error, "retry_after", None)
     return {
         "error": error.kind,
-        "text": str(error),
+        "text": without_paths(str(error)),
         **({"retry_after": later} if later is not None else {}),
     }
 

@@ -4,33 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import os
+from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from tempfile import TemporaryFile
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
 from .log_read import read
+from .log_schema import KINDS
 from .models import Model, ModelCut, ModelEvent, Request
 from .recorded import digest, error_of, event_of
 
-__all__ = ["RecordedModel", "Recording"]
+__all__ = ["RecordedModel", "Recording", "Wish"]
 
 SAID = ("~chunk", "~usage", "~stop", "~error")
 GRACE = 0.1
 """Seconds; who closes a stream when it was closed, give or take a busy loop, is not beaten."""
 
-LEFT_OUT = ("generation", "kind", "n", "sum", "t", "with")
+LEFT_OUT = ("generation", "inputs", "kind", "n", "sum", "t", "with")
+
+
+class Wish(NamedTuple):
+    """What a game has asked of a session beside its inputs.
+
+    :param after: how many inputs came before it; an end is none.
+    :param t: seconds of the session.
+    :param kind: ``~intensity`` or ``~cancel``.
+    :param value: the intensity (``None``: that of the settings again), or the telling.
+    """
+
+    after: int
+    t: float
+    kind: str
+    value: str | None
+
+
+class _Wishes:
+    """Gathers wishes while a log is read, numbered as if it had no end in its midst."""
+
+    def __init__(self) -> None:
+        self.found: list[Wish] = []
+        self._inputs = 0
+        self._ends: list[int] = []
+        self._changed = False
+
+    def on_line(self, t: float, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "end":
+            self._ends.append(self._inputs + len(self._ends) + 1)
+        elif kind in KINDS and kind != "session":
+            self._inputs += 1
+        elif kind == "~intensity":
+            self._changed = True
+            self._wish(t, kind, str(data["intensity"]))
+        elif kind == "~opened" and self._changed:  # each sitting begins as the settings say
+            self._changed = False
+            self._wish(t, "~intensity", None)
+        elif kind == "~cancel":
+            number = int(data["telling"][1:])
+            self._wish(t, kind, f"t{number - bisect_right(self._ends, number)}")
+
+    def _wish(self, t: float, kind: str, value: str | None) -> None:
+        self.found.append(Wish(self._inputs, t, kind, value))
 
 
 @dataclass(slots=True)
 class _Stream:
     """A stream while it is read: what came, each with its seconds since it was asked for."""
 
+    order: int
     request: str
     begun: float
     said: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
@@ -52,24 +98,34 @@ class Recording:
 
     def __init__(self, path: str | os.PathLike[str], records: int | None = None) -> None:
         self._starts: dict[str, list[int]] = {}
+        self._wishes = _Wishes()
         self._file = TemporaryFile()  # noqa: SIM115  # it is closed with the recording
         self.streams = 0
         """How many there are."""
+        starts: dict[str, list[tuple[int, int]]] = {}
         try:
-            for stream, t, whole in _streams(path, records):
-                self._starts.setdefault(stream.request, []).append(self._file.tell())
+            for stream, t, whole in _streams(path, records, self._wishes):
+                start = (stream.order, self._file.tell())
+                starts.setdefault(stream.request, []).append(start)
                 self._file.write(stream.packed(t, whole))
                 self.streams += 1
         except BaseException:
             self._file.close()
             raise
+        for request, found in starts.items():  # which ended first says nothing
+            self._starts[request] = [start for _, start in sorted(found)]
 
     def __repr__(self) -> str:
         return f"<Recording [{self.streams} streams of {len(self._starts)} requests]>"
 
     def answers(self) -> dict[str, deque[int]]:
-        """By the fingerprint of a request, where its answers begin, in their order."""
+        """By the fingerprint of a request, where its answers begin, as they were asked for."""
         return {request: deque(starts) for request, starts in self._starts.items()}
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """What the game has asked for beside its inputs, in its order."""
+        return self._wishes.found
 
     def at(self, start: int) -> tuple[list[tuple[float, str, dict[str, Any]]], float, bool]:
         """What a stream said (seconds, kind, fields), when it ended, and whether that is all."""
@@ -89,9 +145,10 @@ class Recording:
 
 
 def _streams(
-    path: str | os.PathLike[str], records: int | None
+    path: str | os.PathLike[str], records: int | None, wishes: _Wishes
 ) -> Iterator[tuple[_Stream, float, bool]]:
     """The streams that were opened, when each was over, and whether it had come to its end."""
+    order = 0
     asked: dict[str, str] = {}
     live: dict[str, _Stream] = {}
     t = 0.0
@@ -101,10 +158,12 @@ def _streams(
             yield from ((stream, t, False) for stream in live.values())  # broken off by a kill
             asked, live = {}, {}
         t, name = record.t, str(data.get("generation"))
+        wishes.on_line(t, kind, data)
         if kind == "~generation":
             asked[name] = str(data.get("request"))
         elif kind == "~asked" and name in asked:
-            live[name] = _Stream(asked.pop(name), t)
+            order += 1
+            live[name] = _Stream(order, asked.pop(name), t)
         elif kind in SAID and name in live:
             said = {key: value for key, value in data.items() if key not in LEFT_OUT}
             live[name].said.append((round(t - live[name].begun, 6), kind, said))
@@ -119,9 +178,9 @@ class RecordedModel:
     """Answers requests out of a recording, each in its recorded words and distances of time.
 
     Requests are told apart by their fingerprint (``recorded.digest``); equal ones have their
-    answers in the order of the recording. What it does not hold, ``otherwise`` answers. Of a stream
-    that was closed before its end the rest is not known: it ends in :class:`ModelCut`, a moment
-    after the time at which it was closed.
+    answers in the order in which they were asked for. What it does not hold, ``otherwise``
+    answers. Of a stream that was closed before its end the rest is not known: it ends in
+    :class:`ModelCut`, a moment after the time at which it was closed.
 
     :param otherwise: a model for all other requests; the caller closes it.
     """

@@ -9,6 +9,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pytest
+from redis import Redis
+
 import foretell
 from foretell.replay.verify import verify
 from foretell.streams import events as ev
@@ -43,6 +47,10 @@ class Table:
     def asked(self) -> int:
         return len(self.model.asked(Purpose.PREFETCH))
 
+    @property
+    def requests(self) -> list[Request]:
+        return [each.request for each in self.model.asked(Purpose.PREFETCH)]
+
     def begin(self) -> None:
         """The same turn anew, as an imported log may say it."""
         self.session.play(ev.Turn(self.session._pipeline.inputs.now, "t1", "mira"))
@@ -63,9 +71,10 @@ class Table:
 
 
 @asynccontextmanager
-async def table(**settings: Any) -> AsyncIterator[Table]:
+async def table(prompts: Any = None, **settings: Any) -> AsyncIterator[Table]:
     model = ScriptedModel(text)
-    async with foretell.Game(settings, model=model) as game, await game.session("t") as session:
+    game = foretell.Game(settings, model=model, prompts=prompts)
+    async with game, await game.session("t") as session:
         session.update(STATE)
         session.begin_turn("mira", turn="t1")
         yield Table(session, model)
@@ -164,14 +173,15 @@ async def test_what_a_viewer_has_part_of_is_not_kept() -> None:  # G1
         scene = t.session._pipeline._scene
         assert scene is not None
         variant = t.session._pipeline._plan(scene)[0]
+        request = generation.request
         t.kept.clear()
         keeper._ids.clear()
-        keeper.keep(variant, generation)
+        keeper.keep(variant, request, generation)
         assert len(t.kept) == 1
         t.kept.clear()
         keeper._ids.clear()
         generation.bind()
-        keeper.keep(variant, generation)
+        keeper.keep(variant, request, generation)
         assert len(t.kept) == 0
 
 
@@ -296,3 +306,111 @@ def test_what_expires_in_real_time_expires_at_the_same_lines_again(tmp_path: Pat
     assert kinds.count("~recalled") == 2 * RESULTS
     assert [r.data["name"] for r in read(log) if r.kind == "~timer"].count("kept") > 0
     assert verify(log, heavy=True).difference is None
+
+
+async def story(past: str, url: str) -> tuple[int, str]:
+    """One evening of a session called t, in which the wolf was told of first."""
+
+    def words(request: Request, number: int) -> Script:
+        return Script({"text": f"{past} {number}.", "lines": [], "cues": []}, ttft=0, delay=0)
+
+    model = ScriptedModel(words)
+    settings = {"cache_url": url, "cache_timeout": 1.0}
+    async with foretell.Game(settings, model=model) as game, await game.session("t") as session:
+        session.update(STATE)
+        session.begin_turn("mira", turn="t1")
+        await session.declare("mira", "longsword", target="wolf", action_id="a0").outcome("miss")
+        before = len(model.asked(Purpose.PREFETCH))
+        action = session.declare("mira", "longsword", target="goblin", action_id="a1")
+        await asyncio.sleep(0.7)
+        asked = len(model.asked(Purpose.PREFETCH)) - before
+        told = (await action.outcome("hit", damage=3)).text
+        cache = game.shared_cache()
+        assert cache is not None
+        await cache.flush()
+        return asked, told
+
+
+def test_another_story_of_the_same_name_gets_none_of_its_texts(redis: Any) -> None:  # G1, 0-8
+    asyncio.run(story("The mill burns", redis.url))
+    asked, told = asyncio.run(story("The mill floods", redis.url))
+    assert told.startswith("The mill floods") and asked == RESULTS
+
+
+async def test_turns_of_one_name_share_only_what_they_would_ask_for_alike() -> None:  # 0-8
+    def graphic(scene: Any, action: Any, outcome: Any, memory: str, content: Any) -> str:
+        return f"The goblin: {scene.world.state['actors']['goblin']['hp']} left"
+
+    async with table(graphic) as t:
+        await t.aim("goblin")
+        t.session.end_turn("t1")
+        t.session.begin_turn("wolf", turn="t2")
+        bite = t.session.declare("wolf", "bite", target="goblin", action_id="b1")
+        t.session.update(changed(hp=2), because=bite)
+        t.session.end_turn("t2")
+        before = t.asked
+        t.begin()
+        await t.aim("goblin", "a2")
+        assert t.asked > before
+        assert all("30 left" in each.messages[0].text for each in t.requests[:before])
+        assert all("2 left" in each.messages[0].text for each in t.requests[before:])
+        assert t.kept.stats().hits == 0
+
+
+DEEP = b"[" * 600 + b"]" * 600
+
+
+@pytest.mark.parametrize("kind", ["no record", "deep basis", "deep text"])
+def test_rubbish_under_our_keys_costs_no_text_and_is_not_recorded(
+    redis: Any, tmp_path: Path, kind: str
+) -> None:  # G10
+    shared = {"cache_url": redis.url, "cache_timeout": 1.0}
+    asyncio.run(evening(STATE, **shared))
+    client = Redis.from_url(redis.url)
+    names = client.keys("foretell:*:t:*")
+    assert len(names) == RESULTS
+    for name in names:
+        good = orjson.loads(client.get(name))  # type: ignore[arg-type]
+        bad = {"no record": DEEP, "deep basis": _with(good, "basis", b"[[" + DEEP + b"]]")}
+        client.set(name, bad.get(kind) or _with(good, "variants", b"[" + DEEP + b"]"))
+
+    async def again() -> None:
+        async with asyncio.timeout(20):
+            asked, text = await evening(STATE, told=True, log_dir=str(tmp_path), **shared)
+        assert asked >= RESULTS and text.startswith("Text")
+
+    asyncio.run(again())
+    log = tmp_path / "t.jsonl"
+    found = [record.data["found"] for record in read(log) if record.kind == "~content"]
+    assert len(found) >= RESULTS and not any(found)
+    assert verify(log).difference is None
+    client.close()
+
+
+def _with(record: dict[str, Any], name: str, raw: bytes) -> bytes:
+    return orjson.dumps({**record, name: orjson.Fragment(raw)})
+
+
+async def test_what_nothing_depends_on_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with table() as t:
+        await t.aim("goblin")
+        told: list[Any] = []
+        monkeypatch.setattr(t.kept, "changed", lambda state, changes: told.extend(changes))
+        t.session.update(changed(pos=[1, 1]))
+        await asyncio.sleep(0.01)
+        assert t.session._pipeline.world_now.fresh and not told
+        t.session.update(changed(pos=[2, 1], ac=11))
+        await asyncio.sleep(0.01)
+        assert told == [(("actors", "goblin", "ac"), None)]
+
+
+def test_what_was_told_leaves_the_shared_cache_and_the_rest_stays(redis: Any) -> None:  # G1
+    shared = {"cache_url": redis.url, "cache_timeout": 1.0}
+    asyncio.run(evening(STATE, **shared))
+    client = Redis.from_url(redis.url)
+    before = {name: orjson.loads(client.get(name)) for name in client.keys("foretell:*:t:*")}  # type: ignore[arg-type]
+    _, text = asyncio.run(evening(STATE, told=True, **shared))
+    told = [name for name, record in before.items() if text in record["variants"][0]]
+    assert len(before) == RESULTS and len(told) == 1
+    assert client.exists(*told) == 0 and client.exists(*(before.keys() - told)) == RESULTS - 1
+    client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ HEADER: dict[str, Any] = {
 }
 STATE = {"t": 0.0, "kind": "state", "state": {"actors": {"goblin": {"hp": 7}}}}
 TURN = {"t": 1.0, "kind": "turn", "turn": "r1", "actor": "mira"}
-ACTION = {
+ACTION: dict[str, Any] = {
     "t": 2.0,
     "kind": "action",
     "action_id": "a1",
@@ -69,7 +70,7 @@ PATCH = {
     "patch": [{"op": "replace", "path": "/actors/goblin/hp", "value": -2}],
     "because": "a1",
 }
-GAME = [
+GAME: list[dict[str, Any]] = [
     HEADER,
     STATE,
     TURN,
@@ -83,13 +84,16 @@ GAME = [
     {"t": 4.0, "kind": "turn_end", "turn": "r1"},
     {"t": 4.5, "kind": "rewind", "to": 0.5},
     {"t": 5.0, "kind": "weather", "rain": True},
-    seal({"t": 5.0, "kind": "~chunk", "text": "The ", "n": 1}),
     {"t": 6.0, "kind": "end"},
 ]
 
 
 def encode(*records: dict[str, Any]) -> bytes:
     return b"".join(orjson.dumps(record) + b"\n" for record in records)
+
+
+INPUTS = f"{zlib.crc32(encode(*GAME[1:-1])):08x}"
+GAME.insert(-1, seal({"t": 5.0, "kind": "~chunk", "text": "The ", "inputs": INPUTS, "n": 1}))
 
 
 @pytest.fixture

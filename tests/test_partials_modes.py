@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import sys
@@ -588,3 +589,68 @@ def test_memory_stays_within_three_times_the_value() -> None:
         tracemalloc.stop()
     assert size == 400_000
     assert peak < 2 * size  # the string grows in place
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 99])
+def test_a_comment_may_stand_right_after_a_number_or_word(size: int) -> None:
+    text = '[1/* one */,-2.5// two\n,true/**/,{"a":null/**/}]'
+    parser = PartialParser()
+    for at in range(0, len(text), size):
+        parser.feed(text[at : at + size])
+    assert parser.finish() == Final([1, -2.5, True, {"a": None}])
+
+
+@pytest.mark.parametrize("text", ["[7,1/2]", "[7,1/", "[7,1/2/**/]"])
+@pytest.mark.parametrize("size", [1, 99])
+def test_a_slash_that_begins_no_comment_is_of_the_word(text: str, size: int) -> None:
+    parser = PartialParser()
+    for at in range(0, len(text), size):
+        parser.feed(text[at : at + size])
+    found = parser.finish()
+    assert isinstance(found, Partial) and found.value == [7]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 99])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Look at items[0]: {"a":1}', {"a": 1}),
+        ("rows[ 12 ][-1] and f(x)[3]: [2]", [2]),
+        ("see [0]", [0]),
+        ("values [1]", [1]),
+        ("xs[1, 2]", [1, 2]),
+        ("```json[1]```", [1]),
+    ],
+)
+def test_an_index_in_the_preamble_is_no_list(text: str, value: object, size: int) -> None:
+    parser = PartialParser()
+    for at in range(0, len(text), size):
+        parser.feed(text[at : at + size])
+    assert parser.finish() == Final(value)
+    assert text.startswith(parser.raw_text)
+
+
+def test_a_parser_is_not_copied() -> None:
+    parser = PartialParser()
+    parser.feed('{"a": [1')
+    for copied in (copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            copied(parser)
+
+
+def test_what_is_no_path_or_no_text_is_refused_in_plain_words() -> None:
+    parser = PartialParser()
+    parser.feed('{"steps": 1, ')
+    for look in (parser.state, parser.done):
+        with pytest.raises(TypeError, match="a path is a tuple of names and places, not 'steps'"):
+            look("steps")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="feed takes str or bytes, not NoneType"):
+        parser.feed(None)  # type: ignore[arg-type]
+
+
+def test_sixteen_later_values_are_tried() -> None:
+    for before, whole in ((15, True), (16, False)):
+        parser = PartialParser(expect="object")
+        parser.feed('{"a": 1 ! ' + '"x": {"b": 2}; ' * before + ' {"a": 1, "c": 3}')
+        found = parser.finish()
+        assert isinstance(found, Final) is whole, before

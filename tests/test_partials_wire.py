@@ -70,6 +70,18 @@ def test_what_is_no_patch_is_refused_in_one_line(data: Any, why: str) -> None:
         ({"a": "x"}, Patch(("a", 0), "set", 1)),
         ([], Patch((1,), "set", 1)),
         ([], Patch(("a",), "set", 1)),
+        ({"a": [1]}, Patch(("a",), "append", "x")),
+        ({"a": 1}, Patch(("a",), "set", 2)),
+        ([1, 2], Patch((-1,), "set", 3)),
+        ([[1]], Patch((-1, 1), "set", 3)),
+        ([1, 2], Patch((1,), "set", 3)),
+        ([1], Patch((True,), "set", 3)),
+        ({"a": 1}, Patch((), "set", {})),
+        ([], Patch((), "append", "x")),
+        ({"a": "x"}, Patch(("b",), "done", None)),
+        ({"a": 1}, Patch(("a",), "done", None)),
+        (MISSING, Patch((), "done", None)),
+        ({"a": "x"}, Patch(("a",), "append", 1)),
     ],
 )
 def test_a_patch_that_does_not_fit_is_refused(value: Any, patch: Patch) -> None:

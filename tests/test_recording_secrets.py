@@ -17,9 +17,10 @@ import pytest
 import foretell
 from foretell.streams.anthropic_model import AnthropicModel
 from foretell.streams.log import read, validate
-from foretell.streams.models import ModelEvent, Request
+from foretell.streams.models import ModelError, ModelEvent, Request
 from foretell.streams.narrator.profiles import profile
 from foretell.streams.narrator.server import running
+from foretell.streams.recorded import described, without_paths
 
 pytestmark = pytest.mark.real_time
 
@@ -145,7 +146,7 @@ async def test_with_a_narrator_that_wants_a_key_no_key_is_recorded(
 async def test_an_unreachable_server_is_named_without_its_password(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"http://user:{HEADER}@127.0.0.1:9/?key={EXTRA}"
+    url = f"http://user:{HEADER}@127.0.0.1:9/tok-ABCDEF/?key={EXTRA}"
     settings: dict[str, Any] = {"log_dir": str(tmp_path), "base_url": url}
     async with (
         foretell.Game(settings, api_key=KEY) as game,
@@ -155,6 +156,22 @@ async def test_an_unreachable_server_is_named_without_its_password(
             await session.outcome("mira", "bow", "hit")
     log = (tmp_path / "night.jsonl").read_bytes()
     assert "127.0.0.1:9" in logged(caplog)
+    assert b"cannot reach http://127.0.0.1:9: " in log and b"tok-ABCDEF" not in log
     for secret in SECRETS:
         assert secret.encode() not in log
         assert secret not in logged(caplog)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("http://u:pw@host/tok-ABC: gone", "http://host: gone"),
+        ("cannot use 'https://host:81/a/b?c=d'.", "cannot use 'https://host:81'."),
+        ("https://host:81 answers 404 (http://h/x),", "https://host:81 answers 404 (http://h),"),
+        ("HTTP://u@host said no", "HTTP://host said no"),
+        ("no address: 1/2 of it", "no address: 1/2 of it"),
+    ],
+)
+def test_of_an_address_the_host_and_port_are_recorded(text: str, kept: str) -> None:
+    assert described(ModelError(text)) == {"error": ModelError.kind, "text": kept}
+    assert without_paths(kept) == kept

@@ -16,6 +16,7 @@ from foretell import Settings, replay
 from foretell.cli import main
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.source import opened
+from foretell.streams.events import Outcome
 from foretell.streams.log import read, seal
 from foretell.streams.models import (
     Delta,
@@ -108,7 +109,8 @@ def own_lines(path: Path, settings: Settings | None = None) -> list[dict[str, An
     with pytest.MonkeyPatch.context() as patch, opened(path, settings or {}) as source:
         patch.setattr("foretell.pipeline.Recorder", Noted)
         model = source.model(source.settings)
-        run_virtual(replay.play(source.inputs, source.settings, model=model))
+        wishes = source.wishes()
+        run_virtual(replay.play(source.inputs, source.settings, model=model, wishes=wishes))
     return [orjson.loads(orjson.dumps(line)) for line in found]
 
 
@@ -240,13 +242,105 @@ def test_a_comparison_asks_the_recording_if_it_is_told_to(
     alone = replayed(capsys, path)
     off, same = found["policies"]
     assert same["trace_sha256"] == alone["trace_sha256"]
+    assert same["latency_ms"] == alone["latency_ms"]
+    for name in ("latency_ms", "served", "hit_rate", "tokens", "cost_usd", "against_first"):
+        assert off[name] is None  # half of it told by another, at another pace
+    assert same["against_first"] is None
     assert same["streams"]["recorded"] == same["streams"]["requests"]
     assert off["streams"]["recorded"] < off["streams"]["requests"]
     assert main(["replay", str(path), *compare, "--model-from", "recording"]) == 0
-    assert "of these recorded" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "of these recorded" in shown.out
+    assert shown.err.count("\n") == 1
+    assert f"off: only {off['streams']['recorded']} of 4 requests are in the rec" in shown.err
+    both = ("--compare", "conservative;conservative,max_wait=9", "--model-from", "recording")
+    assert replayed(capsys, path, *both)["policies"][1]["against_first"]["same"] == 4
+    drawn = ["--plot", str(tmp_path / "a.svg"), "--model-from", "recording"]
+    assert main(["replay", str(path), *compare, *drawn]) == 1
+    assert "--plot: the recording holds too little to compare" in capsys.readouterr().err
     options = ["--compare", "off;profile=local-8b", "--model-from", "recording"]
     assert main(["replay", str(path), *options]) == 2
     assert "narrator_profile differs, but the recording is one model's" in capsys.readouterr().err
+
+
+def wished(folder: Path, *, sittings: int = 1, **given: Any) -> Path:
+    """The recording of a game that changes its mind."""
+
+    async def evenings() -> None:
+        for sitting in range(sittings):
+            settings = {"log_dir": str(folder), **given}
+            async with foretell.Game(settings, model=ScriptedModel(told)) as game:
+                session = await game.session("table-7")
+                session.update(STATE)
+                for number in range(4):
+                    if number == 1 + sitting:
+                        session.intensity = "off"
+                    session.begin_turn("mira")
+                    action = session.declare("mira", "longsword", target="goblin-1")
+                    await asyncio.sleep(4.0)
+                    telling = action.outcome("miss")
+                    if number % 2:
+                        await asyncio.sleep(0.45)
+                        telling.cancel()
+                    await asyncio.sleep(6.0)
+                await session.close(drain=30.0)
+
+    run_virtual(evenings())
+    return folder / "table-7.jsonl"
+
+
+def test_what_the_game_wished_beside_its_inputs_is_wished_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # 4
+    path = wished(tmp_path)
+    then = [record.data for record in read(path)]
+    kinds = ("~intensity", "~cancel", "~generation", "~told", "~asked")
+    of_then = [(line["t"], line["kind"]) for line in then if line["kind"] in kinds]
+    assert [kind for _, kind in of_then].count("~cancel") == 2
+    now = [(line["t"], line["kind"]) for line in own_lines(path) if line["kind"] in kinds]
+    assert now == of_then
+    found = replayed(capsys, path)
+    asked = len([line for line in then if line["kind"] == "~asked"])
+    assert found["streams"]["requests"] == found["streams"]["recorded"] == asked
+    assert found["streams"]["warning"] is None
+    assert found["served"]["superseded"] == 2
+
+
+def test_wishes_of_a_second_sitting_name_what_they_named_in_one_night(tmp_path: Path) -> None:
+    path = wished(tmp_path, sittings=2)
+    with opened(path, {}) as source:
+        wishes = source.wishes()
+        inputs = [*source.inputs]
+        fixed = source.wishes(own_intensity=False)
+    assert [wish.value for wish in wishes if wish.kind == "~intensity"] == ["off", None, "off"]
+    cancelled = [int(wish.value[1:]) for wish in wishes if wish.kind == "~cancel" and wish.value]
+    assert len(cancelled) == len(fixed) == 4
+    for number in cancelled:
+        assert isinstance(inputs[number - 1], Outcome)
+    told = [line["telling"] for line in own_lines(path) if line["kind"] == "~cancel"]
+    assert told == [f"t{number}" for number in cancelled]
+
+
+def test_an_intensity_that_is_given_holds_in_the_place_of_the_recorded_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = wished(tmp_path)
+    requests = []
+    for options in ((), ("--intensity", "conservative"), ("--intensity", "off")):
+        assert main(["replay", str(path), "--json", *options]) == 0
+        told = capsys.readouterr()
+        streams = orjson.loads(told.out)["streams"]
+        requests.append(streams["requests"])
+        fewer = streams["recorded"] < streams["requests"]
+        said = f"only {streams['recorded']} of {streams['requests']} requests are in the recording"
+        assert (streams["warning"] or "").startswith(said) is fewer
+        assert fewer is ("conservative" in options)
+        assert told.err.count("\n") == fewer and (said in told.err) is fewer
+    assert requests[2] < requests[0] < requests[1]
+    compare = ("--compare", "conservative;max_variants=2;off", "--model-from", "recording")
+    found = replayed(capsys, path, *compare)
+    throughout, changing, off = (each["streams"]["requests"] for each in found["policies"])
+    assert off == requests[2] and throughout == requests[1] > changing > off
 
 
 # --- the recorded model itself
@@ -354,6 +448,46 @@ async def test_equal_requests_are_answered_in_their_order_then_by_another(tmp_pa
         assert (model.requests, model.recorded, model.cut) == (5, 3, 0)
         again = RecordedModel(recording, ScriptedModel())
         assert (await heard(again, one))[0] == [(1.0, Delta("a"))]  # each run has them all
+
+
+async def test_equal_requests_at_once_are_answered_as_they_were_asked_for(tmp_path: Path) -> None:
+    log = lines((ask("Tell."), []), (ask("Tell."), []))  # g1 is asked for first, and ends last
+    t = log.lines[-1]["t"]
+    for name, at, text in (("g2", 1.0, "brief"), ("g1", 4.0, "long")):
+        for each in (chunk(at, text), ended(at)):
+            log.lines.append({**each, "t": t + at, "generation": name})
+    with Recording(log.write(tmp_path / "log.jsonl")) as recording:
+        model = RecordedModel(recording, ScriptedModel())
+        heard_of = [(await heard(model, ask("Tell.")))[0] for _ in range(2)]
+    assert heard_of == [[(5.0, Delta("long"))], [(1.0, Delta("brief"))]]
+
+
+def test_a_night_of_equal_requests_that_overlap_comes_out_the_same(tmp_path: Path) -> None:  # 4
+    waits = (2.137, 0.411, 1.279)
+
+    def uneven(request: Request, number: int) -> Script:
+        return Script({"text": f"{WORDS} ({number})"}, ttft=waits[number % 3], delay=0.0931)
+
+    async def night() -> None:
+        async with foretell.Game({"log_dir": str(tmp_path)}, model=ScriptedModel(uneven)) as game:
+            session = await game.session("table-7")
+            session.update(STATE)
+            for number in range(6):
+                session.begin_turn("mira")
+                action = session.declare("mira", "longsword", target="goblin-1")
+                await asyncio.sleep(0.5)
+                action.outcome(("miss", "hit")[number % 2], damage=2)
+            await session.close(drain=60.0)
+
+    run_virtual(night())
+    path = tmp_path / "table-7.jsonl"
+    then = [record.data for record in read(path) if record.kind.startswith("~")]
+    asked = [line["request"] for line in then if line["kind"] == "~generation"]
+    assert len(set(asked)) < len(asked)
+    now = own_lines(path)
+    assert len(now) == len(then)
+    for line, before in zip(now, then, strict=True):
+        assert line == {name: before.get(name) for name in line}
 
 
 async def test_a_recorded_error_comes_again_at_its_time(tmp_path: Path) -> None:
@@ -508,8 +642,9 @@ def test_several_sittings_are_played_under_the_settings_of_the_first(
     path = recorded(tmp_path, intensity="aggressive")
     assert main(["replay", str(path), "--json"]) == 0
     told = capsys.readouterr()
-    assert told.err.count("\n") == 1
+    assert told.err.count("\n") == 2
     assert "recorded under several settings; it is played under the first" in told.err
+    assert "only 4 of 8 requests are in the recording; the narrator told" in told.err
     assert orjson.loads(told.out)["intensity"] == "off"
 
 

@@ -131,3 +131,9 @@ def test_an_unknown_language_is_cut_all_the_same() -> None:
 def test_a_quotation_over_paragraphs_is_closed_by_what_opens_one_elsewhere() -> None:
     text = "„Nein.\n\nSie sah ihn an. Nein, halt!“ Er lief."
     assert cut(text, "de") == ["„Nein.", "Sie sah ihn an.", "Nein, halt!“", "Er lief."]
+
+
+def test_a_sentence_is_cut_at_the_last_word_before_a_thousand_characters() -> None:
+    text = "word " * 500
+    first = Sentences().feed(text)[0]
+    assert len(first) == 999 and first.endswith(" word")

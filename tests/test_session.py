@@ -26,7 +26,7 @@ from foretell.operators.partials import apply
 from foretell.streams import events as ev
 from foretell.streams.clock import VirtualLoop
 from foretell.streams.log import LogError, read, to_event, validate
-from foretell.streams.models import ModelRefusedKey
+from foretell.streams.models import ModelCut, ModelRefusedKey
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
 
 STATE: dict[str, Any] = {
@@ -279,6 +279,30 @@ async def test_a_model_that_minds_no_cancellation_cannot_hold_up_the_end(
     assert "goes on though it is cancelled" in caplog.text
     let_go.set()
     await instant()
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_what_died_while_its_telling_waited_is_generated_anew(moves: bool) -> None:  # G1
+    """Half a text from before the party moved on is no text, nor is it one that might be whole."""
+
+    def answer(request: Any, number: int) -> Script:
+        if request.purpose == "prefetch":
+            cut = ModelCut("the stream died")
+            return Script({"text": "On the mill's bridge it bites."}, 1.0, 0.1, chunks=6, error=cut)
+        return Script({"text": f"Afresh, {number}. " + "It goes on. " * 20}, 0.5, 0.1)
+
+    async with opened(answer) as (session, _):
+        session.begin_turn("mira")
+        session.outcome("goblin-1", "claw", "hit", target="mira", damage=1)
+        action = session.declare("mira", "longsword", target="goblin-2")
+        await asyncio.sleep(1.3)  # its variants stream
+        telling = action.outcome("hit", damage=3)
+        await asyncio.sleep(0.8)  # they have died, and the one before is still being told
+        if moves:
+            session.update({**STATE, "location": {"id": "cave", "name": "Cave"}})
+        assert (await telling).text.startswith("Afresh")
+        assert telling.ended is not None and telling.ended.served == (Served.MISS,)
+        assert session.report()["stale"] == 0
 
 
 async def test_latency_counts_from_when_the_game_said_it() -> None:
@@ -1031,7 +1055,7 @@ async def test_a_session_goes_on_where_its_log_ends(tmp_path: Path) -> None:
         session.end_turn()
         assert session.begin_turn("goblin-2") == "turn-2"
         await telling
-        assert "story so far ends:\nThe\n" in model.asked("foreground")[0].prompt
+        assert "story so far ends:\nThe\n" in model.streams[0].prompt
         assert session.transcript.text() == f"{TEXT}\n\n{TEXT}"
     path = tmp_path / "table-7.jsonl"
     times = [record.t for record in read(path)]

@@ -368,3 +368,60 @@ async def test_nothing_is_older_than_its_layer_allows_however_seldom_it_is_looke
     await asyncio.sleep(2)
     assert store.stats().layers["cold"].entries == 0
     assert store._shelves._due == [] and math.isfinite(store.stats().hit_rate())
+
+
+HURT, WELL = {"actors": {"grik": {"hp": 2}}}, {"actors": {"grik": {"hp": 9}}}
+GRIK = [("actors", "grik")]
+
+
+async def test_what_no_state_is_known_for_is_a_miss() -> None:  # G1
+    store = VariantStore()
+    store.store("guarded", ["t"], guard=[Condition(("actors", "grik", "hp"), "above", 5)])
+    store.store("based", ["t"], state=WELL, depends=GRIK)
+    assert store.ready("guarded") is None and store.ready("based") is None
+    assert store.ready("guarded", state=WELL) == ["t"] == store.ready("based", state=WELL)
+    assert store.ready("guarded", state=HURT) is store.ready("based", state=HURT) is None
+    store.changed(WELL, ())
+    assert store.ready("guarded") == ["t"] == store.ready("based")
+
+
+async def test_what_depends_on_the_state_last_told_is_for_that_state() -> None:  # G1
+    store = VariantStore()
+    store.changed(WELL)
+    store.store("k", ["t"], depends=GRIK)
+    assert store.ready("k") == ["t"] and store.ready("k", state=HURT) is None
+
+
+async def test_what_is_found_by_a_near_state_is_for_its_state_and_fingerprint_too() -> None:  # G1
+    store = VariantStore()
+    store.changed(WELL)
+    store.store(store.name_of({"x": 1}), ["t"], snapshot={"x": 1}, depends=GRIK, fingerprint="f")
+
+    async def found(fingerprint: str) -> list[Any]:
+        return await store.get_or_compute({"x": 2}, lambda s: ["new"], fingerprint=fingerprint)
+
+    assert await found("f") == ["t"] and await found("g") == ["new"]
+    store.changed(HURT, ())  # told of the state, and not of what has changed in it
+    assert await found("f") == ["new"]
+
+
+@pytest.mark.parametrize("test", ["above", "below"])
+async def test_a_guard_that_no_state_can_be_compared_with_is_refused(test: Any) -> None:
+    with pytest.raises(StateError, match="no number"):
+        VariantStore().store("k", ["t"], guard=[Condition(("hp",), test, "five")])
+
+
+@pytest.mark.parametrize("found", ["text", {"a": 1}, ["a"], 5, None])
+@pytest.mark.parametrize("wanted", [[1], {"a": 1}, 5, None])
+async def test_a_guard_is_compared_with_anything(found: Any, wanted: Any) -> None:
+    store = VariantStore()
+    for test in ("has", "lacks"):
+        store.store(test, ["t"], guard=[Condition(("v",), test, wanted)])
+    assert store.ready("has", state={"v": found}) is None
+    assert store.ready("lacks", state={"v": found}) == ["t"]
+
+
+@pytest.mark.parametrize("ttl", [math.nan, -1.0])
+async def test_a_ttl_that_is_no_time_is_refused(ttl: float) -> None:
+    with pytest.raises(StateError, match="no time"):
+        VariantStore().store("k", ["t"], ttl)

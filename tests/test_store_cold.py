@@ -6,6 +6,8 @@ import ast
 import asyncio
 import json
 import logging
+import math
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Room
+from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import _Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.store_shelves import Limits
@@ -142,7 +145,7 @@ def test_a_url_that_is_none_says_so(url: str, why: str) -> None:
 
 
 async def test_a_password_is_told_to_nobody() -> None:
-    cold = SharedCold("redis://me:s3cret@127.0.0.1:1/0")
+    cold = SharedCold("redis://me:s3cret@127.0.0.1:1/0", wall=time.time)
     assert "s3cret" not in f"{cold!r} {cold.described()}"
     await cold.aclose()
 
@@ -194,7 +197,10 @@ async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 
 
     server = await asyncio.get_running_loop().create_server(Here, "127.0.0.1", 0)
     url = f"memcached://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    ours, theirs = SharedCold(url, limit=0.2), SharedCold(url, limit=0.2)
+    ours, theirs = (
+        SharedCold(url, limit=0.2, wall=time.time),
+        SharedCold(url, limit=0.2, wall=time.time),
+    )
     mine = VariantStore(cold=ours, session="t 7\n")
     try:
         mine.store("k", ["v"], 90.5)
@@ -227,7 +233,7 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # G3
     class Dead:
-        kind, where, garbage = "dead", "nowhere", (ValueError,)
+        kind, where, garbage, refusals = "dead", "nowhere", (ValueError,), ()
 
         async def refuse(self, *_: object) -> None:
             raise OSError("refused")
@@ -237,7 +243,7 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
         async def forget_connections(self) -> None: ...
         async def aclose(self) -> None: ...
 
-    cold = SharedCold("redis://127.0.0.1:1/0")
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     await cold._server.aclose()
     cold._server = Dead()  # type: ignore[assignment]
     with caplog.at_level(logging.WARNING):
@@ -248,3 +254,23 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
         assert await cold.fetch("n999") == {"n": 999} and await cold.fetch("n0") is None
         assert len(caplog.records) == 1, "one outage is logged once"
     await cold.aclose()
+
+
+async def test_of_what_waits_to_be_written_a_deletion_is_the_last_to_be_dropped() -> None:  # G1
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
+    cold._again = math.inf
+    for number in range(200):
+        cold.drop(f"untrue-{number}")
+    for number in range(1000):
+        cold.keep(f"n{number}", {"n": number}, 60)
+    assert [name in cold._waiting for name in ("untrue-0", "untrue-199", "n0", "n999")] == [
+        True, True, False, True,
+    ]  # fmt: skip
+    assert len(cold._waiting) == 256
+    await cold.aclose()
+
+
+async def test_a_warm_up_tells_what_there_is_room_for() -> None:  # 1-40
+    store = VariantStore()
+    known = [Scenario(key=f"k{n}", variants=[n]) for n in range(400)]
+    assert await fill(store, known) == len(store) == 150

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from foretell.sinks.store_flight import StoreClosed
+from foretell.errors import StateError
+from foretell.sinks.store_flight import ComputeError, StoreClosed
+from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
@@ -26,6 +28,7 @@ class Maker:
 
     async def __call__(self, snapshot: Any) -> list[Any]:
         self.calls += 1
+        number = self.calls
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -37,7 +40,7 @@ class Maker:
             self.running -= 1
         if self.error is not None:
             raise self.error
-        return [{"plan": self.calls}]
+        return [{"plan": number}]
 
 
 async def test_twenty_callers_make_one_call() -> None:  # 3-37
@@ -130,3 +133,135 @@ async def test_so_many_computations_run_at_a_time_and_no_more() -> None:  # G3
 async def test_a_plain_function_will_do() -> None:
     store = VariantStore()
     assert await store.get_or_compute({"n": 1}, lambda snapshot: [snapshot["n"]]) == [1]
+
+
+async def test_a_computation_that_cancels_itself_fails_those_who_wait_and_nobody_else() -> None:
+    async def cancels(snapshot: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        raise asyncio.CancelledError
+
+    store = VariantStore()
+    calls = (store.get_or_compute(SNAPSHOT, cancels) for _ in range(3))
+    async with asyncio.timeout(10):
+        got = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in got] == [ComputeError] * 3
+    assert await store.get_or_compute(SNAPSHOT, lambda snapshot: ["again"]) == ["again"]
+
+
+async def test_what_computations_compute_in_their_turn_does_not_wait_for_them() -> None:
+    store = VariantStore(Limits(computing=2))
+
+    async def outer(snapshot: Any) -> list[Any]:
+        return await store.get_or_compute({"inner": snapshot["n"]}, Maker())
+
+    async with asyncio.timeout(20):
+        calls = (store.get_or_compute({"n": n}, outer) for n in range(8))
+        assert await asyncio.gather(*calls) == [[{"plan": 1}]] * 8
+
+
+async def test_a_computation_that_asks_for_itself_is_told() -> None:
+    store = VariantStore()
+
+    async def around(snapshot: Any) -> list[Any]:
+        return await store.get_or_compute(snapshot, around)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(ComputeError, match="itself"):
+            await store.get_or_compute(SNAPSHOT, around)
+
+
+async def test_computations_that_never_end_hold_nobody_up_for_ever() -> None:  # G10
+    store = VariantStore(Limits(computing=2, seconds=30))
+
+    async def never(snapshot: Any) -> list[Any]:
+        await asyncio.get_running_loop().create_future()
+        return []
+
+    stuck = [asyncio.create_task(store.get_or_compute({"n": n}, never)) for n in range(2)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(40):
+        assert await store.get_or_compute({"n": 9}, lambda snapshot: ["there"]) == ["there"]
+    got = await asyncio.gather(*stuck, return_exceptions=True)
+    assert [type(each) for each in got] == [TimeoutError] * 2
+
+
+OVER = [
+    lambda store: store.invalidate("lore"),
+    lambda store: store.invalidate("lo*"),
+    lambda store: store.invalidate_path("actors", "goblin", "hp"),
+    lambda store: store.changed({"actors": {"goblin": {"hp": 1}}}),
+]
+
+
+@pytest.mark.parametrize("over", OVER, ids=["tag", "pattern", "path", "state"])
+async def test_what_is_untrue_before_it_is_made_is_not_kept(over: Any) -> None:  # G1, 1-39
+    store, make = VariantStore(), Maker()
+    store.changed({"actors": {"goblin": {"hp": 9}}})
+    about: dict[str, Any] = {"tags": ["lore"], "depends": [("actors", "goblin")]}
+    first = asyncio.create_task(store.get_or_compute(SNAPSHOT, make, **about))
+    await asyncio.sleep(0.5)
+    assert over(store) == 1
+    assert await store.get_or_compute(SNAPSHOT, make, **about) == [{"plan": 2}]
+    assert await first == [{"plan": 1}]
+    assert await store.get_or_compute(SNAPSHOT, make, **about) == [{"plan": 2}]
+
+
+async def test_what_was_begun_before_all_was_cleared_is_not_kept() -> None:
+    store, make = VariantStore(), Maker()
+    first = asyncio.create_task(store.get_or_compute(SNAPSHOT, make))
+    await asyncio.sleep(0.5)
+    store.clear()
+    await first
+    assert len(store) == 0
+
+
+async def test_what_others_change_leaves_a_computation_good() -> None:  # G1
+    store, make = VariantStore(), Maker()
+    store.changed({"actors": {"goblin": {"hp": 9}, "wolf": {"hp": 9}}})
+    first = asyncio.create_task(
+        store.get_or_compute(SNAPSHOT, make, depends=[("actors", "goblin")])
+    )
+    await asyncio.sleep(0.5)
+    store.changed({"actors": {"goblin": {"hp": 9}, "wolf": {"hp": 8}}})
+    assert store.invalidate("others") == 0
+    await first
+    assert len(store) == 1
+
+
+async def test_who_joins_is_served_what_its_own_state_allows() -> None:  # 3-31
+    store, make = VariantStore(), Maker()
+    alive = [Condition(("hp",), "above", 0)]
+    states = [{"x": 1, "hp": 3, "max_hp": 3}, {"x": 2, "hp": 3, "max_hp": 3}]
+    below = [Condition(("x",), "below", 2)]
+    calls = (store.get_or_compute(each, make, guard=[*alive, *below]) for each in states)
+    assert await asyncio.gather(*calls) == [[{"plan": 1}], [{"plan": 2}]]
+    assert store.stats().flights["joined"] == 0
+
+
+async def test_a_computation_is_for_its_fingerprint_and_for_its_turn() -> None:  # G1, 0-12
+    store, make = VariantStore(), Maker()
+    calls = (store.get_or_compute(SNAPSHOT, make, fingerprint=each) for each in ("a", "b", "a"))
+    assert await asyncio.gather(*calls) == [[{"plan": 1}], [{"plan": 2}], [{"plan": 1}]]
+    assert await store.get_or_compute(SNAPSHOT, make, fingerprint="b") == [{"plan": 2}]
+
+
+async def test_what_is_computed_for_a_turn_is_kept_as_long_as_the_turn() -> None:  # 0-12
+    store, make = VariantStore(), Maker()
+    await store.get_or_compute({"n": 1}, make, turn="t1", ttl=5)
+    late = asyncio.create_task(store.get_or_compute({"n": 2}, make, turn="t2", ttl=5))
+    await asyncio.sleep(0.5)
+    store.end_turn("t2")
+    await late
+    await asyncio.sleep(20)
+    assert await store.get_or_compute({"n": 1}, make) == [{"plan": 1}]
+    assert await store.get_or_compute({"n": 2}, make) == [{"plan": 3}], "its turn was over"
+
+
+async def test_what_is_no_list_or_is_for_nothing_is_refused() -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="list"):
+        await store.get_or_compute({"n": 1}, lambda snapshot: "a text")  # type: ignore[arg-type,return-value]
+    with pytest.raises(StateError, match="list"):
+        store.store("k", "a text")
+    with pytest.raises(StateError, match="nothing"):
+        await store.get_or_compute(None, lambda snapshot: ["a"])

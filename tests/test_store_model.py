@@ -234,7 +234,7 @@ class Machine(RuleBasedStateMachine):
         self.store.end_session()
         self.model.sweep(self.now)
         for kept in self.model.level("hot"):
-            self.model.leave(kept, "cleared")
+            self.model.leave(kept, "ended")
         for turn in ("t1", "t2"):
             for kept in self.model.kept:
                 if kept.turn == turn:

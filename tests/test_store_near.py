@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -63,7 +64,8 @@ async def test_numbers_without_a_largest_value_count_by_bands_of_a_width() -> No
     assert await found(near, hurt(1), hurt(50))
     assert not await found(near, hurt(0), hurt(1))
     assert not await found(near, hurt(50), hurt(51))
-    assert not await found(Near(), hurt(1), hurt(2))
+    assert await found(Near(), hurt(1), hurt(2))
+    assert not await found(Near(widths={}), hurt(1), hurt(2))
 
 
 async def test_scopes_never_meet() -> None:
@@ -204,3 +206,9 @@ async def test_the_trunk_of_a_narrative_is_good_without_its_tails() -> None:  # 
     good = parts_of(store, "t1", ["trunk", "hit", "miss"])
     assert [(part.name, part.value) for part in good] == [("trunk", "She swings.")]
     assert store.invalidate("part:t1") == 1
+
+
+@pytest.mark.parametrize("width", [0, -1, math.nan, math.inf, "wide"])
+def test_a_band_of_no_width_is_refused(width: Any) -> None:
+    with pytest.raises(ConfigError, match="width"):
+        Near(widths={"damage_taken": width})

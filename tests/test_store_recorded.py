@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import foretell
 from foretell.replay import load
 from foretell.sinks.store_near import Near
 from foretell.sinks.store_scenarios import each_moment
@@ -25,8 +26,16 @@ def drawn(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [moments[n] for n in sorted(random.Random(0).sample(range(len(moments)), 1000))]
 
 
-async def hit_rate(drawn: list[Any], near: Near) -> float:
-    store = VariantStore(near=near)
+async def as_a_game_has_it(drawn: list[Any]) -> float:
+    async with foretell.Game() as game:
+        return await hit_rate(drawn, game.store)
+
+
+async def exactly(drawn: list[Any]) -> float:
+    return await hit_rate(drawn, VariantStore(near=Near(0, bands=False)))
+
+
+async def hit_rate(drawn: list[Any], store: VariantStore) -> float:
     for moment in drawn:
         assert await store.get_or_compute(moment, lambda each: [each["action"]["name"]]) == [
             moment["action"]["name"]
@@ -35,6 +44,6 @@ async def hit_rate(drawn: list[Any], near: Near) -> float:
 
 
 def test_a_third_of_a_thousand_moments_need_no_call(drawn: list[Any]) -> None:  # 3-37
-    near = run_virtual(hit_rate(drawn, Near(widths={"damage_taken": 100})))
-    exact = run_virtual(hit_rate(drawn, Near(0, bands=False)))
+    near = run_virtual(as_a_game_has_it(drawn))
+    exact = run_virtual(exactly(drawn))
     assert near >= 0.30 > exact > 0.1

@@ -7,12 +7,17 @@ import logging
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from foretell.errors import ConfigError
+from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Room
+from foretell.sinks.store_scenarios import Scenario, fill
+from foretell.sinks.store_server import open_server
 from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
@@ -25,7 +30,7 @@ SESSION = "table-7"
 
 @pytest.fixture
 async def colds(redis: Any) -> AsyncIterator[list[SharedCold]]:
-    made = [SharedCold(redis.url, limit=0.2) for _ in range(2)]
+    made = [SharedCold(redis.url, limit=0.2, wall=time.time) for _ in range(2)]
     yield made
     for cold in made:
         await cold.aclose()
@@ -53,14 +58,25 @@ async def test_two_stores_share_and_what_one_drops_the_other_misses(
     assert await third.get("k") is None
 
 
+async def test_what_is_stored_as_soon_as_all_is_written_is_written_too(
+    colds: list[SharedCold],
+) -> None:
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    async with asyncio.timeout(20):
+        for number in range(20):
+            ours.store(f"k{number}", [number])
+            await ours.flush()
+    assert [await theirs.get(f"k{number}") for number in range(20)] == [[n] for n in range(20)]
+
+
 async def test_two_processes_share(redis: Any, colds: list[SharedCold]) -> None:  # 2-38
     program = textwrap.dedent("""
-        import asyncio, sys
+        import asyncio, sys, time
         from foretell.sinks.store_shared import SharedCold
         from foretell.sinks.variant_store import VariantStore
 
         async def main():
-            cold = SharedCold(sys.argv[1], limit=5)
+            cold = SharedCold(sys.argv[1], limit=5, wall=time.time)
             store = VariantStore(cold=cold, session="table-7")
             store.store("from there", ["written by another process"])
             await store.flush()
@@ -91,6 +107,17 @@ async def test_one_call_is_made_for_what_another_process_has(colds: list[SharedC
     assert await asyncio.gather(*callers) == [["made once"]] * 20
     assert await theirs.get_or_compute({"pos": [2, 1]}, lambda s: ["again"]) == ["made once"]
     assert theirs.stats().flights["computed"] == 0
+
+
+async def test_what_another_process_has_is_served_for_states_that_its_guard_fits(
+    colds: list[SharedCold],
+) -> None:  # 3-31
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    guard = [Condition(("x",), "below", 2)]
+    await ours.get_or_compute({"x": 1}, lambda s: ["low"], guard=guard)
+    await ours.flush()
+    callers = (theirs.get_or_compute({"x": x}, lambda s: ["high"]) for x in (1, 2))
+    assert await asyncio.gather(*callers) == [["low"], ["high"]]
 
 
 async def outage(store: VariantStore, kept: list[str]) -> None:
@@ -125,7 +152,7 @@ async def test_a_server_that_goes_costs_little_is_logged_once_and_comes_back(
 
 
 async def test_a_look_up_costs_the_limit_once_and_then_nothing(redis: Any) -> None:
-    cold = SharedCold(redis.url)
+    cold = SharedCold(redis.url, wall=time.time)
     store = VariantStore(cold=cold, session=SESSION)
     assert await store.get("absent") is None
     redis.signal(signal.SIGSTOP)
@@ -137,7 +164,7 @@ async def test_a_look_up_costs_the_limit_once_and_then_nothing(redis: Any) -> No
 
 
 async def test_a_server_that_was_never_there_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    cold = SharedCold("redis://127.0.0.1:1/0")
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     store = VariantStore(cold=cold, session=SESSION)
     store.store("a", ["a"])
     with caplog.at_level(logging.WARNING):
@@ -202,15 +229,122 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
     client = colds[0]._server._cache.client  # type: ignore[attr-defined]
     await client.set("their own", "precious")
     for number in range(20):
-        store.store(f"k{number}", ["x"])
+        store.store(f"k{number}", ["x"], tags=["all"])
     await store.flush()
     ours = [key async for key in client.scan_iter("foretell:1:table-7:*")]
-    assert len(ours) == 4 == len(store), "what is let go here is let go there"
+    assert len(ours) == 20 and len(store) == 4
     left = [await client.pttl(key) for key in ours]
     assert all(0 < each <= 3_600_000 for each in left)
+    for number in range(16):
+        await store.get(f"k{number}")
+        store.invalidate("all")
     store.clear()
     await store.flush()
     assert [key async for key in client.scan_iter("*")] == [b"their own"]
+
+
+async def test_what_is_too_much_for_one_or_over_there_stays_for_the_others(
+    colds: list[SharedCold],
+) -> None:  # 2-38
+    one, other = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    for number in range(20):
+        one.store(f"k{number}", [number])
+    assert one.ready("k19") == [19]
+    one.end_session()
+    await one.flush()
+    assert [await other.get(f"k{number}") for number in range(20)] == [[n] for n in range(20)]
+
+
+async def test_what_another_process_made_is_good_for_the_rest_of_its_time_only(
+    redis: Any,
+) -> None:  # 0-14
+    now = [1000.0]
+    colds = [SharedCold(redis.url, limit=0.2, wall=lambda: now[0]) for _ in range(2)]
+    time = [0.0]
+    ours, theirs = (
+        VariantStore(cold=cold, session=SESSION, clock=lambda: time[0]) for cold in colds
+    )
+    ours.store("k", ["t"], 60)
+    ours.store("changing", ["t"], 60, state={"a": 1}, depends=[("a",)])
+    await ours.flush()
+    now[0] += 50
+    time[0] += 50
+    ours.changed({"a": 2}, [(("a",), None)], expected=True)
+    await ours.flush()
+    assert await theirs.get("k") == ["t"] == await theirs.get("changing", state={"a": 2})
+    now[0] += 9
+    time[0] += 9
+    assert theirs.ready("k") == ["t"]
+    now[0] += 2
+    time[0] += 2
+    assert theirs.ready("k") is None and theirs.ready("changing", state={"a": 2}) is None
+    third = VariantStore(cold=colds[1], session=SESSION, clock=lambda: time[0])
+    assert await third.get("k") is None
+    for cold in colds:
+        await cold.aclose()
+
+
+async def test_what_is_too_large_to_be_ours_is_neither_read_nor_left(
+    redis: Any, colds: list[SharedCold]
+) -> None:  # G10
+    store = VariantStore(cold=colds[0], session=SESSION)
+    store.store("k", ["t"])
+    await store.flush()
+    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    name = f"foretell:1:{store.name_in_cache('k', '')}"
+    good = await client.get(name)
+    await client.set(name, b'{"x": [' + b"1," * 2_000_000 + b"1], " + good[1:])
+    read: list[int] = []
+    serializer = colds[1]._server._serializer  # type: ignore[attr-defined]
+    loads = serializer.loads
+
+    def counted(raw: bytes) -> Any:
+        read.append(len(raw))
+        return loads(raw)
+
+    serializer.loads = counted
+    other = VariantStore(cold=colds[1], session=SESSION)
+    assert await other.get("k") is None and read == [256 * 1024 + 1]
+    await other.flush()
+    assert await client.get(name) is None
+    assert colds[1].answers and colds[1].described()["met"]["garbled"] == 1
+    colds[0].keep("large", {"text": "x" * 300_000}, 60)
+    assert colds[0].described()["met"]["too large"] == 1 and not colds[0].described()["waiting"]
+
+
+async def test_a_guard_in_a_record_that_no_state_can_be_compared_with_is_rubbish(
+    redis: Any, colds: list[SharedCold]
+) -> None:  # G10
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    ours.store("k", ["t"], guard=[Condition(("hp",), "above", 1)])
+    await ours.flush()
+    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    name = f"foretell:1:{ours.name_in_cache('k', '')}"
+    await client.set(name, (await client.get(name)).replace(b'"above",1', b'"above","x"'))
+    assert await theirs.get("k", state={"hp": 5}) is None
+    assert theirs.stats().evictions == {"garbled": 1}
+
+
+async def test_a_server_that_takes_no_writes_is_read_all_the_same(
+    colds: list[SharedCold], caplog: pytest.LogCaptureFixture
+) -> None:  # G10
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    ours.store("k", ["t"])
+    await ours.flush()
+    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    await client.config_set("maxmemory", "1")
+    with caplog.at_level(logging.WARNING):
+        for number in range(5):
+            theirs.store(f"new-{number}", ["t"])
+        await theirs.flush()
+        assert await theirs.get("k") == ["t"]
+    met = colds[1].described()
+    assert met["answers"] and met["met"] == {"refused": 5} and met["waiting"] == 0
+    assert len(caplog.records) == 1
+    await client.config_set("maxmemory", "0")
+    theirs.store("new", ["t"])
+    await theirs.flush()
+    assert await ours.get("new") == ["t"]
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(
@@ -239,8 +373,44 @@ async def test_what_is_no_redis_at_all_is_a_miss() -> None:
 
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        cold = SharedCold(f"redis://127.0.0.1:{port}/0", limit=0.2)
+        cold = SharedCold(f"redis://127.0.0.1:{port}/0", limit=0.2, wall=time.time)
         store = VariantStore(cold=cold, session=SESSION)
         store.store("a", ["a"])
         await outage(store, ["a"])
         await cold.aclose()
+
+
+async def test_a_warm_up_larger_than_the_queue_arrives_whole(
+    colds: list[SharedCold],
+) -> None:  # 1-40
+    known = [Scenario(key=f"k{n}", variants=[n]) for n in range(1000)]
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    assert await fill(ours, known) == 1000
+    found = [await theirs.get(f"k{n}") for n in range(1000)]
+    assert found == [[n] for n in range(1000)]
+
+
+async def test_a_warm_up_says_what_a_server_did_not_take(colds: list[SharedCold]) -> None:  # 1-40
+    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    await client.ping()
+    await client.config_set("maxmemory", "1")
+    known = [Scenario(key=f"k{n}", variants=[n]) for n in range(10)]
+    assert await fill(VariantStore(cold=colds[0], session=SESSION), known) == 0
+
+
+async def test_games_of_different_names_share_a_server_and_nothing_else(redis: Any) -> None:
+    plans = []
+    for number, name in enumerate(("a", "b", "a")):
+        cold = SharedCold(f"{redis.url}?name={name}", limit=0.2, wall=time.time)
+        store = VariantStore(cold=cold, session="game")
+        made = [number]
+        plans.append(await store.get_or_compute({"scene": "mill"}, lambda s, made=made: made))  # type: ignore[misc]
+        await store.flush()
+        await cold.aclose()
+    assert plans == [[0], [1], [0]]
+
+
+@pytest.mark.parametrize("query", ["name=a:b", "other=1", "name", "name=a&name=b"])
+def test_a_url_with_anything_else_in_it_is_refused(query: str) -> None:
+    with pytest.raises(ConfigError, match="name="):
+        open_server(f"redis://127.0.0.1:1/0?{query}", 0.05)

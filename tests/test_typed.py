@@ -9,7 +9,7 @@ import gc
 import json
 import re
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
@@ -28,6 +28,7 @@ from pydantic import (
     ConfigDict,
     Field,
     RootModel,
+    TypeAdapter,
     ValidationInfo,
     create_model,
     field_validator,
@@ -631,9 +632,11 @@ def test_an_emission_costs_the_same_however_much_there_is() -> None:
     typed.feed('{"act":"Att')
     after = typed.partial
     assert before._node is after._node is root
+    root, steps = before._node.body, before._node.parts[1].body  # type: ignore[union-attr]
+    step = steps.parts[5000].body
     assert (before._mark, after._mark) == (
-        (2, {1: (5000, {})}),
-        (2, {1: (5001, {5000: (1, {0: 3})})}),
+        (2, {1: (5000, {}, steps)}, root),
+        (2, {1: (5001, {5000: (1, {0: 3}, step)}, steps)}, root),
     )
 
 
@@ -1043,3 +1046,381 @@ def test_a_look_at_a_growing_text_copies_only_what_came() -> None:
     finally:
         tracemalloc.stop()
     assert peak - before < 200_000
+
+
+# ── the end of a text ────────────────────────────────────────────────────────────────────────────
+
+
+class Logged(BaseModel):
+    steps: list[str]
+    n: int = 0
+
+
+CUT_QUOTES = "{'steps':['a','b'"  # only the end shows that the quote is no apostrophe
+
+
+@pytest.mark.parametrize("reason", [None, "the source broke"])
+@pytest.mark.parametrize("emit", ["piece", "patch", "element", "field", "sentence"])
+def test_what_only_the_end_completes_is_emitted_before_the_last(
+    emit: Any, reason: str | None
+) -> None:
+    typed = TypedPartials(Logged, emit)
+    out = typed.feed(CUT_QUOTES) + typed.finish(reason=reason)
+    last = out[-1]
+    assert isinstance(last, Unfinished)
+    assert last.partial.finished("steps") == ["a", "b"]
+    assert last.reason == (reason or "cut off before its end")
+    if emit == "element":
+        assert [each.value for each in out[:-1]] == ["a", "b"]
+    elif emit == "sentence":
+        assert out[:-1] == ["a", "b"]
+    elif emit != "field":
+        assert out[-2].finished("steps") == ["a", "b"]
+
+
+def test_a_list_that_only_the_end_closes_is_not_whole_where_the_source_broke() -> None:
+    for reason, whole in ((None, True), ("the source broke", False)):
+        typed = TypedPartials(list[Step], "element")
+        first, last = typed.feed('{"act":"Attack"}') + typed.finish(reason=reason)
+        assert first.value == Step(act="Attack")
+        assert (last == [Step(act="Attack")]) is whole and isinstance(last, Unfinished) is not whole
+
+
+async def read(source: AsyncIterator[Any], out: list[Any]) -> None:
+    async for each in source:
+        out.append(each)  # noqa: PERF401
+
+
+async def test_a_limit_and_an_error_leave_what_only_the_end_completes() -> None:
+    async def slow(fail: bool) -> AsyncIterator[str]:
+        yield CUT_QUOTES
+        if fail:
+            raise ConnectionError("gone")
+        await asyncio.sleep(60)
+
+    out = [each async for each in TypedPartials(Logged, "element").over(slow(False), limit=5)]
+    assert [each.value for each in out[:-1]] == ["a", "b"]
+    assert out[-1].reason == "not complete within 5 seconds"
+    out.clear()
+    broken = TypedPartials(Logged, "element").over(slow(True))
+    with pytest.raises(ConnectionError):
+        await read(broken, out)
+    assert [each.value for each in out[:-1]] == ["a", "b"]
+    assert out[-1].reason == "ConnectionError: gone"
+
+
+async def test_the_limit_holds_where_the_source_never_waits() -> None:
+    async def ready() -> AsyncIterator[str]:
+        yield '{"steps":["a","b'
+        yield '","c"'
+        yield '],"n":1}'
+
+    out = []
+    async for each in TypedPartials(Logged).over(ready(), limit=5):
+        out.append(each)
+        await asyncio.sleep(3)  # the reader takes the time
+    assert [type(each) for each in out] == [PartialOf, PartialOf, Unfinished]
+    assert out[-1].reason == "not complete within 5 seconds"
+    assert out[-1].partial.finished("steps") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"steps":[],"n":1,"n":2}', "the name 'n' comes twice"),
+        (b'{"steps":["\xff"]}', "text that is not valid Unicode, replaced by U+FFFD"),
+    ],
+)
+def test_a_whole_from_which_something_was_lost_is_no_final(text: Any, reason: str) -> None:
+    *_, last = TypedPartials(Logged).feed(text)
+    assert isinstance(last, Unfinished) and last.reason == reason
+    assert isinstance(last.partial.final, Logged)
+
+
+def test_a_strict_parser_has_the_last_word() -> None:
+    typed = TypedPartials(Logged, "element", parser=PartialParser(strict=True))
+    assert [type(each) for each in typed.feed('{"steps":["a"]}')] == [Element]
+    assert typed.feed(" \n") == [] and not typed.ended
+    assert typed.finish() == [Logged(steps=["a"])]
+    typed = TypedPartials(Logged, "field", parser=PartialParser(strict=True))
+    typed.feed('{"steps":["a"]} trailing')
+    (last,) = typed.finish()
+    assert isinstance(last, Unfinished) and "'t' where the end belongs" in last.reason
+
+
+# ── unions ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Move(BaseModel):
+    act: Literal["move"]
+    to: str = Field(alias="To")
+    when: dt.date | None = None
+
+
+class Hit(BaseModel):
+    act: Literal["hit"]
+    target: str
+
+
+class Tagged(BaseModel):
+    steps: list[Annotated[Move | Hit, Field(discriminator="act")]]
+
+
+class Untagged(BaseModel):
+    steps: list[Move | Hit]
+
+
+TAG_LAST = '{"steps":[{"To":"The gate. ","when":"2020-01-01","act":"move"}]}'
+TAG_FIRST = '{"steps":[{"act":"move","To":"The gate. ","when":"2020-01-01"}]}'
+
+
+@pytest.mark.parametrize("model", [Tagged, Untagged])
+@pytest.mark.parametrize("text", [TAG_FIRST, TAG_LAST])
+@pytest.mark.parametrize("size", [1, 5, 999])
+def test_parts_of_a_union_come_when_it_is_known_what_they_are(
+    model: type[Any], text: str, size: int
+) -> None:
+    *fields, final = emitted(TypedPartials(model, "field"), text, size)
+    assert isinstance(final, model)
+    step = {each.path: each.value for each in fields if len(each.path) == 3}
+    assert len(fields) == 4 and all(not each.errors for each in fields)
+    assert step == {
+        ("steps", 0, "act"): "move",
+        ("steps", 0, "to"): "The gate. ",
+        ("steps", 0, "when"): dt.date(2020, 1, 1),
+    }
+    assert emitted(TypedPartials(model, "sentence"), text, size) == ["The gate.", final]
+    spoken = emitted(TypedPartials(model, "sentence"), text, size)[0]
+    assert spoken.path == ("steps", 0, "to")
+
+
+@pytest.mark.parametrize("model", [Tagged, Untagged])
+def test_a_moment_before_a_union_was_known_stays_as_it_was(model: type[Any]) -> None:
+    typed = TypedPartials(model)
+    kept: list[tuple[Any, str, Any]] = []
+    for piece in pieces(TAG_LAST, 1):
+        for each in typed.feed(piece):
+            raw = each.raw() if isinstance(each, PartialOf) else None
+            kept.append((each, repr(each), raw))
+    final = kept.pop()[0]
+    assert isinstance(final, model)
+    kept = [each for each in kept if each[2].get("steps")]
+    tags = [each for each in kept if "act" in each[2]["steps"][0] and not each[0].done("steps", 0)]
+    assert len(tags) > 4
+    for each, shown, raw in kept:
+        assert repr(each) == shown
+        assert not isinstance(each, PartialOf) or each.raw() == raw
+    shown_at = [each for each, _, raw in kept if "act" not in raw["steps"][0]]
+    early = shown_at[-1].steps[0]
+    assert isinstance(early, PartialDict) and early["when"] == "2020-01-01"
+    assert early.state("when") is GROWING and list(early) == ["To", "when"]
+    if model is Tagged:  # half a tag is no tag
+        assert all("act" not in each.steps[0] or each.done("steps", 0, "act") for each, *_ in tags)
+
+
+def test_what_is_none_of_a_union_stays_as_it_came() -> None:
+    for model in (Tagged, Untagged):
+        text = '{"steps":[{"To":"x","act":"fly"},{"act":"hit","target":"ash"}]}'
+        *elements, last = emitted(TypedPartials(model, "element"), text, 4)
+        assert elements[0].value["To"] == "x" and elements[0].errors and elements[0].path[-1] == 0
+        assert elements[1].value == Hit(act="hit", target="ash")
+        assert isinstance(last, Unfinished) and last.partial.finished("steps") == [
+            Hit(act="hit", target="ash")
+        ]
+        fields = emitted(TypedPartials(model, "field"), text, 4)[:-1]
+        assert [each.path for each in fields if len(each.path) == 3] == [
+            ("steps", 1, "act"),
+            ("steps", 1, "target"),
+        ]
+
+
+def test_unions_of_lists_and_unions_within_unions_are_resolved() -> None:
+    class Deep(BaseModel):
+        either: list[Move] | list[dt.date]
+        tool: list[Tagged | Untagged | Step]
+
+    text = '{"either":["2020-01-01"],"tool":[{"act":"Attack"},' + TAG_LAST + "]}"
+    *elements, final = emitted(TypedPartials(Deep, "element"), text, 3)
+    assert final == Deep.model_validate_json(text)
+    assert elements[0] == Element(("either", 0), dt.date(2020, 1, 1), ())
+    assert [each.path for each in elements[1:]] == [
+        ("tool", 0),
+        ("tool", 1, "steps", 0),
+        ("tool", 1),
+    ]
+
+
+class First(BaseModel):
+    a: int
+
+
+class Second(BaseModel):
+    a: int
+
+
+def test_the_order_of_a_union_counts() -> None:
+    kinds: list[Any] = [First | Second, Second | First]
+    kinds += [list[First | Second], list[Second | First]]
+    for kind in kinds:
+        text = '[{"a":1}]' if str(kind).startswith("list") else '{"a":1}'
+        got = emitted(TypedPartials(kind), text)[-1]
+        expected = TypeAdapter(kind).validate_json(text)
+        assert type(got) is type(expected) and got == expected
+
+
+def test_a_field_under_two_of_its_names_is_told_once() -> None:
+    class Dup(BaseModel):
+        x: int = Field(validation_alias=AliasChoices("a", "b"))
+
+    *fields, _ = emitted(TypedPartials(Dup, "field"), '{"b":1,"a":2}')
+    assert fields == [FieldDone(("x",), 1, ())]
+
+
+# ── where the value begins ───────────────────────────────────────────────────────────────────────
+
+
+@dataclasses.dataclass
+class Plain:
+    a: int
+
+
+@pytest.mark.parametrize(
+    "kind", [First, Plain, First | None, First | Second, dict[str, int], RootModel[dict[str, int]]]
+)
+def test_a_bracket_in_the_preamble_is_no_object(kind: Any) -> None:
+    assert emitted(TypedPartials(kind), 'see [1]: {"a":1}')[-1] == TypeAdapter(kind).validate_json(
+        '{"a":1}'
+    )
+
+
+@pytest.mark.parametrize("kind", [list[First], Sequence[First], RootModel[list[First]]])
+def test_an_object_one_after_another_is_a_list_where_one_is_expected(kind: Any) -> None:
+    assert emitted(TypedPartials(kind), '{"a":1}\n{"a":2}')[-1] == TypeAdapter(kind).validate_json(
+        '[{"a":1},{"a":2}]'
+    )
+
+
+def test_an_object_or_null_may_be_null() -> None:
+    assert emitted(TypedPartials(First | None), "null")[-1:] == [None]  # type: ignore[arg-type]
+    assert emitted(TypedPartials(First | str), '"text"')[-1:] == ["text"]  # type: ignore[arg-type]
+    assert isinstance(emitted(TypedPartials(First), "null")[-1], Unfinished)
+
+
+# ── validators that look around ──────────────────────────────────────────────────────────────────
+
+
+def below(value: int, info: ValidationInfo) -> int:
+    if value >= int(info.data["limit"]):
+        raise ValueError("too much")
+    return value
+
+
+class Bounded(BaseModel):
+    limit: int
+    xs: list[Annotated[int, AfterValidator(below)]]
+    by_name: dict[str, list[Annotated[int, AfterValidator(below)]]] = {}
+
+
+@pytest.mark.parametrize("size", [1, 7, 999])
+def test_a_validator_within_a_list_sees_the_fields_before(size: int) -> None:
+    text = '{"limit":5,"xs":[1,7,3],"by_name":{"a":[4]}}'
+    *elements, last = emitted(TypedPartials(Bounded, "element"), text, size)
+    assert [(each.path[-1], each.value, bool(each.errors)) for each in elements] == [
+        (0, 1, False),
+        (1, 7, True),
+        (2, 3, False),
+        (0, 4, False),
+    ]
+    assert [error.path for error in last.errors] == [("xs", 1)]
+    assert last.errors[0].message == "Value error, too much"
+
+
+def test_elements_wait_for_the_fields_before_that_their_validators_see() -> None:
+    typed = TypedPartials(Bounded, "element")
+    assert typed.feed('{"xs":[1,2],') == []
+    assert [each.value for each in typed.feed('"limit":5,')] == [1, 2]
+    assert typed.feed("}") == [Bounded(limit=5, xs=[1, 2])]
+
+
+def test_fields_left_waiting_at_the_end_are_checked_in_the_order_of_the_model() -> None:
+    def after(value: int, info: ValidationInfo) -> int:
+        return value + int(info.data.get("b", 100))
+
+    class Chain(BaseModel):
+        a: int = 0
+        b: Annotated[int, AfterValidator(after)] = 0
+        c: Annotated[int, AfterValidator(after)] = 0
+
+    *fields, final = emitted(TypedPartials(Chain, "field"), '{"c":1,"b":2}')
+    assert [(each.path, each.value) for each in fields] == [(("b",), 102), (("c",), 103)]
+    assert final == Chain.model_validate({"b": 2, "c": 1})
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("limit", ["5", True, 0, -1, float("nan")])
+def test_a_limit_is_a_number_above_0(limit: Any) -> None:
+    with pytest.raises(ValueError, match="limit is a number of seconds above 0, not"):
+        partials(Logged, limit=limit)
+
+
+def test_sentences_are_of_text() -> None:
+    with pytest.raises(ValueError, match="no text at 'n'"):
+        partials(Logged, emit="sentence", at="n")
+    partials(Logged, emit="sentence", at="steps.*")
+    partials(Tagged, emit="sentence", at="steps.*.to")
+
+
+async def test_a_timeout_of_the_source_is_its_own_error_and_not_the_limit() -> None:
+    async def impatient() -> AsyncIterator[str]:
+        yield '{"steps":["a"'
+        raise TimeoutError("the model took too long")
+
+    out: list[Any] = []
+    with pytest.raises(TimeoutError, match="the model took too long"):
+        await read(TypedPartials(Logged, "element").over(impatient(), limit=5), out)
+    assert out[-1].reason == "TimeoutError: the model took too long"
+
+
+def test_a_whole_that_is_shorter_than_what_was_shown_is_no_growth_of_it() -> None:
+    typed = TypedPartials(Logged, "element")
+    typed.feed('{"steps":["a","b"')
+    assert typed.finish(Final({"steps": ["a"]})) == [Logged(steps=["a"])]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_synchronous_source_is_held_to_the_limit_too(late: bool) -> None:
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        out: list[Any] = []
+        source: Subject[str] = Subject()
+        source.pipe(partials(Logged, emit="element", limit=5)).subscribe(out.append)
+        source.on_next('{"steps":["a"')
+        started, at = loop.time, loop.time() + (6 if late else 4)
+        loop.time = lambda: at  # type: ignore[method-assign]  # no turn of the loop in between
+        source.on_next("]}")
+        loop.time = started  # type: ignore[method-assign]
+        return out
+
+    *_, last = asyncio.run(run())
+    assert isinstance(last, Unfinished if late else Logged)
+
+
+def test_a_text_that_nobody_looks_at_lies_in_few_pieces() -> None:
+    typed = TypedPartials(Plan)
+    typed.feed('{"plan_id":"')
+    tracemalloc.start()
+    for _ in range(100_000):
+        typed.feed("wxyz")
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 3 * 400_000  # a piece alone takes thirteen times its text
+    assert typed.partial.plan_id == "wxyz" * 100_000
+
+
+def test_a_type_that_cannot_be_hashed_is_a_type() -> None:
+    kind: Any = Annotated[list[int], Field(json_schema_extra={"examples": [[1]]}), ["unhashable"]]
+    with pytest.raises(TypeError):
+        hash(kind)
+    assert emitted(TypedPartials(kind), "[1,2]")[-1] == [1, 2]

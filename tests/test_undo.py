@@ -750,3 +750,25 @@ async def test_a_replay_means_the_same_revisions_as_the_night_itself(
         )
         assert run.report["retold"]["miss"] == 1, speed
         assert found.pop().state["tick"] == "late" and tick == 3
+
+
+def test_a_resumed_session_prepares_at_once_what_may_come(tmp_path: Path) -> None:
+    run_virtual(closed_and_opened_again(tmp_path))
+    assert verify(tmp_path / "table.jsonl").difference is None
+
+
+async def closed_and_opened_again(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    async with foretell.Game({"log_dir": str(tmp_path)}, model=model) as game:
+        session = await game.session("table")
+        session.update(STATE)
+        session.begin_turn("mira")
+        session.declare("mira", "axe", target="goblin")
+        await asyncio.sleep(5)
+    async with foretell.Game({"log_dir": str(tmp_path)}, model=model) as game:
+        session = await game.session("table")
+        await asyncio.sleep(5)
+        (action_id,) = session.world.actions
+        telling = session.action(action_id).outcome("hit", damage=1)
+        await telling
+        assert telling.ended is not None and telling.ended.served == (Served.HIT,)

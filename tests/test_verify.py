@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from foretell.cli import main
 from foretell.config import Settings
 from foretell.errors import StateError
 from foretell.replay.lockstep import NotRecorded
-from foretell.replay.verify import Broken, verify
+from foretell.replay.verify import verify
 from foretell.streams.log import read, seal, validate
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable
 from foretell.streams.narrator.engine import Engine
@@ -265,7 +266,108 @@ def test_what_a_model_said_otherwise_shows_where_it_first_matters(tmp_path: Path
     found = verify(changed(recorded(tmp_path, seed=5), change)).difference
     assert found is not None
     assert found.operator in ("tell", "generation")
-    assert found.expected is not None and found.got != found.expected
+    assert found.got != found.expected
+
+
+def test_two_lines_that_were_swapped_are_not_said_to_be_lost(tmp_path: Path) -> None:
+    path = recorded(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(n for n in range(len(lines)) if all(b'"~' in each for each in lines[n : n + 2]))
+    lines[at : at + 2] = reversed(lines[at : at + 2])
+    path.write_bytes(b"".join(lines))
+    found = verify(path).difference
+    assert found is not None and found.line == at + 1
+    assert f"~ line {at + 1 - 2} is missing before it, or stands after it" in str(found)
+
+
+def test_a_function_as_prompts_is_recorded_by_its_name() -> None:
+    game = foretell.Game({}, model=ScriptedModel(), prompts=ballad)
+    assert game.described()["guests"] == {"prompts": f"{__name__}:ballad"}
+
+
+def test_a_line_of_a_log_in_parts_is_named_with_its_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(tmp_path, moves=250, log_rotate=65536)
+    records = [*read(path)]
+    files = [*dict.fromkeys(record.file for record in records)]
+    assert len(files) >= 3
+    for file in (files[1], files[-1]):
+        packed = Path(file).read_bytes()
+        lines = (gzip.decompress(packed) if file.endswith(".gz") else packed).splitlines(True)
+        number = [b'"~' in line for line in lines].index(True, 3) + 1
+        lines[number - 1] = lines[number - 1].replace(b'"t":', b'"v":0,"t":')
+        edited = b"".join(lines)
+        Path(file).write_bytes(gzip.compress(edited) if file.endswith(".gz") else edited)
+        assert main(["replay", str(path), "--verify"]) == 1
+        name = Path(file).name
+        assert f"{name}: line {number}, t " in capsys.readouterr().out
+        assert main(["replay", str(path), "--verify", "--json"]) == 1
+        found = orjson.loads(capsys.readouterr().out)["difference"]
+        assert (found["file"], found["line"]) == (file, number)
+        Path(file).write_bytes(packed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("~chunk", "generation", None),
+        ("~chunk", "text", 7),
+        ("~cancel", "telling", "xx"),
+        ("~timer", "name", None),
+        ("~ended", "phase", None),
+        ("~usage", "input", "many"),
+        ("~intensity", "intensity", "some"),
+        ("~opened", "settings", "none"),
+    ],
+)
+def test_a_sealed_line_of_wrong_fields_is_a_finding_and_no_crash(
+    kind: str, field: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(lines: list[dict[str, Any]]) -> None:
+        line = next(line for line in lines if line["kind"] == kind)
+        line.pop(field)
+        line |= {} if value is None else {field: value}
+
+    path = changed(recorded(tmp_path, seed=5, moves=80), change)
+    number = [record.kind for record in read(path)].index(kind) + 1
+    says = f"{field} of a {kind} line is {'missing' if value is None else 'not of its form'}"
+    for options in (["--verify"], ["--model-from", "recording"]):
+        assert main(["replay", str(path), *options]) == 1
+        told = capsys.readouterr()
+        assert f"line {number}" in told.out + told.err and says in told.out + told.err
+        assert "fault of foretell's own" not in told.err
+
+
+def test_an_input_that_was_edited_put_in_or_taken_out_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(tmp_path, seed=5, parts=2)
+    whole = path.read_bytes().splitlines(keepends=True)
+    at = [b'"kind":"outcome"' in line for line in whole].index(True)
+    alone = b'"~' in whole[at - 1] and b'"~' in whole[at + 1]
+    assert alone
+    edited = whole[at].replace(b'"result":"', b'"result":"s')
+    say = orjson.dumps({**orjson.loads(whole[at]), "x": 1}) + b"\n"
+    for lines, says in (
+        ([*whole[:at], edited, *whole[at + 1 :]], "the input was edited"),
+        ([*whole[:at], say, *whole[at:]], f"put in or taken out, from here to line {at + 2}"),
+        ([*whole[:at], *whole[at + 1 :]], "an input before it was taken out"),
+    ):
+        path.write_bytes(b"".join(lines))
+        found = verify(path).difference
+        assert found is not None and found.line == at + 1
+        assert says in str(found)
+    spaced = whole[at].replace(b'":', b'": ')
+    path.write_bytes(b"".join([*whole[:at], spaced, *whole[at + 1 :]]))
+    assert verify(path).difference is None
+
+
+def test_a_recording_whose_inputs_are_not_summed_is_walked_as_ever(tmp_path: Path) -> None:
+    def older(lines: list[dict[str, Any]]) -> None:
+        assert any(line.pop("inputs", None) for line in lines)
+
+    assert verify(changed(recorded(tmp_path, parts=2), older)).difference is None
 
 
 def test_a_line_that_is_missing_is_noticed(tmp_path: Path) -> None:
@@ -295,15 +397,25 @@ def test_a_pipeline_that_does_otherwise_is_found(
 
 
 def test_heavy_looks_at_the_invariants_of_each_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = recorded(tmp_path)
     monkeypatch.setattr(
         "foretell.sinks.audit.Audit.on_world", lambda self, world: setattr(self, "stale", 1)
     )
     assert verify(path).difference is None
-    with pytest.raises(Broken, match="no text was stale"):
-        verify(path, heavy=True)
+    found = verify(path, heavy=True).difference
+    assert found is not None and found.operator == "invariants"
+    says = "revision 1: it does not hold that no text was stale"
+    first = next(record for record in read(path) if record.kind == "state")
+    assert (found.line, found.t) == (first.line, first.t)
+    assert str(found) == f"table-7.jsonl: line {first.line}, t {first.t:g} s, invariants: {says}"
+    assert main(["replay", str(path), "--verify", "--heavy", "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.err == ""
+    difference = orjson.loads(told.out)["difference"]
+    assert difference["got"] == {"kind": "state", "broken": says}
+    assert (difference["file"], difference["line"]) == (str(path), first.line)
 
 
 def test_a_log_of_inputs_alone_is_said_to_be_one(

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..errors import ConfigError, ForetellError
 from ..progress import progress
-from ..replay import Run, play, streams_of
+from ..replay import Run, complete, play, streams_of, unrecorded
 from ..replay.source import OF_A_MODEL, Make, Source, opened
 from ..sinks.terminal import counted, safe
 from ..streams.clock import run_virtual
@@ -24,6 +24,9 @@ from .policy import Policy, differences, parse
 __all__ = ["against", "compare", "run"]
 
 logger = logging.getLogger("foretell")
+
+FIGURES = ("latency_ms", "served", "retold", "hit_rate", "tokens", "cost_usd")
+"""What half of a night, told by another at another pace, does not say."""
 
 NOTICED = 0.1
 """Seconds; a smaller change of one outcome's wait nobody notices."""
@@ -58,7 +61,7 @@ def run(
         wanted = parse(policies, source.settings)
         found, runs = compare(source, wanted, game, quiet=json)
     if target is not None:
-        picture.draw(target, found, [list(each.latencies.values()) for each in runs])
+        _draw(target, found, runs)
     if json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -73,6 +76,18 @@ def run(
     return 1 if bad or found["stopped"] else 0
 
 
+def _draw(target: str, found: Mapping[str, Any], runs: Sequence[Run]) -> None:
+    """Draw the policies that can be compared."""
+    pairs = zip(found["policies"], runs, strict=True)
+    whole = [(each, run) for each, run in pairs if complete(each["streams"])]
+    if len(whole) < 2:
+        raise ForetellError(
+            "--plot: the recording holds too little to compare: use --model-from narrator"
+        )
+    waits = [list(run.latencies.values()) for _, run in whole]
+    picture.draw(target, {**found, "policies": [each for each, _ in whole]}, waits)
+
+
 def compare(
     source: Source, policies: Sequence[Policy], game: Make | None = None, *, quiet: bool = True
 ) -> tuple[dict[str, Any], list[Run]]:
@@ -80,6 +95,9 @@ def compare(
 
     :param game: makes the game, where it has prompts or the like of its own.
     :param quiet: show no progress.
+    Where the recording speaks and does not hold all that a policy asks for, the policy's figures
+    are null, with one warning for all: two models would be compared.
+
     :return: all figures as plain JSON, and the runs in the order of the policies.
     :raises ForetellError: for a log without outcomes.
     :raises ConfigError: for policies of several models, where the recording is to speak.
@@ -102,12 +120,20 @@ def compare(
                 inputs,
                 policy.settings,
                 model=model,
+                wishes=source.wishes(own_intensity=not policy.own_intensity),
                 price_list=policy.price_list,
                 game=game,
                 step=lambda t, before=before: step(before + t),  # type: ignore[misc]
             )
             runs.append(run_virtual(night))
             streams.append(streams_of(model))
+    told = [
+        f"{policy.name}: {warning}"
+        for policy, had in zip(policies, streams, strict=True)
+        if (warning := unrecorded(had)) is not None
+    ]
+    if told:
+        logger.warning("not compared, use --model-from narrator: %s", "; ".join(told))
     return {
         "session": inputs.session,
         "events": inputs.events,
@@ -121,8 +147,11 @@ def compare(
                 "settings": policy.settings.model_dump(mode="json", include=set(varied)),
                 "own_prices": policy.price_list is not None,
                 **each.report,
-                "streams": had,
-                "against_first": None if each is runs[0] else against(runs[0], each),
+                **({} if complete(had) else dict.fromkeys(FIGURES)),
+                "streams": {**had, "warning": unrecorded(had)},
+                "against_first": against(runs[0], each)
+                if each is not runs[0] and complete(streams[0]) and complete(had)
+                else None,
                 "virtual_seconds": round(each.virtual_seconds, 6),
                 "wall_seconds": round(each.wall_seconds, 3),
                 "trace_sha256": each.trace_sha256,
@@ -183,7 +212,7 @@ def _table(found: Mapping[str, Any]) -> Table:
 
     for name, key in (("first text, mean (ms)", "mean"), ("median", "p50"), ("95 of 100", "p95")):
         row(name, "latency_ms", key, form=",.0f", end=key == "p95")
-    for served in policies[0]["served"]:
+    for served in next((each["served"] for each in policies if each["served"]), ()):
         row(served.replace("_", " "), "served", served)
     row("hit rate", "hit_rate", form=".0%", end=True)
     for name, key in (("prefetched tokens", "prefetch"), ("saved", "saved"), ("wasted", "wasted")):

@@ -29,11 +29,15 @@ PIECE = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|\{[^}]*\}|[^,;])+|[,;]')
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Settings under a name; ``price_list`` where it is not the one that ships."""
+    """Settings under a name; ``price_list`` where it is not the one that ships.
+
+    ``own_intensity`` is whether it names one, which then holds throughout.
+    """
 
     name: str
     settings: Settings
     price_list: Mapping[str, Price] | None = None
+    own_intensity: bool = False
 
 
 def parse(text: str, base: Settings) -> list[Policy]:
@@ -106,7 +110,7 @@ def _policy(parts: Sequence[str], base: Settings) -> Policy:
         raise ConfigError(f"--compare: {name}: {str(error).removeprefix('settings: ')}") from None
     except ValueError as error:
         raise ConfigError(f"--compare: {name}: {error}") from None
-    return Policy(name, settings, listed)
+    return Policy(name, settings, listed, "intensity" in values)
 
 
 def _value(raw: str) -> Any:

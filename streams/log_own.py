@@ -1,0 +1,69 @@
+"""What the ``~`` lines that a replay hands in must hold, whoever has written them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["own_problem"]
+
+Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_intensity(value: Any) -> bool:
+    return value in ("off", "conservative", "aggressive")
+
+
+def _is_telling(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"t[0-9]{1,15}", value) is not None
+
+
+def _is_object(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+WANTED: Mapping[str, Mapping[str, Check]] = {
+    "~asked": {"generation": _is_text},
+    "~cancel": {"telling": _is_telling},
+    "~chunk": {"generation": _is_text, "text": _is_text},
+    "~closed": {"generation": _is_text},
+    "~content": {"name": _is_text},
+    "~ended": {"generation": _is_text, "phase": _is_text},
+    "~error": {"generation": _is_text, "retry_after": _is_number},
+    "~fault": {"where": _is_text, "error": _is_text},
+    "~generation": {"generation": _is_text},
+    "~intensity": {"intensity": _is_intensity},
+    "~opened": {"settings": _is_object, "guests": _is_object},
+    "~stop": {"generation": _is_text, "reason": _is_text},
+    "~timer": {"name": _is_text},
+    "~usage": {
+        "generation": _is_text,
+        "input": _is_count,
+        "output": _is_count,
+        "cache_read": _is_count,
+        "cache_write": _is_count,
+    },
+}
+"""By kind, what each field must be; one that is not there counts as null."""
+
+
+def own_problem(data: Mapping[str, Any]) -> str | None:
+    """Why a ``~`` line cannot be what a session has written, if it cannot."""
+    for name, holds in WANTED.get(data["kind"], {}).items():
+        if not holds(data.get(name)):
+            said = "is missing" if name not in data else "is not of its form"
+            return f"{name} of a {data['kind']} line {said}; the line was not written by Foretell"
+    return None
