@@ -458,24 +458,28 @@ class Pipeline(Generic[M]):
         return self.teller.unclear(world)
 
     def _recall(self, number: int) -> Again | None:
-        """All that was told together with an outcome, if it stands, as it happened."""
+        """All that was told together with an outcome, if it stands, as it happened.
+
+        With no worlds, if they are further back than is kept.
+        """
         if not (0 < number <= self.world_now.number and self.world_now.stands(number)):
             return None
         first = self.transcript.of(number)
         together = (number,) if first is None or first.undone else first.outcomes
+        place = f"t{number}" if first is None else first.telling
         try:
             worlds = tuple(self.history.at(each) for each in together)
         except NotKept:
-            return None
+            return Again(place, (), len(together))
         if not all(isinstance(world.cause, ev.Outcome) for world in worlds):
             return None
-        return Again(f"t{number}" if first is None else first.telling, worlds)
+        return Again(place, worlds)
 
     def _once_more(self, event: Ended) -> Variant | None:
         """The telling that is just over, another time, in case somebody asks for that."""
         wanted = self._planned_at is Intensity.AGGRESSIVE and self._moved in event.outcomes
         again = self._recall(event.outcomes[-1]) if wanted else None
-        if again is None:
+        if again is None or not again.worlds:
             return None
         entries = again.entries
         return Variant(

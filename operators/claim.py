@@ -78,11 +78,13 @@ class Again:
     """What a retelling tells: the outcomes of an earlier telling, as they happened.
 
     :param telling: the first telling of them, in whose place it stands.
-    :param worlds: the world after each of its outcomes.
+    :param worlds: the world after each of its outcomes; none, if they are not kept any more.
+    :param together: how many outcomes those were then.
     """
 
     telling: str
     worlds: tuple[World, ...]
+    together: int = 1
 
     @property
     def slot(self) -> Slot:
@@ -205,7 +207,7 @@ def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> 
     It is bound to what happened, so no change of the world can make it untrue. Of what cannot be
     told again (any more) the claim is cancelled.
     """
-    if again is None:
+    if again is None or not again.worlds:
         nothing, again = Outcome(world.t, ()), Again("", ())
         claim = Claim(world.number, world.received, nothing, NOTHING, [], Served.MISS, again=again)
         claim.cancelled = True

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..streams.models import ModelCut, ModelError, ModelInvalid, ModelOverloaded, Request
@@ -195,13 +195,19 @@ class Teller:
     def _come_up_to_date(self, claim: Claim) -> None:
         """A retelling that had to wait tells what was told together in the meantime.
 
-        If that is further back than is kept by now, it tells what it was asked to.
+        If that is further back than is kept by now, it tells what it was asked to, if that was
+        told by itself.
         """
         if claim.again is None or claim.cancelled or claim.parts[0].lease is not None:
             return
         again = self._recall(claim.again.worlds[-1].number)
-        if again is not None:
+        if again is None:
+            claim.cancelled = True
+        elif again.worlds:
             claim.again, claim.parts = again, [Part(entry) for entry in again.entries]
+        else:
+            claim.again = replace(claim.again, telling=again.telling)
+            claim.cancelled = again.together > 1
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
         left = pieces(claims)

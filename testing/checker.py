@@ -158,6 +158,7 @@ class Guarantees:
                 happening.cancelled = True
         if isinstance(event, Rewind):
             known.rewinds.append(now())
+            self._dirty = True
             self._as_it_was()
         self._streams.took(number, happening)
 
@@ -189,9 +190,11 @@ class Guarantees:
             known.memory_moves()
         told = known.shown.take(event)
         if isinstance(event, Started):
+            told.began = now()
             self._tellings.started(event)
         elif isinstance(event, Patched) and event.text and told.first is None:
             told.first = now(), known.changes.number
+            self._tellings.heard(told)
         elif isinstance(event, Ended):
             told.ended_at = now()
             self._tellings.ended(event, told)
@@ -237,7 +240,11 @@ class Guarantees:
         self.check()
 
     def _transcript(self) -> None:
-        known = self.known
+        known, stands = self.known, self.known.changes.standing.stands
+        for each in known.session.transcript.tellings():
+            if each.undone == all(map(stands, each.outcomes)):
+                marked = "is marked undone" if each.undone else "is not marked undone"
+                known.broke("G7", f"{each.telling}, {each.outcomes}, {marked} in the transcript")
         for viewer in (None, *self.views):
             seen, kept = known.shown.text(viewer), known.session.transcript.text(viewer)
             if kept != seen:

@@ -21,7 +21,7 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", "astray",
+    "sleep", "delivered", "astray", *("cut",) * 5,
 )  # fmt: skip
 
 
@@ -273,7 +273,11 @@ class _Players:
             self.open.clear()
             self.in_turn = True
             given["actor"] = rng.choice(self.actors)
-        return self._step("rewind", **given)
+        steps = self._step("rewind", **given)
+        if rng.random() < 0.3:
+            steps += self._step("rewind", share=1.0, by="forth")
+            steps[-1].wait = round(rng.choice((0.0, 1.0, 10.0)) * rng.random(), 4)
+        return steps
 
     def draw_retell(self, share: float | None = None) -> list[Step]:
         rng = self.rng
@@ -288,6 +292,25 @@ class _Players:
 
     def draw_models(self) -> list[Step]:
         return self._step("models", trouble=self.rng.choice((0.0, 0.1, 0.5, 1.0)))
+
+    def draw_cut(self) -> list[Step]:
+        """One thing waits for another to be told, its stream is cut, and the world changes."""
+        rng, trouble, action = self.rng, self.rng.choice((0.0, 0.1)), f"action-{self._new()}"
+        actor, target, other = rng.sample(self.actors, 3)
+        steps = self._step("models", trouble=trouble, cuts=0.7) + self.draw_begin()
+        deed: dict[str, Any] = {"action": action, "actor": actor, "name": rng.choice(DEEDS)}
+        steps += self._step("declare", **deed, targets=[target])
+        missed, hit = [(other, "miss", None)], [(target, "hit", 3.5)]
+        first = {"action": None, "actor": other, "name": rng.choice(DEEDS), "targets": [other]}
+        how: dict[str, Any] = {"how": rng.choice(("with", "said")), "to": ()}
+        steps += self._step("outcome", **first, results=missed, **how)
+        steps += self._step("outcome", **deed, targets=[target], results=hit, **how)
+        changed = f"{rng.choice((actor, target))}.{rng.choice(('name', 'ac'))}"
+        steps += self._step("change", what={changed: 200 + self._new()})
+        steps += self._step("models", trouble=trouble)
+        for longest, step in zip((0.5, 2.0, 2.0, 5.0), steps[3:], strict=True):
+            step.wait = round(longest * rng.random(), 4)
+        return steps
 
     def draw_guest(self) -> list[Step]:
         return self._step("guest", kind=self.rng.choice(GUESTS))

@@ -111,18 +111,47 @@ class Evidence:
                 return told.id, told.outcomes if all(map(stands, told.outcomes)) else (outcome,)
         return f"t{outcome}", (outcome,)
 
-    def memory(self, *, any_version: bool = False) -> list[Told]:
+    def memory(self, *, any_version: bool = False, before: str | None = None) -> list[Told]:
         """What a prompt that is made at this moment may remember.
 
         :param any_version: also of what was told again since.
+        :param before: only what was told before this telling, and what stands in its place.
         """
         self.was = [each for each in self.was if each[0] == now()]
         found = self.shown.memory(self.changes.standing.stands, any_version=any_version)
-        return [*found, *(told for _, told in self.was)]
+        found += [told for _, told in self.was]
+        if before is None:
+            return found
+        places = {name: place for place, name in enumerate(self.shown.tellings)}
+        here = places.get(before, len(places))
+        return [told for told in found if places.get(told.retells or told.id, 0) < here]
 
     def memory_moves(self) -> None:
         """What may be remembered changes now; a prompt of this very moment may be older."""
         self.was += [(now(), told) for told in self.memory()]
+
+    def place_of(self, stream: Watched) -> str | None:
+        """Of a stream that tells again: the telling in whose place that will stand."""
+        known = asked(stream.request).get("known")
+        for told in self.shown.tellings.values():
+            if stream in self.again and told.retells is None and known in told.outcomes:
+                return told.id
+        return None
+
+    def one_since(self, stream: Watched) -> bool:
+        """Whether one telling is under way since before it was opened, and was the only one."""
+        opened = stream.opened_at or 0.0
+        since = [
+            told
+            for told in self.shown.tellings.values()
+            if told.ended_at is None or told.ended_at >= opened
+        ]
+        return len(since) == 1 and since[0].end is None and (since[0].began or 0.0) <= opened
+
+    def unheard(self) -> list[Told]:
+        """The tellings under way of which nothing has reached a viewer."""
+        there = self.shown.tellings.values()
+        return [told for told in there if told.first is None and told.ended_at is None]
 
     def tells_again(self, stream: Watched) -> bool:
         """Whether a stream that is just opened tells again what happened."""
@@ -145,7 +174,9 @@ class Evidence:
         undone = any(happening.at <= at for at in self.rewinds)
         closing = self.closing or self.session._entry.closed
         interrupts = self.settings.overlap is Overlap.INTERRUPT
-        return interrupts or happening.cancelled or closing or undone
+        # Told together with others since it was asked for again, and these are not kept any more.
+        forgotten = bool(happening.again) and not self.keeps_all
+        return interrupts or happening.cancelled or closing or undone or forgotten
 
     def bound(self, stream: Watched, at: float) -> bool:
         """Whether a telling that could be of it had begun, and not ended, by then."""

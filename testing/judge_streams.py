@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..streams.models import Purpose
+from ..operators.predict import Intensity
+from ..streams.models import ModelOverloaded, Purpose
 from .changes import Happening, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of, now
 from .stamps import asked
 from .watch import Watched
 
-__all__ = ["Streams"]
+__all__ = ["Streams", "prompt_of"]
 
 CHARS_PER_TOKEN = 4
 ROUGHLY = 1.3
@@ -28,6 +29,7 @@ class Streams:
         self._alone: float | None = None
         self._checked = -1.0
         self._first = 0
+        self._off = evidence.session.intensity is Intensity.OFF
 
     # ── what comes to pass ────────────────────────────────────────────────────────────────────
 
@@ -44,8 +46,12 @@ class Streams:
             if len(there) > settings.max_speculations:
                 most = f"max_speculations is {settings.max_speculations}"
                 known.broke("G3", f"{len(there)} speculations are open at once, and {most}")
+            if self._off and known.session.intensity is Intensity.OFF:
+                known.broke("G3", f"{stream} is prepared ahead, though nothing is to be")
             self._budget(stream)
             self._teardown(stream)
+        else:
+            self._patience(stream)
         self._memory(stream, str(asked(request).get("memory", "")))
 
     def took(self, number: int, happening: Happening | None) -> None:
@@ -63,6 +69,7 @@ class Streams:
         self._open.clear()
         self._fresh.clear()
         self._changed.clear()
+        self._off = self._known.settings.intensity is Intensity.OFF
 
     # ── what must hold ────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +96,7 @@ class Streams:
         self._changed.clear()
         self._fresh.clear()
         self._alone, self._checked = None, now()
+        self._off = known.session.intensity is Intensity.OFF
 
     def finish(self) -> None:
         """After the end."""
@@ -107,7 +115,7 @@ class Streams:
         spent = 0.0
         for each in self._known.streams[self._first :]:
             if each.request.purpose is Purpose.PREFETCH and (each.text or each is stream):
-                spent += (len(_prompt(each)) + len(each.text)) / CHARS_PER_TOKEN
+                spent += (len(prompt_of(each)) + len(each.text)) / CHARS_PER_TOKEN
         if spent > cap * ROUGHLY:
             self._known.broke("G3", f"{spent:.0f} tokens were prefetched, and the cap is {cap}")
 
@@ -120,6 +128,20 @@ class Streams:
                 if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
                     known.broke("G4", f"{stream} was opened before {each} was gone")
 
+    def _patience(self, stream: Watched) -> None:
+        """What a server refuses for so many seconds is not asked for again before."""
+        known, deeds = self._known, set(map(deed_of, entries_of(stream)))
+        for before in known.streams[self._first : -1]:
+            error, refused = before.error, before.closed_at
+            if not isinstance(error, ModelOverloaded) or refused is None or not deeds:
+                continue
+            if before.request.purpose is Purpose.PREFETCH or before.text:
+                continue
+            same = deeds == set(map(deed_of, entries_of(before)))
+            waited = now() - refused
+            if same and waited < (error.retry_after or 0.0) - EPSILON and known.one_since(before):
+                known.broke("G2", f"{stream} was asked for {waited:g} s after {before}: {error}")
+
     def _memory(self, stream: Watched, memory: str) -> None:
         known = self._known
         most = known.settings.memory_tokens * CHARS_PER_TOKEN
@@ -128,11 +150,11 @@ class Streams:
         if memory:
             # A speculation may have waited since before something was told again.
             waited = stream.request.purpose is Purpose.PREFETCH
-            told = known.memory(any_version=waited)
+            told = known.memory(any_version=waited, before=known.place_of(stream))
             for line in memory.splitlines():
                 if not any(line in each.text for each in told):
-                    what = "a prompt remembers what was not shown to all, is undone, or was told"
-                    known.broke("G7", f"{what} anew: {line!r}")
+                    what = "a prompt remembers what was not shown to all, is undone, was told anew"
+                    known.broke("G7", f"{what}, or comes later: {line!r}")
 
     def _untrue_now(self, stream: Watched) -> str | None:
         if not self._changed:
@@ -208,6 +230,7 @@ def _slot(stream: Watched) -> tuple[Any, ...] | None:
     return about["turn"], *deed_of(entry), entry["aims"], entry["result"]
 
 
-def _prompt(stream: Watched) -> str:
+def prompt_of(stream: Watched) -> str:
+    """All that was asked, in one string."""
     request = stream.request
     return "".join([request.system, *(message.text for message in request.messages)])

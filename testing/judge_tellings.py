@@ -34,6 +34,11 @@ class Tellings:
         if event.retells is not None and happening is not None and happening.again:
             self._again[event.telling] = self._known.told_with(happening.again)
 
+    def heard(self, told: Told) -> None:
+        """The first words of a telling."""
+        if undone := self._undone(told):
+            self._known.broke("G1", f"{told.id} begins, though {undone} is undone")
+
     def ended(self, event: Ended, told: Told) -> None:
         """A telling is over."""
         known = self._known
@@ -78,6 +83,9 @@ class Tellings:
             if known.late(happening):
                 known.broke("G2", f"outcome {number} has no telling at its deadline")
             break  # the oldest; deadlines are equal
+        for told in known.unheard():
+            if undone := self._undone(told):
+                known.broke("G4", f"{told.id} goes on unheard, though {undone} is undone")
         for handle, ended in self._ends:
             if handle.ended is not ended:
                 known.broke("G2", f"the handle of {ended.telling} has not come to its end")
@@ -100,6 +108,10 @@ class Tellings:
         self._known.handles.clear()
         self._ends.clear()
         self._again.clear()
+
+    def _undone(self, told: Told) -> list[int]:
+        """Which of its outcomes are undone."""
+        return [each for each in told.outcomes if not self._known.changes.standing.stands(each)]
 
     def _text(self, ended: Ended, told: Told, outcomes: Sequence[int]) -> None:
         known = self._known

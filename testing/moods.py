@@ -14,6 +14,7 @@ from ..streams.models import (
     ModelCut,
     ModelOverloaded,
     ModelUnavailable,
+    Purpose,
     Request,
 )
 from .scripted import Script
@@ -40,6 +41,8 @@ class Moody:
     def __init__(self, seed: int) -> None:
         self.trouble = 0.0
         """How likely a stream is to fail, in one of the ways in which models do."""
+        self.cuts = 0.0
+        """How likely a speculation that would not is cut; all that is written comes slowly then."""
         self.seed = seed
         self._asked: Counter[str] = Counter()
 
@@ -66,6 +69,10 @@ class Moody:
         }
         if rng.random() < self.trouble:
             script |= _trouble(rng, text)
+        elif self.cuts:
+            script["delay"] = 0.3
+            if request.purpose is Purpose.PREFETCH and rng.random() < self.cuts:
+                script |= {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)}
         return Script(**script)
 
 

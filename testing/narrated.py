@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..streams.models import Message, Request
+from ..streams.models import Message, Purpose, Request
 from ..streams.narrator.engine import Engine
 from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
@@ -49,7 +49,11 @@ class Narrated:
         about = {**asked(request), "stream": number}
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
-        rates = tuple((fault, rate * self._moods.trouble) for fault, rate in TROUBLES.rates)
+        cuts = self._moods.cuts if request.purpose is Purpose.PREFETCH else 0.0
+        rates = tuple(
+            (fault, rate * self._moods.trouble + (cuts if fault.kind == "cut" else 0.0))
+            for fault, rate in TROUBLES.rates
+        )
         if (fault := Faults(rates).of(seed, count)) is not None:
             if fault.share is not None:
                 fault = replace(fault, share=round(fault.share, 3))

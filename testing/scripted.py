@@ -97,6 +97,8 @@ class ScriptedStream(AsyncGenerator[ModelEvent, None]):
         self.gone_at: float | None = None
         self.finished = False
         """Whether it came to its own end: the whole answer, or its error."""
+        self.error: ModelError | None = None
+        """What it ended with, if that was no answer."""
         self.text = ""
         """What it has sent."""
         self.read_after_close = 0
@@ -139,8 +141,8 @@ class ScriptedStream(AsyncGenerator[ModelEvent, None]):
                     self.text += event.text
                 yield event
             self.finished = True
-        except ModelError:
-            self.finished = True
+        except ModelError as error:
+            self.finished, self.error = True, error
             raise
         finally:
             self.closed_at = now()

@@ -18,13 +18,17 @@ Breaks = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Told:
-    """One telling, as far as it was shown. ``first`` is when, and after which input, it began."""
+    """One telling, as far as it was shown.
+
+    ``began`` is when it was announced, ``first`` when, and after which input, its text began.
+    """
 
     id: str
     to: tuple[str, ...]
     text: str = ""
     value: Any = field(default_factory=dict)
     done: set[tuple[Any, ...]] = field(default_factory=set)
+    began: float | None = None
     first: tuple[float, int] | None = None
     outcomes: tuple[int, ...] = ()
     retells: str | None = None

@@ -19,11 +19,13 @@ from ..config import Settings
 from ..game import Game
 from ..streams.clock import VirtualLoop
 from .ambient import no_ambience
+from .books import Books
 from .broken import Broken
 from .drawing import draw
 from .history import History, Step
 from .moods import GuestError, Moody
 from .narrated import Narrated
+from .relived import check_log
 from .scripted import ScriptedModel
 from .shrinking import shrink
 from .stamps import stamped_prompts
@@ -107,7 +109,10 @@ def _run(history: History, said: list[logging.LogRecord]) -> Simulated:
         if not history.recorded:
             return runner.run(_World(history, None, said, ambience).run())
         with tempfile.TemporaryDirectory(prefix="foretell-") as folder:
-            return runner.run(_World(history, folder, said, ambience).run())
+            done = runner.run(_World(history, folder, said, ambience).run())
+            for log in sorted(Path(folder).glob("*.jsonl")):
+                check_log(log)
+            return done
 
 
 class _World:
@@ -175,6 +180,7 @@ class _World:
         match step.do:
             case "models":
                 self.answers.trouble = step.given["trouble"]
+                self.answers.cuts = step.given.get("cuts", 0.0)
             case "sleep":
                 self.sleep(step.given["seconds"])
             case "kill":
@@ -242,8 +248,10 @@ class _World:
         await table.session.close(drain)
         await self.loop.idle()
         table.held.finish()
+        books = Books(table.held.known)
         self.gone(table)
         table.resume(await self.game.session(table.session.id), {})
+        books.compare(table.session.report())
 
     def gone(self, table: Table) -> None:
         """A session is over, and what there is to see of it is kept."""
@@ -259,6 +267,7 @@ class _World:
             return
         logs = [Path(self.folder, f"{table.session.id}.jsonl") for table in self.tables]
         kept = [_cut_off(log.read_bytes(), cut) for log in logs]
+        books = [Books(table.held.known) for table in self.tables]
         for table in self.tables:
             self.gone(table)
         await self.game.aclose(0.0)
@@ -268,8 +277,10 @@ class _World:
             given = {**self.settings.model_dump(), "overlap": overlap}
             self.settings = Settings.model_validate(given)
         self.game = Game(self.settings, model=self.model, prompts=stamped_prompts)
-        for table, (_, lost) in zip(self.tables, kept, strict=True):
+        for table, (_, lost), before in zip(self.tables, kept, books, strict=True):
             table.resume(await self.game.session(table.session.id), lost)
+            if not lost:
+                before.compare(table.session.report())
 
 
 def _cut_off(raw: bytes, cut: float) -> tuple[bytes, dict[str, Any]]:

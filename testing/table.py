@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -64,6 +65,7 @@ class Table:
         self._happened: dict[str, Telling[Any] | None] = {}
         self._blows: dict[tuple[str | None, str | None], float] = {}
         self._tick = 0
+        self._left_at = 0
         self.do_guest("raises")  # and those who come after it are to be none the worse for it
         self.held.join()
 
@@ -228,11 +230,15 @@ class Table:
     async def do_rewind(self, share: float, by: str, actor: str = "", again: float = 0.0) -> None:
         """Back to an earlier time or revision, from where the game goes on as it sees fit.
 
+        :param by: ``forth`` goes to what was before the last rewind.
         :param actor: who has a new turn then; if nobody, all goes on as it was then.
         :param again: which deed to tell again at once, whether it is undone or not.
         """
         world = self.session.world
         to: float = world.t * share if by == "time" else int(world.number * share)
+        if by == "forth":
+            to = self._left_at
+        self._left_at = world.number
         with suppress(StateError):  # it may be further back than is kept
             self.session.rewind(to)
         if again:
@@ -248,6 +254,10 @@ class Table:
         if not self.state:  # a game says how it begins before it says what happens
             self.state = first_state()
             self.update()
+        for struck, damage in self.session.world.unsettled.items():  # no state shows it yet
+            if math.isfinite(damage) and struck in self.state["actors"]:
+                health = self.state["actors"][struck]
+                health["hp"] = max(0, health["hp"] - damage)
         known, self._open = self._open, {}
         for action_id, (_, who, name, targets) in known.items():
             with suppress(StateError):

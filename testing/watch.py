@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from ..streams.models import Delta, Model, ModelEvent, Request
+from ..streams.models import Delta, Model, ModelError, ModelEvent, Request
 from .scripted import ScriptedStream
 
 __all__ = ["Watched", "WatchedModel", "WatchedStream"]
@@ -24,6 +24,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         self.closed_at: float | None = None
         self.gone_at: float | None = None
         self.finished = False
+        self.error: ModelError | None = None
         self.text = ""
         self.read_after_close = 0
         self._events = events
@@ -44,6 +45,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
             event = await anext(self._events)
         except BaseException as error:
             self.finished = self.finished or isinstance(error, Exception)
+            self.error = error if isinstance(error, ModelError) else self.error
             self.closed_at = self.gone_at = now() if self.closed_at is None else self.closed_at
             raise
         if isinstance(event, Delta):

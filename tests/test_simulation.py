@@ -22,7 +22,7 @@ from foretell.session import Session
 from foretell.sinks import recorder
 from foretell.sinks.ledger import Ledger
 from foretell.sinks.transcript import Transcript
-from foretell.streams import footprint, history
+from foretell.streams import footprint, history, log_write, timers
 from foretell.streams.models import Purpose
 from foretell.streams.world import Declared, World
 from foretell.testing import Broken, History, Step, draw, play, simulate
@@ -436,6 +436,92 @@ def what_a_subscriber_raises_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Session, "subscribe", subscribe)
 
 
+@bug("G1")
+def what_died_while_it_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def there(self: claim.Piece) -> bool:
+        return self.prepared is not None and not self.prepared.generation.revoked
+
+    monkeypatch.setattr(claim.Piece, "holds", property(there))
+
+
+@bug("G4")
+def what_is_undone_goes_on_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tell.Teller, "cancel_unheard", lambda self, stands: None)
+
+
+@bug("G2")
+def nobody_waits_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep = tell.sleep
+
+    async def short(timers: Any, name: str, seconds: float) -> None:
+        await sleep(timers, name, 0.01 if name.startswith("patience") else seconds)
+
+    monkeypatch.setattr(tell, "sleep", short)
+
+
+@bug("G2")
+def an_account_is_restored_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    restore = Ledger.restore
+
+    def twice(self: Ledger, line: Mapping[str, Any]) -> None:
+        restore(self, line)
+        if line["kind"] == "~account":
+            self._enter(f"{line['generation']} again", self._accounts[line["generation"]])
+
+    monkeypatch.setattr(Ledger, "restore", twice)
+
+
+@bug("G3")
+def what_is_turned_off_prepares_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = pipeline.schedule
+
+    def always(intensity: Callable[[], str], *given: Any) -> Any:
+        return schedule(lambda: "conservative" if intensity() == "off" else intensity(), *given)
+
+    monkeypatch.setattr(pipeline, "schedule", always)
+
+
+@bug("G7")
+def what_is_brought_back_stays_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rewound = Transcript.rewound
+
+    def for_ever(self: Transcript, stands: Callable[[int], bool]) -> None:
+        before = [seen for seen in self._seen if seen.undone]
+        rewound(self, stands)
+        for seen in before:
+            seen.undone = True
+
+    monkeypatch.setattr(Transcript, "rewound", for_ever)
+
+
+@bug("G7")
+def a_retelling_knows_how_the_story_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Transcript.memory
+    monkeypatch.setattr(
+        Transcript, "memory", lambda self, tokens, to=(), before=None: memory(self, tokens, to)
+    )
+
+
+@bug("G9")
+def timers_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = timers.LoopTimers.__init__
+
+    def unseen(self: timers.LoopTimers, loop: Any, trace: Any, take_in: Any) -> None:
+        begin(self, loop, take_in=take_in)
+
+    monkeypatch.setattr(timers.LoopTimers, "__init__", unseen)
+
+
+@bug("G9")
+def seals_begin_anew_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    resume = log_write.resume
+
+    def anew(*given: Any) -> Any:
+        return dataclasses.replace(resume(*given), n=0)
+
+    monkeypatch.setattr(log_write, "resume", anew)
+
+
 def found() -> tuple[int, Broken]:
     for seed in range(WITHIN):
         try:
@@ -562,6 +648,27 @@ def test_a_state_may_come_before_an_outcome_that_nobody_declared() -> None:
     blow = {"action": None, "actor": "a3", "name": "axe", "targets": ["a2"], "to": ()}
     hit = Step(0, "outcome", results=[("a2", "hit", 14.25)], how="before", **blow)
     play(History([hit, Step(5, "begin", actor="a1", options=["axe"]), hit, hit]))
+
+
+def test_nothing_goes_off_while_who_listens_is_waited_for() -> None:
+    """A replay has nobody who listens; what was kept ran out meanwhile."""
+    claw: dict[str, Any] = {"name": "claw", "targets": ["a1"], "how": "with", "to": ()}
+    both: dict[str, Any] = {"targets": ["a2", "a1"], "how": "after", "to": ("mira", "gm")}
+    first, second = ("a1", "hit", 3.5522079467773438), ("a1", "hit", 3.5)
+    last = [("a2", "critical", 7.69256591796875), ("a1", "odd", None)]
+    steps = [
+        Step(0, "record"),
+        Step(0, "guest", kind="slow"),
+        Step(0, "begin", actor="a2", options=["axe"]),
+        Step(0, "declare", action="action-1", actor="a1", name="claw", targets=["a1"]),
+        Step(0.1882, "outcome", action="action-1", actor="a1", results=[first], **claw),
+        Step(0, "begin", actor="a2", options=["axe", "bow"]),
+        Step(1.5731, "outcome", action="action-3", actor="a4", results=[second], **claw),
+        Step(1.6495, "change", what={"a4.name": 204}),
+        Step(3.1666, "models", trouble=0.1),
+        Step(3.1275, "outcome", action=None, actor="a1", name="claw", results=last, **both),
+    ]
+    play(History(steps, models=2897005830, drain=60.0))
 
 
 def test_the_command_plays_seeds_and_says_how_fast(capsys: pytest.CaptureFixture[str]) -> None:
