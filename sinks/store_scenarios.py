@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -32,6 +33,8 @@ __all__ = [
     "moments",
     "scenarios",
 ]
+
+log = logging.getLogger("foretell")
 
 AT_ONCE = 8
 AT_A_TIME = 64
@@ -149,7 +152,8 @@ async def compute(
         async with room:
             try:
                 await store.get_or_compute(snapshot, make, scope=scope, ttl=ttl)
-            except Exception:
+            except Exception as error:
+                log.warning("store %r: not warmed up: %r", store.session, error)
                 return 0
             return 1
 

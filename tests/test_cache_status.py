@@ -154,7 +154,9 @@ async def test_a_game_is_warmed_up_from_a_file(tmp_path: Path) -> None:  # 3-34,
         assert game.store.invalidate("camp") == 1
 
 
-async def test_a_game_is_warmed_up_from_a_log_or_from_snapshots() -> None:  # 3-34
+async def test_a_game_is_warmed_up_from_a_log_or_from_snapshots(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 3-34
     made: list[Any] = []
 
     def make(snapshot: Any) -> list[Any]:
@@ -171,6 +173,7 @@ async def test_a_game_is_warmed_up_from_a_log_or_from_snapshots() -> None:  # 3-
         with pytest.raises(ConfigError, match="give make"):
             await game.warm_up([{"n": 1}])
         assert await game.warm_up(DEMO, make) == 2, "as many as there is room for, less the first"
+        assert "not warmed up: RuntimeError('the first goes wrong')" in caplog.text
         assert await game.warm_up(keys(), make) == 3
         assert await game.warm_up([{"n": 1}, {"n": 2}], make) == 2
         assert len(made) == 6, "what is there is not made again"
