@@ -747,7 +747,18 @@ async def test_a_stream_cut_in_its_text_is_completed_with_plain_words() -> None:
         with pytest.raises(TellingError):
             await telling
         assert t.ends[0].text.startswith("Mira swings and ")
-        assert t.ends[0].text.endswith("Mira: longsword against Goblin 2: hit, 9 damage.")
+        assert t.ends[0].text == (
+            "Mira swings and str … Mira: longsword against Goblin 2: hit, 9 damage."
+        )
+
+
+async def test_a_server_that_never_has_time_is_named_at_the_deadline() -> None:
+    busy = Script(error=ModelOverloaded("529 Overloaded"), ttft=0.0)
+    async with table(busy, intensity="off", deadline=5.0) as t:
+        telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        with pytest.raises(TellingError, match=r"deadline of 5 s; .*529 Overloaded") as failure:
+            await telling
+        assert failure.value.kind == "deadline"
 
 
 async def test_a_server_that_asks_for_patience_is_asked_again() -> None:
