@@ -258,9 +258,8 @@ def test_one_byte_changed_in_a_chunk_is_named_by_its_line(
 
 def test_what_a_model_said_otherwise_shows_where_it_first_matters(tmp_path: Path) -> None:
     def change(lines: list[dict[str, Any]]) -> None:
-        told = next(line for line in lines if line["kind"] == "~text")
-        take = next(n for n, line in enumerate(lines) if line is told)
-        chunk = [line for line in lines[:take] if line["kind"] == "~chunk"][-1]
+        told = next(line["generation"] for line in lines if line["kind"] == "~served")
+        chunk = next(each for each in lines if told == each.get("generation") and "text" in each)
         chunk["text"] = chunk["text"].swapcase()
 
     found = verify(changed(recorded(tmp_path, seed=5), change)).difference
