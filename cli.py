@@ -379,6 +379,11 @@ BY = option(
     help="who predicts: %(choices)s [%(default)s]",
 )
 
+FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON")
+JOBS = option(
+    "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
+)
+
 
 @command(
     "evaluate",
@@ -538,15 +543,23 @@ def _blind(args: Args) -> int:
     "cache-status",
     option(
         "source",
+        nargs="?",
         metavar="LOG|URL",
-        help="a session log, whose store is shown as it ends, or the redis:// URL of running games",
+        help="a session log, whose store is shown as it ends, or the redis:// URL of running "
+        "games; with none: hits of the queries in --data, and what warm-ups fetched for them",
     ),
+    FOLDER,
     JSON,
-    example="foretell cache-status logs/table-7.jsonl\n"
+    example="foretell cache-status\n"
+    "  foretell cache-status logs/table-7.jsonl\n"
     "  foretell cache-status redis://127.0.0.1:6379/0 --json",
 )
 def _cache_status(args: Args) -> int:
     """Show what is prepared and kept: layers, sizes, hit rates, and what left and why."""
+    if args.source is None:
+        from .prefetch import cli as prefetch_cli
+
+        return prefetch_cli.cached(args.data, json=args.json)
     from .prefetch import cache_status
 
     return cache_status.run(args.source, {}, json=args.json)
@@ -561,10 +574,8 @@ def _cache_status(args: Args) -> int:
         help="scenarios (JSON Lines) to store; or a session log, whose common moments are listed; "
         "with none: what queries will be made, by the history in --data",
     ),
-    option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON"),
-    option(
-        "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
-    ),
+    FETCH,
+    JOBS,
     BY,
     AT,
     FOLDER,
@@ -724,6 +735,51 @@ def _narrator(args: Args) -> int:
         asyncio.run(work)
     except ValueError as error:  # an address that asks for a key, a fault that is none
         raise ConfigError(str(error)) from None
+    return 0
+
+
+@command(
+    "serve",
+    option("--host", default="127.0.0.1", help="address to listen on [%(default)s]"),
+    option("--port", type=port, default=0, metavar="N", help="port; 0: any free one [0]"),
+    option(
+        "--token",
+        help="ask this of every request (a must beyond loopback); FORETELL_TOKEN in the "
+        "environment does the same, and is seen by fewer",
+    ),
+    option(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name by which it is reached; may be given again",
+    ),
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell serve --port 8080\n"
+    "  FORETELL_TOKEN=... foretell serve --host 0.0.0.0 --allow-host table.example",
+)
+def _serve(args: Args) -> int:
+    """Serve usage and predictions over HTTP: in a game, for what is not written in Python."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server.run import serve
+
+    def announce(url: str) -> None:
+        print(url, flush=True)
+        print(f"What can be asked: {url}/docs. Ctrl-C ends it.", file=sys.stderr)
+
+    token = os.environ.get("FORETELL_TOKEN") if args.token is None else args.token
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        prefetch = Prefetch(args.data, fetch, jobs=args.jobs)
+        await serve(prefetch, args.host, args.port, token, args.allow_host, announce)
+
+    asyncio.run(work())
     return 0
 
 

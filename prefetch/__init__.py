@@ -23,7 +23,7 @@ from ..operators.predictors import Event
 from ..sinks.usage_store import Query, Totals, UsageStore
 from .config import PrefetchConfig, zone_of
 
-__all__ = ["FOLDER", "Learned", "opened", "pruned", "record_query"]
+__all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query"]
 
 FOLDER = "data"
 DATABASE = "prefetch.sqlite"
@@ -57,6 +57,13 @@ def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
         if store is None or store.closed:
             store = _stores[key] = UsageStore(path)
         return store
+
+
+def closed(folder: str | os.PathLike[str] = FOLDER) -> None:
+    """Close the history in a folder, if this process has opened it."""
+    store = _stores.get((os.getpid(), os.path.realpath(os.path.join(folder, DATABASE))))
+    if store is not None:
+        store.close()
 
 
 def record_query(
