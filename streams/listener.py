@@ -50,7 +50,7 @@ class Listener:
 
     def hang_up(self, scope: Scope) -> None:
         """Close the connection of a request in the midst of its answer."""
-        for connection in list(self._connections):
+        for connection in list(self._connections):  # any order: one is meant
             if getattr(connection, "scope", None) is scope:
                 connection.transport.close()
 
