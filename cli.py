@@ -784,6 +784,30 @@ def _serve(args: Args) -> int:
 
 
 @command(
+    "mcp",
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell mcp --data /srv/table/data --fetch mytable.rules:fetch",
+)
+def _mcp(args: Args) -> int:
+    """Serve usage and predictions to an agent, as the tool smart_prefetch, on stdin and stdout."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server import mcp_tool
+
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        await mcp_tool.serve(Prefetch(args.data, fetch, jobs=args.jobs))
+
+    asyncio.run(work())
+    return 0
+
+
+@command(
     "partials",
     option("file", nargs="?", metavar="FILE", help="what a model sent; stdin, if there is none"),
     option("--chunk", type=whole, metavar="N", help="read N characters at a time [as they come]"),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from ..errors import ConfigError
 from ..prefetch.service import Prefetch
 from ..streams.listener import Listener, is_loopback
 from .app import create
 from .guard import Guard, Limits
+from .signals import told_to_stop
 
 __all__ = ["running", "serve"]
 
@@ -76,30 +74,7 @@ async def serve(
     """
     # What clients do wrong is answered to them, and of no interest to who runs it.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-    with _stopped() as stop:
+    with told_to_stop() as stop:
         async with running(prefetch, host, port, token, names=names) as url:
             announce(url)
             await stop.wait()
-
-
-@contextmanager
-def _stopped() -> Generator[asyncio.Event, None, None]:
-    """An event that the first signal to stop sets; after it, signals do what they always did."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        before.clear()
-
-    def told(*_: Any) -> None:
-        back()
-        loop.call_soon_threadsafe(stop.set)
-
-    for number in before:
-        signal.signal(number, told)
-    try:
-        yield stop
-    finally:
-        back()
