@@ -585,16 +585,37 @@ def _cache_status(args: Args) -> int:
     option(
         "--top", type=whole, default=20, metavar="N", help="so many moments of a log [%(default)s]"
     ),
+    option(
+        "--schedule",
+        choices=("cron", "systemd"),
+        metavar="WHO",
+        help="warm up not now: print what lets %(choices)s do it with these options, every quarter "
+        "of an hour from 9 to 17 on working days",
+    ),
     JSON,
     example="foretell prefetch-warmup scenarios.jsonl --cache-url redis://127.0.0.1:6379/0\n"
     "  foretell prefetch-warmup logs/table-7.jsonl --top 50 --json\n"
-    "  */15 9-17 * * 1-5  cd /srv/table && foretell prefetch-warmup --fetch mytable.rules:fetch",
+    "  foretell prefetch-warmup --fetch mytable.rules:fetch --schedule cron",
 )
 def _prefetch_warmup(args: Args) -> int:
     """Store common scenarios before the first of them comes, or fetch what queries will ask for."""
     from .prefetch import cli as prefetch_cli
     from .prefetch import warmup
 
+    if args.schedule is not None:
+        if args.at is not None:
+            raise ConfigError("--schedule goes without --at: each warm-up is for its own time")
+        others = [f"--by={args.by}"] * (args.by != "document")
+        others += [f"--jobs={args.jobs}"] * (args.jobs != 4)
+        return prefetch_cli.schedule(
+            args.schedule,
+            args.data,
+            args.source,
+            fetch=args.fetch,
+            cache_url=args.cache_url,
+            others=others,
+            json=args.json,
+        )
     if args.source is None:
         return prefetch_cli.warmup(
             args.data, by=args.by, at=args.at, fetch=args.fetch, jobs=args.jobs, json=args.json

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +20,13 @@ from ..sinks.terminal import counted, plain
 from ..sinks.usage_json import exported, imported
 from ..sinks.usage_store import UsageError
 from ..whatif import target
-from . import Learned, opened, pruned, record_query
+from . import FOLDER, Learned, opened, pruned, record_query
 from .config import PrefetchConfig, zone_of
 from .fetch import fetcher
+from .schedule import cron, systemd
 from .service import configured, status, warmed
 
-__all__ = ["cached", "configure", "periods", "record", "stats", "warmup"]
+__all__ = ["cached", "configure", "periods", "record", "schedule", "stats", "warmup"]
 
 BAR = 20
 BEST = 10
@@ -153,6 +155,44 @@ def warmup(
     if fetched or failed:
         _say(f"fetched {len(fetched)} of {len(fetched) + len(failed)}")
     return 1 if failed else 0
+
+
+def schedule(
+    kind: str,
+    folder: str,
+    source: str | None,
+    *,
+    fetch: str | None,
+    cache_url: str | None,
+    others: Sequence[str],
+    json: bool,
+) -> int:
+    """Print what lets cron or systemd warm up: with these options, here, by this Python.
+
+    :raises ConfigError: for options with which a warm-up would do nothing.
+    """
+    if source is None and fetch is None:
+        raise ConfigError("--schedule: name a fetcher with --fetch, for a warm-up would do nothing")
+    if source is not None and (cache_url is None or not os.path.isfile(source)):
+        raise ConfigError(f"--schedule: {source} must be a file, and go into a --cache-url")
+    given = [("--fetch", fetch), ("--cache-url", cache_url)]
+    options = [f"{name}={value}" for name, value in given if value] + [*others]
+    if fetch is not None:
+        fetcher(fetch)
+    if source is not None:
+        options += ["--", os.path.abspath(source)]
+    elif folder != FOLDER:
+        options.append(f"--data={folder}")
+    how = options, PrefetchConfig.load(folder).zone, os.getcwd(), os.environ
+    found = {"cron": cron(*how)} if kind == "cron" else systemd(*how)
+    if json:
+        _json(found)
+    elif kind == "cron":
+        _say(found["cron"].rstrip("\n"))
+    else:
+        for name, unit in found.items():
+            _say(f"# {name}\n{unit}")
+    return 0
 
 
 def cached(folder: str, *, json: bool) -> int:
