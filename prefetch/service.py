@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from .config import PrefetchConfig
 from .fetch import Fetch, Fetched, warm
 
 __all__ = ["CACHE", "Prefetch", "configured", "status", "warmed"]
+
+log = logging.getLogger("foretell")
 
 CACHE = "prefetch_cache"
 """The folder, in that of the history, of what warm-ups fetched."""
@@ -123,6 +126,15 @@ class Prefetch:
         self._one = asyncio.Lock()  # a whole history is learned from at a time, and no second one
         self._warming: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
+    async def open(self) -> None:
+        """Look whether the folder can be used, before somebody asks. What is set aside is said."""
+        store = await asyncio.to_thread(opened, self.folder)
+        if store.set_aside is not None:
+            log.warning(
+                "what stood there was damaged or of something else: now %s", store.set_aside
+            )
+        await asyncio.to_thread(PrefetchConfig.load, self.folder)
+
     async def stats(self, by: str = "document") -> dict[str, Any]:
         """What was asked for, what will be, and how good such predictions were."""
         async with self._one:
@@ -171,8 +183,13 @@ class Prefetch:
         if task is None:
             work = warmed(self.folder, self._fetch, by=by, now=self._clock(), jobs=self._jobs)
             task = self._warming[by] = asyncio.create_task(work, name="warm-up")
-            task.add_done_callback(lambda _: self._warming.pop(by, None))
+            task.add_done_callback(lambda task: self._warmed(by, task))
         return await asyncio.shield(task)
+
+    def _warmed(self, by: str, task: asyncio.Task[Any]) -> None:
+        del self._warming[by]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("warm-up: %s", error)  # maybe nobody waits for it any more
 
     async def aclose(self) -> None:
         """Cancel a warm-up that runs, and close the history."""

@@ -74,11 +74,14 @@ async def serve(prefetch: Prefetch) -> None:
     """Serve on standard input and output until that ends, or SIGINT or SIGTERM comes.
 
     :raises McpMissing: as :func:`create`.
+    :raises UsageError, ConfigError: for a folder that cannot be used.
     """
     # With a handler there the package adds none of its own; what it has to say it tells the client.
     logging.getLogger().addHandler(logging.NullHandler())
     with told_to_stop() as stop:
-        server = asyncio.create_task(create(prefetch).run_stdio_async())
+        tool = create(prefetch)
+        await prefetch.open()
+        server = asyncio.create_task(tool.run_stdio_async())
         told = asyncio.create_task(stop.wait())
         await asyncio.wait((server, told), return_when=asyncio.FIRST_COMPLETED)
         await prefetch.aclose()

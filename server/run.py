@@ -40,6 +40,7 @@ async def running(
     :raises ServerMissing: when the server's packages are not installed.
     :raises ConfigError: for an address other than loopback without a token, or a token that cannot
         be sent.
+    :raises UsageError, ConfigError: for a folder that cannot be used.
     :raises OSError: when the port is taken.
     """
     loopback = is_loopback(host)
@@ -54,6 +55,7 @@ async def running(
     guard = Guard(create(prefetch), token, loopback=loopback, names=known, limits=limits)
     try:
         async with Listener("foretell serve", DRAIN).serving(guard, host, port) as url:
+            await prefetch.open()
             yield url
     finally:
         await prefetch.aclose()

@@ -12,13 +12,17 @@ from typing import Any
 
 from ..errors import ForetellError
 
-__all__ = ["App", "Listener", "Receive", "Scope", "Send", "ServerMissing", "is_loopback"]
+__all__ = ["HEAD", "App", "Listener", "Receive", "Scope", "Send", "ServerMissing", "is_loopback"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An application, as ASGI has it."""
+
+
+HEAD = 10.0
+"""Seconds that the head of a request may take; then its connection is closed."""
 
 
 class ServerMissing(ForetellError):
@@ -63,7 +67,9 @@ class Listener:
         :raises OSError: when the port is taken.
         """
         try:
+            import h11
             import uvicorn
+            from uvicorn.protocols.http.h11_impl import H11Protocol
         except ImportError:
             raise ServerMissing(f'{self._what} needs: pip install "foretell[server]"') from None
         drain = self._drain
@@ -100,11 +106,45 @@ class Listener:
                 for server in self.servers:
                     await server.wait_closed()
 
+        class Protocol(H11Protocol):
+            """Closes the connection of one that begins a request, or none, and dawdles."""
+
+            late: asyncio.TimerHandle | None = None
+
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                self.watch()
+
+            def data_received(self, data: bytes) -> None:
+                super().data_received(data)
+                self.watch()
+
+            def on_response_complete(self) -> None:
+                super().on_response_complete()
+                self.watch()
+
+            def watch(self) -> None:
+                first = self.cycle is None  # before the first request, whatever its type says
+                begun = first or bool(self.conn.trailing_data[0])
+                if self.conn.their_state is not h11.IDLE or not begun:
+                    self.stop_watching()
+                elif self.late is None:
+                    self.late = self.loop.call_later(HEAD, self.transport.close)
+
+            def stop_watching(self) -> None:
+                if self.late is not None:
+                    self.late.cancel()
+                    self.late = None
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                self.stop_watching()
+                super().connection_lost(exc)
+
         with _bound(host, port) as sock:
             server = Server(
                 uvicorn.Config(
-                    app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
-                    date_header=False, server_header=False, proxy_headers=False,
+                    app, http=Protocol, ws="none", lifespan="off", log_config=None,
+                    access_log=False, date_header=False, server_header=False, proxy_headers=False,
                     timeout_keep_alive=75,
                 )
             )  # fmt: skip

@@ -97,7 +97,6 @@ async def test_what_cannot_be_done_is_an_error_of_the_tool_in_a_sentence(tmp_pat
         assert said.startswith("config: zone: 'Mars/X' is no time zone here")
         assert "top_n" in await refused(client, action="config", config={"top_n": 0})
         assert "colour" in await refused(client, action="config", config={"colour": 1})
-        (tmp_path / "data").mkdir()
         (tmp_path / "data" / "prefetch_config.json").write_bytes(b"{")
         assert "prefetch_config.json" in await refused(client, action="status")
         assert (tmp_path / "data" / "prefetch_config.json").read_bytes() == b"{"

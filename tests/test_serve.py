@@ -190,6 +190,27 @@ async def test_a_folder_that_cannot_be_used_is_said_and_not_overwritten(tmp_path
         assert file.read_bytes() == b"{"
 
 
+async def test_a_damaged_history_is_set_aside_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "prefetch.sqlite").write_bytes(b"rubbish" * 999)
+    async with served(tmp_path) as http:
+        assert (await http.get(PATH)).json()["total_queries"] == 0
+    assert "prefetch.sqlite.aside-1" in caplog.text
+
+
+async def test_a_warm_up_that_fails_is_an_error_and_the_next_one_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, lambda ticker, module: 1) as http:
+        opened(tmp_path).record_all([Query(AT - n, "AAPL", "price", True) for n in range(9)])
+        (tmp_path / "prefetch_cache").write_text("a file, where a folder should be")
+        assert refused(await http.get(PATH, params={"action": "warmup"}))[0] == 500
+        (tmp_path / "prefetch_cache").unlink()
+        answer = await http.get(PATH, params={"action": "warmup"})
+        assert len(answer.json()["fetched"]) == 1
+
+
 async def test_a_fault_of_its_own_is_told_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,6 +371,27 @@ async def test_a_body_that_does_not_come_and_an_answer_that_does_not_come_have_a
         assert refused(answer)[:2] == (503, "unavailable")
 
 
+async def test_a_request_that_is_begun_and_not_said_to_its_end_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.streams.listener.HEAD", 0.05)
+    whole = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    async with served(tmp_path) as http, asyncio.timeout(30):
+        for sent in (b"", whole[:20], whole + whole[:20]):
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+            writer.write(sent)
+            assert (await reader.read()).count(b"HTTP/1.1 200 ") == sent.count(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+        for _ in range(2):  # who is only quiet between two requests is not hung up on
+            writer.write(whole)
+            assert (await reader.readuntil(b'{"status":"ok"}')).startswith(b"HTTP/1.1 200 ")
+            await asyncio.sleep(0.1)
+        writer.close()
+        await writer.wait_closed()
+
+
 # --- its end
 
 
@@ -464,6 +506,10 @@ def test_why_it_does_not_start_is_one_line(
             code, said = refusal(capsys)
         assert code == 1 and said.endswith('needs: pip install "foretell[server]"')
     assert os.listdir(tmp_path) == []
+    os.mkdir("data")
+    Path("data/prefetch_config.json").write_text("{")
+    code, said = refusal(capsys)
+    assert code == 2 and "prefetch_config.json" in said
 
 
 def test_the_application_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
