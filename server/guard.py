@@ -175,20 +175,20 @@ class Guard:
         if kind.partition(";")[0].strip().lower() != "application/json":
             raise Refused(415, "Content-Type: must be application/json")
         try:
-            level = [orjson.loads(raw)]
+            whole = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise Refused(400, f"body: is no JSON: {error}") from None
-        for _ in range(self._limits.depth + 1):
+        level = [whole] if isinstance(whole, dict | list) else []
+        for _ in range(self._limits.depth):
             level = [each for value in level for each in _within(value)]
             if not level:
                 return
         raise Refused(422, f"body: is nested deeper than {self._limits.depth}")
 
 
-def _within(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _within(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    inner = value.values() if isinstance(value, dict) else value
+    return [each for each in inner if isinstance(each, dict | list)]
 
 
 def _own(headers: dict[str, str]) -> bool:

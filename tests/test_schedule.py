@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no cro
 Capture = pytest.CaptureFixture[str]
 FOLDERS = ["plain", "with space", "100% 'quoted' $HOME", 'a"b;c&d`e', "back\\slash (1)", "名前"]
 FETCH = ["--fetch", "shop:fetch"]
+DATA = 'my %h "data" \\n'
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +39,14 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     here.mkdir()
     (here / "shop.py").write_text("def fetch(ticker, module):\n    return [ticker, module]\n")
     monkeypatch.chdir(here)
-    store = opened("my % data")
+    store = opened(DATA)
     store.record_all([Query(1e9 + n, "AAPL", "price", True) for n in range(9)])
     store.close()
     return here
 
 
 def printed(capsys: Capture, kind: str, *arguments: str) -> str:
-    command = ["prefetch-warmup", "--schedule", kind, *FETCH, "--data", "my % data", *arguments]
+    command = ["prefetch-warmup", "--schedule", kind, *FETCH, "--data", DATA, *arguments]
     assert main(command) == 0
     told = capsys.readouterr()
     assert told.err == ""
@@ -53,7 +54,7 @@ def printed(capsys: Capture, kind: str, *arguments: str) -> str:
 
 
 def fetched(folder: Path) -> list[str]:
-    return os.listdir(folder / "my % data/prefetch_cache")
+    return os.listdir(folder / DATA / "prefetch_cache")
 
 
 def test_the_line_for_cron_warms_up_where_it_was_asked_for(folder: Path, capsys: Capture) -> None:
@@ -92,6 +93,7 @@ def test_the_units_for_systemd_are_good_ones(folder: Path, capsys: Capture, tmp_
 
 def words(line: str) -> list[str]:
     """How systemd splits a command: quotes, backslashes in them, %% and $$."""
+    assert not re.search(r"[%$]", re.sub(r"%%|\$\$", "", line))  # it would put something there
     found = re.findall(r'"((?:[^"\\]|\\.)*)"|(\S+)', line)
     plain = [re.sub(r"\\(.)", r"\1", quoted) if quoted else bare for quoted, bare in found]
     return [word.replace("%%", "%").replace("$$", "$") for word in plain]

@@ -101,6 +101,38 @@ async def test_the_documents_routes_tell_what_the_command_line_tells(
     opened("data").close()
 
 
+async def test_the_documents_session_gives_the_figures_of_its_arithmetic(tmp_path: Path) -> None:
+    """Its 16 queries of 8 pairs: eight at one o'clock, eight at two, on a Wednesday."""
+    session = (
+        "AAPL price,TSLA technicals,AAPL price,TSLA technicals,AAPL price,TSLA technicals,"
+        "MSFT price,AAPL technicals,NVDA price,AAPL news,GOOG price,AMZN news,MSFT price,AMZN news,"
+        "AAPL price,AAPL price"
+    ).split(",")
+    now = [AT]
+    prefetch = Prefetch(str(tmp_path), clock=lambda: now[0])
+    async with running(prefetch) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as http:
+        for number, query in enumerate(session):
+            now[0] = AT - 5_400 + 3_600 * (number // 8) + 60 * (number % 8)
+            ticker, module = query.split()
+            body = {"ticker": ticker, "module": module, "hit": number % 2 == 0}
+            await http.post(PATH, params={"action": "record"}, json=body)
+        now[0] = AT
+        found = (await http.get(PATH, params={"action": "stats"})).json()
+    assert (found["hour"], found["day_of_week"], found["weight"]) == (2, 2, 0.3)
+    assert (found["total_queries"], found["hit_rate"]) == (16, 0.5)
+    assert found["top_tickers"][:2] == [["AAPL", 7], ["TSLA", 3]]
+    assert found["top_modules"][:2] == [["price", 9], ["technicals", 4]]
+    best, second = found["predictions"][:2]
+    # 5 of 16 in all, 2 of 8 at this hour, 5 of 16 on Wednesdays, 1 of 4 after AAPL / price  # 2-9
+    score = 0.3 * 5 / 16 + 0.4 * 2 / 8 * 0.3 + 0.2 * 5 / 16 + 0.1 * 1 / 4
+    assert (best["ticker"], best["module"]) == ("AAPL", "price")
+    assert best["score"] == pytest.approx(score, abs=1e-6)
+    assert best["probability"] == pytest.approx(score / (0.3 + 0.4 * 0.3 + 0.2 + 0.1), abs=1e-6)
+    score = 0.3 * 3 / 16 + 0.2 * 3 / 16 + 0.1 * 3 / 4
+    assert (second["ticker"], second["module"]) == ("TSLA", "technicals")
+    assert second["score"] == pytest.approx(score, abs=1e-6)
+
+
 async def test_a_warm_up_fetches_and_two_at_once_fetch_once(tmp_path: Path) -> None:
     fetched: list[tuple[str, str]] = []
 
@@ -327,27 +359,29 @@ async def test_a_body_that_is_too_large_is_refused_without_being_kept(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status"),
+    ("body", "kind", "status", "says"),
     [
-        (b"{", "application/json", 400),
-        (b"\xff", "application/json", 400),
-        (b'{"min_confidence": NaN}', "application/json", 400),
-        (b'{"ticker": "\\ud800"}', "application/json", 400),
-        (b"[" * 100_000, "application/json", 400),
-        (b'{"a":' * 65 + b"1" + b"}" * 65, "application/json", 422),
-        (b"[" * 65 + b"]" * 65, "application/json", 422),
-        (b"", "application/json", 422),
-        (b"{}", "text/plain", 415),
-        (b"a=1", "application/x-www-form-urlencoded", 415),
+        (b"{", "application/json", 400, "body: is no JSON: "),
+        (b"\xff", "application/json", 400, "body: is no JSON: "),
+        (b'{"min_confidence": NaN}', "application/json", 400, "body: is no JSON: "),
+        (b'{"ticker": "\\ud800"}', "application/json", 400, "body: is no JSON: "),
+        (b"[" * 100_000, "application/json", 400, "body: is no JSON: "),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "application/json", 422, "body: is nested deeper than"),
+        (b"[" * 65 + b"]" * 65, "application/json", 422, "body: is nested deeper than 64"),
+        (b"[" * 64 + b"]" * 64, "application/json", 422, "body: input should be"),
+        (b"", "application/json", 422, "body: field required"),
+        (b"{}", "text/plain", 415, "Content-Type: must be application/json"),
+        (b"a=1", "application/x-www-form-urlencoded", 415, "Content-Type: must be"),
     ],
 )
 async def test_a_body_that_is_no_json_or_too_deep_is_refused(
-    tmp_path: Path, body: bytes, kind: str, status: int
+    tmp_path: Path, body: bytes, kind: str, status: int, says: str
 ) -> None:
     async with served(tmp_path) as http:
         sent = {"content-type": kind}
         answer = await http.post(PATH, params={"action": "config"}, content=body, headers=sent)
-        assert refused(answer)[0] == status
+        found = refused(answer)
+        assert found[0] == status and found[2].startswith(says), found
 
 
 async def test_a_body_that_does_not_come_and_an_answer_that_does_not_come_have_an_end(

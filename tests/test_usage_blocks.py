@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from foretell.operators.hours import Hours
 from foretell.prefetch import Learned, opened, record_query
 from foretell.prefetch.config import PrefetchConfig
-from foretell.sinks import usage_blocks, usage_prune, usage_store
+from foretell.sinks import usage_blocks, usage_file, usage_prune, usage_store
 from foretell.sinks.usage_blocks import Damaged, Row, packed, rows_of
 from foretell.sinks.usage_store import Query, Totals, UsageError, UsageStore
 
@@ -209,30 +209,43 @@ def test_a_history_is_read_a_block_at_a_time(path: str) -> None:
         assert many == 60_000 and peak < 4_000_000
 
 
-def test_what_is_packed_while_it_is_read_comes_once(path: str, small: None) -> None:
+def test_what_is_packed_while_it_is_read_comes_once(
+    path: str, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queries = some(30)
     with UsageStore(path) as store, UsageStore(path) as other:
         store.record_all(queries)
         reading = store.history()
-        found = [next(reading) for _ in range(6)]  # in the midst of what becomes a block
-        assert other.pack() == 24
+        found = [next(reading) for _ in range(6)]  # it read eight, and the second block has ten
+        monkeypatch.setattr(usage_blocks, "BLOCK", 5)
+        assert other.pack() == 25
         other.record_all(some(5, 30))  # and what comes later is of another reading
         assert [*found, *reading] == queries
         assert list(store.history()) == some(35)
 
 
-def test_a_damaged_block_is_said_and_bounded(path: str, small: None) -> None:
+def test_a_damaged_block_is_said_and_changes_nothing(path: str, small: None) -> None:
     with UsageStore(path) as store:
         store.record_all(some(30))
         store.pack()
-        bomb = zlib.compress(b"\0" * 200_000_000, 9)
-        for wrong in (b"", b"rubbish", zlib.compress(b"rubbish"), bomb):
+        for wrong in (b"", b"rubbish", zlib.compress(b"rubbish"), zlib.compress(b"\0" * 99)):
             store._db.execute("UPDATE packed SET data = ? WHERE first = 5", (wrong,))
             with pytest.raises(UsageError, match="a block of the history is damaged"):
                 list(store.history())
             with pytest.raises(UsageError, match="damaged"):
                 store.prune(HOURS, keep=0)
             assert store.totals() == Totals(10, 20)
+
+
+def test_a_block_that_would_fill_the_memory_is_not_opened_to_its_end() -> None:
+    bomb = zlib.compress(b"\0" * 200_000_000, 9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged):
+            rows_of(1, bomb)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_recording_packs_now_and_then(
@@ -278,6 +291,13 @@ def test_a_file_of_the_first_version_is_read_and_goes_on(path: str) -> None:
         assert list(store.history()) == [*queries, queries[0]]
         assert store.totals().queries == 40_008
     assert size(path) < before / 2
+
+
+def test_two_that_meet_a_file_of_the_first_version_change_it_once(path: str) -> None:
+    first_version(path, some(9))
+    with UsageStore(path) as store:
+        usage_file._upgraded(store._db)  # another one, who had seen the version before
+        assert list(store.history()) == some(9)
 
 
 def writers(folder: Path, names: list[str], many: int) -> list[Any]:
