@@ -20,6 +20,8 @@ __all__ = ["CACHE", "Prefetch", "configured", "status", "warmed"]
 
 log = logging.getLogger("foretell")
 
+ASIDE = "what stood there was damaged or of something else: now %s"
+
 CACHE = "prefetch_cache"
 """The folder, in that of the history, of what warm-ups fetched."""
 
@@ -151,7 +153,9 @@ class Prefetch:
     async def config(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The configuration, after it was changed; see :func:`configured`."""
         async with self._one:
-            config, _ = await asyncio.to_thread(configured, self.folder, changes or {})
+            config, aside = await asyncio.to_thread(configured, self.folder, changes or {})
+        if aside is not None:
+            log.warning(ASIDE, aside)
         return config.as_json()
 
     async def record(self, ticker: str, module: str, *, hit: bool) -> dict[str, Any]:

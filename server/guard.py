@@ -105,7 +105,7 @@ class Guard:
             except TimeoutError:
                 if within is None or not within.expired():
                     raise
-                raise Refused(503, "it took too long; ask again") from None
+                raise Refused(503, "it took too long; ask again", {"retry-after": "5"}) from None
             finally:
                 within = None
         except Refused as refused:

@@ -103,11 +103,12 @@ async def test_the_documents_routes_tell_what_the_command_line_tells(
 
 async def test_the_documents_session_gives_the_figures_of_its_arithmetic(tmp_path: Path) -> None:
     """Its 16 queries of 8 pairs: eight at one o'clock, eight at two, on a Wednesday."""
-    session = (
-        "AAPL price,TSLA technicals,AAPL price,TSLA technicals,AAPL price,TSLA technicals,"
-        "MSFT price,AAPL technicals,NVDA price,AAPL news,GOOG price,AMZN news,MSFT price,AMZN news,"
-        "AAPL price,AAPL price"
-    ).split(",")
+    session = [
+        "AAPL price", "TSLA technicals", "AAPL price", "TSLA technicals", "AAPL price",
+        "TSLA technicals", "MSFT price", "AAPL technicals",
+        "NVDA price", "AAPL news", "GOOG price", "AMZN news", "MSFT price", "AMZN news",
+        "AAPL price", "AAPL price",
+    ]  # fmt: skip
     now = [AT]
     prefetch = Prefetch(str(tmp_path), clock=lambda: now[0])
     async with running(prefetch) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as http:
@@ -213,13 +214,19 @@ async def test_strange_keys_are_recorded_as_they_are(tmp_path: Path) -> None:
         assert [name for name, _ in found["top_tickers"]] == strange
 
 
-async def test_a_folder_that_cannot_be_used_is_said_and_not_overwritten(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_used_is_said_and_not_overwritten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "prefetch_config.json"
     async with served(tmp_path) as http:
         file.write_bytes(b"{")
         status, kind, says = refused(await http.get(PATH, params={"action": "config"}))
         assert (status, kind) == (500, "failed") and "prefetch_config.json" in says
         assert file.read_bytes() == b"{"
+        answer = await http.post(PATH, params={"action": "config"}, json={"top_n": 9})
+        assert answer.json()["top_n"] == 9  # it was set aside
+        assert (tmp_path / "prefetch_config.json.aside-1").read_bytes() == b"{"
+    assert "prefetch_config.json.aside-1" in caplog.text
 
 
 async def test_a_damaged_history_is_set_aside_and_that_is_said(
@@ -402,7 +409,7 @@ async def test_a_body_that_does_not_come_and_an_answer_that_does_not_come_have_a
         await writer.wait_closed()
         opened(tmp_path).record_all([Query(AT - n, "AAPL", "price", True) for n in range(9)])
         answer = await http.get(PATH, params={"action": "warmup"})
-        assert refused(answer)[:2] == (503, "unavailable")
+        assert refused(answer)[:2] == (503, "unavailable") and answer.headers["retry-after"]
 
 
 async def test_a_request_that_is_begun_and_not_said_to_its_end_is_hung_up_on(
