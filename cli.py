@@ -379,6 +379,11 @@ BY = option(
     help="who predicts: %(choices)s [%(default)s]",
 )
 
+FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON")
+JOBS = option(
+    "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
+)
+
 
 @command(
     "evaluate",
@@ -538,15 +543,23 @@ def _blind(args: Args) -> int:
     "cache-status",
     option(
         "source",
+        nargs="?",
         metavar="LOG|URL",
-        help="a session log, whose store is shown as it ends, or the redis:// URL of running games",
+        help="a session log, whose store is shown as it ends, or the redis:// URL of running "
+        "games; with none: hits of the queries in --data, and what warm-ups fetched for them",
     ),
+    FOLDER,
     JSON,
-    example="foretell cache-status logs/table-7.jsonl\n"
+    example="foretell cache-status\n"
+    "  foretell cache-status logs/table-7.jsonl\n"
     "  foretell cache-status redis://127.0.0.1:6379/0 --json",
 )
 def _cache_status(args: Args) -> int:
     """Show what is prepared and kept: layers, sizes, hit rates, and what left and why."""
+    if args.source is None:
+        from .prefetch import cli as prefetch_cli
+
+        return prefetch_cli.cached(args.data, json=args.json)
     from .prefetch import cache_status
 
     return cache_status.run(args.source, {}, json=args.json)
@@ -561,10 +574,8 @@ def _cache_status(args: Args) -> int:
         help="scenarios (JSON Lines) to store; or a session log, whose common moments are listed; "
         "with none: what queries will be made, by the history in --data",
     ),
-    option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON"),
-    option(
-        "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
-    ),
+    FETCH,
+    JOBS,
     BY,
     AT,
     FOLDER,
@@ -574,16 +585,37 @@ def _cache_status(args: Args) -> int:
     option(
         "--top", type=whole, default=20, metavar="N", help="so many moments of a log [%(default)s]"
     ),
+    option(
+        "--schedule",
+        choices=("cron", "systemd"),
+        metavar="WHO",
+        help="warm up not now: print what lets %(choices)s do it with these options, every quarter "
+        "of an hour from 9 to 17 on working days",
+    ),
     JSON,
     example="foretell prefetch-warmup scenarios.jsonl --cache-url redis://127.0.0.1:6379/0\n"
     "  foretell prefetch-warmup logs/table-7.jsonl --top 50 --json\n"
-    "  */15 9-17 * * 1-5  cd /srv/table && foretell prefetch-warmup --fetch mytable.rules:fetch",
+    "  foretell prefetch-warmup --fetch mytable.rules:fetch --schedule cron",
 )
 def _prefetch_warmup(args: Args) -> int:
     """Store common scenarios before the first of them comes, or fetch what queries will ask for."""
     from .prefetch import cli as prefetch_cli
     from .prefetch import warmup
 
+    if args.schedule is not None:
+        if args.at is not None:
+            raise ConfigError("--schedule goes without --at: each warm-up is for its own time")
+        others = [f"--by={args.by}"] * (args.by != "document")
+        others += [f"--jobs={args.jobs}"] * (args.jobs != 4)
+        return prefetch_cli.schedule(
+            args.schedule,
+            args.data,
+            args.source,
+            fetch=args.fetch,
+            cache_url=args.cache_url,
+            others=others,
+            json=args.json,
+        )
     if args.source is None:
         return prefetch_cli.warmup(
             args.data, by=args.by, at=args.at, fetch=args.fetch, jobs=args.jobs, json=args.json
@@ -724,6 +756,75 @@ def _narrator(args: Args) -> int:
         asyncio.run(work)
     except ValueError as error:  # an address that asks for a key, a fault that is none
         raise ConfigError(str(error)) from None
+    return 0
+
+
+@command(
+    "serve",
+    option("--host", default="127.0.0.1", help="address to listen on [%(default)s]"),
+    option("--port", type=port, default=0, metavar="N", help="port; 0: any free one [0]"),
+    option(
+        "--token",
+        help="ask this of every request (a must beyond loopback); FORETELL_TOKEN in the "
+        "environment does the same, and is seen by fewer",
+    ),
+    option(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name by which it is reached; may be given again",
+    ),
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell serve --port 8080\n"
+    "  FORETELL_TOKEN=... foretell serve --host 0.0.0.0 --allow-host table.example",
+)
+def _serve(args: Args) -> int:
+    """Serve usage and predictions over HTTP: in a game, for what is not written in Python."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server.run import serve
+
+    def announce(url: str) -> None:
+        print(url, flush=True)
+        print(f"What can be asked: {url}/docs. Ctrl-C ends it.", file=sys.stderr)
+
+    token = os.environ.get("FORETELL_TOKEN") if args.token is None else args.token
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        prefetch = Prefetch(args.data, fetch, jobs=args.jobs)
+        await serve(prefetch, args.host, args.port, token, args.allow_host, announce)
+
+    asyncio.run(work())
+    return 0
+
+
+@command(
+    "mcp",
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell mcp --data /srv/table/data --fetch mytable.rules:fetch",
+)
+def _mcp(args: Args) -> int:
+    """Serve usage and predictions to an agent, as the tool smart_prefetch, on stdin and stdout."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server import mcp_tool
+
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        await mcp_tool.serve(Prefetch(args.data, fetch, jobs=args.jobs))
+
+    asyncio.run(work())
     return 0
 
 
