@@ -39,6 +39,7 @@ from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
+from .sinks.stock import Stock
 from .sinks.store import Store
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
@@ -126,7 +127,16 @@ class Pipeline(Generic[M]):
 
         # Sinks, and what stands beside the streams.
         self.history = History(world_now, settings.history_bytes)
-        before = Resumed(self.history, world_now, Transcript(), Tally(), Ledger(game.price_list))
+        stock = Stock(partial(game.variant_store, name), world_now, settings.cache_ttl)
+        before = Resumed(
+            self.history,
+            world_now,
+            Transcript(),
+            Tally(),
+            Ledger(game.price_list),
+            Audit(),
+            stock,
+        )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
             writer = self._open_log(header, before)
@@ -134,7 +144,7 @@ class Pipeline(Generic[M]):
             self.history.past = replaying.inputs
             before.read(replaying.before())
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
-        self.named, self.world_now = before.named, before.world
+        self.named, self.world_now, self.audit = before.named, before.world, before.audit
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
         self.tasks.held = replaying is not None
@@ -161,14 +171,11 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
-        self.audit = Audit()
         store = Store()
         self.kept = Kept(
-            game.variant_store(name, lambda: self.world_now.t),
-            lambda: self.world_now,
+            stock,
             self.timers,
             lambda: self.inputs.now,
-            settings.cache_ttl,
             self.tasks,
             self.recorder.trace,
             shared=shared,
@@ -287,8 +294,15 @@ class Pipeline(Generic[M]):
         except OSError as error:
             raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
         self._lock = LogLock(path)
+        writer: LogWriter | None = None
+
+        def past(after: int) -> Iterator[ev.Input]:
+            if writer is not None:
+                writer.flush()
+            return logged(path, after)
+
+        self.history.past = past
         try:
-            self.history.past = partial(logged, path)
             if resumes:
                 before.read(read(path))
             started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -303,12 +317,6 @@ class Pipeline(Generic[M]):
         except BaseException:
             self._lock.release()
             raise
-
-        def past(after: int) -> Iterator[ev.Input]:
-            writer.flush()
-            return logged(path, after)
-
-        self.history.past = past
         return writer
 
     @property

@@ -61,6 +61,7 @@ OPERATORS = {
     "~ended": "generation",
     "~error": "generation",
     "~generation": "speculate or tell",
+    "~kept": "kept",
     "~recalled": "kept",
     "~refused": "speculate",
     "~revoked": "revoke",
