@@ -446,7 +446,7 @@ def ahead(model: ScriptedModel) -> int:
 
 
 async def test_who_asks_for_retellings_has_them_prepared(tmp_path: Path) -> None:
-    given = {"intensity": "conservative", "log_dir": str(tmp_path)}
+    given: dict[str, Any] = {"intensity": "conservative", "log_dir": str(tmp_path)}
     async with opened(**given) as (session, model):
         await hit(session)
         await asyncio.sleep(20)
