@@ -471,19 +471,18 @@ class Pipeline(Generic[M]):
         return self.teller.unclear(world)
 
     def _recall(self, number: int) -> Again | None:
-        """All that was told together with an outcome, if it stands, as it happened.
-
-        With no worlds, if they are further back than is kept.
-        """
+        """All that was told together with an outcome, if it stands and is kept, as it happened."""
         if not (0 < number <= self.world_now.number and self.world_now.stands(number)):
             return None
+        if (claim := self.teller.waiting(number)) is not None and claim.again is None:
+            return Again(claim.telling, (claim.world,), claim)
         first = self.transcript.of(number)
         together = (number,) if first is None or first.undone else first.outcomes
         place = f"t{number}" if first is None else first.telling
         try:
             worlds = tuple(self.history.at(each) for each in together)
         except NotKept:
-            return Again(place, (), len(together))
+            return None
         if not all(isinstance(world.cause, ev.Outcome) for world in worlds):
             return None
         return Again(place, worlds)
@@ -495,7 +494,7 @@ class Pipeline(Generic[M]):
         again = None
         if wanted and self._moved in event.outcomes:
             again = self._recall(event.outcomes[-1])
-        if again is None or not again.worlds:
+        if again is None:
             return None
         entries = again.entries
         return Variant(

@@ -319,6 +319,19 @@ async def test_what_is_too_far_back_when_its_turn_comes_is_told_as_it_was_asked_
         assert '"damage":4' in asked(model) and session.report()["faults"] == 0
 
 
+async def test_what_was_told_together_since_may_be_further_back_than_is_kept() -> None:  # G2
+    async with opened(history_bytes=0) as (session, model):
+        hit(session)
+        one = session.outcome("mira", "bow", "miss", target="goblin")
+        again = session.retell(one)
+        other = session.outcome("mira", "bow", "miss", target="wolf")
+        for n in range(400):
+            session.update({**STATE, "tick": n})
+        await again
+        assert one.id == other.id == again.ended.retells
+        assert asked(model).count('"result":"miss"') == 2
+
+
 async def test_what_the_wish_itself_pushes_out_comes_to_an_end_and_is_no_fault() -> None:  # G2
     async with opened(history_bytes=0) as (session, _):
         telling = hit(session)
