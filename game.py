@@ -82,6 +82,10 @@ class Game(Generic[M]):
             raise ConfigError(
                 f"prompts {brief(prompts)} must be a plain function, not an async one"
             )
+        if own is not None and not callable(own):
+            raise ConfigError(
+                f"prompts must be a function or a class of them, not {brief(prompts)}"
+            )
         self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
         self.rules = rules
         self.price_list = price_list
@@ -234,9 +238,10 @@ class Game(Generic[M]):
         from .sinks import store_scenarios
 
         if isinstance(source, str | PathLike):
+            from .streams.log import is_log
             from .streams.log_inputs import LogInputs
 
-            if not store_scenarios.is_log(source):
+            if not is_log(source):
                 return await store_scenarios.fill(self.store, store_scenarios.scenarios(source))
             moments = store_scenarios.moments(LogInputs(source), self.store.near)
             source = [moment for moment, _ in moments]

@@ -243,7 +243,9 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
-        self._schedule = schedule(lambda: self._planned_at, settings.max_variants)
+        self._schedule = schedule(
+            lambda: self._planned_at, settings.max_variants, scene_of=self._classify
+        )
         plan = self._sound("plan", self._plan, lambda scene: ())
         classified = self._sound(
             "classify", self._classify, lambda world: Scene(world, Context.IDLE)

@@ -58,7 +58,7 @@ def set_up(venv: Path, extras: set[str]) -> None:
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # setuptools would reuse it
-    target = f"{ROOT}[{','.join(sorted(extras))}]"
+    target = f"{ROOT}[{','.join(sorted(extras))}]" if extras else str(ROOT)
     pip = [python_in(venv), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     subprocess.run([*pip, "--no-compile", "--editable", target], check=True, cwd=ROOT)
     stamp.write_text(json.dumps({**want, "extras": sorted(extras)}), encoding="utf-8")

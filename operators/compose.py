@@ -17,6 +17,7 @@ ONLY_BEGUN = re.compile(r"\s*(?:```[a-z]*\s*)?[{\[]?\s*")
 """An answer cut off where its JSON begins is no text to tell."""
 PREAMBLE = 80
 """So many characters are looked at for the beginning of JSON before they are told as they are."""
+SENTENCE_ENDS = tuple(".!?…。！？\"'”’»)")
 
 
 class Composer:
@@ -67,8 +68,10 @@ class Composer:
         return self._take(rest)
 
     def append(self, text: str) -> tuple[list[Patch], str]:
-        """Add plain text of our own, after a space."""
+        """Add plain text of our own, after a space, or an ellipsis where a sentence was cut."""
         self.begin({}, last=True)
+        if self.text.strip() and not self.text.rstrip().endswith(SENTENCE_ENDS):
+            text = f"… {text}"
         patches, first = self.feed(text)
         more, second = self.finish()
         return patches + more, first + second
@@ -105,7 +108,7 @@ class Composer:
             if kept is ABSENT:
                 return patch
             if top == self._text_field and isinstance(kept, str) and isinstance(value, str):
-                self._gap = self._gap or (op == "set" and kept != "")
+                self._gap = self._gap or (op == "set" and kept != "" and not kept[-1].isspace())
                 if value:
                     value, self._gap = f" {value}" if self._gap else value, False
                     return Patch(path, "append", value)

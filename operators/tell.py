@@ -38,6 +38,8 @@ class Draft:
     """What viewers have of a telling; a piece is tried on a copy until its first word comes."""
 
     composer: Composer
+    refused: str = ""
+    """Why the model last would not begin."""
 
 
 class Teller:
@@ -189,7 +191,8 @@ class Teller:
             self._finish(claims, emit, draft, Status.SUPERSEDED)
             raise
         except TimeoutError:
-            error = TimeoutError(f"nothing whole within the deadline of {self._deadline:g} s")
+            late = f"nothing whole within the deadline of {self._deadline:g} s"
+            error = TimeoutError(late + draft.refused)
         except (ModelError, GenerationClosed) as failure:
             error = failure
         except Exception as failure:
@@ -275,6 +278,7 @@ class Teller:
                 return False
             if not isinstance(failure, ModelOverloaded):
                 raise
+            draft.refused = f"; the model's last word was: {failure}"
             patience = failure.retry_after or PATIENCE
             await sleep(self._timers, f"patience {claims[0].telling}", patience)
             return False

@@ -128,6 +128,8 @@ class _Validator:
                         report.warnings.append(torn_warning(line))
                     else:
                         self.error(str(bad))
+                    if self.line == 1:  # not a log at all
+                        return
                 else:
                     report.lines += 1
                     if self.line == 1 and (wrong := header_problem(data)):

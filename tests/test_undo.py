@@ -483,6 +483,19 @@ async def test_who_asks_for_retellings_has_them_prepared(tmp_path: Path) -> None
         assert ahead(model) == 19
 
 
+@pytest.mark.parametrize(("intensity", "prepared"), [("conservative", 0), ("aggressive", 1)])
+async def test_outside_of_combat_it_is_prepared_at_aggressive_alone(
+    intensity: str, prepared: int
+) -> None:
+    async with opened(intensity=intensity) as (session, model):
+        session.update({**STATE, "mode": "exploration"})
+        await session.retell(hit(session))
+        before = ahead(model)
+        await hit(session)
+        await asyncio.sleep(20)
+        assert ahead(model) - before == prepared
+
+
 async def test_one_nobody_has_asked_for_is_dropped_with_the_intensity() -> None:
     async with opened(intensity="aggressive") as (session, model):
         await hit(session)
