@@ -180,6 +180,13 @@ def _demo(args: Args) -> int:
         help="the narrator's speed: %(choices)s [hosted-large]",
     ),
     *MODELS,
+    option(
+        "--settings",
+        type=file,
+        metavar="FILE",
+        help="settings from a TOML file, such as tune -o writes; another option holds in the place "
+        "of what it says; a server, a cache or a folder of logs it names is left alone",
+    ),
     SPEED,
     option(
         "--verify",
@@ -211,8 +218,8 @@ def _demo(args: Args) -> int:
         "--compare",
         metavar="LIST",
         help="play it under several policies, and show them side by side: intensities, each with "
-        "settings of its own (NAME=VALUE, any field of foretell.Settings, or prices=FILE); a "
-        "policy begins at each intensity and at each ';'",
+        "settings of its own (NAME=VALUE, any field of foretell.Settings, settings=FILE or "
+        "prices=FILE); a policy begins at each intensity and at each ';'",
     ),
     option(
         "--plot", type=picture, metavar="FILE", help="with --compare: a picture of it (.png, .svg)"
@@ -223,7 +230,8 @@ def _demo(args: Args) -> int:
     "  foretell replay logs/table-7.jsonl --speed 2 --from 60\n"
     "  foretell replay night.jsonl --compare off,conservative,aggressive --plot night.png\n"
     "  foretell replay night.jsonl "
-    "--compare 'off;conservative,max_variants=3;conservative,profile=local-8b;prices=my.json'",
+    "--compare 'off;conservative,max_variants=3;conservative,profile=local-8b;prices=my.json'\n"
+    "  foretell replay night.jsonl --compare 'conservative;settings=campaign.toml'",
 )
 def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
@@ -259,7 +267,10 @@ def _replay(args: Args) -> int:
     return compare.run(args.log, args.compare, given, json=args.json, plot=args.plot, **source)
 
 
-RECORDED = ("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from")
+RECORDED = (
+    *("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from"),
+    "settings",
+)
 ALONE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "compare",
@@ -316,7 +327,12 @@ def _given(args: Args) -> dict[str, Any]:
         "small_model": "small_model",
     }
     given = {setting: getattr(args, name, None) for name, setting in names.items()}
-    return {name: value for name, value in given.items() if value is not None}
+    said = {name: value for name, value in given.items() if value is not None}
+    if getattr(args, "settings", None) is None:
+        return said
+    from .config import how
+
+    return {**how(args.settings), **said}
 
 
 @command(

@@ -15,9 +15,11 @@ from .operators.overlap import Overlap
 from .operators.predict import Intensity
 from .streams.footprint import VOLATILE
 
-__all__ = ["Settings"]
+__all__ = ["ELSEWHERE", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
+ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout"))
+"""Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
 
 
@@ -135,3 +137,11 @@ class Settings(BaseModel):
             reason = f"unknown setting{hint}" if unknown else first["msg"]
             reason = reason.removeprefix("Value error, ")
             raise ConfigError(": ".join(filter(None, (where, name, reason)))) from None
+
+
+def how(path: str) -> dict[str, Any]:
+    """What a TOML file of settings says; not where things are, for a replay leaves these alone.
+
+    :raises ConfigError: as :meth:`Settings.load` does.
+    """
+    return Settings.load(path).model_dump(exclude_unset=True, exclude=set(ELSEWHERE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from ..streams.events import Odds
 from ..streams.footprint import action_key, targets_of
@@ -15,11 +15,15 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Candidate", "Intensity", "Variant", "candidates", "schedule", "variants"]
+__all__ = ["Candidate", "Intensity", "Plan", "Variant", "candidates", "schedule", "variants"]
 
 
 class Intensity(StrEnum):
-    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several."""
+    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several.
+
+    What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
+    where there is room, for everybody.
+    """
 
     OFF = "off"
     CONSERVATIVE = "conservative"
@@ -171,6 +175,17 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     ]
 
 
+class Plan(Protocol):
+    """Says what to prepare."""
+
+    def __call__(self, scene: Scene, spare: Variant | None = None) -> tuple[Variant, ...]:
+        """The variants for a scene.
+
+        :param spare: what has just been told, another time.
+        """
+        ...
+
+
 def _before_its_own(world: World, declared: Declared) -> World | None:
     """The world without the changes that name the action as their reason; none, without any."""
     own = {path[0] for path, because in world.unexpected if path and because == declared.key}
@@ -186,8 +201,11 @@ def schedule(
     max_variants: int,
     branches: int = 3,
     scene_of: Callable[[World], Scene] = classify,
-) -> Callable[[Scene], tuple[Variant, ...]]:
+) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
+
+    A retelling has its place in it by its value. Nobody who has asked for none has one, but at
+    ``aggressive``, after all else.
 
     :param intensity: read anew for each scene, so that it can be changed while running.
     :param max_variants: the most variants of one plan.
@@ -200,18 +218,20 @@ def schedule(
         before = _before_its_own(world, candidate.declared)
         return before is not None and scene_of(before).context is Context.COMBAT
 
-    def plan(scene: Scene) -> tuple[Variant, ...]:
+    def plan(scene: Scene, spare: Variant | None = None) -> tuple[Variant, ...]:
         level = intensity()
         if level is Intensity.OFF:
             return ()
         if level is Intensity.CONSERVATIVE and scene.context is not Context.COMBAT:
             world = scene.world
-            likely = [each for each in _declared(world) if ended_it(world, each)]
+            likely, spare = [each for each in _declared(world) if ended_it(world, each)], None
         else:
             likely = candidates(scene)
         if not any(each.source == "declared" for each in likely):
             likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
         wanted = [variant for candidate in likely for variant in variants(scene, candidate)]
+        if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):
+            wanted.append(spare)
         return tuple(sorted(wanted, key=lambda variant: -variant.value)[:max_variants])
 
     return plan

@@ -175,11 +175,11 @@ async def test_what_a_viewer_has_part_of_is_not_kept() -> None:  # G1
         variant = t.session._pipeline._plan(scene)[0]
         request = generation.request
         t.kept.clear()
-        keeper._ids.clear()
+        keeper.stock.ids.clear()
         keeper.keep(variant, request, generation)
         assert len(t.kept) == 1
         t.kept.clear()
-        keeper._ids.clear()
+        keeper.stock.ids.clear()
         generation.bind()
         keeper.keep(variant, request, generation)
         assert len(t.kept) == 0
@@ -205,7 +205,7 @@ async def test_what_is_kept_is_bounded() -> None:  # G3
         for number in range(10):
             await t.aim("goblin" if number % 2 else "wolf", f"a{number}")
         assert len(t.kept) <= 7
-        assert len(t.session._pipeline.kept._ids) <= 256
+        assert len(t.session._pipeline.kept.stock.ids) <= 256
 
 
 async def test_the_end_of_the_session_clears_what_is_hot() -> None:  # 1-39
