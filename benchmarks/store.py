@@ -316,7 +316,7 @@ async def shared() -> None:
 
             server.send_signal(signal.SIGSTOP)
             for _ in range(20):
-                cold._again = 0.0  # as if it had answered until now
+                cold.door.again = 0.0  # as if it had answered until now
                 begun = time.perf_counter()
                 await cold.fetch("absent")
                 worst = max(worst, time.perf_counter() - begun)

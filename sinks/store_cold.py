@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import orjson
+
+from .store_news import Word
 
 __all__ = ["Cold", "MemoryCold"]
 
@@ -44,8 +46,20 @@ class Cold(Protocol):
         """The record, or ``None``, within the time a look-up may take."""
         ...
 
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """Hear what other processes say is no longer good, of the names that begin so."""
+        ...
+
+    def tell(self, scope: str, word: Word) -> None:
+        """Tell the others what is no longer good; nothing of it is found here from now on."""
+        ...
+
+    async def hear(self) -> None:
+        """Hear at once what they have told; otherwise it may take a moment."""
+        ...
+
     async def flush(self) -> None:
-        """Wait until all that was kept or dropped has arrived, or been given up."""
+        """Wait until all that was kept, dropped or told has arrived, or been given up."""
         ...
 
     def described(self) -> dict[str, Any]:
@@ -102,6 +116,15 @@ class MemoryCold:
     async def fetch(self, name: str) -> Any:
         """See :class:`Cold`."""
         return self.at_hand(name)
+
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """See :class:`Cold`; there are no others."""
+
+    def tell(self, scope: str, word: Word) -> None:
+        """See :class:`Cold`; who tells it has dropped it."""
+
+    async def hear(self) -> None:
+        """See :class:`Cold`."""
 
     async def flush(self) -> None:
         """See :class:`Cold`."""

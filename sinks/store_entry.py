@@ -25,6 +25,7 @@ __all__ = [
     "Level",
     "basis_of",
     "checked",
+    "dependence_of",
     "packed",
     "recorded",
     "restored",
@@ -114,6 +115,13 @@ def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
         if test in ("above", "below") and type(value) not in (int, float):
             raise StateError(f"the guard of {'.'.join(path)} compares with {value!r}: no number")
     return guard
+
+
+def dependence_of(depends: Dependence | Iterable[Path]) -> Dependence:
+    """What is depended on, from paths of the state alone."""
+    if isinstance(depends, Dependence):
+        return depends
+    return Dependence(tuple(tuple(path) for path in depends), (), "", ())
 
 
 def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:

@@ -77,6 +77,8 @@ class Shelves:
     ) -> None:
         self.limits = limits
         self.session = session
+        self.scope = session if PLAIN.fullmatch(session) else "-"
+        """What its names in a shared cache begin with."""
         self.clock = clock
         self.door = door
         self.layers = {
@@ -237,7 +239,7 @@ class Shelves:
         """The session and a digest: short and of plain letters, as every cache takes it."""
         raw = orjson.dumps((self.session, key, fingerprint))
         digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
-        return f"{self.session if PLAIN.fullmatch(self.session) else '-'}:{digest}"
+        return f"{self.scope}:{digest}"
 
     # An entry's way.
 
