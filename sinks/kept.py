@@ -132,8 +132,6 @@ class Kept:
         """A variant that was finished for this very request; nobody is asked for it again."""
         if variant.account is not None:
             return None
-        if fingerprint(self._world(), variant.depends) != variant.fingerprint:
-            return None
         key, mark = _id_of(variant, request)
         if self.store.missing([key], mark):
             return None
@@ -151,14 +149,17 @@ class Kept:
             opened_at=text["opened"],
         )
 
-    async def fetch(self, variant: Variant, request: Request) -> None:
-        """Look for a variant in the shared cache; if it is there it can be recalled then."""
+    async def fetch(self, variant: Variant, request: Request) -> bool:
+        """Look for a variant in the shared cache; if it is there it can be recalled then.
+
+        False, if it was made for a moment that has passed meanwhile.
+        """
         if not self.shared or variant.account is not None:
-            return
+            return True
         known = _id_of(variant, request)
         name = self.store.name_in_cache(*known)
         if name in self._asked:
-            return
+            return True
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked[name] = _Asked(variant, known, answered)
         if self._cache is not None:
@@ -167,6 +168,7 @@ class Kept:
             await answered
         finally:
             self._asked.pop(name, None)
+        return fingerprint(self._world(), variant.depends) == variant.fingerprint
 
     async def _ask(self, cache: Cold, name: str, known: Id) -> None:
         found = await cache.fetch(name)

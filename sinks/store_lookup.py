@@ -161,6 +161,8 @@ class Lookups(Truth):
         entry = self._shelves.entries.get((key, fingerprint))
         if entry is not None:
             self._shelves.forget(entry, "consumed")
+        elif self._shelves.door.shared:  # it may be there all the same
+            self._shelves.door.drop(self._shelves.name(key, fingerprint))
 
     def missing(self, keys: Iterable[str], fingerprint: str = "") -> list[str]:
         """Those of the keys that have yet to be made. It counts as no look-up."""
