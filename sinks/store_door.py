@@ -32,7 +32,6 @@ class Door:
         self.met: Counter[str] = Counter()
         self.again = -math.inf
         """Before this time of the loop it is not asked."""
-        self._urgent = False
         self._garbled = garbled
         self._room = asyncio.Semaphore(AT_ONCE)
         self._pause = 0.0
@@ -48,11 +47,9 @@ class Door:
         """Seconds till it is asked again; none left, if below 0."""
         return self.again - asyncio.get_running_loop().time()
 
-    def hurry(self, urgent: bool) -> None:
-        """Whether it is to be left alone for a second at most: there is something to tell it."""
-        self._urgent = urgent
-        if urgent and not self.answers:
-            self.again = min(self.again, asyncio.get_running_loop().time() + FIRST_PAUSE)
+    def hurry(self) -> None:
+        """Leave it alone for a second at most: there is something to tell it."""
+        self.again = min(self.again, asyncio.get_running_loop().time() + FIRST_PAUSE)
 
     async def ask(self, ask: Callable[[], Awaitable[T]], name: str, limit: float) -> T | None:
         """What the server says, within the limit; ``None`` if it does not say."""
@@ -99,6 +96,5 @@ class Door:
         if self.answers:
             what = f"no answer within {limit:g} s" if slow else repr(error)
             log.warning("shared cache %s: %s; going on without it", self.server.where, what)
-        longest = FIRST_PAUSE if self._urgent else LONGEST_PAUSE
-        self._pause = min(2 * self._pause or FIRST_PAUSE, longest)
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
         self.again = asyncio.get_running_loop().time() + self._pause

@@ -104,7 +104,6 @@ class SharedCold:
             return
         self._forget(scope, word)
         self._news[scope].tell(word)
-        self.door.hurry(True)
         self._write_behind()
 
     async def hear(self) -> None:
@@ -244,12 +243,13 @@ class SharedCold:
     async def _write(self) -> None:
         try:
             while self._waiting or self._telling is not None:
+                if self._telling is not None:
+                    self.door.hurry()
                 if (pause := self.door.closed_for()) > 0:
                     await asyncio.sleep(min(pause, FIRST_PAUSE))
                 elif (scope := self._telling) is not None and not self._mute:
                     told = dict(self._news[scope].untold)
                     self._mute = not await self._heard(scope, told) and self.answers
-                    self.door.hurry(self._telling is not None)
                 elif self._waiting:
                     await self._write_first()
                 else:  # it takes no words at present

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import foretell
 from foretell.errors import StateError
 from foretell.operators.fingerprint import dependence
 from foretell.sinks.store_guard import Condition, holds
@@ -425,3 +426,13 @@ async def test_a_guard_is_compared_with_anything(found: Any, wanted: Any) -> Non
 async def test_a_ttl_that_is_no_time_is_refused(ttl: float) -> None:
     with pytest.raises(StateError, match="no time"):
         VariantStore().store("k", ["t"], ttl)
+
+
+async def test_each_layer_is_of_the_size_and_time_that_its_settings_name() -> None:
+    settings = {
+        **{f"{each}_cache_size": size for each, size in (("hot", 3), ("warm", 7), ("cold", 11))},
+        **{f"{each}_cache_seconds": s for each, s in (("hot", 13), ("warm", 17), ("cold", 19))},
+    }
+    async with foretell.Game(settings) as game:
+        rooms = [layer.room for layer in game.store._shelves.layers.values()]
+        assert [(room.size, room.seconds) for room in rooms] == [(3, 13), (7, 17), (11, 19)]

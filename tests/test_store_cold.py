@@ -238,6 +238,52 @@ async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 
         await server.wait_closed()
 
 
+@pytest.mark.real_time
+async def test_memcached_hears_of_the_others_and_a_cancelled_look_up_leaves_nothing() -> None:
+    pytest.importorskip("aiomcache")
+
+    class Here(Memcached):
+        items: dict[bytes, tuple[bytes, int]] = {}  # noqa: RUF012
+        slow = 0.0
+
+    server = await asyncio.get_running_loop().create_server(Here, "127.0.0.1", 0)
+    url = f"memcached://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    colds = [SharedCold(url, limit=0.5, wall=time.time, every=3600) for _ in range(3)]
+    ours, theirs, late = (VariantStore(cold=cold, session="t") for cold in colds)
+    try:
+        for number in range(4):
+            ours.store(f"k{number}", [number], tags=[f"tag-{number % 2}"])
+        await ours.flush()
+        assert [await theirs.get(f"k{n}") for n in range(4)] == [[n] for n in range(4)]
+        await asyncio.gather(*(store.flush() for store in (ours, theirs)))
+        ours.invalidate("tag-0")
+        theirs.invalidate("k1")  # at the same time: one compares and swaps after the other
+        await asyncio.gather(ours.flush(), theirs.flush())
+        await asyncio.gather(ours.hear(), theirs.hear())
+        for store in (ours, theirs, late):
+            assert [await store.get(f"k{n}") for n in range(4)] == [None, None, None, [3]]
+        Here.items[b"foretell:1:t:news"] = (b'[["all", 1], 2]', 0)
+        assert await late.get("k3") == [3] and await theirs.get("absent") is None
+        await theirs.flush()
+        assert theirs.stats().cold["met"]["garbled"] == 1
+        ours.store("k4", [4])
+        ours.store("k5", [5])
+        await ours.hear()
+        await ours.flush()
+        Here.slow = 0.05
+        for _ in range(4):
+            asking = asyncio.create_task(colds[2].fetch(late.name_in_cache("k4", "")))
+            await asyncio.sleep(0.02)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert (await colds[2].fetch(late.name_in_cache("k5", "")))["key"] == "k5"
+    finally:
+        for cold in colds:
+            await cold.aclose()
+        server.close()
+        await server.wait_closed()
+
+
 async def test_what_waits_to_be_written_is_bounded_and_at_hand(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # G3

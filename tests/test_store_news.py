@@ -187,6 +187,63 @@ async def test_what_waits_to_be_written_is_overtaken_too(redis: Any, open_store:
 
 
 @real
+async def test_what_waits_to_be_written_is_overtaken_by_what_is_heard(open_store: Open) -> None:
+    one, other = open_store(), open_store(TINY)
+    await other.get("x")
+    cold: Any = other._shelves.door
+    cold._writing = True  # as if it came to nothing else
+    fill(other)
+    for number in range(3):
+        other.store(f"n{number}", ["n"])
+    rules(one)
+    await one.flush()
+    await other.hear()
+    cold._writing = False
+    cold._write_behind()
+    await other.flush()
+    assert await one.get("k/1", state=STATE) is None
+    assert await one.get("other", state=STATE) == ["o"]
+
+
+@real
+async def test_what_is_told_once_leaves_the_cache_whoever_holds_it(open_store: Open) -> None:
+    writer, one = open_store(), open_store()
+    fill(writer)
+    await writer.flush()
+    assert one.take("k/1") is None
+    await one.flush()
+    assert await open_store().get("k/1", state=STATE) is None
+
+
+async def test_who_has_something_to_tell_asks_each_second() -> None:
+    class Dead:
+        kind, where, garbage, refusals = "dead", "nowhere", (ValueError,), ()
+        asked = 0
+
+        async def refuse(self, *_: object) -> None:
+            self.asked += 1
+            raise OSError("refused")
+
+        get = set = delete = hear = get_and_hear = refuse
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time, every=NEVER)
+    await cold.door.server.aclose()
+    cold.door.server = dead = Dead()  # type: ignore[assignment]
+    store = VariantStore(cold=cold, session=SESSION)
+    store.store("k", ["k"])
+    await asyncio.sleep(600)
+    assert 20 <= dead.asked <= 30
+    dead.asked = 0
+    rules(store)
+    await asyncio.sleep(600)
+    assert 590 <= dead.asked <= 610
+    await cold.aclose()
+
+
+@real
 async def test_what_cannot_be_told_counts_here_and_is_told_later(
     redis: Any, open_store: Open
 ) -> None:  # G10

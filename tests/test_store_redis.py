@@ -288,6 +288,28 @@ async def test_what_another_process_made_is_good_for_the_rest_of_its_time_only(
         await cold.aclose()
 
 
+async def test_what_is_of_a_turn_is_good_there_from_its_end_for_its_time(redis: Any) -> None:
+    now = [1000.0]
+    cold = SharedCold(redis.url, limit=0.2, wall=lambda: now[0])
+    ours = VariantStore(cold=cold, session=SESSION)
+    for key in ("over", "open"):
+        ours.store(key, ["t"], 60, turn=key)
+    ours.end_turn("over")
+    await ours.flush()
+    now[0] += 61
+    late = VariantStore(cold=cold, session=SESSION)
+    assert await late.get("over") is None and await late.get("open") == ["t"]
+    await cold.aclose()
+
+
+async def test_sessions_whose_names_no_key_can_hold_are_apart_too(colds: list[SharedCold]) -> None:
+    names = ("täble 7", "täble 8")
+    ours, same, other = (VariantStore(cold=colds[0], session=names[n]) for n in (0, 0, 1))
+    ours.store("k", ["ours"])
+    await ours.flush()
+    assert await other.get("k") is None and await same.get("k") == ["ours"]
+
+
 async def test_what_is_too_large_to_be_ours_is_neither_read_nor_left(
     redis: Any, colds: list[SharedCold]
 ) -> None:  # G10
