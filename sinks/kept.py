@@ -24,7 +24,8 @@ from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from ..streams.world import World
 from .store_cold import Cold
-from .store_entry import Entry, basis_of, packed, recorded, restored
+from .store_entry import Entry, basis_of, recorded, restored
+from .store_given import packed
 from .variant_store import VariantStore
 
 __all__ = ["Kept"]

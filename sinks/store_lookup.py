@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
-from .store_entry import FREE, Entry, Level, checked, dependence_of, packed
+from .store_entry import FREE, Entry, Level
 from .store_flight import Flights
+from .store_given import checked, dependence_of, packed, seconds, texts
 from .store_guard import Condition
 from .store_near import Near, NearKey
 from .store_shelves import Shelves
@@ -76,13 +78,14 @@ class Lookups(Truth):
         :param scope: kinds of things whose snapshots never meet.
         :return: false if they were not taken: larger than one entry may be, or untrue already,
             for what they depend on has changed since ``state``.
-        :raises StateError: for what is no JSON or no list, a guard that cannot be compared, or a
-            ``ttl`` below 0.
+        :raises StateError: for anything that is not what it should be, such as what is no JSON
+            or no list, a guard that cannot be compared, or a ``ttl`` below 0.
         """
         parts, size = packed(variants)
-        if ttl is not None and not ttl >= 0:
-            raise StateError(f"a ttl of {ttl!r} is no time")
-        guard = checked(guard)
+        ttl, guard, tags = seconds(ttl), checked(guard), texts("tags", tags)
+        texts("key, fingerprint, scope and turn", (key, fingerprint, scope, turn or ""))
+        if type(value) not in (int, float) or math.isnan(value):
+            raise StateError(f"a value of {value!r} is no number")
         depends = dependence_of(depends)
         entry = Entry(
             key,
@@ -93,7 +96,7 @@ class Lookups(Truth):
             value,
             depends,
             guard,
-            tuple(tags),
+            tags,
             turn,
             self._basis(state, depends),
             None if snapshot is None else self._near_key(snapshot, scope, fingerprint),
@@ -167,6 +170,7 @@ class Lookups(Truth):
     def missing(self, keys: Iterable[str], fingerprint: str = "") -> list[str]:
         """Those of the keys that have yet to be made. It counts as no look-up."""
         self._shelves.swept()
+        keys = texts("keys", keys)
         return [key for key in keys if (key, fingerprint) not in self._shelves.entries]
 
     def _served(self, entry: Entry, level: Level, now: float) -> list[Any]:

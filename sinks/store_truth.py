@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
+from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import changed_paths
 from ..streams.world import Change
-from .store_entry import Basis, Entry, Level, basis_of
+from .store_entry import Basis, Entry, Level, basis_of, plain
 from .store_flight import Flights
+from .store_given import texts
 from .store_guard import met_by
 from .store_news import ALL, Word
 from .store_shelves import Shelves
@@ -50,7 +50,10 @@ class Truth:
             found by comparison, if not given.
         :param expected: then what depends on it stays good, for the state as it is now.
             Otherwise what depends on it is dropped, here and wherever the cache is shared.
+        :raises StateError: for what is no state.
         """
+        if not isinstance(state, Mapping):
+            raise StateError(f"a state is an object of JSON, not {type(state).__name__}")
         first = changes is None and self.state is None  # then nothing has changed for the others
         if changes is None:
             known = {} if self.state is None else self.state
@@ -67,7 +70,7 @@ class Truth:
             return self._shelves.forget_all(found, "changed") + given_up
         for entry in found:
             if entry.basis is not None:
-                entry.basis = basis_of(state, entry.depends)
+                entry.basis = plain(basis_of(state, entry.depends))
                 self._tally.rebased += 1
                 if self._shelves.door.shared:
                     self._shelves.write(entry)
@@ -80,13 +83,13 @@ class Truth:
         each: so what is often invalidated, such as a content source, is best a tag. Where the
         cache is shared nobody serves it any more, whoever made it; see :meth:`hear`.
         """
-        word = Word("fits", pattern)
+        word = Word("fits", *texts("a pattern", (pattern,)))
         self._tell(word)
         return self._drop(word, "invalidated")
 
     def invalidate_path(self, *path: str) -> int:
         """Drop what depends on a path of the state, on what it lies in, or on what is inside."""
-        word = Word("path", path)
+        word = Word("path", texts("a path of the state", path))
         self._tell(word)
         return self._drop(word, "invalidated")
 
@@ -141,9 +144,8 @@ class Truth:
         return [each for each in self._shelves.paths.touched(change[0]) if each.depends.on(change)]
 
     def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> Basis | None:
-        if state is None:
-            return None if self.state is None else basis_of(self.state, depends)
-        return basis_of(orjson.loads(orjson.dumps(state)), depends)
+        known = self.state if state is None else state
+        return None if known is None else plain(basis_of(known, depends))
 
     def _true(self, entry: Entry, state: Mapping[str, Any] | None, snapshot: Any = None) -> bool:
         """Whether an entry may be served now: it is not, if too little is known to say so."""
@@ -163,4 +165,12 @@ class Truth:
 
 def same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:
     """Whether a state says of what an entry depends on what it said when that was made."""
-    return entry.basis is None or entry.basis == basis_of(state, entry.depends)
+    if entry.basis is None:
+        return True
+    found = basis_of(state, entry.depends)
+    if found == entry.basis:
+        return True
+    try:
+        return plain(found) == entry.basis  # a tuple is a list in JSON
+    except StateError:
+        return False

@@ -14,8 +14,9 @@ from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_cold import Cold, MemoryCold
-from .store_entry import FREE, Level, checked, dependence_of, packed
+from .store_entry import FREE, Level
 from .store_flight import Flight, Flights
+from .store_given import checked, dependence_of, packed, seconds, texts
 from .store_guard import Condition, met_by
 from .store_lookup import Lookups
 from .store_near import Near, NearIndex, NearKey
@@ -118,6 +119,8 @@ class VariantStore(Lookups):
         """
         if snapshot is None:
             raise StateError("a snapshot of nothing has no key")
+        if values is not None and not isinstance(values, Mapping):
+            raise StateError(f"values are names and what stands for them, not {values!r}")
         key = self._near_key(snapshot, scope, fingerprint)
         found = self._found_near(key, snapshot)
         if found is None:
@@ -130,8 +133,9 @@ class VariantStore(Lookups):
                     self._tally.near_mismatches += 1
                     made = None
             if made is None:
-                name, guarded, tagged = self.name_of(snapshot, scope), checked(guard), tuple(tags)
-                words = (name, *tagged)
+                guarded = checked(guard)
+                words = (self.name_of(snapshot, scope), *texts("tags", tags))
+                seconds(ttl)
                 flight = Flight[_Made](key, words, guarded, dependence_of(depends), turn)
 
                 async def computed(flight: Flight[_Made]) -> _Made:
