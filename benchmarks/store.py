@@ -30,11 +30,10 @@ from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from foretell.replay import load
 from foretell.sinks.store_entry import Entry, Level
-from foretell.sinks.store_layers import Layer, Room
+from foretell.sinks.store_layers import Layer, Limits, Room
 from foretell.sinks.store_near import Near
 from foretell.sinks.store_scenarios import each_moment
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams.clock import run_virtual
 from foretell.streams.importers import convert_file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -9,9 +11,23 @@ import orjson
 
 from .store_news import Word
 
-__all__ = ["Cold", "MemoryCold"]
+__all__ = ["Cold", "MemoryCold", "name_of", "scope_of"]
 
 T = TypeVar("T")
+
+
+PLAIN = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def scope_of(session: str) -> str:
+    """What all names of a session begin with."""
+    return session if PLAIN.fullmatch(session) else "-"
+
+
+def name_of(scope: str, session: str, key: str, fingerprint: str) -> str:
+    """The scope and a digest: short and of plain letters, as every cache takes it."""
+    raw = orjson.dumps((session, key, fingerprint))
+    return f"{scope}:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
 
 class Cold(Protocol):

@@ -18,9 +18,10 @@ from .store_entry import FREE, Level
 from .store_flight import Flight, Flights
 from .store_given import checked, dependence_of, packed, seconds, texts
 from .store_guard import Condition, met_by
+from .store_layers import Limits
 from .store_lookup import Lookups
 from .store_near import Near, NearIndex, NearKey
-from .store_shelves import Limits, Shelves
+from .store_shelves import Shelves
 from .store_stats import Access, Stats, stats_of
 from .store_values import refilled
 

@@ -16,8 +16,7 @@ from foretell.errors import StateError
 from foretell.operators.fingerprint import dependence
 from foretell.sinks.store_guard import Condition, holds
 from foretell.sinks.store_index import PathIndex
-from foretell.sinks.store_layers import Room
-from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_stats import Access
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams import events as ev

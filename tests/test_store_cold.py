@@ -18,11 +18,10 @@ import foretell.sinks.store_cold as cold_module
 from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
 TINY = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(3, 3600, "ttl"))

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_news import ALL, BORN, MOST_WORDS, Board, News, Word
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
 SESSION = "game"

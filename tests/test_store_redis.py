@@ -15,11 +15,10 @@ import pytest
 
 from foretell.errors import ConfigError
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import open_server
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
 pytestmark = pytest.mark.real_time
