@@ -63,6 +63,9 @@ class Truth:
         self.state = state
         self._revision += 1
         found = dict.fromkeys(entry for change in changes for entry in self._on(change))
+        if first:  # what was made for this very state is as good as it was
+            doubtful = [each for each in found if each.basis is None or not same_basis(each, state)]
+            found = dict.fromkeys(doubtful)
         if not expected:
             for path in dict.fromkeys(() if first else [path for path, _ in changes]):
                 self._tell(Word("changed", path))

@@ -435,3 +435,14 @@ async def test_each_layer_is_of_the_size_and_time_that_its_settings_name() -> No
     async with foretell.Game(settings) as game:
         rooms = [layer.room for layer in game.store._shelves.layers.values()]
         assert [(room.size, room.seconds) for room in rooms] == [(3, 13), (7, 17), (11, 19)]
+
+
+async def test_the_first_state_told_leaves_what_was_made_for_it() -> None:  # 0-8
+    store, state = VariantStore(), {"a": 1, "b": 2}
+    store.store("made for it", ["x"], state=state, depends=[("a",)])
+    store.store("made for another", ["x"], state={"a": 7, "b": 2}, depends=[("a",)])
+    store.store("of no state", ["x"], depends=[("b",)])
+    assert store.changed(state) == 2
+    assert [store.ready(key) for key in ("made for it", "made for another", "of no state")] == [
+        ["x"], None, None,
+    ]  # fmt: skip
