@@ -99,6 +99,10 @@ class News:
         self._least = 0
         self._known: dict[Word, int] = {}
         self._told: dict[Word, float] = {}
+        self.moment = 0
+        """How many words there were, told and heard."""
+        self._moments: dict[Word, int] = {}
+        self._forgotten = 0
 
     def tell(self, word: Word) -> None:
         """Have something told, as soon as the server takes it; it counts here at once."""
@@ -106,6 +110,7 @@ class News:
             self.untold.clear()
             word = ALL  # what is too much to say is said so
         self.untold[word] = object()
+        self._note(word)
 
     def took(self, board: Board, told: Mapping[Word, object] | None = None) -> list[Word]:
         """Take the server's answer; what others have told since it was last heard.
@@ -116,10 +121,12 @@ class News:
         others = [word for raw, _ in board.words if (word := _read(raw)) is not None]
         lost = self.heard and (not board.least or any(raw == BORN for raw, _ in board.words))
         if self.heard and not lost and self.heard < board.least:
+            self._note(ALL)
             others.insert(0, ALL)  # so much was told since that some of it is gone already
         for raw, number in board.words:
             if (word := _read(raw)) is not None:
                 self._know(word, number)
+                self._note(word)
         for word, which in told.items():
             if self.untold.get(word) is which:  # else it was said once more meanwhile
                 del self.untold[word]
@@ -145,6 +152,22 @@ class News:
             return False
         later = (word for word, number in self._known.items() if number > as_of)
         return not any(word.concerns(record) for word in (*self.untold, *later))
+
+    def overtaken(self, record: Mapping[str, Any], moment: int) -> bool:
+        """Whether something that was told or heard after a moment concerns a record."""
+        for word, when in reversed(self._moments.items()):
+            if when <= moment:
+                return False
+            if word.concerns(record):
+                return True
+        return moment < self._forgotten
+
+    def _note(self, word: Word) -> None:
+        self.moment += 1
+        self._moments.pop(word, None)
+        self._moments[word] = self.moment
+        if len(self._moments) > 2 * MOST_WORDS:
+            self._forgotten = self._moments.pop(next(iter(self._moments)))
 
     def _know(self, word: Word, number: int) -> None:
         self._known[word] = max(number, self._known.get(word, 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,6 +31,14 @@ EVERY = 0.1
 MOST_WAITING = 256
 WRITING = 4
 """A write may take so many times as long as a look-up, for nobody waits for it."""
+
+
+class _Waiting(NamedTuple):
+    """A record to be written, or ``None`` to be deleted, and the moment of the news it is of."""
+
+    record: dict[str, Any] | None
+    seconds: float = 0.0
+    moment: int = 0
 
 
 class SharedCold:
@@ -61,7 +69,7 @@ class SharedCold:
         self._wall = wall
         self._limit = limit
         self._every = every
-        self._waiting: dict[str, tuple[dict[str, Any] | None, float]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._news: dict[str, News] = {}
         self._tasks = Tasks(lambda name, error: log.error("shared cache: %r", error))
         self._mute = False
@@ -102,7 +110,6 @@ class SharedCold:
         """Tell it the other processes; here nothing that it concerns is found from now on."""
         if self._closed:
             return
-        self._forget(scope, word)
         self._news[scope].tell(word)
         self._write_behind()
 
@@ -133,17 +140,10 @@ class SharedCold:
     def _take(self, scope: str, answer: Board, told: dict[Word, object] | None = None) -> None:
         news = self._news[scope]
         for word in news.took(answer, told):
-            self._forget(scope, word)
             for listener in news.listeners:
                 listener(word)
         if news.untold:  # a server that has lost what it was told is told again
             self._write_behind()
-
-    def _forget(self, scope: str, word: Word) -> None:
-        """Let what waits to be written and is no longer good be deleted."""
-        for name, (record, _) in [*self._waiting.items()]:
-            if record is not None and _scope(name) == scope and word.concerns(record):
-                self.drop(name)
 
     # What is kept there.
 
@@ -153,15 +153,23 @@ class SharedCold:
         if len(orjson.dumps(record)) > self._most:
             self.door.met["too large"] += 1
         elif seconds > 0:
-            self._behind(name, record, seconds)
+            news = self._news.get(_scope(name))
+            self._behind(name, _Waiting(record, seconds, 0 if news is None else news.moment))
 
     def drop(self, name: str) -> None:
         """Forget a record."""
-        self._behind(name, None, 0.0)
+        self._behind(name, _Waiting(None))
 
     def at_hand(self, name: str) -> Any:
         """What still waits to be written."""
-        return self._aged(self._waiting.get(name, (None, 0.0))[0])
+        waiting = self._waiting.get(name)
+        if waiting is None or self._overtaken(name, waiting):
+            return None
+        return self._aged(waiting.record)
+
+    def _overtaken(self, name: str, waiting: _Waiting) -> bool:
+        news, record = self._news.get(_scope(name)), waiting.record
+        return record is not None and news is not None and news.overtaken(record, waiting.moment)
 
     async def fetch(self, name: str) -> Any:
         """The record; ``None`` if there is none, or the server does not say in time."""
@@ -225,12 +233,12 @@ class SharedCold:
         """A scope of which there is something to tell."""
         return next((scope for scope, news in self._news.items() if news.untold), None)
 
-    def _behind(self, name: str, record: dict[str, Any] | None, seconds: float) -> None:
+    def _behind(self, name: str, waiting: _Waiting) -> None:
         if self._closed:
             return
-        self._waiting[name] = record, seconds
+        self._waiting[name] = waiting
         if len(self._waiting) > MOST_WAITING:
-            writes = (each for each, (record, _) in self._waiting.items() if record is not None)
+            writes = (name for name, each in self._waiting.items() if each.record is not None)
             del self._waiting[next(writes, next(iter(self._waiting)))]  # what is untrue must go
             self.door.met["not written"] += 1
         self._write_behind()
@@ -262,17 +270,19 @@ class SharedCold:
             self._moved.set()
 
     async def _write_first(self) -> None:
-        name, (record, seconds) = next(iter(self._waiting.items()))
-        scope, written = _scope(name), record
+        name, waiting = next(iter(self._waiting.items()))
+        scope, record = _scope(name), waiting.record
         if record is not None and scope in self._news:
             known = self._news[scope].heard and self.answers  # after an outage it may be another
             if not known and not await self._heard(scope, {}):
                 if self.answers:  # it takes no writes
                     self._waiting.pop(name, None)
                 return
-            written = {**record, "as_of": self._news[scope].heard}
-        await self.door.ask(lambda: self._put(name, written, seconds), name, WRITING * self._limit)
-        if self.answers and self._waiting.get(name) == (record, seconds):
+            overtaken = self._overtaken(name, waiting)
+            record = None if overtaken else {**record, "as_of": self._news[scope].heard}
+        limit = WRITING * self._limit
+        await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
+        if self.answers and self._waiting.get(name) is waiting:
             del self._waiting[name]
 
     async def _put(self, name: str, record: dict[str, Any] | None, seconds: float) -> bool:
