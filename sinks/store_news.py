@@ -87,10 +87,12 @@ class Board(NamedTuple):
 class News:
     """What one process has heard of a board, and what it has still to tell.
 
+    :param board: what the board is called.
     :param now: seconds, of the loop.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, board: str, now: Callable[[], float]) -> None:
+        self.board = board
         self.heard = 0
         """The last number heard; 0: no board is known."""
         self.untold: dict[Word, object] = {}

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from ..streams.tasks import Tasks
+from .store_boards import WRITING, Boards
 from .store_door import FIRST_PAUSE, Door
-from .store_news import Board, News, Word
+from .store_news import Word
 from .store_server import MOST_BYTES, open_server
 
 __all__ = ["SharedCold"]
@@ -29,8 +30,6 @@ EVERY = 0.1
 """Seconds after which what others have told is asked for, for what is in memory here."""
 
 MOST_WAITING = 256
-WRITING = 4
-"""A write may take so many times as long as a look-up, for nobody waits for it."""
 
 
 class _Waiting(NamedTuple):
@@ -70,9 +69,10 @@ class SharedCold:
         self._limit = limit
         self._every = every
         self._waiting: dict[str, _Waiting] = {}
-        self._news: dict[str, News] = {}
         self._tasks = Tasks(lambda name, error: log.error("shared cache: %r", error))
         self._mute = False
+        self._boards = Boards(self.door, wall, limit, self._write_behind)
+        self._listening = False
         self._writing = False
         self._closed = False
         self._moved = asyncio.Event()
@@ -93,59 +93,31 @@ class SharedCold:
             "where": self.door.server.where,
             "answers": self.answers,
             "waiting": len(self._waiting),
-            "untold": sum(len(news.untold) for news in self._news.values()),  # ints
+            "untold": self._boards.untold,
             "met": dict(self.door.met),
         }
 
-    # What is no longer good.
-
     def listen(self, scope: str, told: Callable[[Word], object]) -> None:
         """Hear of the words that other processes tell of a scope: of all names that begin so."""
-        if not self._news:
-            self._tasks.start(self._listening(), name="shared cache news")
-        news = self._news.setdefault(scope, News(self._now))
-        news.listeners.append(told)
+        self._boards.listen(scope, told)
+        if not self._listening:
+            self._listening = True
+            self._tasks.start(self._listen(), name="shared cache news")
 
     def tell(self, scope: str, word: Word) -> None:
         """Tell it the other processes; here nothing that it concerns is found from now on."""
-        if self._closed:
-            return
-        self._news[scope].tell(word)
-        self._write_behind()
+        if not self._closed:
+            self._boards.tell(scope, word)
 
     async def hear(self) -> None:
         """Hear at once what others have told; it is asked for by itself, but a little later."""
-        for scope in [*self._news]:
-            if self.door.closed_for() <= 0 and not self._closed:
-                await self._heard(scope)
+        if not self._closed:
+            await self._boards.hear_all()
 
-    async def _listening(self) -> None:
+    async def _listen(self) -> None:
         while True:
             await asyncio.sleep(self._every)
             await self.hear()
-
-    async def _heard(self, scope: str, told: dict[Word, object] | None = None) -> bool:
-        """Ask what others have told, and tell it something; whether it has answered."""
-        news, server, board = self._news[scope], self.door.server, _board(scope)
-        words = None if told is None else [word.written() for word in told]
-        limit = self._limit if told is None else WRITING * self._limit
-        now = int(self._wall() * 1e6)
-        answer = await self.door.ask(
-            lambda: server.hear(board, news.heard, words, now), board, limit
-        )
-        if answer is not None:
-            self._take(scope, answer, told)
-        return answer is not None
-
-    def _take(self, scope: str, answer: Board, told: dict[Word, object] | None = None) -> None:
-        news = self._news[scope]
-        for word in news.took(answer, told):
-            for listener in news.listeners:
-                listener(word)
-        if news.untold:  # a server that has lost what it was told is told again
-            self._write_behind()
-
-    # What is kept there.
 
     def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
         """Keep a record for so long, as soon as the server takes it."""
@@ -153,7 +125,7 @@ class SharedCold:
         if len(orjson.dumps(record)) > self._most:
             self.door.met["too large"] += 1
         elif seconds > 0:
-            news = self._news.get(_scope(name))
+            news = self._boards.of(name)
             self._behind(name, _Waiting(record, seconds, 0 if news is None else news.moment))
 
     def drop(self, name: str) -> None:
@@ -168,7 +140,7 @@ class SharedCold:
         return self._aged(waiting.record)
 
     def _overtaken(self, name: str, waiting: _Waiting) -> bool:
-        news, record = self._news.get(_scope(name)), waiting.record
+        news, record = self._boards.of(name), waiting.record
         return record is not None and news is not None and news.overtaken(record, waiting.moment)
 
     async def fetch(self, name: str) -> Any:
@@ -178,17 +150,16 @@ class SharedCold:
         if self._closed or self.door.closed_for() > 0:
             self.door.met["not asked"] += 1
             return None
-        server, scope = self.door.server, _scope(name)
-        news = self._news.get(scope)
+        server, news = self.door.server, self._boards.of(name)
         if news is None:
             return self._aged(await self.door.ask(lambda: server.get(name), name, self._limit))
         found = await self.door.ask(
-            lambda: server.get_and_hear(name, _board(scope), news.heard), name, self._limit
+            lambda: server.get_and_hear(name, news.board, news.heard), name, self._limit
         )
         if found is None:
             return None
         record, board = found
-        self._take(scope, board)
+        self._boards.take(news, board)
         if isinstance(record, dict) and not news.good(record, record.get("as_of")):
             self.door.met["overtaken"] += 1
             self.drop(name)
@@ -209,7 +180,7 @@ class SharedCold:
 
     async def flush(self) -> None:
         """Wait until all has been written and told, or until the server fails."""
-        while (self._waiting or (self._telling and not self._mute)) and self.answers:
+        while (self._waiting or (self._boards.telling and not self._mute)) and self.answers:
             self._moved.clear()
             await self._moved.wait()
 
@@ -228,11 +199,6 @@ class SharedCold:
 
     # What waits to be written.
 
-    @property
-    def _telling(self) -> str | None:
-        """A scope of which there is something to tell."""
-        return next((scope for scope, news in self._news.items() if news.untold), None)
-
     def _behind(self, name: str, waiting: _Waiting) -> None:
         if self._closed:
             return
@@ -250,14 +216,13 @@ class SharedCold:
 
     async def _write(self) -> None:
         try:
-            while self._waiting or self._telling is not None:
-                if self._telling is not None:
+            while self._waiting or self._boards.telling:
+                if self._boards.telling:
                     self.door.hurry()
                 if (pause := self.door.closed_for()) > 0:
                     await asyncio.sleep(min(pause, FIRST_PAUSE))
-                elif (scope := self._telling) is not None and not self._mute:
-                    told = dict(self._news[scope].untold)
-                    self._mute = not await self._heard(scope, told) and self.answers
+                elif (news := self._boards.telling) and not self._mute:
+                    self._mute = not await self._boards.hear(news, tell=True) and self.answers
                 elif self._waiting:
                     await self._write_first()
                 else:  # it takes no words at present
@@ -271,15 +236,14 @@ class SharedCold:
 
     async def _write_first(self) -> None:
         name, waiting = next(iter(self._waiting.items()))
-        scope, record = _scope(name), waiting.record
-        if record is not None and scope in self._news:
-            known = self._news[scope].heard and self.answers  # after an outage it may be another
-            if not known and not await self._heard(scope, {}):
+        record, news = waiting.record, self._boards.of(name)
+        if record is not None and news is not None:
+            known = news.heard and self.answers  # after an outage it may be another board
+            if not known and not await self._boards.hear(news, tell=True):
                 if self.answers:  # it takes no writes
                     self._waiting.pop(name, None)
                 return
-            overtaken = self._overtaken(name, waiting)
-            record = None if overtaken else {**record, "as_of": self._news[scope].heard}
+            record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
         limit = WRITING * self._limit
         await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
         if self.answers and self._waiting.get(name) is waiting:
@@ -289,15 +253,3 @@ class SharedCold:
         server = self.door.server
         await (server.delete(name) if record is None else server.set(name, record, seconds))
         return True
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
-
-
-def _scope(name: str) -> str:
-    return name.rpartition(":")[0]
-
-
-def _board(scope: str) -> str:
-    return f"{scope}:news"

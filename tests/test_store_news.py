@@ -327,7 +327,7 @@ async def test_a_board_is_bounded_and_what_is_older_is_a_miss(open_store: Open) 
     one.store("new", ["n"])
     await one.flush()
     assert await holder.get("new") == ["n"]
-    board = one._shelves.door._news[SESSION]  # type: ignore[attr-defined]
+    board = one._shelves.door._boards._news[SESSION]  # type: ignore[attr-defined]
     assert len(board._known) <= 2 * MOST_WORDS and len(board._told) <= MOST_WORDS
 
 
@@ -413,7 +413,7 @@ async def test_another_process_forgets_what_is_invalidated_here(
 
 
 def test_a_word_said_again_while_it_is_told_is_told_again() -> None:
-    news = News(lambda: 0.0)
+    news = News("board", lambda: 0.0)
     word = Word("fits", "rules")
     news.tell(word)
     told = dict(news.untold)
@@ -423,7 +423,7 @@ def test_a_word_said_again_while_it_is_told_is_told_again() -> None:
 
 
 def test_what_is_too_much_to_say_is_said_in_one_word() -> None:  # G3
-    news = News(lambda: 0.0)
+    news = News("board", lambda: 0.0)
     for number in range(MOST_WORDS + 1):
         news.tell(Word("fits", f"tag-{number}"))
     assert [*news.untold] == [ALL]
@@ -431,7 +431,7 @@ def test_what_is_too_much_to_say_is_said_in_one_word() -> None:  # G3
 
 
 def test_answers_in_the_wrong_order_lose_no_word() -> None:
-    news = News(lambda: 0.0)
+    news = News("board", lambda: 0.0)
     record = {
         "key": "k",
         "tags": ["a"],
