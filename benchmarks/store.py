@@ -264,6 +264,10 @@ def hit_rates(data: Path) -> dict[str, Curve]:
     print("get_or_compute over 1,000 snapshots drawn from nwn, default sizes")
     for name, near in (("near (bands of health)", NEAR), ("exact keys only", EXACT)):
         print(f"  {name:24} hit rate {run_virtual(rate(drawn, near, Limits())):.3f}")
+    print(f"hit rate by how wide the bands of damage are: nwn, {len(nwn):,} moments, default sizes")
+    for width in (50, 100, 200, 400):
+        near = Near(2.0, widths={"damage_taken": width})
+        print(f"  {width:24} hit rate {run_virtual(rate(nwn, near, Limits())):.3f}")
     curves: dict[str, Curve] = {}
     for kind, moments in found.items():
         keys = [NEAR.key(each) for each in moments]
