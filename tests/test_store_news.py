@@ -449,3 +449,19 @@ def test_answers_in_the_wrong_order_lose_no_word() -> None:
     assert (
         not news.good(record, True) and not news.good(record, None) and not news.good(record, 8.5)
     )
+
+
+def test_what_waited_longer_than_words_are_remembered_is_overtaken() -> None:  # G3
+    news = News("board", lambda: 0.0)
+    record = {
+        "key": "k",
+        "tags": [],
+        "depends": {"paths": [], "apart": [], "own": "", "volatile": []},
+    }
+    assert not news.overtaken(record, news.moment)
+    for number in range(2 * MOST_WORDS):
+        news.tell(Word("fits", f"tag-{number}"))
+        news.untold.clear()
+    assert not news.overtaken(record, 0) and len(news._moments) == 2 * MOST_WORDS
+    news.tell(Word("fits", "one more"))
+    assert news.overtaken(record, 0) and not news.overtaken(record, news.moment)
