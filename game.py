@@ -21,9 +21,8 @@ from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
 from .sinks.ledger import Price
 from .sinks.store_cold import Cold, MemoryCold
-from .sinks.store_layers import Room
+from .sinks.store_layers import Limits, Room
 from .sinks.store_near import Near
-from .sinks.store_shelves import Limits
 from .sinks.variant_store import Make, VariantStore
 from .streams.clock import VirtualLoop
 from .streams.lane import Lane

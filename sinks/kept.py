@@ -24,7 +24,8 @@ from ..streams.timers import Timers
 from ..streams.world import World
 from .stock import Id, Stock, key_of
 from .store_cold import Cold
-from .store_entry import Entry, basis_of, packed, recorded, restored
+from .store_entry import Entry, basis_of, recorded, restored
+from .store_given import packed
 
 __all__ = ["Kept"]
 
@@ -119,8 +120,6 @@ class Kept:
         """A variant that was finished for this very request; nobody is asked for it again."""
         if variant.account is not None:
             return None
-        if fingerprint(self.stock.world, variant.depends) != variant.fingerprint:
-            return None
         key, mark = _id_of(variant, request)
         if self.store.missing([key], mark):
             return None
@@ -138,14 +137,17 @@ class Kept:
             opened_at=text["opened"],
         )
 
-    async def fetch(self, variant: Variant, request: Request) -> None:
-        """Look for a variant in the shared cache; if it is there it can be recalled then."""
+    async def fetch(self, variant: Variant, request: Request) -> bool:
+        """Look for a variant in the shared cache; if it is there it can be recalled then.
+
+        False, if it was made for a moment that has passed meanwhile.
+        """
         if not self.shared or variant.account is not None:
-            return
+            return True
         known = _id_of(variant, request)
         name = self.store.name_in_cache(*known)
         if name in self._asked:
-            return
+            return True
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked[name] = _Asked(variant, known, answered)
         if self._cache is not None:
@@ -154,6 +156,7 @@ class Kept:
             await answered
         finally:
             self._asked.pop(name, None)
+        return fingerprint(self.stock.world, variant.depends) == variant.fingerprint
 
     async def _ask(self, cache: Cold, name: str, known: Id) -> None:
         found = await cache.fetch(name)
