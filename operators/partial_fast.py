@@ -27,7 +27,7 @@ BEGUN = (',"', ', "')
 FOLD = 4096  # so many characters of a growing string lie about in parts
 NAMED, STRING_CUT, STRING_WHOLE, SCALAR, OPENED, CLOSED = range(1, 7)  # groups of the patterns
 new = tuple.__new__
-loads, JSONDecodeError = orjson.loads, orjson.JSONDecodeError
+JSONDecodeError = orjson.JSONDecodeError
 
 
 class FastMachine(Machine):
@@ -127,6 +127,7 @@ class FastMachine(Machine):
     def _regularly(self, text: str, pos: int, end: int) -> int:
         """Members and items as they should be, many in one go; all else is left to the states."""
         patches, path, box, step = self._patches, self._path, self._box, self._step
+        read = self._read_scalar
         value: Any
         named = type(box) is dict
         while pos < end:
@@ -186,7 +187,7 @@ class FastMachine(Machine):
             at = (*path, name)
             if kind == SCALAR:
                 try:
-                    value = loads(found[4])
+                    value = read(found[4])
                 except JSONDecodeError:
                     break
                 patches.append(new(Patch, (at, "set", value)))

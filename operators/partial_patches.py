@@ -60,7 +60,7 @@ class Patch(NamedTuple):
 
     def to_json(self) -> bytes:
         """``{"path": [...], "op": ..., "value": ...}``, as it goes over a wire."""
-        return orjson.dumps({"path": self.path, "op": self.op, "value": self.value})
+        return _dumped({"path": self.path, "op": self.op, "value": self.value})
 
     @classmethod
     def from_json(cls, data: bytes | str | dict[str, Any]) -> Patch:
@@ -148,7 +148,7 @@ class Partial:
 def _dumped(line: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(line)
-    except orjson.JSONEncodeError:  # nested deeper than orjson goes
+    except orjson.JSONEncodeError:  # nested deeper than orjson goes, or an integer beyond 64 bits
         return json.dumps(line, ensure_ascii=False).encode()
 
 

@@ -203,7 +203,7 @@ class TypedPartials(Generic[M]):
         """What the parser found; a type that is an object or null, say, may be no object."""
         result = parser.finish()
         if result.value is MISSING and self._expect != "any" and self._own:
-            reader = PartialParser()
+            reader = PartialParser(big_ints=True)
             reader.feed(parser.raw_text)
             other = reader.finish()
             try:
@@ -217,7 +217,7 @@ class TypedPartials(Generic[M]):
     @property
     def _own_parser(self) -> PartialParser:
         if self._parser is None:
-            self._parser = PartialParser(expect=self._expect)
+            self._parser = PartialParser(expect=self._expect, big_ints=True)
         return self._parser
 
     def _whole(self, value: Any) -> list[Any]:
