@@ -12,7 +12,7 @@ import orjson
 from . import partial_lone as lone
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
-from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply
+from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply, unended
 from .partial_reading import Expect
 from .partial_rescue import Contradiction, growth
 from .partial_resume import go_on
@@ -138,8 +138,11 @@ class PartialParser(FastMachine):
         """Whether the value at ``path`` is complete, and so will not change."""
         return self.state(path) is Progress.DONE
 
-    def finish(self) -> Final | Partial:
+    def finish(self, *, reason: str | None = None) -> Final | Partial:
         """What there is, now that no more comes; what is fed afterwards is not read.
+
+        :param reason: why there is no more, if the text is not at its end. Then what only its end
+            completes is not complete: a number or a list that might go on.
 
         A text without object or array that as a whole is one JSON string, number, boolean or null
         is :class:`Final` with that, unless ``expect`` asks for another; only its end shows that it
@@ -148,7 +151,10 @@ class PartialParser(FastMachine):
         else what follows the broken place, as far as it is certain.
         """
         if self._result is None:
+            complete = self._complete
             self._result = self._finished()
+            if reason is not None and not complete:
+                self._result = unended(self._result, reason)
             self._step, self._quote = IGNORE, ""
         return self._result
 

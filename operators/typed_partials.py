@@ -26,7 +26,11 @@ Emit = Literal["piece", "patch", "field", "element", "sentence"]
 
 
 class FieldDone(NamedTuple):
-    """A field of an object is complete. With ``errors``, ``value`` is what came instead."""
+    """A field of an object is complete. With ``errors``, ``value`` is what came instead.
+
+    If the error is that some of it could not be read (``type`` is ``"lost"``), and it is valid
+    without, ``value`` is what is left of it.
+    """
 
     path: Path
     value: Any
@@ -34,7 +38,11 @@ class FieldDone(NamedTuple):
 
 
 class Element(NamedTuple):
-    """An element of a list is complete. With ``errors``, ``value`` is what came instead."""
+    """An element of a list is complete. With ``errors``, ``value`` is what came instead.
+
+    If the error is that some of it could not be read (``type`` is ``"lost"``), and it is valid
+    without, ``value`` is what is left of it.
+    """
 
     path: Path
     value: Any
@@ -113,7 +121,10 @@ class TypedPartials(Generic[M]):
 
     def feed(self, text: str | bytes) -> list[Any]:
         """More of the stream's text; what it brought."""
-        return self.take(self._own_parser.feed(text))
+        parser = self._own_parser
+        patches = parser.feed(text)
+        self._tree.lost = parser.lost
+        return self.take(patches)
 
     def take(self, patches: Iterable[Patch]) -> list[Any]:
         """More patches, in their order; what they brought.
@@ -146,6 +157,7 @@ class TypedPartials(Generic[M]):
         out: list[Any] = []
         if result is None and self._parser is not None and not self._ended:
             result = self._finished(self._parser)
+            self._tree.lost = self._parser.lost
             # Who knows of no end has not seen the whole end: only what lies in it is taken.
             known = (patch for patch in result.patches if reason is None or not _ends(patch))
             out = self.take(known)
