@@ -127,7 +127,6 @@ class FastMachine(Machine):
     def _regularly(self, text: str, pos: int, end: int) -> int:
         """Members and items as they should be, many in one go; all else is left to the states."""
         patches, path, box, step = self._patches, self._path, self._box, self._step
-        read = self._read_scalar
         value: Any
         named = type(box) is dict
         while pos < end:
@@ -187,7 +186,7 @@ class FastMachine(Machine):
             at = (*path, name)
             if kind == SCALAR:
                 try:
-                    value = read(found[4])
+                    value = self._read_scalar(found[4])
                 except JSONDecodeError:
                     break
                 patches.append(new(Patch, (at, "set", value)))

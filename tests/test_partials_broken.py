@@ -51,8 +51,13 @@ def test_a_word_that_is_no_value_costs_its_place_alone_and_the_next_step_streams
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_in_a_list_null_keeps_the_place_of_what_is_lost(size: int) -> None:
-    parser, found = read("[1, 2d6+3 , 3, attack, 50%]", size)
-    assert found.value == [1, None, 3, None, None]
+    text = "[1, 2d6+3 , 3, attack, 50%\n]"
+    streaming = PartialParser()
+    for at in range(0, len(text), size):
+        streaming.feed(text[at : at + size])
+    assert streaming.done()
+    parser, found = read(text, size)
+    assert found.value == streaming.value == [1, None, 3, None, None]
     assert [*parser.lost] == [(1,), (3,), (4,)]
 
 
@@ -186,12 +191,77 @@ def test_a_line_that_breaks_costs_no_other_line() -> None:
     assert found.value == [{"a": 1}, {"n": 1}, {"s": [{"x": 1}, {"y": 2}]}, {"t": "5"}, {"c": 3}]
 
 
+def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
+    parser, found = read('{"n":1 0}\n{"b":2}\nAnd now:\n{"c":3}', expect="array")
+    assert found.value == [{"n": 1}, {"b": 2}, {"c": 3}]
+    assert [*parser.lost] == [(0, "n")]
+
+
 def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
     text = '{"s":[\n{"a":1},\n{"n":1 0},\n{"c":3}\n]}\n{"d":4}'
     _, found = read(text, expect="array")
     assert found.value == [{"s": [{"a": 1}, {"n": 1}, {"c": 3}]}, {"d": 4}]
     _, found = read('{"n":1 0}\n{"x":1,"y":2}', expect="array")
     assert found.value == [{"n": 1}, {"x": 1, "y": 2}]
+
+
+def test_where_a_word_is_over_is_looked_for_in_sixty_four_blanks() -> None:
+    for blanks, now in ((64, [1, None, 2]), (65, [1])):
+        for size in (1, 999):
+            text = "[1, 2d6" + " " * blanks + ", 2]"
+            parser = PartialParser()
+            for at in range(0, len(text), size):
+                parser.feed(text[at : at + size])
+            assert parser.value == now
+            assert read(text)[1].value == [1, None, 2]
+
+
+def test_what_breaks_in_what_is_read_aside_is_left() -> None:
+    parser, found = read('{"a":1,"a":[{"b":1 0},{"c":2d6},{"d":3}],"e":5}')
+    assert found.value == {"a": 1}
+    assert parser.lost == {}
+    parser, found = read('{"a":1,"a":[2d6],"e":5}')
+    assert found.value == {"a": 1, "e": 5}
+    assert parser.lost == {}
+
+
+def test_it_is_taken_up_again_so_many_times() -> None:
+    _, found = read("[" + '{"n":1 0},' * 300 + "1]")
+    assert len(found.value) == 257
+
+
+def test_what_is_looked_at_is_bounded() -> None:
+    text = '{"a":"x" ' + "and, so, on, " * 40_000 + '"b": 1'
+    parser = PartialParser()
+    parser.feed(text)
+    fed: list[int] = []
+
+    class Counted(PartialParser):  # type: ignore[misc]
+        def feed(self, chunk: Any, /) -> Any:
+            fed.append(len(chunk))
+            return super().feed(chunk)
+
+    counted = Counted()
+    counted.feed(text)
+    fed.clear()
+    assert counted.finish() == parser.finish()
+    assert sum(fed) < 2 * len(text)
+
+
+def test_bytes_that_wait_for_more_of_a_character_are_of_the_end() -> None:
+    parser = PartialParser()
+    parser.feed('[{"n":1 0},{"t":"é"},{"u":"x'.encode() + b"\xc3")
+    found = parser.finish()
+    assert found.value == [{"n": 1}, {"t": "é"}, {"u": "x"}]
+    assert [*parser.lost] == [(0, "n")]
+
+
+def test_positions_after_it_count_on_from_the_beginning() -> None:
+    text = 'Sure: [{"n":1 0}, {"m":2 0}, {"o": 2d6}]'
+    _, found = read(text)
+    assert [note.position for note in found.notes] == [
+        text.index("0"), text.index("0}, {" + '"o'), text.index("2d6"),
+    ]  # fmt: skip
 
 
 def test_what_is_nested_too_deep_costs_no_other() -> None:

@@ -872,6 +872,25 @@ async def test_over_an_async_iterator_there_is_a_limit_and_the_stream_is_closed(
     assert out[1].reason == "not complete within 10 seconds" and CALLS == [("closed", 10)]
 
 
+async def test_an_error_with_which_a_stream_ends_at_the_limit_is_its_own() -> None:
+    async def source() -> AsyncIterator[str]:
+        try:
+            yield '{"plan_id": "p1",'
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            raise ConnectionError("gone") from None
+
+    out = []
+
+    async def read() -> None:
+        async for each in TypedPartials(Plan, "field").over(source(), limit=10):
+            out.append(each)  # noqa: PERF401
+
+    with pytest.raises(ConnectionError):
+        await read()
+    assert out[-1].reason == "ConnectionError: gone"
+
+
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 async def test_over_an_async_iterator_a_limit_that_is_none_is_refused(limit: float) -> None:
     source = deltas(*THREE_FEEDS)
