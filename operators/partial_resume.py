@@ -155,11 +155,11 @@ def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) ->
     while len(m._stack) > depth:
         patches.append(Patch(m._path, "done", None))
         m._box, m._path = m._stack.pop()
-    m._stopped = m._ended = m._gap = m._after_comma = False
+    m._stopped = m._ended = False
     m._step = AFTER_ITEM if type(m._box) is list else AFTER_MEMBER
     if m._in_series and depth == 1:
         m._step = BEFORE
-    m._held, m._tail, m._parts = "", [], []
+    m._tail = []
     m._high, m._decoder = "", None  # they were of the end
     m._until, m._room = m._tail_at + pos, 0
     while pos < len(text) and not m._stopped:

@@ -231,12 +231,12 @@ def test_it_is_taken_up_again_so_many_times() -> None:
 
 
 def test_what_is_looked_at_is_bounded() -> None:
-    text = '{"a":"x" ' + "and, so, on, " * 40_000 + '"b": 1'
+    text = '{"a":"x" ' + "and, so, on, " * 40_000
     parser = PartialParser()
     parser.feed(text)
     fed: list[int] = []
 
-    class Counted(PartialParser):  # type: ignore[misc]
+    class Counted(PartialParser):
         def feed(self, chunk: Any, /) -> Any:
             fed.append(len(chunk))
             return super().feed(chunk)
