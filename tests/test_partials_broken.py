@@ -194,6 +194,7 @@ def test_a_line_that_breaks_costs_no_other_line() -> None:
 def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
     parser, found = read('{"n":1 0}\n{"b":2}\nAnd now:\n{"c":3}', expect="array")
     assert found.value == [{"n": 1}, {"b": 2}, {"c": 3}]
+    assert "no comma" not in str(found.notes)
     assert [*parser.lost] == [(0, "n")]
 
 

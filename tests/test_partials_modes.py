@@ -713,5 +713,8 @@ def test_a_lone_integer_of_any_size_is_exact_too_and_one_beyond_pythons_is_none(
     parser.feed(BIG)
     assert parser.finish() == Final(int(BIG))
     parser = PartialParser(big_ints=True)
+    parser.feed(f'{{"a": 1, oh no\n{{"a": 1, "b": {BIG}}}')
+    assert parser.finish() == Final({"a": 1, "b": int(BIG)})
+    parser = PartialParser(big_ints=True)
     parser.feed(f"[{'1' * 4301}, 1]")
     assert parser.finish() == Final([None, 1])

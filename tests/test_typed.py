@@ -1544,10 +1544,18 @@ def test_what_was_validated_in_parts_is_kept_once() -> None:
     assert before.steps == [Toll(tool="a", n=1)]
 
 
-def test_what_was_emitted_stays_what_it_was_where_validating_again_makes_another() -> None:
+@pytest.mark.parametrize("lenient", [False, True])
+def test_what_was_emitted_stays_what_it_was_where_validating_again_makes_another(
+    lenient: bool,
+) -> None:
     class Told(BaseModel):
         tool: str
-        number: int = Field(default_factory=iter(range(9)).__next__)
+        number: int = Field(default_factory=iter(range(99)).__next__)
+
+        def __eq__(self, other: object) -> bool:
+            return lenient or super().__eq__(other)
+
+        __hash__ = None  # type: ignore[assignment]
 
     class All(BaseModel):
         steps: list[Told]
