@@ -62,6 +62,17 @@ def speed(text: str) -> float:
     return value
 
 
+def limit(text: str) -> float:
+    """For how many seconds to wait."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: choose seconds above 0")
+    return value
+
+
 def file(text: str) -> str:
     """The name of a file to write."""
     if not text:
@@ -856,43 +867,26 @@ def _mcp(args: Args) -> int:
         help="what the value is: %(choices)s [%(default)s]",
         metavar="KIND",
     ),
+    option("--limit", type=limit, metavar="S", help="what has come after S seconds is the result"),
     example="foretell partials answer.txt --expect object\n"
-    "  curl -N https://example.org/answer | foretell partials",
+    "  curl -N https://example.org/answer | foretell partials --limit 10",
 )
 def _partials(args: Args) -> int:
     """Read JSON as it streams; print each patch, then the value or what is usable of it."""
     from .operators.partials import Final, PartialParser
+    from .pieces import pieces, within
 
     parser = PartialParser(strict=args.strict, expect=args.expect)
-    for piece in _pieces(args.file, args.chunk):
-        _print_lines(patch.to_json() for patch in parser.feed(piece))
-    result = parser.finish()
+    source, reason = pieces(args.file, args.chunk), None
+    try:
+        for piece in source if args.limit is None else within(args.limit, source):
+            _print_lines(patch.to_json() for patch in parser.feed(piece))
+    except TimeoutError:
+        reason = f"not complete within {args.limit:g} seconds"
+    result = parser.finish(reason=reason)
     _print_lines(patch.to_json() for patch in result.patches)
     _print_lines([result.to_json()])
     return 0 if isinstance(result, Final) else 1
-
-
-def _pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
-    """A file's bytes as they come, or its characters ``size`` at a time."""
-    import codecs
-    from contextlib import nullcontext
-
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    source: Any = nullcontext(sys.stdin.buffer) if name is None else open(name, "rb")  # noqa: SIM115
-    text = ""
-    with source as stream:
-        while data := stream.read1():
-            if b"\0" in data:
-                raise ForetellError(f"{name or 'the input'} is no text: it has a zero byte")
-            if size is None:
-                yield data
-                continue
-            text += decoder.decode(data)
-            whole_pieces = len(text) // size * size
-            yield from (text[at : at + size] for at in range(0, whole_pieces, size))
-            text = text[whole_pieces:]
-    if text := text + decoder.decode(b"", final=True):
-        yield text
 
 
 def _print_lines(lines: Iterable[bytes]) -> None:
