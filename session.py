@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import re
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 from reactivex import Observable, abc
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from .replay.lockstep import Lockstep
 
 __all__ = ["Action", "Session"]
+
+log = logging.getLogger("foretell")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,6 +69,8 @@ class Session(Generic[M]):
         self._game = game
         self._pipeline = Pipeline(game, session_id, header or {}, replaying)
         self._gone = asyncio.Event()
+        self._handles: WeakValueDictionary[str, Action[M]] = WeakValueDictionary()
+        self._handles_lock = threading.Lock()
         self._entry = Entry(self._pipeline, game.settings, self._telling)
 
     @property
@@ -137,11 +144,12 @@ class Session(Generic[M]):
         :param odds: the probability of each result, where the rules know it; from 0 to 1, and 1
             in all.
         :param rolled: the result itself, where the game rolls ahead; not told before its outcome.
-        :param action_id: an id of its own; with that of an earlier action, it changes that one.
+        :param action_id: an id of its own; with that of an earlier action, it changes that one,
+            and its handle with it.
         """
         what = action_of(action, type, target)
         said = checked(ev.Action(0.0, action_id or "", None, actor, what, odds, rolled))
-        return Action(self, self._entry.declare(said), said.actor, said.action or {})
+        return self._handle(self._entry.declare(said), said.actor, said.action or {})
 
     def action(self, action_id: str) -> Action[M]:
         """The handle of a declared action, such as one from before the session was resumed.
@@ -151,7 +159,16 @@ class Session(Generic[M]):
         known = self.world.actions.get(action_id)
         if known is None or known.resolved:
             raise StateError(f"no action {brief(action_id)} is open: declare it first")
-        return Action(self, action_id, known.actor, known.action)
+        return self._handle(action_id, known.actor, known.action)
+
+    def _handle(self, action_id: str, actor: str, what: Mapping[str, Any]) -> Action[M]:
+        """The one handle of an action, which is what it was last declared to be."""
+        with self._handles_lock:
+            handle = self._handles.get(action_id)
+            if handle is None:
+                handle = self._handles[action_id] = Action(self, action_id, actor, what)
+            handle.actor, handle._what = actor, what
+        return handle
 
     def retract(self, action: Action[M] | str) -> None:
         """A declared action will not happen after all.
@@ -242,10 +259,14 @@ class Session(Generic[M]):
             f"t{number}",
             self._game.narration,
             self._pipeline.cancel,
-            lambda telling, viewer, upto: self.put(
-                lambda t: ev.Delivered(t, telling, viewer, upto)
-            ),
+            self._delivered,
         )
+
+    def _delivered(self, telling: str, viewer: str, upto: int) -> None:
+        if self._entry.closed:  # a viewer may be the last to hear of that
+            log.info("session %s: %s was delivered after its end", self.id, telling)
+        else:
+            self.put(lambda t: ev.Delivered(t, telling, viewer, upto))
 
     def _id(self, action: Any, what: str) -> str:
         if isinstance(action, Action):

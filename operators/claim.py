@@ -97,8 +97,8 @@ class Again:
         """Each thing to tell."""
         return tuple(
             Entry(declared, what)
-            for world, outcome, declared in map(_resolved, self.worlds)
-            for what in happened(world, outcome, declared)
+            for world, declared in map(_resolved, self.worlds)
+            for what in happened(world)
         )
 
 
@@ -182,7 +182,7 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
     turn = world.turn.turn if world.turn is not None else None
     parts: list[Part] = []
     aimed = targets_of(declared.action)
-    for what in happened(world, outcome, declared):
+    for what in happened(world):
         part = Part(Entry(declared, what))
         target = what.target if aimed or len(outcome.results) > 1 else None
         found = store.take((turn, depends.own, target, what.name))
@@ -234,10 +234,10 @@ def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> 
     return taken
 
 
-def _resolved(world: World) -> tuple[World, Outcome, Declared]:
+def _resolved(world: World) -> tuple[World, Declared]:
     outcome = world.cause
     assert isinstance(outcome, Outcome)
-    return world, outcome, world.doing(outcome)
+    return world, world.doing(outcome)
 
 
 def _fillable(generation: Generation, what: Happened) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .partials import MISSING, Partial, PartialParser, Patch, Progress, apply
+from .partials import MISSING, PartialParser, Patch, Progress, apply
 from .slots import SlotFiller
 
 __all__ = ["Composer"]
@@ -142,10 +142,8 @@ class _Piece:
         parser = self._parser
         if parser is None or parser.state(self._text_path) is Progress.GROWING:
             return parser is not None
-        read = parser.finish()
-        if not isinstance(read, Partial) or read.position is None:
-            return False
-        return isinstance(read.value, dict) and tuple(read.value)[-1:] == self._text_path
+        parser.finish()
+        return self._text_path in parser.lost
 
     def feed(self, chunk: str) -> list[Patch]:
         if self._parser is not None:

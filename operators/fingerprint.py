@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from ..streams.blows import laid_low
 from ..streams.footprint import DEPTH, Path, action_key, actor_and_targets, covers, targets_of
 from ..streams.world import Change, World
 from .classify import Context, Scene
@@ -96,7 +97,13 @@ def scene_fingerprint(scene: Scene) -> str:
     world = scene.world
     turn = world.turn
     opened = [
-        (action_id, each.key, each.event.odds, each.event.rolled)
+        (
+            action_id,
+            each.key,
+            each.event.odds,
+            each.event.rolled,
+            [laid_low(world, each, target) for target in targets_of(each.action)],
+        )
         for action_id, each in world.actions.items()
         if each.event is not None and not each.resolved
     ]

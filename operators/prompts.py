@@ -12,9 +12,9 @@ from ..errors import PromptsError
 from ..streams.footprint import targets_of
 from ..streams.models import Message
 from ..streams.said import brief
-from ..streams.world import Declared, World
+from ..streams.world import Declared
 from .classify import Scene
-from .results import HARMFUL, KILL, Happened, gone, known_of, lies
+from .results import HARMFUL, KILL, Happened, known_of
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts", "prompted"]
 
@@ -164,7 +164,7 @@ class DefaultPrompts:
         }
         facts = {
             "context": scene.context,
-            "tellings": [_fact(scene, entry, sure=not outcome.slots) for entry in kept],
+            "tellings": [_fact(scene, entry) for entry in kept],
             **({"besides": besides} if besides else {}),
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
@@ -230,17 +230,12 @@ SHOWN = ("name", "side", "race", "class", "kind", "description")
 """What a prompt shows of an actor: nothing that the outcome decides, or that keeps changing."""
 
 
-def _is_down(world: World, declared: Declared, target: str | None) -> bool:
-    return lies(world, target) or gone(world, declared, target)
-
-
 def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:
     actor = scene.world.actor(actor_id)
     return {key: actor[key] for key in SHOWN if key in actor}
 
 
-def _fact(scene: Scene, entry: Entry, *, sure: bool) -> dict[str, Any]:
-    """What there is to tell; ``sure`` if it has happened, so that the state may be spoken of."""
+def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
     action, what = entry.declared.action, entry.happened
     fact: dict[str, Any] = {
         "actor": name_of(scene, entry.declared.actor, entry.declared),
@@ -250,6 +245,6 @@ def _fact(scene: Scene, entry: Entry, *, sure: bool) -> dict[str, Any]:
     }
     if what.values:
         fact["values"] = dict(what.values)
-    if sure and what.name != KILL and _is_down(scene.world, entry.declared, what.target):
+    if what.down and what.name != KILL:
         fact["down"] = True
     return {key: value for key, value in fact.items() if value is not None}

@@ -22,6 +22,8 @@ RESTLESS = 2
 CALM = 0.5
 MOST_DOUBLINGS = 3
 REMEMBERED = 256
+FORGOTTEN = 10.0
+"""Seconds of the session without a loss, after which a place in the plan counts as calm again."""
 
 Slot = tuple[str | None, str, str | None, str]
 
@@ -97,7 +99,7 @@ def speculate(
     at every tick. What ``keeper`` has as the answer to this very request is not asked for again,
     and costs nothing; any other request has to be one that the budget ``affords``.
     """
-    lost: dict[Slot, int] = {}
+    lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
     def opened(variant: Variant, request: Request) -> Generation | None:
         if not affords(variant, request):
@@ -115,8 +117,11 @@ def speculate(
         )
 
     async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
-        if lost.get(variant.slot, 0) >= RESTLESS:
-            calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
+        times, last = lost.get(variant.slot, (0, 0.0))
+        if variant.scene.world.t - last > FORGOTTEN:
+            times = 0
+        if times >= RESTLESS:
+            calm = CALM * 2 ** min(times - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
@@ -148,7 +153,8 @@ def speculate(
             await asyncio.get_running_loop().create_future()
         finally:
             if generation.revoked:
-                lost[variant.slot] = lost.pop(variant.slot, 0) + 1
+                lost.pop(variant.slot, None)
+                lost[variant.slot] = times + 1, variant.scene.world.t
                 while len(lost) > REMEMBERED:
                     del lost[next(iter(lost))]
             store.discard(variant, generation)

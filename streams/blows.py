@@ -1,105 +1,397 @@
-"""Which blows the state shows already: it may come before its outcome, with it, or after it."""
+"""What each blow did to whom: a state may show it before its outcome, with it, or after it.
+
+Of each actor two accounts are kept until they meet: the damage that outcomes have told of and no
+state has shown yet (*owed*), and the changes of health that states have shown and no outcome has
+told of yet (*falls*).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .events import Outcome
-from .footprint import DEPTH, Path, targets_of
+from .events import Outcome, Result
+from .footprint import Path, targets_of
 
 if TYPE_CHECKING:
     from .world import Declared, World
 
-__all__ = ["Touched", "owed", "settled", "shows", "touched"]
+__all__ = [
+    "HARMFUL",
+    "KILL",
+    "Account",
+    "Blow",
+    "Fall",
+    "health_left",
+    "health_of",
+    "laid_low",
+    "number",
+    "seen",
+    "told",
+]
 
-Touched = Mapping[str, tuple[int, str | None]]
-"""By actor: the revision at which its health changed last, and the key of the action that was the
-reason, as far as that is known."""
-
-EARLIER = ""
-"""The reason of a change that shows what was owed before it: some earlier action."""
+KILL = "kill"
+"""The name of a variant in which the target falls, whatever the roll was called."""
+HARMFUL = ("hit", "critical", "failure")
+HEALS = ("healing", "healed", "heal")
 
 ACTORS: Path = ("actors",)
-HEALTH = {"hp", "health"}
+BUFFERS = ("temp_hp", "temporary_hp")
+"""Health that goes first."""
+SHIELDS = ("shield", "shields", "barrier", "ward")
+"""What may take a blow up, by rules of the game's own."""
+VITAL = {"hp", "health", "dead", "alive", "conditions", "effects", *BUFFERS, *SHIELDS}
+DOWN = ("dead", "dying", "down", "unconscious", "defeated", "slain", "destroyed", "ko")
+"""Conditions of an actor that is out of the fight, whatever its health says."""
+LARGEST = 1e300
 MAX_ACTORS = 1024
+MAX_FALLS = 16
 
 
-def touched(world: World, paths: list[Path], key: str | None) -> Touched:
-    """Whose health changed when; of one who is new, it has not.
+class Fall(NamedTuple):
+    """A change of an actor's health that a state has shown, and no outcome has told of yet.
 
-    :param paths: where the next state differs from the world's.
-    :param key: of the action that is named as the reason.
+    ``action`` is the id of the one that was named as the reason, if any was; ``before`` and
+    ``after`` are the health, where it is known, and ``lost`` how much went, buffers included.
     """
+
+    revision: int
+    action: str | None
+    before: float | None
+    after: float | None
+    lost: float
+
+    def shows(self, damage: float) -> bool:
+        """Whether a blow of so much may be what it shows."""
+        return self.lost == damage or (self.after == 0 and self.lost <= damage)
+
+
+class Account(NamedTuple):
+    """What is open of an actor: damage told, by action; and falls that were shown."""
+
+    owed: tuple[tuple[str, float], ...] = ()
+    falls: tuple[Fall, ...] = ()
+
+
+Accounts = Mapping[str, Account]
+NOTHING = Account()
+
+
+class Blow(NamedTuple):
+    """One result of an outcome, and what it did.
+
+    ``after`` is the target's health then, where it is known. ``sure`` is false where nobody can
+    tell what it did; ``down`` is true of one who lay there before.
+    """
+
+    result: Result
+    after: float | None = None
+    sure: bool = True
+    down: bool = False
+
+
+class _Vitals(NamedTuple):
+    """Of one actor in one state: its health, that with its buffers, and what else may shield it."""
+
+    health: float | None
+    pool: float | None
+    shields: tuple[float, ...]
+
+
+GONE = _Vitals(0, 0, ())
+
+
+def seen(
+    world: World, state: Mapping[str, Any], paths: Sequence[Path], because: str | None
+) -> Accounts:
+    """The accounts once a state has come.
+
+    :param paths: where it differs from the world's.
+    :param because: the id of the action named as its reason.
+    """
+    hurt: dict[str, None] = {}
     for path in paths:
-        if len(path) < DEPTH or path[2] in HEALTH:
-            break
-    else:
-        return world.touched  # as most often
-    there = world.actors
-    if any(path in ((), ACTORS) for path in paths):
-        hurt = list(there)
-    else:
-        inside = (path for path in paths if path[0] == "actors" and len(path) > 1)
-        hurt = [each for _, each, *field in inside if each in there and set(field) <= HEALTH]
-    if not hurt:
-        return world.touched
-    found = dict(world.touched)
-    for each in hurt:
-        found.pop(each, None)
-        early = key is None and each in world.unsettled
-        found[each] = world.revision + 1, EARLIER if early else key
-    while len(found) > MAX_ACTORS:
-        del found[next(iter(found))]
-    return found
+        if len(path) < 2:
+            if path in ((), ACTORS):
+                hurt |= dict.fromkeys(world.actors)
+        elif path[0] == "actors" and (len(path) == 2 or path[2] in VITAL):
+            hurt[path[1]] = None
+    meant: tuple[str, ...] = ()
+    if (
+        because is not None
+        and because in world.actions
+        and not (paths and all(map(world.footprint.passes, paths)))
+    ):
+        meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
+    if not (hurt or meant):
+        return world.accounts
+    accounts = dict(world.accounts)
+    for each in {**hurt, **dict.fromkeys(meant)}:
+        was, now = _vitals(world.state, each), _vitals(state, each) or GONE
+        if was is None:  # of one who is new, nothing has changed
+            accounts.pop(each, None)
+        elif was != now or each in meant:
+            account = accounts.pop(each, NOTHING)
+            accounts[each] = _seen(account, world.revision + 1, because, was, now)
+    return _bounded(accounts)
 
 
-def settled(world: World, paths: list[Path]) -> Mapping[str, float]:
-    """The damage that is still not in the state, after it changed at these paths."""
-    shown = {
-        path[1]: None
-        for path in paths
-        if len(path) > 1 and (len(path) == 2 or path[2] in world.footprint.target)
-    }
-    if any(len(path) < 2 for path in paths):
-        return {}
-    return {target: damage for target, damage in world.unsettled.items() if target not in shown}
+def _seen(
+    account: Account, revision: int, because: str | None, was: _Vitals, now: _Vitals
+) -> Account:
+    lost = math.nan if was.pool is None or now.pool is None else was.pool - now.pool
+    fall = Fall(revision, because, was.health, now.health, lost)
+    owed = account.owed
+    if because is not None:
+        own = _sum(damage for action, damage in owed if action == because)
+        if not any(action == because for action, _ in owed):
+            return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
+        left = tuple(each for each in owed if each[0] != because)
+        return account._replace(owed=left if fall.shows(own) else ())
+    for count in range(1, len(owed) + 1):
+        if fall.shows(_sum(damage for _, damage in owed[:count])):
+            return account._replace(owed=owed[count:])
+    if not owed:
+        return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
+    known = _sum(damage for _, damage in owed)
+    if lost > known and was.health is not None:  # and another's blow, that is told of later
+        fall = fall._replace(before=was.health - known, lost=lost - known)
+        return Account((), (*account.falls, fall)[-MAX_FALLS:])
+    return account._replace(owed=())
 
 
-def owed(world: World, event: Outcome, done: Declared) -> Mapping[str, float]:
-    """The damage that no state shows yet, with this outcome's; infinite where none can tell."""
-    unsettled = dict(world.unsettled)
-    for result in event.results:
-        damage = result.values.get("damage")
-        for target in (result.target,) if result.target is not None else targets_of(done.action):
-            before, now = _hp(done.state, target), _hp(world.state, target)
-            if not isinstance(damage, (int, float)) or now is None:
-                continue
-            if before is None and done.event is None:
-                before = now  # nobody declared it; the target is new
-            if before is None:
-                continue
-            if before == now and world.untouched(target, done):
-                unsettled[target] = unsettled.get(target, 0) + damage
-            elif not shows(before, now, damage) or world.by_another(target, done):
-                unsettled[target] = math.inf
-    while len(unsettled) > MAX_ACTORS:
-        del unsettled[next(iter(unsettled))]
-    return unsettled
+def told(
+    world: World, event: Outcome, done: Declared, name: str
+) -> tuple[tuple[Blow, ...], Accounts]:
+    """What an outcome of the action of this id did, and the accounts after it."""
+    results = event.results or (Result("unknown"),)
+    if len(results) == 1 and results[0].target is None:
+        only, targets = results[0], targets_of(done.action)
+        results = tuple(Result(only.result, each, only.values) for each in targets) or results
+    accounts = dict(world.accounts)
+    found: dict[int, Blow] = {}
+    for target in dict.fromkeys(each.target for each in results):
+        places = [place for place, each in enumerate(results) if each.target == target]
+        if target is None:
+            found |= {place: Blow(results[place]) for place in places}
+            continue
+        reckoning = _Reckoning(world, done, name, target, accounts.pop(target, NOTHING))
+        found |= zip(places, reckoning.of([results[place] for place in places]), strict=True)
+        if reckoning.account != NOTHING:
+            accounts[target] = reckoning.account
+    return tuple(found[place] for place in range(len(results))), _bounded(accounts)
 
 
-def shows(before: float | None, now: float, damage: float) -> bool:
-    """Whether a health is that after a blow."""
-    return before is not None and max(0, before - damage) == max(0, now)
+class _Reckoning:
+    """What the results of one outcome did to one target, one after the other."""
+
+    def __init__(
+        self, world: World, done: Declared, name: str, target: str, account: Account
+    ) -> None:
+        now = _vitals(world.state, target)
+        if now is None and _vitals(done.state, target) is not None:
+            now = GONE  # so games do with the slain
+        self.account = account
+        self._now = now
+        self._name = name
+        self._helps = done.action.get("type") != "attack" and not done.action.get("save")
+        self._before_it = done.event is None or _vitals(done.state, target) is not None
+        since = [fall for fall in account.falls if fall.revision > done.since]
+        self._own = [fall for fall in since if fall.action == name]
+        self._free = [fall for fall in since if fall.action is None]
+
+    def of(self, results: Sequence[Result]) -> list[Blow]:
+        """What each did."""
+        damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
+        total = _sum(damages)
+        claimed = self._claimed(total)
+        if claimed is not None:
+            return self._as_shown(results, damages, claimed)
+        unknown = self._now is not None and not self._before_it
+        if total and (self._free or unknown):  # its own and partly taken up, or another's
+            self._settle(self._free)
+            self._owe(math.nan)
+            return [self._unclear(each) for each in results]
+        return [self._as_told(each, damage) for each, damage in zip(results, damages, strict=True)]
+
+    def _claimed(self, total: float) -> list[Fall] | None:
+        """The falls that are this outcome's; ``None`` if no state has shown it yet."""
+        own, free = self._own, self._free
+        if own:
+            follows = bool(free) and free[-1].after == own[0].before == own[-1].after
+            if follows and (not total or free[-1].lost <= total):  # it was shown, then named
+                return [free[-1], *own]
+            return own
+        if total:
+            for place, fall in enumerate(free):
+                if fall.shows(total) and not any(later.lost < 0 for later in free[place:]):
+                    return [fall]
+            if free:
+                whole = free[0]._replace(
+                    after=free[-1].after, lost=_sum(fall.lost for fall in free)
+                )
+                if whole.shows(total):
+                    return free
+        return None
+
+    def _as_shown(
+        self, results: Sequence[Result], damages: Sequence[float], claimed: list[Fall]
+    ) -> list[Blow]:
+        before, after = claimed[0].before, claimed[-1].after
+        whole = claimed[-1]._replace(lost=_sum(fall.lost for fall in claimed))
+        exact = before is not None and whole.shows(_sum(damages))
+        self._settle(claimed)
+        found: list[Blow] = []
+        for place, (result, damage) in enumerate(zip(results, damages, strict=True)):
+            down = before is not None and before <= 0
+            last = place == len(results) - 1
+            if last:
+                left = after
+            else:
+                left = max(0, before - damage) if exact and before is not None else None
+            now = None if self._now is None else self._now.health
+            if self._is_help(result):
+                found.append(self._blow(result, left, down=False))
+            elif last and left is not None and (left == 0) != (now == 0):  # fell, or rose, since
+                found.append(self._unclear(result))
+            else:
+                found.append(self._blow(result, left, down))
+            before = left
+        return found
+
+    def _as_told(self, result: Result, damage: float) -> Blow:
+        before = self._reckoned()
+        if before is not None and math.isnan(before):
+            return self._unclear(result)
+        down = before is not None and before <= 0
+        said, given = number(result.values.get("target_hp")), "damage" in result.values
+        left: float | None
+        if said is not None:
+            damage = 0 if before is None else max(0, before - max(0, said))
+        elif result.result == KILL and not damage:
+            damage = math.inf
+        if damage and self._now is not None:
+            self._owe(damage)
+        harmless = not damage and (given or result.result not in (*HARMFUL, KILL))
+        healed = harmless and self._is_help(result)
+        left = self._reckoned() if damage or (harmless and not healed) else None
+        if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
+            left, sure = None, before is not None and before > damage
+            return Blow(result, None, sure, down)
+        return self._blow(result, left, down and not healed)
+
+    def _is_help(self, result: Result) -> bool:
+        heals = any(result.values.get(each) for each in HEALS)
+        return heals or (result.result == "success" and self._helps)
+
+    def _blow(self, result: Result, left: float | None, down: bool) -> Blow:
+        said = number(result.values.get("target_hp"))
+        if said is not None:
+            left = max(0, said)
+            lies = self._now is not None and self._now.health == 0 and left > 0
+            return Blow(result, left, not (down or lies), down)
+        return Blow(result, left, not down, down)
+
+    def _unclear(self, result: Result) -> Blow:
+        said = number(result.values.get("target_hp"))
+        lies = self._now is not None and self._now.health == 0
+        if said is not None:
+            return Blow(result, max(0, said), said <= 0 or not lies, False)
+        return Blow(result, None, False, lies)
+
+    def _reckoned(self) -> float | None:
+        """The health after all that is owed."""
+        return None if self._now is None else _left(self._now, self.account)
+
+    def _owe(self, damage: float) -> None:
+        self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
+
+    def _settle(self, falls: Sequence[Fall]) -> None:
+        left = tuple(fall for fall in self.account.falls if fall not in falls)
+        self.account = self.account._replace(falls=left)
 
 
-def _actors(state: Mapping[str, Any]) -> Mapping[str, Any]:
+def laid_low(world: World, declared: Declared, target: str | None) -> bool:
+    """Whether a state shows the target of an action that is open fallen, perhaps by it."""
+    if declared.event is None or declared.resolved:
+        return False
+    mine = (None, declared.event.action_id)
+    return any(
+        fall.after == 0 and fall.action in mine and fall.revision > declared.since
+        for fall in world.accounts.get(target or "", NOTHING).falls
+    )
+
+
+def health_left(world: World, actor_id: str | None) -> float | None:
+    """An actor's health less what was told of it and no state has shown; NaN if nobody can tell."""
+    now = _vitals(world.state, actor_id)
+    return None if now is None else _left(now, world.accounts.get(actor_id or "", NOTHING))
+
+
+def _left(now: _Vitals, account: Account) -> float | None:
+    if now.health is None or now.pool is None or not account.owed:
+        return now.health
+    owed = _sum(damage for _, damage in account.owed)
+    left = now.health - max(0, owed - (now.pool - now.health))
+    return left if math.isnan(left) else max(0, left)
+
+
+def health_of(state: Mapping[str, Any], actor_id: str | None) -> float | None:
+    """An actor's health as far as the state says, 0 if it says in any way that it is down."""
+    found = _vitals(state, actor_id)
+    return None if found is None else found.health
+
+
+def _vitals(state: Mapping[str, Any], actor_id: str | None) -> _Vitals | None:
     actors = state.get("actors")
-    return actors if isinstance(actors, Mapping) else {}
+    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
+    if not isinstance(actor, Mapping):
+        return None
+    if _down(actor):
+        return GONE
+    hp = number(actor.get("hp"))
+    if hp is None:
+        hp = number(actor.get("health"))
+    buffer = next((b for b in (number(actor.get(each)) for each in BUFFERS) if b is not None), 0)
+    shields = tuple(s for s in (number(actor.get(each)) for each in SHIELDS) if s)
+    return _Vitals(hp, None if hp is None else hp + max(0, buffer), shields)
 
 
-def _hp(state: Mapping[str, Any], actor_id: str) -> float | None:
-    actor = _actors(state).get(actor_id)
-    hp = actor.get("hp") if isinstance(actor, Mapping) else None
-    return hp if isinstance(hp, (int, float)) else None
+def _down(actor: Mapping[str, Any]) -> bool:
+    if actor.get("alive") is False or actor.get("dead") is True:
+        return True
+    for name in ("hp", "health"):
+        left = number(actor.get(name))
+        if left is not None and left <= 0:
+            return True
+    said = [actor[name] for name in ("conditions", "effects", "health") if actor.get(name)]
+    return any(word.lower() in DOWN for each in said for word in _words(each))
+
+
+def _words(said: Any) -> Iterator[str]:
+    for each in [said] if isinstance(said, str) else said if isinstance(said, (list, dict)) else ():
+        word = each.get("name") if isinstance(each, Mapping) else each
+        if isinstance(word, str):
+            yield word
+
+
+def number(value: Any) -> float | None:
+    """The value, if it is a number one can reckon with."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if -LARGEST < value < LARGEST else None
+
+
+def _sum(values: Iterable[float]) -> float:
+    """The sum, whole if they all are."""
+    found = list(values)
+    if all(isinstance(each, int) for each in found):
+        return sum(found)  # ints
+    return math.fsum(found)
+
+
+def _bounded(accounts: dict[str, Account]) -> Accounts:
+    while len(accounts) > MAX_ACTORS:
+        del accounts[next(iter(accounts))]
+    return accounts

@@ -44,6 +44,10 @@ class Footprint:
     actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
     volatile: tuple[str, ...] = VOLATILE
 
+    def passes(self, path: Path) -> bool:
+        """Whether this changes all the time, and no text speaks of it."""
+        return len(path) == DEPTH and path[-1] in self.volatile
+
     def of(
         self, actor: str, action: Mapping[str, Any], struck: tuple[str, ...] = ()
     ) -> tuple[Path, ...]:

@@ -26,6 +26,8 @@ MAX_INPUT = MAX_LINE // 8
 
 RESULT = ("target", "result", "values")
 REAL = ("damage", "target_hp")
+KNOWN = ("hit", "miss", "critical", "success", "failure", "kill")
+SPELT = {"crit": "critical", "critical hit": "critical", "missed": "miss", "fail": "failure"}
 
 
 def brief(value: Any) -> str:
@@ -91,7 +93,10 @@ def results_of(
     if results is None:
         if result is None:
             raise StateError('an outcome needs a result, such as outcome("hit", damage=9)')
-        return (ev.Result(result, None, _values_of(values)),)
+        return (ev.Result(_word(result), None, _values_of(values)),)
+    if result is not None or values:
+        other = brief(result if result is not None else dict(values))
+        raise StateError(f"results stand in the place of {other}: give one or the other")
     if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
         raise StateError(
             'results must be a list, such as [{"target": "goblin-1", "result": "hit"}], '
@@ -100,16 +105,23 @@ def results_of(
     found: list[ev.Result] = []
     for each in results:
         if isinstance(each, ev.Result):
-            found.append(replace(each, values=_values_of(each.values)))
+            said = _values_of(each.values)
+            found.append(replace(each, result=_word(each.result), values=said))
         elif not isinstance(each, Mapping) or "result" not in each:
             raise StateError(f"a result needs a 'result', such as hit: {brief(each)}")
         else:
             further = {name: value for name, value in each.items() if name not in RESULT}
             said = _values_of({**_values_of(each.get("values")), **further})
-            found.append(ev.Result(each["result"], each.get("target"), said))
+            found.append(ev.Result(_word(each["result"]), each.get("target"), said))
     if not found:
         raise StateError("results is empty: name at least one")
     return tuple(found)
+
+
+def _word(result: Any) -> Any:
+    """A result as it is known, however it is spelt; the game's own words stay as they are."""
+    folded = result.strip().lower() if isinstance(result, str) else ""
+    return SPELT.get(folded, folded if folded in KNOWN else result)
 
 
 def _values_of(values: Any) -> dict[str, Any]:

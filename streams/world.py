@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -63,11 +63,10 @@ class World(NamedTuple):
 
     ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
     revision of its last such change (and, apart, of those that named another action).
-    ``fresh`` are those changes this very input made. ``outcomes`` counts the outcomes of the
-    turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end; ``unsettled`` is, by target, the damage that no state has shown yet;
-    ``touched`` the revision at which each actor's health changed last, and the key of the action
-    that was the reason, as far as that is known. ``baseline`` is the state of revision ``since``,
+    ``fresh`` are those changes this very input made, and ``blows`` what it did to whom, if it is
+    an outcome; ``accounts`` is what of such is open, by actor. ``outcomes`` counts the outcomes of
+    the turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
+    latest at the end. ``baseline`` is the state of revision ``since``,
     at the begin of the turn or at its last outcome. ``told`` is the input of each action's last
     outcome, ``undone`` the inputs that rewinds have undone, each from after one to another. Two
     worlds are equal only if they are one and the same.
@@ -81,9 +80,9 @@ class World(NamedTuple):
     state: Mapping[str, Any] = NOTHING
     unexpected: Mapping[Change, int] = NOTHING
     fresh: tuple[Change, ...] = ()
-    unsettled: Mapping[str, float] = NOTHING
-    touched: blows.Touched = NOTHING
+    accounts: blows.Accounts = NOTHING
     warning: str | None = None
+    blows: tuple[blows.Blow, ...] = ()
     turn: Turn | None = None  # from here on, what a state does not change
     actions: Mapping[str, Declared] = NOTHING
     outcomes: int = 0
@@ -115,15 +114,6 @@ class World(NamedTuple):
     def stands(self, number: int) -> bool:
         """Whether no rewind until now has undone the input of this number."""
         return not any(after < number <= last for after, last in self.undone)
-
-    def untouched(self, actor_id: str | None, declared: Declared) -> bool:
-        """Whether an actor's health has not changed since the action was declared."""
-        return self.touched.get(actor_id or "", (0, None))[0] <= declared.since
-
-    def by_another(self, actor_id: str | None, declared: Declared) -> bool:
-        """Whether it is known that the last change of an actor's health was another action's."""
-        revision, key = self.touched.get(actor_id or "", (0, None))
-        return revision > declared.since and key not in (None, declared.key)
 
     def doing(self, outcome: Outcome) -> Declared:
         """The actor and action an outcome is of: as declared, or as it says itself.
@@ -165,15 +155,15 @@ Changed = tuple[
     Mapping[str, Any],
     Mapping[Change, int],
     tuple[Change, ...],
-    Mapping[str, float],
-    blows.Touched,
+    blows.Accounts,
     str | None,
+    tuple[()],
 ]
-"""What a state changes of a world: the fields from ``state`` to ``warning``."""
+"""What a state changes of a world: the fields from ``state`` to ``blows``."""
 
 
 def _unchanged(world: World, warning: str | None = None) -> Changed:
-    return world.state, world.unexpected, (), world.unsettled, world.touched, warning
+    return world.state, world.unexpected, (), world.accounts, warning, ()
 
 
 def _moment(world: World, numbered: Numbered, changed: Changed) -> World:
@@ -211,8 +201,9 @@ def _based(world: World, **moved: Any) -> World:
 
 def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Changed:
     paths = changed_paths(world.state, state)
+    accounts = blows.seen(world, state, paths, because)
     if not paths:
-        return _unchanged(world)
+        return world.state, world.unexpected, (), accounts, None, ()
     warning = key = None
     if because is not None:
         named = world.actions.get(because)
@@ -228,6 +219,7 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
             for declared in world.actions.values()
             for path in world.footprint.of(declared.actor, declared.action, declared.struck)
         ]
+        + _taken_off(world, paths, state)
         if any(path[0] == "actors" for path in paths if path)
         else ()
     )
@@ -242,9 +234,21 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
         unexpected = {**unexpected, **dict.fromkeys(fresh, revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): revision}
-    touched = blows.touched(world, paths, key)
-    unsettled = blows.settled(world, paths) if world.unsettled else world.unsettled
-    return state, unexpected, fresh, unsettled, touched, warning
+    return state, unexpected, fresh, accounts, warning, ()
+
+
+def _taken_off(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> list[Path]:
+    """The targets of the turn's actions that the state has no more: so games do with the slain."""
+    there = state.get("actors", NOTHING)
+    gone = [path for path in paths if len(path) == 2 and path[1] not in there]
+    if not gone:
+        return []
+    struck = {
+        each
+        for declared in world.actions.values()
+        for each in (*targets_of(declared.action), *declared.struck)
+    }
+    return [path for path in gone if path[1] in struck]
 
 
 def _declared(world: World, event: Action) -> World:
@@ -284,6 +288,8 @@ def _resolved(world: World, event: Outcome) -> World:
     elif event.turn is not None and (world.turn is None or world.turn.turn != event.turn):
         warning = f"outcome in turn {event.turn!r}, which is not open"
     done = world.doing(event)
+    name = event.action_id if event.action_id is not None else f"#{world.number}"
+    struck_by, accounts = blows.told(world, event, done, name)
     befell = [result.target for result in event.results if result.target is not None]
     others = [each for each in befell if each not in targets_of(done.action)]
     struck = tuple(dict.fromkeys([*done.struck, *others]))
@@ -292,7 +298,6 @@ def _resolved(world: World, event: Outcome) -> World:
     last[done.actor] = done.action  # the latest is the last one in it
     while len(last) > MAX_ACTORS:
         del last[next(iter(last))]
-    name = event.action_id if event.action_id is not None else f"#{world.number}"
     actions = {key: each for key, each in world.actions.items() if key != name}
     actions[name] = done
     forgotten = _oldest(actions, resolved=True, beyond=MAX_RESOLVED)
@@ -307,7 +312,8 @@ def _resolved(world: World, event: Outcome) -> World:
         outcomes=world.outcomes + 1,
         recent=(*world.recent, event)[-RECENT:],
         last=last,
-        unsettled=blows.owed(world, event, done),
+        blows=struck_by,
+        accounts=accounts,
         baseline=world.state,
         since=world.revision,
         warning=warning,

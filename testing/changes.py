@@ -192,8 +192,10 @@ class Changes:
             named = self.doing.get(because)
             self.clear = (set(), named) if named is not None and self.sure else None
             return
+        there = state.get("actors") or {}
         for doing in self.doing.values():
             changed -= {f"{target}{BLOWS}" for target in doing.targets}
+            changed -= {target for target in doing.targets if target not in there}
             changed.discard(f"{doing.actor}{SPENT}")
         if self.sure:
             self.clear = changed, None

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import StateError, TellingError
 from ..session import Action, Session
 from ..sinks.telling import Telling
+from ..streams.blows import health_left
 from ..streams.bridge import Full, Overrun
 from ..streams.clock import VirtualLoop
 from ..streams.events import Delivered
@@ -254,10 +255,10 @@ class Table:
         if not self.state:  # a game says how it begins before it says what happens
             self.state = first_state()
             self.update()
-        for struck, damage in self.session.world.unsettled.items():  # no state shows it yet
-            if math.isfinite(damage) and struck in self.state["actors"]:
-                health = self.state["actors"][struck]
-                health["hp"] = max(0, health["hp"] - damage)
+        for struck, health in self.state["actors"].items():  # what no state shows yet
+            left = health_left(self.session.world, struck)
+            if left is not None and math.isfinite(left):
+                health["hp"] = max(0, left)
         known, self._open = self._open, {}
         for action_id, (_, who, name, targets) in known.items():
             with suppress(StateError):

@@ -37,7 +37,7 @@ def untrue(
         return "leaves a fallen one standing"
     if _number(damage) and stamp.damage and not _close(stamp.damage, damage):
         return f"has another damage than {damage}"
-    if hps and stamp.hp and not any(_close(stamp.hp, each) for each in hps):
+    if hps and _told(stamp.hp) is not None and not any(_close(stamp.hp, each) for each in hps):
         return f"has another health than {hp}"
     return None
 

@@ -160,6 +160,23 @@ async def test_prompts_may_give_messages_as_the_api_has_them() -> None:
     assert [(each.role, each.text) for each in sent] == [("user", "Go on."), ("assistant", "Once")]
 
 
+async def test_a_result_is_one_word_or_a_list_and_known_however_it_is_spelt() -> None:
+    async with opened() as (session, _):
+        action = session.declare("mira", "axe", target="goblin-2")
+        one = [{"target": "goblin-2", "result": "Miss"}]
+        for further in ({"result": "hit"}, {"damage": 3}):
+            with pytest.raises(StateError, match="results stand in the place of"):
+                action.outcome(results=one, **further)
+        assert session.world.outcomes == 0
+        for given, known in (("Hit", "hit"), (" crit", "critical"), ("Parried", "Parried")):
+            await session.outcome("mira", "axe", given, target="goblin-2")
+            assert session.world.recent[-1].results[0].result == known
+        telling = action.outcome(results=one)
+        await telling
+        assert session.world.recent[-1].results[0].result == "miss"
+    telling.delivered(3, "gm")  # a viewer may be the last to hear that it is over
+
+
 async def test_values_may_stand_beside_a_result_and_must_be_numbers_where_one_reckons() -> None:
     async with opened() as (session, model):
         action = session.declare("mira", "axe", target="goblin-2")

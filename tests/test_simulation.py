@@ -22,9 +22,9 @@ from foretell.session import Session
 from foretell.sinks import recorder
 from foretell.sinks.ledger import Ledger
 from foretell.sinks.transcript import Transcript
-from foretell.streams import footprint, history, log_write, timers
+from foretell.streams import blows, footprint, history, log_write, timers
 from foretell.streams.models import Purpose
-from foretell.streams.world import Declared, World
+from foretell.streams.world import World
 from foretell.testing import Broken, History, Step, draw, play, simulate
 from foretell.testing.__main__ import main
 
@@ -239,12 +239,13 @@ def half_an_answer_is_taken_for_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 def what_was_healed_before_its_outcome_is_reckoned_with_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    untouched = World.untouched
+    told = blows.told
 
-    def as_before(self: World, actor_id: str | None, declared: Declared) -> bool:
-        return declared.event is not None or untouched(self, actor_id, declared)
+    def as_before(world: World, *given: Any) -> Any:
+        forgotten = {each: account._replace(falls=()) for each, account in world.accounts.items()}
+        return told(world._replace(accounts=forgotten), *given)
 
-    monkeypatch.setattr(World, "untouched", as_before)
+    monkeypatch.setattr(blows, "told", as_before)
 
 
 @bug("G1")

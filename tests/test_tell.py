@@ -414,6 +414,93 @@ def test_whatever_a_blow_does_its_state_may_come_first(  # G1
     assert first == run_virtual(told_of(hp, damage, result, said, named, None))
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_several_blows_at_one_target_are_each_told_as_prepared(named: bool) -> None:  # G1
+    async with table() as t:
+        first, second = t.declare(), t.session.declare("snag", "axe", target="goblin-2")
+        await asyncio.sleep(30)
+        await first.outcome("hit", damage=9, state=after(3) if named else None)
+        await asyncio.sleep(30)
+        await second.outcome("hit", damage=3, state=after(0) if named else None)
+        told = [(end.served, end.text) for end in t.ends]
+        assert told[0][0] == told[1][0] == (Served.HIT,)
+        assert told[0][1].startswith("Goblin 2: hit for 9, 3 left")
+        assert told[1][1].startswith("Goblin 2: kill")
+
+
+async def test_what_is_told_late_speaks_of_who_stood_when_it_happened() -> None:  # G1
+    answer = Script({"text": "It is done."})
+    async with table(answer, intensity="off", overlap="queue", prompts=None) as t:
+        for hp in (7, 2, 0):
+            t.session.outcome("mira", "bow", "hit", target="goblin-2", damage=5, state=after(hp))
+        t.session.outcome("snag", "axe", "hit", target="goblin-2", damage=1)
+        await asyncio.sleep(60)
+        facts = [orjson.loads(stream.prompt.rsplit("FACTS ", 1)[1]) for stream in t.foreground]
+        said = [each["tellings"][0] for each in facts]
+        assert [each["values"]["target_hp"] for each in said[:3]] == [7, 2, 0]
+        assert [each["result"] for each in said] == ["hit", "hit", "kill", "hit"]
+        assert [each.get("down", False) for each in said] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("wait", [0, 0.1])
+async def test_the_slain_may_be_taken_off_the_board_by_any_update(wait: float) -> None:
+    felled = after(0)
+    removed(felled)
+    async with table(state=after(4)) as t:
+        action = t.declare()
+        await asyncio.sleep(1.05)  # under way
+        telling = action.outcome("hit", damage=9)
+        await asyncio.sleep(wait)
+        t.session.update(felled)
+        assert (await telling).text.startswith("Goblin 2: kill")
+        assert t.ends[0].served == (Served.IN_FLIGHT,)
+        assert t.foreground == []
+
+
+@pytest.mark.parametrize(
+    "actor",
+    [
+        {"name": "Goblin 2", "side": "foes", "hp": 4, "max_hp": 12},
+        {"name": "Goblin 2", "side": "foes", "hp": 4},
+        {"name": "Goblin 2", "side": "foes", "health": 4, "max_health": 12},
+    ],
+    ids=["hp", "no maximum", "health"],
+)
+@pytest.mark.parametrize("rolled", [None, "hit"])
+async def test_a_kill_is_prepared_however_health_is_said(
+    actor: dict[str, Any], rolled: str | None
+) -> None:
+    state = deepcopy(STATE)
+    state["actors"]["goblin-2"] = actor
+    async with table(state=state) as t:
+        action = t.declare(rolled=rolled)
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=9)
+        assert t.ends[0].served == (Served.HIT,)
+
+
+async def test_a_state_that_changes_now_and_then_is_not_restless() -> None:
+    async with table() as t:
+        t.session.end_turn()
+        for round_ in range(6):
+            action = t.declare()
+            await asyncio.sleep(2)
+            t.session.update({**STATE, "location": {"name": f"Room {round_}"}})
+            await asyncio.sleep(5)
+            await action.outcome("miss")
+            await asyncio.sleep(120)
+        assert {end.served for end in t.ends} == {(Served.HIT,)}
+
+
+async def test_one_action_has_one_handle_that_knows_its_latest_target() -> None:  # G1
+    async with table() as t:
+        action = t.declare("goblin-1")
+        assert t.declare("goblin-2", action_id=action.id) is action
+        t.session.end_turn()
+        t.session.begin_turn("mira")
+        assert (await action.outcome("miss")).text.startswith("Goblin 2: miss")
+
+
 async def test_an_action_stays_prepared_whatever_else_is_done_meanwhile() -> None:
     async with table() as t:
         t.session.end_turn()
