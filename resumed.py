@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .operators.foresee import Foresight
 from .sinks.ledger import Ledger
 from .sinks.report import Tally
 from .sinks.transcript import Transcript
@@ -30,6 +31,7 @@ class Resumed:
     transcript: Transcript
     tally: Tally
     ledger: Ledger
+    foresight: Foresight = field(default_factory=Foresight)
     named: References = field(default_factory=References)
     number: int = 0
     """How many inputs there were."""
@@ -62,7 +64,9 @@ class Resumed:
 
     def _input(self, event: ev.Input) -> None:
         self.number += 1
-        self.world = self.history.advance(self.world, Numbered(self.number, event, event.t))
+        before, numbered = self.world, Numbered(self.number, event, event.t)
+        self.world = self.history.advance(before, numbered)
+        self.foresight.on_world(before, self.world)
         self.named.note(event, self.number)
         if self.live and isinstance(event, ev.Outcome | ev.Retell):
             self.waiting[self.number] = getattr(event, "to", ())

@@ -339,8 +339,14 @@ class Session(Generic[M]):
         return self._pipeline.recorder.trace_sha256
 
     def report(self) -> dict[str, Any]:
-        """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
-        return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
+        """What this session came to: outcomes by how they were served, latency, tokens, dollars.
+
+        ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
+        the three likeliest, before anybody declared it.
+        """
+        pipeline = self._pipeline
+        found = pipeline.tally.report(pipeline.ledger, pipeline.audit)
+        return {**found, "prediction": pipeline.foresight.report()}
 
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.

@@ -1,21 +1,20 @@
-"""What may be needed next: candidate actions, and the variants to prepare for them."""
+"""What is prepared: variants of the actions that may come, as many as the intensity allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from ..streams.events import Odds
-from ..streams.footprint import action_key, targets_of
-from ..streams.world import Declared, World
+from ..streams.footprint import targets_of
+from ..streams.world import Declared
 from .classify import Context, Scene
 from .fingerprint import Dependence, dependence, fingerprint
+from .foresee import Candidate
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Candidate", "Intensity", "Variant", "candidates", "schedule", "variants"]
+__all__ = ["Intensity", "Variant", "schedule", "variants"]
 
 
 class Intensity(StrEnum):
@@ -24,17 +23,6 @@ class Intensity(StrEnum):
     OFF = "off"
     CONSERVATIVE = "conservative"
     AGGRESSIVE = "aggressive"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An action that may be resolved next, and why it is thought so."""
-
-    declared: Declared
-    probability: float
-    source: str
-    odds: Odds | None = None
-    rolled: str | Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,81 +55,6 @@ class Variant:
         return self.slot[3]
 
 
-HISTORY, OPTION, SHEET = 0.5, 0.3, 0.25
-
-
-def candidates(scene: Scene) -> list[Candidate]:
-    """What the turn may bring, most likely first: declared actions, or else the likely ones.
-
-    With nothing declared: what this actor did last, if it still can; then its options in the
-    order given; then the attacks on its sheet against whom it, or its side, last aimed at.
-    """
-    world = scene.world
-    declared = [
-        Candidate(each, 1.0, "declared", each.event.odds, each.event.rolled)
-        for each in world.actions.values()
-        if each.event is not None and not each.resolved
-    ]
-    if declared or world.turn is None:
-        return declared
-    actor = world.turn.actor
-    options = [dict(option) for option in world.turn.options]
-    target = _likely_target(world, actor)
-    found: dict[str, Candidate] = {}
-
-    def add(action: Mapping[str, Any], probability: float, source: str) -> None:
-        aimed = {**action, "target": target} if not targets_of(action) and target else dict(action)
-        key = action_key(actor, aimed)
-        if key not in found:
-            who = Declared(actor, aimed, key, world.baseline)
-            found[key] = Candidate(who, probability / (1 + len(found)), source)
-
-    last = world.last.get(actor)
-    if last is not None and (not options or any(_same(last, option) for option in options)):
-        standing = [each for each in targets_of(last) if _stands(world, each)]
-        add(
-            {**last, "target": standing[0] if len(standing) == 1 else standing or target},
-            HISTORY,
-            "history",
-        )
-    for option in options:
-        add(option, OPTION, "option")
-    attacks = world.actor(actor).get("attacks")
-    if not options and isinstance(attacks, list):
-        for attack in attacks:
-            name = attack.get("name") if isinstance(attack, Mapping) else attack
-            if isinstance(name, str):
-                add({"type": "attack", "name": name}, SHEET, "sheet")
-    return sorted(found.values(), key=lambda each: -each.probability)
-
-
-def _same(action: Mapping[str, Any], option: Mapping[str, Any]) -> bool:
-    return all(action.get(name) == option[name] for name in ("type", "name") if name in option)
-
-
-def _stands(world: World, actor_id: str) -> bool:
-    hp = world.actor(actor_id).get("hp")
-    return not isinstance(hp, (int, float)) or hp > 0
-
-
-def _likely_target(world: World, actor: str) -> str | None:
-    """Whom the actor aimed at last, else whom its side did, else the first foe that stands."""
-    side = world.actor(actor).get("side")
-    foes = [
-        each
-        for each, what in world.actors.items()
-        if isinstance(what, Mapping) and what.get("side") != side and _stands(world, each)
-    ]
-    aimed = [
-        target
-        for who, action in reversed(list(world.last.items()))
-        if who == actor or world.actor(who).get("side") == side
-        for target in targets_of(action)
-    ]
-    own = targets_of(world.last.get(actor, {}))
-    return next((each for each in (*own, *aimed) if each in foes), foes[0] if foes else None)
-
-
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
     world, declared = scene.world, candidate.declared
@@ -168,12 +81,16 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
 
 
 def schedule(
-    intensity: Callable[[], Intensity], max_variants: int, branches: int = 3
+    intensity: Callable[[], Intensity],
+    max_variants: int,
+    candidates: Callable[[Scene], Sequence[Candidate]],
+    branches: int = 3,
 ) -> Callable[[Scene], tuple[Variant, ...]]:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
 
     :param intensity: read anew for each scene, so that it can be changed while running.
     :param max_variants: the most variants of one plan.
+    :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
     :param branches: how many undeclared candidates are prepared at ``aggressive``.
     """
 

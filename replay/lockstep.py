@@ -60,6 +60,7 @@ OPERATORS = {
     DAMAGE: "log",
     "~ended": "generation",
     "~error": "generation",
+    "~foreseen": "foresee",
     "~generation": "speculate or tell",
     "~recalled": "kept",
     "~refused": "speculate",
