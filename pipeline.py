@@ -21,7 +21,7 @@ from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.fingerprint import fingerprint, scene_fingerprint
-from .operators.foresee import Candidate
+from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
 from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
@@ -127,7 +127,14 @@ class Pipeline(Generic[M]):
 
         # Sinks, and what stands beside the streams.
         self.history = History(world_now, settings.history_bytes)
-        before = Resumed(self.history, world_now, Transcript(), Tally(), Ledger(game.price_list))
+        before = Resumed(
+            self.history,
+            world_now,
+            Transcript(),
+            Tally(),
+            Ledger(game.price_list),
+            Foresight(listens=settings.listen),
+        )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
             writer = self._open_log(header, before)
@@ -509,7 +516,7 @@ class Pipeline(Generic[M]):
         """What may come; what is none of it declared, is said with the reason, where it is news."""
         found = self.foresight.candidates(scene)
         if found and found[0].source != "declared":
-            said = self.foresight.said(scene.world, found)
+            said = self.foresight.said(scene.world)
             if said != self._said:
                 self._said = said
                 self.recorder.trace("~foreseen", **said)

@@ -31,7 +31,7 @@ class Resumed:
     transcript: Transcript
     tally: Tally
     ledger: Ledger
-    foresight: Foresight = field(default_factory=Foresight)
+    foresight: Foresight
     named: References = field(default_factory=References)
     number: int = 0
     """How many inputs there were."""

@@ -9,8 +9,9 @@ from ..streams.footprint import targets_of
 from ..streams.world import World
 from .predictors import Key, Scopes
 from .results import lies
+from .usage import item_of
 
-__all__ = ["ITSELF", "aim_of", "aiming", "aims_of", "standing"]
+__all__ = ["ITSELF", "Whom", "aim_of", "aiming", "standing"]
 
 MOST = 16
 ITSELF = ""
@@ -29,17 +30,42 @@ def aiming(world: World, actor: str, item: Key) -> Scopes:
     return f"{actor} {what}", f"{side} {item[1]}", f"{side} {item[0]}"
 
 
-def aims_of(world: World, actor: str, kind: str) -> list[Key]:
-    """Whom such a thing may be aimed at, likeliest first as long as nothing is known."""
-    side = world.actor(actor).get("side")
-    others = [each for each in standing(world) if each != actor]
-    foes: list[Key] = [(each,) for each in others if world.actor(each).get("side") != side]
-    friends: list[Key] = [(each,) for each in others if world.actor(each).get("side") == side]
-    nobody: list[Key] = [(), (ITSELF,)]
-    if kind == "attack":
-        return foes[:MOST] or [()]
-    aims = foes + nobody + friends if kind == "cast" else nobody + foes + friends
-    return aims[:MOST]
+class Whom:
+    """Who may be aimed at in one world."""
+
+    def __init__(self, world: World) -> None:
+        self.standing = standing(world)
+        self._world = world
+        self._known: dict[tuple[str, str], tuple[Key, ...]] = {}
+
+    def aims(self, actor: str, kind: str) -> tuple[Key, ...]:
+        """Whom an action of a type may be aimed at; the likeliest first, as long as none is known.
+
+        An attack is aimed at a foe, anything else at anybody or at nobody.
+        """
+        found = self._known.get((actor, kind))
+        if found is None:
+            found = self._known[actor, kind] = tuple(self._aims(actor, kind)[:MOST])
+        return found
+
+    def _aims(self, actor: str, kind: str) -> list[Key]:
+        world = self._world
+        side = world.actor(actor).get("side")
+        others = [each for each in self.standing if each != actor]
+        foes: list[Key] = [(each,) for each in others if world.actor(each).get("side") != side]
+        friends: list[Key] = [(each,) for each in others if world.actor(each).get("side") == side]
+        nobody: list[Key] = [(), (ITSELF,)]
+        if kind == "attack":
+            return foes or [()]
+        return foes + nobody + friends if kind == "cast" else nobody + foes + friends
+
+    def again(self, actor: str, item: Key) -> tuple[Key, ...]:
+        """The several that the actor aimed this at when it acted last, if all of them stand."""
+        last = self._world.last.get(actor, {})
+        targets = targets_of(last)
+        if len(targets) > 1 and item_of(last) == item and {*targets} <= {*self.standing}:
+            return (aim_of(actor, last),)
+        return ()
 
 
 def standing(world: World) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ def chosen(
     What nobody has done yet shares how often, of what was offered, something new was chosen. (By
     itself an ensemble would give it all that is ever new, of which most was not offered.)
     """
+    if len(offered) == 1:
+        return [(offered[0], 1.0)]
     found = ensemble.weigh(0.0, offered, scopes)
     known, fresh = math.fsum(found), found.count(0.0)
     new = newness.share if known and fresh else 1.0

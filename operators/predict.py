@@ -25,6 +25,10 @@ class Intensity(StrEnum):
     AGGRESSIVE = "aggressive"
 
 
+LEAST = {Intensity.CONSERVATIVE: 0.05, Intensity.AGGRESSIVE: 0.01}
+"""The probability from which on an undeclared action is prepared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A text to prepare: one possible result, for one target, of one candidate.
@@ -103,6 +107,7 @@ def schedule(
         likely = candidates(scene)
         if not any(each.source == "declared" for each in likely):
             likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
+            likely = [each for each in likely if each.probability >= LEAST[level]]
         wanted = [variant for candidate in likely for variant in variants(scene, candidate)]
         return tuple(sorted(wanted, key=lambda variant: -variant.value)[:max_variants])
 

@@ -143,3 +143,18 @@ def test_the_level_is_read_anew_for_each_scene() -> None:
 def test_odds_that_are_none_still_give_a_plan(odds: Any) -> None:  # G10
     scene = play(state(), turn(), declare("a1", "grik", odds=odds))
     assert len(planned(scene, Intensity.CONSERVATIVE)) == 3
+
+
+def test_what_is_hardly_likely_is_not_prepared() -> None:  # 0-11
+    many = [{**AXE, "name": f"axe {n}"} for n in range(30)]
+    scene = play(state(), turn("mira", *many))
+    assert 0.01 > candidates(scene)[0].probability > 0
+    for level in (Intensity.CONSERVATIVE, Intensity.AGGRESSIVE):
+        assert planned(scene, level) == []
+    assert planned(play(state(), turn("mira", *many), declare("a1", "grik")), level) != []
+    some = play(state(), turn("mira", *many[:3]))
+    assert 0.05 <= candidates(some)[0].probability < 0.1
+    assert len(planned(some, Intensity.CONSERVATIVE)) == 3
+    several = play(state(), turn("mira", *many[:8]))
+    assert planned(several, Intensity.CONSERVATIVE) == []
+    assert len({name for name, _, _ in planned(several, Intensity.AGGRESSIVE)}) == 2
