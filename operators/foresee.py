@@ -148,7 +148,7 @@ class Foresight:
         if world.turn is None and (talk is None or not talk.speakers()):
             return Foreseen()
         heard = talk.mark if talk is not None else None
-        told = (self._learned, world.undone, world.turn, world.since, heard)
+        told = (self._learned, world.turn, world.since, heard)
         known, state = self._memo[0]
         if told != known or world.state is not state:
             self._memo = (told, world.state), self._expectations.thought(world, talk)

@@ -181,6 +181,6 @@ def _texts(said: Iterable[Any]) -> Iterator[str]:
             yield each
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _names(called: tuple[tuple[Key, tuple[str, ...]], ...], partly: float) -> Names[Key]:
     return Names(dict(called), partly)

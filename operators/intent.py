@@ -140,7 +140,7 @@ class Names(Generic[T]):
                 here += each * is_said
             return sure * self._partly * here / full
         if len(phrase) == 1:
-            return sure * ONE_WORD / (1 if whole else self._common[phrase[0]])
+            return sure * ONE_WORD
         places = [place for place, _ in there]
         near = max(places) - min(places) < len(phrase) + NEAR
         return sure * (WHOLE if near else SCATTERED) * (1.0 if whole else PART)

@@ -20,6 +20,8 @@ ENDINGS = ("ings", "ing", "ers", "ed", "es", "en", "er", "s", "e", "n")
 LONGEST = 2000
 """Letters of a text that are read."""
 
+LONGEST_NAME, LONGEST_WORD = 200, 40
+
 SHORTEST = 3
 """Letters that are left of a word at the least."""
 
@@ -46,7 +48,7 @@ class Token(NamedTuple):
     joined: bool
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16)
 def tokens(text: str) -> tuple[Token, ...]:
     """The words of a text, in order: ``Hexblade's Curses`` has the stems ``hexblad``, ``curs``.
 
@@ -58,14 +60,14 @@ def tokens(text: str) -> tuple[Token, ...]:
         letters = "".join(each for each in letters if not unicodedata.combining(each))
     found, end = [], -1
     for match in WORD.finditer(letters):
-        plain = match[0].casefold()
+        plain = match[0][:LONGEST_WORD].casefold()
         capital = len(plain) > 1 and match[0].isupper()
         found.append(Token(stem(plain), plain, capital, match.start() == end))
         end = match.end()
     return tuple(found)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def stem(word: str) -> Stem:
     """A word, in lower case, without its ending; irregular forms stay as they are.
 
@@ -88,12 +90,16 @@ def stem(word: str) -> Stem:
     return word[:-1] if len(word) > SHORTEST and word.endswith("e") else word
 
 
-@lru_cache(maxsize=16_384)
 def phrases(name: str) -> tuple[tuple[Stem, ...], ...]:
     """What a name may be called by: the whole of it, then each of its parts.
 
     Words that link others are left out, if there are others.
     """
+    return _phrases(name[:LONGEST_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _phrases(name: str) -> tuple[tuple[Stem, ...], ...]:
     found: dict[tuple[Stem, ...], None] = {}
     for part in (PARTS.sub(" ", name), *PARTS.split(name)):
         said = [each.stem for each in tokens(part)]
@@ -103,8 +109,12 @@ def phrases(name: str) -> tuple[tuple[Stem, ...], ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=16_384)
 def initials(name: str) -> str:
     """``Eldritch Blast`` is ``eb``, ``Sea Hag 1`` is ``sh1``; nothing for a name of one word."""
+    return _initials(name[:LONGEST_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _initials(name: str) -> str:
     said = [each.plain for each in tokens(name) if each.stem not in LINKING]
     return "".join(each if each.isdigit() else each[0] for each in said) if len(said) > 1 else ""

@@ -26,6 +26,7 @@ MAX_ACTORS = 1024
 MAX_TOLD = 1024
 MAX_UNDONE = 1024
 MAX_SPEAKERS = 256
+MAX_SAID = 2000
 RECENT = 4
 
 
@@ -225,7 +226,8 @@ def _heard(world: World, event: Say) -> World:
     said = {who: lines for who, lines in world.said.items() if who != event.speaker}
     before = [each for each in world.said.get(event.speaker, ()) if not each[1].typing]
     if event.text or not event.typing:
-        before.append((world.number, event))
+        text = event.text[-MAX_SAID:]
+        before.append((world.number, event if text == event.text else replace(event, text=text)))
     said[event.speaker] = tuple(before[-RECENT:])
     while len(said) > MAX_SPEAKERS:
         del said[next(iter(said))]

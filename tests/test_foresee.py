@@ -186,6 +186,46 @@ def test_probabilities_come_to_no_more_than_one() -> None:
     assert 0 < sum(worth) <= 1
 
 
+def test_what_is_offered_may_be_none_of_what_comes() -> None:
+    options = turn("mira", AXE, BOW)
+    well = played(state(), *(options, did("mira", "grik", BOW)) * 8, options)
+    badly = played(state(), *(options, did("mira", None, REST)) * 8, options)
+    whole = [math.fsum(p.probability for p in foresight.candidates(scene)[:3])
+             for foresight, scene in (well, badly)]  # fmt: skip
+    assert whole[0] > 0.8 and whole[1] < 0.2
+
+
+def test_it_is_thought_anew_when_something_is_learned_or_somebody_falls() -> None:
+    """And what is foreseen does not hang on when it was asked for."""
+    history = History(World(), 10**6)
+    world, asked, unasked = World(), Foresight(), Foresight()
+    fallen, up, back = state(snag={"side": "foes", "hp": 0}), state(), ev.Rewind(1.0, 2)
+    aims = []
+    for event in (state(), turn(), fallen, up, did("mira", "snag"), back, did("tom", "grik"), back):
+        after = history.advance(world, Numbered(world.number + 1, event, event.t))
+        asked.on_world(world, after)
+        unasked.on_world(world, after)
+        world = after
+        found = asked.candidates(classify(world))
+        aims.append(sorted({each.declared.action["target"] for each in found}))
+    both = ["grik", "snag"]
+    assert aims[:4] == [[], both, ["grik"], both]
+    assert repr(unasked.candidates(classify(world))) == repr(asked.candidates(classify(world)))
+
+
+def test_what_was_undone_has_still_been_learned() -> None:
+    history = History(World(), 10**6)
+    world, foresight = World(), Foresight()
+    found = []
+    for event in (state(), turn(), did("mira", "snag"), ev.Rewind(1.0, 2)):
+        after = history.advance(world, Numbered(world.number + 1, event, event.t))
+        foresight.on_world(world, after)
+        world = after
+        if not isinstance(event, ev.Outcome):
+            found.append([each.probability for each in foresight.candidates(classify(world))])
+    assert found[2] != found[1]
+
+
 def test_it_learns_what_was_done_and_not_what_was_only_declared() -> None:  # G7
     changed = ev.Action(1.0, "a1", None, "mira", {**BOW, "target": "grik"})
     done = (declare("a1", "grik"), changed, ev.Outcome(1.0, (ev.Result("hit"),), "a1"))

@@ -112,6 +112,9 @@ def test_the_verb_points_to_what_the_actor_has_the_habit_of() -> None:
 
 def test_a_player_speaks_for_their_actor_and_a_game_master_for_whose_turn_it_is() -> None:
     assert first(state(), turn(), says("the bow", who="anna"))[1] == "bow"
+    theirs = turn(0.0, "tom", BOW, SWORD)
+    assert first(state(), theirs, says("the longsword", who="gm"))[1] == "longsword"
+    assert first(state(), theirs, says("the longsword", who="anna"))[3] == BY
     assert first(state(), turn(), says("she draws her bow", who="gm"))[1] == "bow"
     early = (state(), says("she draws her bow", who="gm"), turn(60.0))
     assert first(*early)[3] == BY
@@ -127,6 +130,22 @@ def test_who_is_not_in_turn_may_speak_of_what_is_on_its_sheet() -> None:
     assert sum(each.probability for each in found) <= 1
     assert played(state(), says(ray, who="tom"))[0].declared.actor == "tom"
     assert played(state(), says("Nice weather", who="tom")) == []
+    assert played(state(), says("Is it a ray of hope?", who="tom")) == []
+
+
+def test_all_together_is_no_more_than_certain() -> None:
+    ray = {"type": "cast", "name": "Ray of Frost", "target": "snag"}
+    inputs: list[ev.Input] = [state(), turn()]
+    for n in range(1, 9):
+        inputs.append(says("A Ray of Frost on the ogre!", 2.0 * n, who="tom"))
+        told = (ev.Result("hit", "snag"),)
+        inputs.append(ev.Outcome(2.0 * n + 1, told, None, None, "tom", ray))
+    found = played(*inputs, says("Another Ray of Frost on the ogre!", 20.0, who="tom"))
+    assert found[0].declared.actor == "tom" and found[0].probability > 0.7
+    mira = next(each for each in found if each.declared.actor == "mira")
+    alone = next(each for each in played(*inputs, state(90.0)) if each.declared.actor == "mira")
+    assert mira.declared.key == alone.declared.key and mira.probability < alone.probability / 2
+    assert sum(each.probability for each in found) <= 1
 
 
 def test_other_names_that_the_game_has_for_a_thing_count() -> None:  # by `also`
@@ -148,6 +167,14 @@ def test_words_are_weighed_by_how_well_they_have_told() -> None:
     assert worth(BOW) > 2 * worth(BOLT)
 
 
+def test_one_error_is_no_reason_to_listen_no_more() -> None:
+    before = (state(), turn(), says("My bow!"), did(SWORD), turn(10.0))
+    silent = next(p for p in played(*before) if p.declared.action["name"] == "bow")
+    spoken = played(*before, says("My bow!", 11.0))
+    bow = next(p for p in spoken if p.declared.action["name"] == "bow")
+    assert bow.probability > 2 * silent.probability
+
+
 def test_it_may_be_told_not_to_listen() -> None:
     spoken = (state(), turn(), says("My bow!"))
     assert first(*spoken, listens=False) == first(state(), turn())
@@ -165,6 +192,13 @@ def test_marks_say_when_it_was_named() -> None:
     [mark] = marks
     assert (mark.t, mark.named, mark.place) == (9.0, 3.0, 1)
     assert mark.likely > mark.habit > 0
+
+
+def test_what_was_named_counts_from_after_it_was_done_last() -> None:
+    marks: list[Mark] = []
+    again = (says("The bow", 3.0), did(BOW, t=4.0), says("The bow again", 5.0), did(BOW, t=9.0))
+    played(state(), turn(), *again, on_mark=marks.append)
+    assert [mark.named for mark in marks] == [3.0, 5.0]
 
 
 # ── in a session ──────────────────────────────────────────────────────────────────────────────────

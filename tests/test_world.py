@@ -395,6 +395,8 @@ def test_what_is_kept_of_what_is_said_is_bounded() -> None:  # G3
     typed = [ev.Say(1.0, "mira", text, True) for text in ("l", "li", "lin")]
     world = play(*many, *more, *typed)
     assert len(world.said) == 256
+    long = play(ev.Say(1.0, "mira", "so " * 100_000 + "be it"), world=world)
+    assert len(long.said["mira"][-1][1].text) == 2000 and long.said["mira"][-1][0] == long.number
     assert [line.text for _, line in world.said["mira"]] == ["line 6", "line 7", "line 8", "lin"]
 
 
