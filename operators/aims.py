@@ -36,6 +36,7 @@ class Whom:
     def __init__(self, world: World) -> None:
         self.standing = standing(world)
         self._world = world
+        self._sides = [(each, world.actor(each).get("side")) for each in self.standing]
         self._known: dict[tuple[str, str], tuple[Key, ...]] = {}
 
     def aims(self, actor: str, kind: str) -> tuple[Key, ...]:
@@ -49,11 +50,11 @@ class Whom:
         return found
 
     def _aims(self, actor: str, kind: str) -> list[Key]:
-        world = self._world
-        side = world.actor(actor).get("side")
-        others = [each for each in self.standing if each != actor]
-        foes: list[Key] = [(each,) for each in others if world.actor(each).get("side") != side]
-        friends: list[Key] = [(each,) for each in others if world.actor(each).get("side") == side]
+        side = self._world.actor(actor).get("side")
+        foes: list[Key] = [(each,) for each, theirs in self._sides if theirs != side]
+        friends: list[Key] = [
+            (each,) for each, theirs in self._sides if theirs == side and each != actor
+        ]
         nobody: list[Key] = [(), (ITSELF,)]
         if kind == "attack":
             return foes or [()]

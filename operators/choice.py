@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from .predict_ensemble import Ensemble
-from .predictors import Key, Scopes, best
+from .predictors import Key, Scopes
 
 __all__ = ["Rate", "chosen"]
 
@@ -29,11 +29,11 @@ class Rate:
         self._so = self._so * FADING + so
         self._times = self._times * FADING + 1.0
 
-    def note_of(self, came: Key, offered: Sequence[Key], known: Ensemble, scopes: Scopes) -> None:
+    def note_of(self, came: Key, offered: Sequence[Key], known: Ensemble) -> None:
         """Once more: was what came new, where something new was offered, and something known?"""
-        found = known.weigh(0.0, offered, scopes)
-        if came in offered and any(found) and not all(found):
-            self.note(not found[offered.index(came)])
+        seen = [each for each in offered if known.knows(each)]
+        if came in offered and 0 < len(seen) < len(offered):
+            self.note(came not in seen)
 
     @property
     def share(self) -> float:
@@ -43,16 +43,20 @@ class Rate:
 
 def chosen(
     ensemble: Ensemble, newness: Rate, offered: Sequence[Key], scopes: Scopes
-) -> list[tuple[Key, float]]:
-    """The probability of each of what is offered, given that one of it comes; greatest first.
+) -> dict[Key, float]:
+    """The probability of each of what is offered, given that one of it comes.
 
     What nobody has done yet shares how often, of what was offered, something new was chosen. (By
     itself an ensemble would give it all that is ever new, of which most was not offered.)
     """
     if len(offered) == 1:
-        return [(offered[0], 1.0)]
-    found = ensemble.weigh(0.0, offered, scopes)
-    known, fresh = math.fsum(found), found.count(0.0)
-    new = newness.share if known and fresh else 1.0
-    chosen = [(1.0 - new * (fresh > 0)) * p / known if p else new / fresh for p in found]
-    return best(zip(offered, chosen, strict=True), len(offered))
+        return {offered[0]: 1.0}
+    seen = [each for each in offered if ensemble.knows(each)]
+    found = ensemble.weigh(0.0, seen, scopes) if seen else []
+    known, fresh = math.fsum(found), len(offered) - len(seen)
+    if not known:
+        return dict.fromkeys(offered, 1.0 / max(1, len(offered)))
+    new = newness.share if fresh else 0.0
+    likely = dict.fromkeys(offered, new / max(1, fresh))
+    likely.update((key, (1.0 - new) * p / known) for key, p in zip(seen, found, strict=True))
+    return likely

@@ -59,6 +59,7 @@ class Expectations:
         self._repertoire = Repertoire()
         self._mixing = Mixing()
         self._offered: dict[str, Rate] = {}
+        self._names: tuple[Offers, dict[Key, tuple[str, ...]]] = ({}, {})
         self._new_item = Rate(2.0, 5.0)
         self._new_aim = Rate(1.0, 5.0)
 
@@ -69,10 +70,10 @@ class Expectations:
         scopes, aims = scopes_of(world, actor), aiming(world, actor, item)
         if world.turn is not None and world.turn.actor == actor:
             offered = self._repertoire.offered(world, actor)
-            self._new_item.note_of(item, [*offered], self._items, scopes)
+            self._new_item.note_of(item, [*offered], self._items)
             if not any(map(targets_of, offered.get(item, ()))):
                 offers = Whom(world).aims(actor, item[0])
-                self._new_aim.note_of(aim, offers, self._aims, aims)
+                self._new_aim.note_of(aim, offers, self._aims)
         self._items.observe(Event(0.0, item, scopes))
         self._aims.observe(Event(0.0, aim, aims))
         self._repertoire.note(scopes, done.action, number)
@@ -141,11 +142,11 @@ class Expectations:
         actor, said = world.turn.actor, None
         if talk is not None and talk.lines(actor)[1]:
             offered = self._repertoire.able(world, actor)
-            said = talk.pointed(actor, _called(offered), self._repertoire.done(actor))
+            said = talk.pointed(actor, self._called(offered), self._repertoire.done(actor))
         else:
             offered = self._repertoire.offered(world, actor)
         scopes = scopes_of(world, actor)
-        found.habit = dict(chosen(self._items, self._new_item, [*offered], scopes))
+        found.habit = chosen(self._items, self._new_item, [*offered], scopes)
         if said is not None and (word := said.over(found.habit)):
             found.said, found.sort, found.word = said, said.sort, word
         likely = self._likely(found)
@@ -181,7 +182,7 @@ class Expectations:
             return []
         for actor in talk.speakers():
             able = self._repertoire.able(world, actor) if actor in whom.standing else {}
-            said = talk.pointed(actor, _called(able), self._repertoire.done(actor))
+            said = talk.pointed(actor, self._called(able), self._repertoire.done(actor))
             if said is not None and said.best >= NAMED:
                 spoken.append((actor, said, able))
         candidates = []
@@ -195,6 +196,13 @@ class Expectations:
             candidates.append(Candidate(who, share * aims[aim], WORDS, urgency=said.scores[item]))
         return candidates
 
+    def _called(self, offered: Offers) -> dict[Key, tuple[str, ...]]:
+        """By what each thing is called; those of a turn's options are remembered."""
+        if self._names[0] is not offered:
+            called = {item: named_of(actions[0]) for item, actions in offered.items()}
+            self._names = offered, called
+        return self._names[1]
+
     def _aimed(
         self,
         around: _Around,
@@ -207,7 +215,7 @@ class Expectations:
         world, talk, whom = around
         aims = [aim_of(actor, each) for each in offers if targets_of(each)]
         aims = aims or [*whom.again(actor, item), *whom.aims(actor, item[0])]
-        likely = dict(chosen(self._aims, self._new_aim, aims, aiming(world, actor, item)))
+        likely = chosen(self._aims, self._new_aim, aims, aiming(world, actor, item))
         named = talk.aimed_at(actor, aims) if talk is not None else None
         if named is None:
             return likely
@@ -229,7 +237,3 @@ def _at(actor: str, aim: Key, offers: Sequence[Mapping[str, Any]]) -> dict[str, 
         ids = [each or actor for each in aim]
         action["target"] = ids if len(ids) > 1 else ids[0]
     return action
-
-
-def _called(offered: Offers) -> dict[Key, tuple[str, ...]]:
-    return {item: named_of(actions[0]) for item, actions in offered.items()}

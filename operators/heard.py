@@ -85,8 +85,9 @@ class Talk:
         actor = turn.actor if turn is not None else None
         self._own: dict[str, list[Line]] = {}
         others: list[Line] = []
+        actors = world.actors
         for speaker, lines in world.said.items():
-            who = speaker if speaker in world.actors else _played_by(world, speaker)
+            who = speaker if speaker in actors else _played_by(world, speaker)
             since = world.t - (OWN_AGE if who in (actor, None) else OTHERS_AGE)
             if turn is not None and who is None:
                 since = max(since, turn.t - BEFORE_TURN)
@@ -97,6 +98,7 @@ class Talk:
                 others += of_late
         self._others = others
         self._aimed: dict[tuple[str, tuple[Key, ...]], Said | None] = {}
+        self._called: dict[str, tuple[str, ...]] = {}
 
     @property
     def mark(self) -> list[Any]:
@@ -158,14 +160,20 @@ class Talk:
         lines = self.lines(actor)[1] if len(several) > 1 else None
         if not lines:
             return None
-        called = tuple((aim, named_of(self._world.actor(aim[0]), aim[0])) for aim in several)
+        for (who,) in several:
+            if who not in self._called:
+                self._called[who] = named_of(self._world.actor(who), who)
+        called = tuple((aim, self._called[aim[0]]) for aim in several)
         last = lines[0][1]
         named = _names(called, 0.8).named(last.text, typing=last.typing)
         return Said("aim", named) if named else None
 
 
 def _played_by(world: World, player: str) -> str | None:
-    return next((each for each in world.actors if world.actor(each).get("player") == player), None)
+    for each, what in world.actors.items():
+        if isinstance(what, Mapping) and what.get("player") == player:
+            return each
+    return None
 
 
 def named_of(what: Mapping[str, Any], *more: str) -> tuple[str, ...]:

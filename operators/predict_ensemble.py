@@ -94,6 +94,10 @@ class Ensemble:
             whole += p
         return best(((key, p / whole) for key, p in zip(options, raw, strict=True)), len(options))
 
+    def knows(self, key: Key) -> bool:
+        """Whether this key was ever seen."""
+        return key in self._novelty.known
+
     def novelty(self, scopes: Scopes = ANYONE) -> float:
         """The probability that the next key is one never seen before."""
         return self._novelty.probability(scopes)

@@ -15,7 +15,7 @@ from foretell.streams import events as ev
 from foretell.streams.clock import run_virtual
 from foretell.streams.history import History
 from foretell.streams.log import read
-from foretell.streams.world import Numbered, World, advance
+from foretell.streams.world import Numbered, World, advance, rewound
 from foretell.testing import Script, ScriptedModel
 
 AXE = {"type": "attack", "name": "axe"}
@@ -214,16 +214,14 @@ def test_it_is_thought_anew_when_something_is_learned_or_somebody_falls() -> Non
 
 
 def test_what_was_undone_has_still_been_learned() -> None:
-    history = History(World(), 10**6)
-    world, foresight = World(), Foresight()
-    found = []
-    for event in (state(), turn(), did("mira", "snag"), ev.Rewind(1.0, 2)):
-        after = history.advance(world, Numbered(world.number + 1, event, event.t))
-        foresight.on_world(world, after)
-        world = after
-        if not isinstance(event, ev.Outcome):
-            found.append([each.probability for each in foresight.candidates(classify(world))])
-    assert found[2] != found[1]
+    foresight, scene = played(state(), turn())
+    past, first = scene.world, foresight.candidates(scene)
+    world = advance(past, Numbered(3, did("mira", "snag"), 1.0))
+    foresight.on_world(past, world)
+    undone = rewound(past, 4, Numbered(4, ev.Rewind(1.0, 2), 1.0))
+    foresight.on_world(world, undone)
+    then = foresight.candidates(classify(undone))
+    assert [each.probability for each in then] != [each.probability for each in first]
 
 
 def test_it_learns_what_was_done_and_not_what_was_only_declared() -> None:  # G7
