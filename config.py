@@ -31,6 +31,7 @@ class Settings(BaseModel):
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
+    ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
     ``"end"``, all since the last full MiB. ``log_rotate``: bytes its file may have before it is set
@@ -59,6 +60,7 @@ class Settings(BaseModel):
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
+    listen: bool = True
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     quiet: float = Field(default=0.05, ge=0)

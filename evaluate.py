@@ -18,6 +18,7 @@ from .operators.usage import ASPECTS
 from .progress import progress
 from .sinks.terminal import counted, safe
 from .whatif import plot_hits
+from .whatif.foreseen import foreseen
 from .whatif.prequential import PREDICTORS, Night, difference, marked, nights
 
 __all__ = ["evaluate", "run"]
@@ -58,6 +59,9 @@ def run(
     with progress("reading", len(logs), quiet=json) as step:
         read = nights(logs, step)
     found, curves = evaluate(read, wanted, names, zone, random.Random(seed), quiet=json)
+    if ab is None:
+        with progress("listening", len(logs), quiet=json) as step:
+            found["foreseen"] = foreseen(logs, step)
     if not found["tables"]:
         raise ForetellError("no log has anything to predict")
     if target is not None:
@@ -183,6 +187,8 @@ def _show(found: Mapping[str, Any], each: bool) -> None:
         console.print(_summed_up(tables, "the first prediction came", "top1", ".1%"))
         console.print(_summed_up(tables, "one of the first three came", "top3", ".1%"))
         console.print(_summed_up(tables, "calibration error", "calibration_error", ".3f"))
+    for listened in found.get("foreseen", ()):
+        console.print(_heard(listened))
     if BEST not in found["tables"][0]["predictors"]:
         return
     if found["not_best"]:
@@ -237,4 +243,25 @@ def _printed(title: str, rows: Mapping[str, Any]) -> Table:
                 low, high = against["interval"]
                 apart += f" ({low:+.3f} to {high:+.3f})"
         table.add_row(name, *cells, apart)
+    return table
+
+
+def _heard(found: Mapping[str, Any]) -> Table:
+    """What a session would have foreseen of what was done in turns, without words and with."""
+    title = f"{_short(found['source'])}: {counted(found['done'], 'deed')} in turns, as foreseen"
+    table = Table(title=safe(title), title_justify="left")
+    for name in ("", "likeliest", "of the three likeliest", "log loss of the thing"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, said in (("by habit", "habit"), ("with what was said", "with_words")):
+        row = found[said]
+        loss = "-" if row["log_loss"] is None else f"{row['log_loss']:.3f}"
+        table.add_row(name, f"{row['top1']:.1%}", f"{row['top3']:.1%}", loss, end_section=True)
+    for name, each in found["words"].items():
+        if not each["spoken_before"]:
+            continue
+        spoken, lead = f"{each['spoken_before']} of {each['done']}", each["lead_s"]
+        early = "" if lead is None else f", {lead['least']}–{lead['most']} s before"
+        table.add_row(
+            f"{name}: its actor had spoken", spoken, "had named it", f"{each['named']}{early}"
+        )
     return table

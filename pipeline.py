@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.fingerprint import fingerprint, scene_fingerprint
+from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
 from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
@@ -141,6 +142,7 @@ class Pipeline(Generic[M]):
             Ledger(game.price_list),
             Audit(),
             stock,
+            Foresight(listens=settings.listen),
         )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
@@ -150,6 +152,8 @@ class Pipeline(Generic[M]):
             before.read(replaying.before())
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now, self.audit = before.named, before.world, before.audit
+        self.foresight = before.foresight
+        self._said: Mapping[str, Any] = {}  # of what is foreseen
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
         self.tasks.held = replaying is not None
@@ -244,7 +248,10 @@ class Pipeline(Generic[M]):
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
         self._schedule = schedule(
-            lambda: self._planned_at, settings.max_variants, scene_of=self._classify
+            lambda: self._planned_at,
+            settings.max_variants,
+            self._foreseen,
+            scene_of=self._classify,
         )
         plan = self._sound("plan", self._plan, lambda scene: ())
         classified = self._sound(
@@ -376,7 +383,8 @@ class Pipeline(Generic[M]):
         return soundly
 
     def _on_world(self, world: World) -> None:
-        self.world_now = world
+        before, self.world_now = self.world_now, world
+        self.foresight.on_world(before, world)
         self.audit.on_world(world)
         self.kept.on_world(world)
         if isinstance(world.cause, ev.Rewind):
@@ -517,6 +525,16 @@ class Pipeline(Generic[M]):
             self._spare = spare
             if self._scene is not None:
                 self._planned_anew.on_next(self._scene)
+
+    def _foreseen(self, scene: Scene) -> Sequence[Candidate]:
+        """What may come; what is none of it declared, is said with the reason, where it is news."""
+        found = self.foresight.candidates(scene)
+        if found and found[0].source != "declared":
+            said = self.foresight.said(scene.world)
+            if said != self._said:
+                self._said = said
+                self.recorder.trace("~foreseen", **said)
+        return found
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
         return self._schedule(scene, self._spare)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import Ledger
 from .sinks.report import Tally
@@ -34,6 +35,7 @@ class Resumed:
     ledger: Ledger
     audit: Audit
     stock: Stock
+    foresight: Foresight
     named: References = field(default_factory=References)
     number: int = 0
     """How many inputs there were."""
@@ -61,7 +63,9 @@ class Resumed:
 
     def _input(self, event: ev.Input) -> None:
         self.number += 1
-        self.world = self.history.advance(self.world, Numbered(self.number, event, event.t))
+        before, numbered = self.world, Numbered(self.number, event, event.t)
+        self.world = self.history.advance(before, numbered)
+        self.foresight.on_world(before, self.world)
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)
         self.named.note(event, self.number)

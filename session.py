@@ -201,9 +201,15 @@ class Session(Generic[M]):
         said = checked(ev.Outcome(0.0, found, None, None, actor, what, viewers))
         return self._entry.outcome(said, None if state is None else self._entry.snapshot(state))
 
-    def say(self, speaker: str, text: str) -> None:
-        """What someone at the table said or typed."""
-        self._entry.put(checked(ev.Say(0.0, speaker, text)))
+    def say(self, speaker: str, text: str, *, typing: bool = False) -> None:
+        """What someone at the table said or typed; it points to what they are about to do.
+
+        :param speaker: the id of an actor, or the ``player`` that the state names of one. Who is
+            neither, such as a game master, is heard for the actor whose turn it is.
+        :param typing: it is being typed: ``text`` is all of it so far, in the place of what this
+            speaker was typing before. An empty one takes it back.
+        """
+        self._entry.put(checked(ev.Say(0.0, speaker, text, typing)))
 
     def need(self, resource: str) -> None:
         """Content that was needed now, such as ``statblock:sea-hag``."""
@@ -360,8 +366,14 @@ class Session(Generic[M]):
         return self._pipeline.recorder.trace_sha256
 
     def report(self) -> dict[str, Any]:
-        """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
-        return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
+        """What this session came to: outcomes by how they were served, latency, tokens, dollars.
+
+        ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
+        the three likeliest, before anybody declared it.
+        """
+        pipeline = self._pipeline
+        found = pipeline.tally.report(pipeline.ledger, pipeline.audit)
+        return {**found, "prediction": pipeline.foresight.report()}
 
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.

@@ -119,5 +119,6 @@ def scene_fingerprint(scene: Scene) -> str:
             anybody.revision(world.unexpected),
             frail(world),
             dialogue,
+            [lines[-1][0] for lines in world.said.values() if lines and not opened],
         )
     )

@@ -1,21 +1,21 @@
-"""What may be needed next: candidate actions, and the variants to prepare for them."""
+"""What is prepared: variants of the actions that may come, as many as the intensity allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..streams.events import Odds
-from ..streams.footprint import action_key, targets_of
+from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
+from .candidate import Candidate, declared_in
 from .classify import Context, Scene, classify
 from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Candidate", "Intensity", "Plan", "Variant", "candidates", "schedule", "variants"]
+__all__ = ["Intensity", "Plan", "Variant", "schedule", "variants"]
 
 
 class Intensity(StrEnum):
@@ -30,15 +30,8 @@ class Intensity(StrEnum):
     AGGRESSIVE = "aggressive"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An action that may be resolved next, and why it is thought so."""
-
-    declared: Declared
-    probability: float
-    source: str
-    odds: Odds | None = None
-    rolled: str | Mapping[str, str] | None = None
+LEAST = {Intensity.CONSERVATIVE: 0.05, Intensity.AGGRESSIVE: 0.01}
+"""The probability from which on an undeclared action is prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,85 +62,6 @@ class Variant:
     def result(self) -> str:
         """The result it is for."""
         return self.slot[3]
-
-
-HISTORY, OPTION, SHEET = 0.5, 0.3, 0.25
-
-
-def candidates(scene: Scene) -> list[Candidate]:
-    """What the turn may bring, most likely first: declared actions, or else the likely ones.
-
-    With nothing declared: what this actor did last, if it still can; then its options in the
-    order given; then the attacks on its sheet against whom it, or its side, last aimed at.
-    """
-    world = scene.world
-    declared = _declared(world)
-    if declared or world.turn is None:
-        return declared
-    actor = world.turn.actor
-    options = [dict(option) for option in world.turn.options]
-    target = _likely_target(world, actor)
-    found: dict[str, Candidate] = {}
-
-    def add(action: Mapping[str, Any], probability: float, source: str) -> None:
-        aimed = {**action, "target": target} if not targets_of(action) and target else dict(action)
-        key = action_key(actor, aimed)
-        if key not in found:
-            who = Declared(actor, aimed, key, world.baseline)
-            found[key] = Candidate(who, probability / (1 + len(found)), source)
-
-    last = world.last.get(actor)
-    if last is not None and (not options or any(_same(last, option) for option in options)):
-        standing = [each for each in targets_of(last) if _stands(world, each)]
-        add(
-            {**last, "target": standing[0] if len(standing) == 1 else standing or target},
-            HISTORY,
-            "history",
-        )
-    for option in options:
-        add(option, OPTION, "option")
-    attacks = world.actor(actor).get("attacks")
-    if not options and isinstance(attacks, list):
-        for attack in attacks:
-            name = attack.get("name") if isinstance(attack, Mapping) else attack
-            if isinstance(name, str):
-                add({"type": "attack", "name": name}, SHEET, "sheet")
-    return sorted(found.values(), key=lambda each: -each.probability)
-
-
-def _declared(world: World) -> list[Candidate]:
-    return [
-        Candidate(each, 1.0, "declared", each.event.odds, each.event.rolled)
-        for each in world.actions.values()
-        if each.event is not None and not each.resolved
-    ]
-
-
-def _same(action: Mapping[str, Any], option: Mapping[str, Any]) -> bool:
-    return all(action.get(name) == option[name] for name in ("type", "name") if name in option)
-
-
-def _stands(world: World, actor_id: str) -> bool:
-    hp = world.actor(actor_id).get("hp")
-    return not isinstance(hp, (int, float)) or hp > 0
-
-
-def _likely_target(world: World, actor: str) -> str | None:
-    """Whom the actor aimed at last, else whom its side did, else the first foe that stands."""
-    side = world.actor(actor).get("side")
-    foes = [
-        each
-        for each, what in world.actors.items()
-        if isinstance(what, Mapping) and what.get("side") != side and _stands(world, each)
-    ]
-    aimed = [
-        target
-        for who, action in reversed(list(world.last.items()))
-        if who == actor or world.actor(who).get("side") == side
-        for target in targets_of(action)
-    ]
-    own = targets_of(world.last.get(actor, {}))
-    return next((each for each in (*own, *aimed) if each in foes), foes[0] if foes else None)
 
 
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
@@ -199,6 +113,7 @@ def _before_its_own(world: World, declared: Declared) -> World | None:
 def schedule(
     intensity: Callable[[], Intensity],
     max_variants: int,
+    candidates: Callable[[Scene], Sequence[Candidate]],
     branches: int = 3,
     scene_of: Callable[[World], Scene] = classify,
 ) -> Plan:
@@ -209,6 +124,7 @@ def schedule(
 
     :param intensity: read anew for each scene, so that it can be changed while running.
     :param max_variants: the most variants of one plan.
+    :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
     :param branches: how many undeclared candidates are prepared at ``aggressive``.
     :param scene_of: tells what is combat. An open action that has itself ended the combat, as a
         state shows before the outcome comes, stays planned.
@@ -224,11 +140,12 @@ def schedule(
             return ()
         if level is Intensity.CONSERVATIVE and scene.context is not Context.COMBAT:
             world = scene.world
-            likely, spare = [each for each in _declared(world) if ended_it(world, each)], None
+            likely, spare = [each for each in declared_in(world) if ended_it(world, each)], None
         else:
-            likely = candidates(scene)
+            likely = [*candidates(scene)]
         if not any(each.source == "declared" for each in likely):
             likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
+            likely = [each for each in likely if each.probability >= LEAST[level]]
         wanted = [variant for candidate in likely for variant in variants(scene, candidate)]
         if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):
             wanted.append(spare)

@@ -20,7 +20,7 @@ from .predict_markov import Markov
 from .predict_recency import Recency
 from .predictors import ANYONE, Event, Key, Learner, Scopes, best
 
-__all__ = ["Ensemble", "standard"]
+__all__ = ["Ensemble", "reweighed", "standard"]
 
 SHARE = 0.05
 """How much of each voice's weight is shared out evenly after each event."""
@@ -50,7 +50,7 @@ class Ensemble:
         standing = self._novelty.standing(event.scopes)
         given = [p for learner in self.learners for p in learner.learn(event)]
         if self._novelty.learn(event) and len(given) > 1:
-            self._weights[standing] = _reweighed(self._of(standing), given)
+            self._weights[standing] = reweighed(self._of(standing), given)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
         """The ``k`` most probable of the keys seen, most probable first."""
@@ -93,6 +93,10 @@ class Ensemble:
         for p in raw:
             whole += p
         return best(((key, p / whole) for key, p in zip(options, raw, strict=True)), len(options))
+
+    def knows(self, key: Key) -> bool:
+        """Whether this key was ever seen."""
+        return key in self._novelty.known
 
     def novelty(self, scopes: Scopes = ANYONE) -> float:
         """The probability that the next key is one never seen before."""
@@ -139,7 +143,8 @@ def standard(document: Document | None = None) -> Ensemble:
     return Ensemble([document or Document(), Recency(), Markov()])
 
 
-def _reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
+def reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
+    """Weights after one more event, to which each voice had ``given`` so much; they come to 1."""
     grown = [weight * p for weight, p in zip(weights, given, strict=True)]
     whole = 0.0
     for each in grown:

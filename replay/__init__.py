@@ -291,7 +291,7 @@ def _report(
             "with": found["cost_usd"],
             "without": baseline and baseline.report["cost_usd"],
         },
-        "prediction": {"top1": None, "top3": None, "coverage": found["hit_rate"]},
+        "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
         "cancelled": found["cancelled"],
         "stale": found["stale"],

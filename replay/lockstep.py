@@ -61,6 +61,7 @@ OPERATORS = {
     DAMAGE: "log",
     "~ended": "generation",
     "~error": "generation",
+    "~foreseen": "foresee",
     "~generation": "speculate or tell",
     "~kept": "kept",
     "~recalled": "kept",

@@ -122,11 +122,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """What someone at the table said or typed."""
+    """What someone at the table said or typed.
+
+    ``typing``: it is not said yet; this is all there is of it so far, and takes the place of what
+    this speaker was typing before. An empty text takes it back.
+    """
 
     t: float
     speaker: str
     text: str
+    typing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

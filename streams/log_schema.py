@@ -93,6 +93,10 @@ def _count(value: Any) -> str | None:
     return None if whole else "must be a whole number, 0 or more"
 
 
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
 def _strings(value: Any) -> str | None:
     fits = isinstance(value, Sequence) and not isinstance(value, str)
     return None if fits and all(isinstance(v, str) for v in value) else "must be a list of strings"
@@ -197,7 +201,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "turn_end": Kind({"turn": _string}, {}),
     "need": Kind({"resource": _string}, {}),
-    "say": Kind({"speaker": _string, "text": _string}, {}),
+    "say": Kind({"speaker": _string, "text": _string}, {"typing": _flag}),
     "rewind": Kind({"to": _number}, {}),
     "retell": Kind({"action_id": _string}, {}),
     "delivered": Kind({"telling": _string, "viewer": _string, "upto": _count}, {}),
@@ -290,7 +294,7 @@ _READERS: Mapping[str, Callable[[float, Data], Input]] = {
     ),
     "turn_end": lambda t, d: TurnEnd(t, d["turn"]),
     "need": lambda t, d: Need(t, d["resource"]),
-    "say": lambda t, d: Say(t, d["speaker"], d["text"]),
+    "say": lambda t, d: Say(t, d["speaker"], d["text"], bool(d.get("typing"))),
     "rewind": lambda t, d: Rewind(t, d["to"]),
     "retell": lambda t, d: Retell(t, d["action_id"]),
     "delivered": lambda t, d: Delivered(t, d["telling"], d["viewer"], d["upto"]),
@@ -361,7 +365,8 @@ def to_record(event: Input) -> dict[str, Any]:
         case Need():
             return {"t": t, "kind": "need", "resource": event.resource}
         case Say():
-            return {"t": t, "kind": "say", "speaker": event.speaker, "text": event.text}
+            said = {"t": t, "kind": "say", "speaker": event.speaker, "text": event.text}
+            return said if event.typing is False else {**said, "typing": event.typing}
         case Rewind():
             return {"t": t, "kind": "rewind", "to": event.to}
         case Retell():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jsonpatch
 
 from . import blows
-from .events import Action, Input, Outcome, Patch, State, Turn, TurnEnd
+from .events import Action, Input, Outcome, Patch, Say, State, Turn, TurnEnd
 from .footprint import Footprint, Path, action_key, changed_paths, targets_of
 
 __all__ = ["Declared", "Numbered", "World", "advance", "rewound"]
@@ -26,6 +26,8 @@ MAX_OPEN = 1024
 MAX_ACTORS = 1024
 MAX_TOLD = 1024
 MAX_UNDONE = 1024
+MAX_SPEAKERS = 256
+MAX_SAID = 2000
 RECENT = 4
 
 
@@ -68,8 +70,9 @@ class World(NamedTuple):
     the turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
     latest at the end. ``baseline`` is the state of revision ``since``,
     at the begin of the turn or at its last outcome. ``told`` is the input of each action's last
-    outcome, ``undone`` the inputs that rewinds have undone, each from after one to another. Two
-    worlds are equal only if they are one and the same.
+    outcome, ``undone`` the inputs that rewinds have undone, each from after one to another.
+    ``said`` are the last things that each speaker said, with the numbers of these inputs; those of
+    whose turn it was, until it ends. Two worlds are equal only if they are one and the same.
     """
 
     revision: int = 0
@@ -92,6 +95,7 @@ class World(NamedTuple):
     since: int = 0
     told: Mapping[str, int] = NOTHING
     undone: tuple[tuple[int, int], ...] = ()
+    said: Mapping[str, tuple[tuple[int, Say], ...]] = NOTHING
     footprint: Footprint = Footprint()
 
     def __eq__(self, other: object) -> bool:
@@ -182,11 +186,13 @@ def _patched(world: World, event: Patch) -> Changed:
 def _moved(world: World, event: Input) -> World:
     match event:
         case Turn():
-            return _based(world, turn=event, actions={}, outcomes=0)
+            return _based(world, turn=event, actions={}, outcomes=0, said=_turned(world))
         case TurnEnd():
             if world.turn is None or world.turn.turn != event.turn:
                 return world._replace(warning=f"turn_end of {event.turn!r}, which is not open")
-            return _based(world, turn=None, actions={}, outcomes=0)
+            return _based(world, turn=None, actions={}, outcomes=0, said=_turned(world))
+        case Say():
+            return _heard(world, event)
         case Action():
             return _declared(world, event)
         case Outcome():
@@ -197,6 +203,26 @@ def _moved(world: World, event: Input) -> World:
 def _based(world: World, **moved: Any) -> World:
     """What is not declared from now on, is reckoned from the state as it stands."""
     return world._replace(**moved, baseline=world.state, since=world.revision)
+
+
+def _turned(world: World) -> Mapping[str, tuple[tuple[int, Say], ...]]:
+    """What was said, without what was said by whose turn is over."""
+    if world.turn is None or world.turn.actor not in world.said:
+        return world.said
+    return {who: lines for who, lines in world.said.items() if who != world.turn.actor}
+
+
+def _heard(world: World, event: Say) -> World:
+    """What is typed stands until more of it comes, or it is said."""
+    said = {who: lines for who, lines in world.said.items() if who != event.speaker}
+    before = [each for each in world.said.get(event.speaker, ()) if not each[1].typing]
+    if event.text or not event.typing:
+        text = event.text[-MAX_SAID:]
+        before.append((world.number, event if text == event.text else replace(event, text=text)))
+    said[event.speaker] = tuple(before[-RECENT:])
+    while len(said) > MAX_SPEAKERS:
+        del said[next(iter(said))]
+    return world._replace(said=said)
 
 
 def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Changed:

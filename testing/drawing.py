@@ -94,7 +94,11 @@ class _Players:
 
     def draw_exchange(self) -> list[Step]:
         """A turn as most are: it begins, something is declared, and then the dice land."""
-        steps = self.draw_begin() + self.draw_declare()
+        begun, declared = self.draw_begin(), self.draw_declare()
+        if self.rng.random() < 0.3:
+            actor, name, targets = self.open[list(self.open)[-1]]
+            begun += self._say(actor, f"I go for {' and '.join(targets)} with my {name}!")
+        steps = begun + declared
         steps[-1].wait = self.rng.choice((0.0, 0.5, 4.0))
         if self.rng.random() < 0.08:
             return steps + self.draw_blow(list(self.open)[-1])
@@ -261,7 +265,24 @@ class _Players:
         )
 
     def draw_say(self) -> list[Step]:
-        return self._step("say", text="I go for its eyes!")
+        """Somebody speaks of what it may do, and may then do something else."""
+        rng = self.rng
+        deed = f"I go for {rng.choice(self.actors)} with my {rng.choice(DEEDS)}!"
+        text = rng.choice((deed, deed, "I go for its eyes!", "Why not?", "\N{CRAB} \u202e…"))
+        return self._say(rng.choice((*self.actors, "gm", "")), text)
+
+    def _say(self, who: str, text: str) -> list[Step]:
+        """It is said at once, or typed; what is typed may be taken back."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            return self._step("say", who=who, text=text)
+        steps: list[Step] = []
+        for _ in range(rng.randint(1, 3)):
+            steps += self._step("say", who=who, text=text[: rng.randrange(40)], typing=True)
+            steps[-1].wait = round(rng.choice((0.05, 1.0, 4.0)) * rng.random(), 4)
+        if rng.random() < 0.3:
+            return steps + self._step("say", who=who, text="", typing=True)
+        return steps + self._step("say", who=who, text=text)
 
     def draw_rewind(self) -> list[Step]:
         rng = self.rng

@@ -117,9 +117,9 @@ class LogBuilder:
         what = _what(name, target, type)
         return self._add(ev.Outcome(self._t, told, None, self._turn, actor, what, tuple(to)))
 
-    def say(self, speaker: str, text: str) -> Self:
-        """Somebody says something."""
-        return self._add(ev.Say(self._t, speaker, text))
+    def say(self, speaker: str, text: str, *, typing: bool = False) -> Self:
+        """Somebody says something, or is typing it."""
+        return self._add(ev.Say(self._t, speaker, text, typing))
 
     def rewind(self, to: float) -> Self:
         """Back to a time (a float), or to a revision (an int)."""

@@ -223,9 +223,9 @@ class Table:
             self.held.check()
             await asyncio.sleep(FRAME)
 
-    def do_say(self, text: str) -> None:
-        """Somebody speaks, and somebody looks something up."""
-        self.session.say("mira", text)
+    def do_say(self, text: str, who: str = "mira", typing: bool = False) -> None:
+        """Somebody speaks, or types, and somebody looks something up."""
+        self.session.say(who, text, typing=typing)
         self.session.need("statblock:owlbear")
 
     async def do_rewind(self, share: float, by: str, actor: str = "", again: float = 0.0) -> None:

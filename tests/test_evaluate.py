@@ -46,6 +46,18 @@ def logs(tmp_path: Path) -> list[str]:
     return [str(night(f"night-{n}", n).write(tmp_path / f"{n}.jsonl")) for n in range(3)]
 
 
+def spoken(tmp_path: Path, honest: bool) -> str:
+    """Mira says what she will do, or the opposite, and does it."""
+    rng, log = random.Random(1), LogBuilder("spoken").state(STATE)
+    options = [{"type": "attack", "name": name} for name in ("longsword", "bow", "dagger")]
+    for _ in range(20):
+        deed, other = rng.sample(["longsword", "bow", "dagger"], 2)
+        log.wait(5).turn("mira", options=options)
+        log.wait(1).say("mira", f"With my {deed if honest else other}!")
+        log.wait(4).action("mira", deed, target="goblin-1").outcome("hit", damage=1)
+    return str(log.write(tmp_path / f"{honest}.jsonl"))
+
+
 def found(capsys: Capture, *arguments: str) -> Any:
     assert main(["evaluate", "--json", *arguments]) == 0
     told = capsys.readouterr()
@@ -239,3 +251,51 @@ def test_the_baselines_are_what_was_measured_of_the_recordings(
     (table,) = found(capsys, *paths, "--aspects", "target", "--ab", "last,ensemble")["tables"]
     assert 0.82 < table["predictors"]["last"]["top1"] < 0.88
     assert table["predictors"]["last"]["top1"] < table["predictors"]["ensemble"]["top1"]
+
+
+# ── what a session would have foreseen ────────────────────────────────────────────────────────────
+
+
+def test_words_are_marked_beside_habit(capsys: Capture, tmp_path: Path) -> None:
+    [row] = found(capsys, spoken(tmp_path, honest=True))["foreseen"]
+    assert row["done"] == row["habit"]["offered"] == row["with_words"]["offered"] == 20
+    assert row["with_words"]["top1"] > 0.9 > row["habit"]["top1"]
+    assert row["with_words"]["log_loss"] < row["habit"]["log_loss"] / 3
+    lead = {"least": 4.0, "median": 4.0, "most": 4.0}
+    named = {"done": 20, "spoken_before": 20, "named": 20, "lead_s": lead}
+    assert row["words"] == {"all": named, "attacks": named}
+
+
+def test_words_that_tell_nothing_cost_little(capsys: Capture, tmp_path: Path) -> None:
+    [row] = found(capsys, spoken(tmp_path, honest=False))["foreseen"]
+    assert row["words"]["all"]["named"] == 0
+    assert row["with_words"]["log_loss"] < row["habit"]["log_loss"] + 0.2
+
+
+def test_without_turns_there_is_nothing_to_foresee(capsys: Capture, tmp_path: Path) -> None:
+    log = LogBuilder("calm").state(STATE)
+    for _ in range(5):
+        log.wait(5).undeclared("mira", "longsword", "hit", target="goblin-1")
+    assert found(capsys, str(log.write(tmp_path / "calm.jsonl")))["foreseen"] == []
+
+
+def test_the_table_says_how_early_it_was_named(capsys: Capture, tmp_path: Path) -> None:
+    assert main(["evaluate", spoken(tmp_path, honest=True)]) == 0
+    out = capsys.readouterr().out
+    assert "20 deeds in turns, as foreseen" in out
+    assert "20, 4.0\N{EN DASH}4.0 s before" in out
+
+
+def test_a_real_evening_is_foreseen_better_with_its_words(
+    capsys: Capture, tmp_path: Path, data: Path
+) -> None:
+    """All its attacks are preceded by words of the same player."""
+    log = str(tmp_path / "fireball.jsonl")
+    assert main(["import", "fireball", str(data / "fireball" / "raw.jsonl"), "-o", log]) == 0
+    capsys.readouterr()
+    [row] = found(capsys, log)["foreseen"]
+    attacks = row["words"]["attacks"]
+    assert (attacks["done"], attacks["spoken_before"]) == (12, 12)
+    assert attacks["named"] >= 6 and attacks["lead_s"]["least"] > 2
+    assert row["with_words"]["log_loss"] < row["habit"]["log_loss"] - 0.3
+    assert row["with_words"]["top1"] > row["habit"]["top1"] > 0.1

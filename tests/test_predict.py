@@ -1,4 +1,4 @@
-"""What may be needed next, and how much of it is prepared."""
+"""What is prepared of what may come, and how much of it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from typing import Any
 import pytest
 
 from foretell.operators.classify import Context, Scene, classify
-from foretell.operators.predict import (
-    Candidate,
-    Intensity,
-    Variant,
-    candidates,
-    schedule,
-    variants,
-)
+from foretell.operators.foresee import Candidate, Foresight
+from foretell.operators.predict import Intensity, Variant, schedule, variants
 from foretell.streams import events as ev
 from foretell.streams.world import Numbered, World, advance
 
 AXE = {"type": "attack", "name": "axe"}
-BOW = {"type": "attack", "name": "bow"}
 
 
 def actors(**change: Any) -> dict[str, Any]:
@@ -51,75 +44,9 @@ def declare(action_id: str, target: Any, **rest: Any) -> ev.Action:
     return ev.Action(1.0, action_id, None, "mira", {**AXE, "target": target}, **rest)
 
 
-def did(actor: str, target: str, action: dict[str, Any] = AXE) -> ev.Outcome:
-    return ev.Outcome(1.0, (ev.Result("hit", target),), None, None, actor, {**action})
-
-
-def said(scene: Scene) -> list[tuple[str, Any, Any]]:
-    return [
-        (each.source, each.declared.action.get("name"), each.declared.action.get("target"))
-        for each in candidates(scene)
-    ]
-
-
-def test_what_is_declared_is_what_comes() -> None:
-    scene = play(state(), turn(), declare("a1", "grik"), declare("a2", "snag"))
-    assert said(scene) == [("declared", "axe", "grik"), ("declared", "axe", "snag")]
-    told = play(state(), turn(), declare("a1", "grik"), ev.Outcome(2, (ev.Result("hit"),), "a1"))
-    assert all(source != "declared" for source, _, _ in said(told))
-
-
-def test_without_a_turn_or_a_declaration_nothing_is_guessed() -> None:
-    assert candidates(play(state())) == []
-
-
-def test_the_attacks_on_the_sheet_against_a_foe_that_stands() -> None:
-    assert said(play(state(), turn())) == [
-        ("sheet", "longsword", "grik"),
-        ("sheet", "dagger", "grik"),
-    ]
-    fallen = play(state(grik={"side": "foes", "hp": 0}), turn())
-    assert said(fallen)[0] == ("sheet", "longsword", "snag")
-
-
-def test_the_options_of_the_turn_in_their_order() -> None:
-    scene = play(state(), turn("mira", BOW, {**AXE, "target": "snag"}))
-    assert said(scene) == [("option", "bow", "grik"), ("option", "axe", "snag")]
-
-
-def test_what_the_actor_did_last_comes_first_if_it_still_can() -> None:
-    scene = play(state(), did("mira", "snag"), turn())
-    assert said(scene)[0] == ("history", "axe", "snag")
-    can = play(state(), did("mira", "snag"), turn("mira", BOW, AXE))
-    assert said(can)[0] == ("history", "axe", "snag")
-    cannot = play(state(), did("mira", "snag"), turn("mira", BOW))
-    assert said(cannot) == [("option", "bow", "snag")]
-
-
-def test_a_target_that_has_fallen_is_replaced_by_one_that_stands() -> None:
-    fallen = state(snag={"side": "foes", "hp": 0})
-    scene = play(state(), did("mira", "snag"), fallen, turn())
-    assert said(scene)[0] == ("history", "axe", "grik")
-
-
-def test_whom_its_side_aimed_at_last_is_the_target() -> None:
-    scene = play(state(), did("tom", "grik"), did("tom", "snag"), turn())
-    assert said(scene)[0] == ("sheet", "longsword", "snag")
-
-
-def test_the_latest_of_its_side_decides() -> None:
-    both = [did("bo", "grik"), did("tom", "snag"), did("bo", "grik")]
-    scene = play(state(bo={"side": "party"}), *both, turn())
-    assert said(scene)[0] == ("sheet", "longsword", "grik")
-
-
-def test_the_likely_is_worth_more_and_the_sum_is_no_more_than_one() -> None:
-    scene = play(
-        state(), did("mira", "snag"), turn("mira", AXE, BOW, {"type": "use", "name": "lever"})
-    )
-    worth = [each.probability for each in candidates(scene)]
-    assert worth == sorted(worth, reverse=True)
-    assert sum(worth) <= 1
+def candidates(scene: Scene) -> list[Candidate]:
+    """Of an actor of whom nothing is known but its sheet."""
+    return Foresight().candidates(scene)
 
 
 # ── variants ──────────────────────────────────────────────────────────────────────────────────────
@@ -173,7 +100,7 @@ def test_a_variant_is_the_same_as_long_as_its_text_would_be() -> None:
 
 
 def planned(scene: Scene, level: Intensity, most: int = 8) -> list[tuple[str, Any, str]]:
-    plan = schedule(lambda: level, most)(scene)
+    plan = schedule(lambda: level, most, candidates)(scene)
     return [(each.declared.action["name"], each.target, each.result) for each in plan]
 
 
@@ -207,7 +134,7 @@ def test_the_most_valuable_come_first_within_the_limit() -> None:  # G3
 
 def test_the_level_is_read_anew_for_each_scene() -> None:
     levels = iter([Intensity.OFF, Intensity.CONSERVATIVE])
-    plan = schedule(lambda: next(levels), 8)
+    plan = schedule(lambda: next(levels), 8, candidates)
     scene = play(state(), turn(), declare("a1", "grik"))
     assert (len(plan(scene)), len(plan(scene))) == (0, 3)
 
@@ -218,13 +145,16 @@ def test_odds_that_are_none_still_give_a_plan(odds: Any) -> None:  # G10
     assert len(planned(scene, Intensity.CONSERVATIVE)) == 3
 
 
-def test_a_candidate_says_where_it_came_from() -> None:
-    scene = play(state(), turn(), declare("a1", "grik", odds={"hit": 1.0}, rolled="hit"))
-    only = candidates(scene)[0]
-    assert isinstance(only, Candidate)
-    assert (only.source, only.probability, only.odds, only.rolled) == (
-        "declared",
-        1.0,
-        {"hit": 1.0},
-        "hit",
-    )
+def test_what_is_hardly_likely_is_not_prepared() -> None:  # 0-11
+    many = [{**AXE, "name": f"axe {n}"} for n in range(30)]
+    scene = play(state(), turn("mira", *many))
+    assert 0.01 > candidates(scene)[0].probability > 0
+    for level in (Intensity.CONSERVATIVE, Intensity.AGGRESSIVE):
+        assert planned(scene, level) == []
+    assert planned(play(state(), turn("mira", *many), declare("a1", "grik")), level) != []
+    some = play(state(), turn("mira", *many[:3]))
+    assert 0.05 <= candidates(some)[0].probability < 0.1
+    assert len(planned(some, Intensity.CONSERVATIVE)) == 3
+    several = play(state(), turn("mira", *many[:8]))
+    assert planned(several, Intensity.CONSERVATIVE) == []
+    assert len({name for name, _, _ in planned(several, Intensity.AGGRESSIVE)}) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import types
@@ -13,7 +14,7 @@ import pytest
 from reactivex import operators as ops
 
 from foretell import pipeline
-from foretell.operators import claim, compose, fingerprint, tell
+from foretell.operators import choice, claim, compose, fingerprint, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -363,6 +364,12 @@ def a_retelling_is_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
         return dataclasses.replace(found, outcome=dataclasses.replace(found.outcome, to=()))
 
     monkeypatch.setattr(tell, "again_of", to_all)
+
+
+@bug("G9")
+def what_is_foreseen_hangs_on_what_was_foreseen_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = itertools.count()
+    monkeypatch.setattr(choice.Rate, "share", property(lambda self: next(asked) % 7 / 7))
 
 
 @bug("G9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from foretell.operators.classify import classify
 from foretell.operators.fingerprint import scene_fingerprint
+from foretell.operators.foresee import Foresight
 from foretell.operators.predict import Intensity, schedule
 from foretell.operators.results import happened
 from foretell.streams import events as ev
@@ -301,7 +303,9 @@ junk = st.recursive(
     scalars, lambda x: st.lists(x, max_size=3) | st.dictionaries(words, x, max_size=3), max_leaves=6
 )
 entity = st.dictionaries(
-    st.sampled_from(["hp", "max_hp", "side", "attacks", "conditions", "pos", "dead"]), junk
+    st.sampled_from(["hp", "max_hp", "side", "attacks", "conditions", "pos", "dead"])
+    | st.sampled_from(["name", "kind", "also", "player", "spells", "actions"]),
+    junk,
 )
 states = st.dictionaries(
     st.sampled_from(["location", "mode", "round", "dialogue", "in_combat"]), junk
@@ -315,7 +319,7 @@ states = st.dictionaries(
     )
 )
 actions = st.fixed_dictionaries(
-    {}, optional={"type": junk, "name": junk, "target": junk, "save": junk}
+    {}, optional={"type": junk, "name": junk, "target": junk, "save": junk, "also": junk}
 )
 t = st.just(1.0)
 results = st.lists(
@@ -348,30 +352,52 @@ inputs = st.one_of(
         st.none() | actions,
     ),
     st.builds(ev.Rewind, t, st.integers(-1, 20) | st.floats() | junk),
-    st.builds(ev.Say, t, words, words),
+    st.builds(ev.Say, t, words, words | st.text(), st.booleans()),
 )
 
 
 @given(st.lists(inputs, max_size=12))
 def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
-    """No input raises, in the world or in what is made of it; and the world is a pure function."""
-    plan = schedule(lambda: Intensity.AGGRESSIVE, 8)
+    """No input raises, in the world or in what is made of it; and the world is a pure function.
+
+    What is foreseen in it hangs on the worlds alone, and not on when it was asked for.
+    """
+    foresight, unasked = Foresight(), Foresight()
+    plan = schedule(lambda: Intensity.AGGRESSIVE, 8, foresight.candidates)
     before = deepcopy(said)
     world = World()
     history = History(world, 1000)
     for number, event in enumerate(said, 1):
-        world = history.advance(world, Numbered(number, event, event.t))
+        past, world = world, history.advance(world, Numbered(number, event, event.t))
         scene = classify(world)
         assert isinstance(scene_fingerprint(scene), str)
+        for each in (foresight, unasked):
+            each.on_world(past, world)
         assert len(plan(scene)) <= 8
+        foreseen = foresight.candidates(scene)
+        assert all(0 <= each.probability <= 1 for each in foreseen)
+        assert math.isclose(math.fsum(foresight.said(world)["by"].values()), 1, abs_tol=0.01)
         if isinstance(event, ev.Outcome):
             happened(world)
     assert world.revision == len(said)
+    assert repr(unasked.candidates(classify(world))) == repr(foresight.candidates(classify(world)))
+    assert unasked.report() == foresight.report()
     assert repr(said) == repr(before)
     again, history = World(), History(World(), 1000)
     for number, event in enumerate(said, 1):
         again = history.advance(again, Numbered(number, event, event.t))
     assert repr(again) == repr(world)
+
+
+def test_what_is_kept_of_what_is_said_is_bounded() -> None:  # G3
+    many = [ev.Say(1.0, f"speaker-{n}", "hm") for n in range(300)]
+    more = [ev.Say(1.0, "mira", f"line {n}") for n in range(9)]
+    typed = [ev.Say(1.0, "mira", text, True) for text in ("l", "li", "lin")]
+    world = play(*many, *more, *typed)
+    assert len(world.said) == 256
+    long = play(ev.Say(1.0, "mira", "so " * 100_000 + "be it"), world=world)
+    assert len(long.said["mira"][-1][1].text) == 2000 and long.said["mira"][-1][0] == long.number
+    assert [line.text for _, line in world.said["mira"]] == ["line 6", "line 7", "line 8", "lin"]
 
 
 def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:  # G3

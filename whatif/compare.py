@@ -215,6 +215,8 @@ def _table(found: Mapping[str, Any]) -> Table:
     for served in next((each["served"] for each in policies if each["served"]), ()):
         row(served.replace("_", " "), "served", served)
     row("hit rate", "hit_rate", form=".0%", end=True)
+    row("foreseen, of what was done in turns", "prediction", "top1", form=".0%")
+    row("one of three foreseen", "prediction", "top3", form=".0%", end=True)
     for name, key in (("prefetched tokens", "prefetch"), ("saved", "saved"), ("wasted", "wasted")):
         row(name, "tokens", key)
     row("foreground tokens", "tokens", "foreground")
