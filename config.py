@@ -104,13 +104,13 @@ class Settings(BaseModel):
     def _sizes_of_the_section(cls, values: Any) -> Any:
         """The sizes of the layers are the store's; the document has them in the section."""
         section = values.get("schedule") if isinstance(values, dict) else None
-        sizes = [name for name in LAYER_SIZES if isinstance(section, dict) and name in section]
-        if not sizes:
+        if not isinstance(section, dict):
             return values
+        sizes = [name for name in LAYER_SIZES if name in section]
         if twice := [name for name in sizes if name in values]:
             raise ValueError(f"{twice[0]} stands in the section schedule and outside it: say once")
         rest = {name: value for name, value in section.items() if name not in sizes}
-        return {**values, "schedule": rest, **{name: section[name] for name in sizes}}
+        return {**values, "schedule": rest} | {name: section[name] for name in sizes}
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

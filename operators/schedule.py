@@ -90,7 +90,9 @@ def _fitted(weighed: list[Entry], constraints: Constraints) -> Iterator[Entry]:
         if entry.verdict is not Verdict.FITS and entry.verdict is not Verdict.DOUBTED:
             yield entry
             continue
-        lane, verdict, takes = entry.lane, entry.verdict, math.ceil(1000 * entry.ms)
+        lane: Lane | None = entry.lane
+        verdict: Verdict = entry.verdict
+        takes = math.ceil(1000 * entry.ms)
         if entry.tokens > tokens:
             lane, verdict = None, Verdict.TOKENS
         elif takes > us:

@@ -72,6 +72,11 @@ def amount(name: str, value: Any, most: float, least: float = 0, *, ints: bool =
     return value
 
 
+def _named(what: str, value: Any, most: int) -> None:
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise ValueError(f"{what} is {_brief(value)}: choose 1 to {most} characters")
+
+
 def _brief(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "not a finite number"
@@ -113,8 +118,7 @@ class Item:
     turn: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.key, str) or not 0 < len(self.key) <= 500:
-            raise ValueError(f"an item's key is {_brief(self.key)}: choose 1 to 500 characters")
+        _named("an item's key", self.key, 500)
         name = _brief(self.key)
         share(f"confidence of {name}", self.confidence)
         if not isinstance(self.urgency, Urgency):
@@ -157,8 +161,7 @@ class Kind:
     changes_context: Callable[[Item, Any], bool] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100:
-            raise ValueError(f"a kind's name is {_brief(self.name)}: choose 1 to 100 characters")
+        _named("a kind's name", self.name, 100)
         name = f"of the kind {self.name}"
         if not isinstance(self.base, Priority):
             raise ValueError(f"base {name} is {_brief(self.base)}: choose P0 to P4")  # noqa: TRY004

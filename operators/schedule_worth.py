@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from .fetch_source import CHARACTERS
 from .schedule_items import Item, Kind
 
 __all__ = ["Costs", "Learned", "cost_of", "value_of"]
 
-CHARACTERS = 4
-"""A token, of a text that was not counted."""
 LATEST = 0.2
 """So much of a kind's mean is the latest one."""
 

@@ -246,7 +246,7 @@ def test_the_order_is_by_priority_then_by_value_for_a_token() -> None:  # 1-11
 
 def as_the_document_sorts(entries: list[Entry], tokens: int) -> list[str]:
     """``sort(key=(priority, value / cost), reverse=True)``, to the letter."""
-    taken = []
+    taken: list[str] = []
     for entry in sorted(entries, key=lambda e: (e.priority, e.value / e.tokens), reverse=True):
         if entry.tokens <= tokens:
             taken += entry.keys
