@@ -1,4 +1,4 @@
-"""What planning costs: 200 items, some in moments, some cached; median and p99.
+"""What planning 200 items costs, some of them cached; and what the executors add to a fetch.
 
 python benchmarks/schedule.py [--items 200] [--rounds 2000]
 """
@@ -6,21 +6,31 @@ python benchmarks/schedule.py [--items 200] [--rounds 2000]
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import random
 import statistics
 import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
+from foretell.operators.executor import Executor
+from foretell.operators.fetch_source import Content
 from foretell.operators.schedule import (
     BUILT_IN,
     Constraints,
     Item,
+    Kind,
+    Kinds,
     Learned,
     Plan,
+    Priority,
     State,
     Urgency,
     schedule,
 )
+from foretell.streams.tasks import Tasks
+from foretell.streams.timers import LoopTimers
 
 
 def predictions(rng: random.Random, many: int) -> list[Item]:
@@ -52,8 +62,46 @@ def situation(rng: random.Random, items: list[Item]) -> State:
     )
 
 
+class Cache(dict[str, Any]):
+    """The least that a cache can be."""
+
+    def put(self, item: Item, value: Any, tokens: int) -> None:
+        self[item.key] = value
+
+    def drop(self, key: str) -> None:
+        del self[key]
+
+
+async def at_once(items: Sequence[Item]) -> AsyncIterator[Content]:
+    """A source that has everything at hand."""
+    for item in items:
+        yield Content(item.key, "x", 10)
+
+
+async def fetched(many: int, rounds: int) -> list[float]:
+    """Microseconds for each item, from its plan to the cache; a round has ``many`` of them."""
+    tasks = Tasks(lambda where, error: None)
+    timers = LoopTimers(asyncio.get_running_loop(), take_in=tasks.take_in)
+    kinds, cache = Kinds([Kind("page", Priority.EAGER, source=at_once)]), Cache()
+    executor = Executor(kinds, cache, tasks, timers, lambda where, error: None)
+    found = []
+    for number in range(rounds):
+        items = [Item(f"{number}-{n}", "page", tokens=10) for n in range(many)]
+        plan = schedule(items, None, None, kinds)
+        started = time.perf_counter()
+        executor.take(plan)
+        while executor.pending:
+            await asyncio.sleep(0)
+        found.append(1e6 * (time.perf_counter() - started) / many)
+        cache.clear()
+        await asyncio.sleep(0.001)
+    await executor.aclose()
+    await tasks.aclose()
+    return found
+
+
 def main() -> None:
-    """Print one line for each size of budget."""
+    """Print one line for each size of budget, and one for each number of fetches at once."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=2_000)
@@ -79,6 +127,10 @@ def main() -> None:
             f"{budget:7,} tokens   {statistics.median(found):8,.0f} {p99:8,.0f} {mean:8.1f}",
             flush=True,
         )
+    for many in (1, 5):
+        each = asyncio.run(fetched(many, args.rounds // 2))
+        p99 = statistics.quantiles(each, n=100)[98]
+        print(f"fetch, {many} at once  {statistics.median(each):6,.0f} {p99:8,.0f}", flush=True)
 
 
 if __name__ == "__main__":

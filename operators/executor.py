@@ -216,6 +216,7 @@ class Executor:
             self._promote(entries[0], Plan(entries, ASKED_FOR))
         else:
             for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), self._immediate):
+                job.demanded = True
                 self._begin(job)
         self._immediate.pump()
         await self._immediate.wait()

@@ -53,6 +53,7 @@ LEVEL: Mapping[What, str] = {
 class Fetched(NamedTuple):
     """Something happened to items.
 
+    :param lane: who fetched it; ``deferred``, if it was demanded and not fetched ahead.
     :param t: seconds of the loop.
     :param tokens: what was fetched, or would have been.
     :param seconds: how long it took.

@@ -53,9 +53,24 @@ class Owner(Protocol):
 
 
 class Job:
-    """An item to fetch. ``asking`` is what its source is asked for: itself, or an alternative."""
+    """An item to fetch.
 
-    __slots__ = ("asking", "call", "item", "owner", "rank", "round", "tokens", "tried", "tries")
+    ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
+    needed now, and was not foreseen.
+    """
+
+    __slots__ = (
+        "asking",
+        "call",
+        "demanded",
+        "item",
+        "owner",
+        "rank",
+        "round",
+        "tokens",
+        "tried",
+        "tries",
+    )
 
     def __init__(
         self, item: Item, rank: tuple[int, float, str], tokens: int, of: Round, owner: Owner
@@ -68,6 +83,7 @@ class Job:
         self.asking = item
         self.tried: dict[str, None] = {}
         self.tries = 0
+        self.demanded = False
         self.call: Call | None = None
 
     @property

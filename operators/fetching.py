@@ -87,9 +87,9 @@ class Fetching:
 
     def tell(self, what: What, job: Job, why: str = "", seconds: float = 0.0) -> None:
         """Tell what happened to a job."""
-        self._tell(
-            Fetched(what, (job.key,), job.owner.lane, self.timers.time(), job.tokens, seconds, why)
-        )
+        lane = Lane.DEFERRED if job.demanded else job.owner.lane
+        now = self.timers.time()
+        self._tell(Fetched(what, (job.key,), lane, now, job.tokens, seconds, why))
 
     # ── the life of a call ────────────────────────────────────────────────────────────────────
 

@@ -286,6 +286,7 @@ async def test_what_was_deferred_is_fetched_on_demand() -> None:  # 1-5
         await asyncio.sleep(60)
         assert t.shelf.calls == []
         assert await t.executor.demand(item) and t.cache == {"a": "A"}
+        assert t.told[-1][1].lane is Lane.DEFERRED
         assert await t.executor.demand(item) and len(t.shelf.calls) == 1
         with pytest.raises(ValueError, match="unknown kind"):
             await t.executor.demand(Item("b", "wyrm"))

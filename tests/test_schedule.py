@@ -143,12 +143,14 @@ def test_what_is_too_unlikely_is_left() -> None:  # 1-58
 
 
 def test_nothing_waits_for_what_is_doubtful() -> None:  # 1-59
-    plan = schedule([Item("a", "main_file", 0.79), Item("b", "main_file", 0.8)])
-    assert {entry.keys[0]: entry.lane for entry in plan.entries} == {
-        "a": Lane.BACKGROUND,
-        "b": Lane.IMMEDIATE,
-    }
+    sure = {"a": 0.79, "b": 0.8}
+    plan = schedule([Item(key, "main_file", confidence) for key, confidence in sure.items()])
+    lanes = {entry.keys[0]: entry.lane for entry in plan.entries}
+    assert lanes == {"a": Lane.BACKGROUND, "b": Lane.IMMEDIATE}
     assert plan.entries[0].priority is plan.entries[1].priority is P1
+    plan = schedule([Item(key, "voice", confidence) for key, confidence in sure.items()])
+    lanes = {entry.keys[0]: entry.lane for entry in plan.entries}
+    assert lanes == {"a": Lane.BACKGROUND, "b": Lane.EAGER}
 
 
 def test_without_speculation_only_what_is_certain_is_fetched() -> None:  # 1-61
@@ -221,14 +223,19 @@ def test_of_a_moment_what_is_cached_is_not_prepared_again_and_the_rest_is() -> N
     assert (taken.tokens, taken.confidence, taken.value) == (60, 0.9, 0.9)
 
 
+def test_what_is_together_takes_as_long_as_the_longest_of_it() -> None:  # 1-13
+    items = [Item(key, "lore", 0.4, ms=ms, together="x") for key, ms in (("a", 30.0), ("b", 70.0))]
+    assert only(schedule(items, ANY)).ms == 70
+
+
 def test_what_is_together_is_as_urgent_recent_and_frequent_as_any_of_it() -> None:  # 1-16 1-18 1-19
     items = [
         Item("a", "documentation", 0.4, together="x"),
-        Item("b", "lore", 0.4, Urgency.CRITICAL, together="x"),
+        Item("b", "voice", 0.4, Urgency.CRITICAL, together="x"),
     ]
-    state = State(accessed={"a": 10.0}, used_today={"b": 9})
+    state = State(accessed={"a": 10.0, "b": 4_000.0}, used_today={"b": 9})
     entry = only(schedule(items, ANY, state))
-    assert entry.base is P3 and entry.priority is P0 and len(entry.modifiers) == 3
+    assert entry.base is P2 and entry.priority is P0 and len(entry.modifiers) == 3
 
 
 # --- order
@@ -237,7 +244,7 @@ def test_what_is_together_is_as_urgent_recent_and_frequent_as_any_of_it() -> Non
 def test_the_order_is_by_priority_then_by_value_for_a_token() -> None:  # 1-11
     items = [
         Item("cheap lore", "lore", 0.8, tokens=10),
-        Item("dear file", "main_file", 0.8, tokens=900),
+        Item("dear file", "main_file", 0.9, tokens=900),
         Item("cheap file", "main_file", 0.8, tokens=90),
         Item("skill", "secondary_skill", 0.8, tokens=1),
     ]
@@ -289,6 +296,21 @@ def test_the_time_budget_is_honoured_too() -> None:  # 1-13
     plan = schedule(items, Constraints(time_budget_ms=1.0))
     assert keys(plan.taken) == ["a", "c"] and plan.ms == 1.0
     assert plan.why(plan.left[0]).startswith("does not fit: 0 ms")
+
+
+@pytest.mark.parametrize(
+    ("budget", "taken"), [(99, []), (100, ["a"]), (199, ["a"]), (200, ["a", "b"])]
+)
+def test_what_fits_exactly_is_taken_and_one_token_more_is_not(
+    budget: int, taken: list[str]
+) -> None:  # 1-12
+    items = [Item(key, "voice", 0.8, tokens=100) for key in "ab"]
+    assert keys(schedule(items, Constraints(budget)).taken) == taken
+
+
+def test_however_short_a_time_is_it_takes_some_of_the_budget() -> None:  # 1-13
+    items = [Item(key, "voice", 0.8, ms=0.0009) for key in "abc"]
+    assert len(schedule(items, Constraints(time_budget_ms=0.002)).taken) == 2
 
 
 def test_a_kind_with_a_limit_of_its_own_takes_nothing_of_the_time_for_content() -> (
