@@ -84,16 +84,17 @@ async def fetched(many: int, rounds: int) -> list[float]:
     timers = LoopTimers(asyncio.get_running_loop(), take_in=tasks.take_in)
     kinds, cache = Kinds([Kind("page", Priority.EAGER, source=at_once)]), Cache()
     executor = Executor(kinds, cache, tasks, timers, lambda where, error: None)
-    found = []
+    found, done = [], asyncio.Event()
+    executor.idle.append(done.set)
     for number in range(rounds):
         items = [Item(f"{number}-{n}", "page", tokens=10) for n in range(many)]
         plan = schedule(items, None, None, kinds)
         started = time.perf_counter()
         executor.take(plan)
-        while executor.pending:
-            await asyncio.sleep(0)
+        await done.wait()
         found.append(1e6 * (time.perf_counter() - started) / many)
         cache.clear()
+        done.clear()
         await asyncio.sleep(0.001)
     await executor.aclose()
     await tasks.aclose()

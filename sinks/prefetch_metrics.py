@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..operators.fetch_events import Fetched, What
 from ..operators.schedule_plan import Lane, Plan
 from .prefetch_gauge import Alert, Gauge
+from .store_stats import Access
 
 __all__ = ["Metrics"]
 
@@ -125,6 +126,13 @@ class Metrics:
         """It was needed, and was not there."""
         self.hit_rate.add(t, good=False)
         self._name("late" if key in self._predicted else "missed", key)
+
+    def on_access(self, access: Access) -> None:
+        """Somebody has asked a store for a key."""
+        if access.level is None:
+            self.missed(access.key, access.t)
+        else:
+            self.hit(access.key, access.t)
 
     def unused(self, key: str, t: float) -> None:
         """It is gone, and nobody has used it, if it was prefetched at all."""

@@ -577,6 +577,23 @@ async def test_sources_that_are_none_and_sources_without_end() -> None:  # G10
         assert next(e.tokens for _, e in t.told if e.what is What.LOADED) == 6
 
 
+async def test_a_source_that_has_given_all_and_does_not_end_is_closed() -> None:  # G4
+    ended: list[str] = []
+
+    async def lasting(items: Sequence[Item]) -> AsyncIterator[Content]:
+        try:
+            yield Content(items[0].key, "x")
+            await asyncio.sleep(NEVER)
+        finally:
+            ended.append(items[0].key)
+
+    kind = Kind("lasting", P2, tokens=1, source=lasting)
+    async with table(more={"kinds": [kind]}) as t:
+        t.plan(Item("a", "lasting"), at=P2)
+        await asyncio.sleep(0.01)
+        assert ended == ["a"] and t.cache == {"a": "x"}
+
+
 async def test_a_cache_and_a_subscriber_that_raise_are_contained() -> None:  # G10
     async with table() as t:
         t.put = lambda item, value, tokens: 1 / 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 
@@ -9,11 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretell.operators.executor import Executor
+from foretell.operators.fetch_cache import Kept
 from foretell.operators.fetch_events import Fetched, What
-from foretell.operators.schedule import Item, Lane, schedule
+from foretell.operators.fetch_source import each
+from foretell.operators.schedule import Item, Kind, Kinds, Lane, Priority, State, schedule
 from foretell.sinks.prefetch_gauge import Alert, Gauge, Window
 from foretell.sinks.prefetch_metrics import Metrics
 from foretell.sinks.prefetch_report import report, text
+from foretell.sinks.prefetch_shelf import Habits, Shelf
+from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_stats import Access
+from foretell.sinks.variant_store import VariantStore
+from foretell.streams.tasks import Tasks
+from foretell.streams.timers import LoopTimers
 
 
 def loaded(key: str, t: float = 0.0, tokens: int = 100, seconds: float = 0.5) -> Fetched:
@@ -212,3 +222,89 @@ def test_a_session_without_end_takes_bounded_memory() -> None:  # G3
     assert all(len(names) <= 10_000 for names in metrics.names.values())
     assert len(metrics._open) <= 10_000 and len(metrics._took) <= 10_000
     assert metrics.used + 10_000 >= metrics.total - metrics.accuracy.all + metrics.used
+
+
+# --- with a store and an executor
+
+
+async def test_a_night_of_lore_is_fetched_ahead_used_and_reported() -> None:  # 1-21 1-28 1-45 1-48
+    loop = asyncio.get_running_loop()
+    metrics, habits = Metrics(), Habits()
+
+    def on_access(access: Access) -> None:
+        metrics.on_access(access)
+        habits.on_access(access)
+        executor.used(access.key)
+
+    async def read(item: Item) -> str:
+        await asyncio.sleep(0.03)
+        if item.key == "torn":
+            raise OSError("the page is torn")
+        return item.key * 40
+
+    store = VariantStore(on_access=on_access)
+    kinds = Kinds([Kind("page", Priority.EAGER, tokens=50, ms=40, source=each(read))])
+    tasks = Tasks(lambda where, error: None)
+    timers = LoopTimers(loop, take_in=tasks.take_in)
+    executor = Executor(kinds, Shelf(store), tasks, timers, lambda where, error: None)
+    executor.listeners.append(metrics.on_event)
+
+    def plan(*keys: str, confidence: float = 0.85) -> None:
+        state = State(
+            frozenset(key for key in keys if key in Shelf(store)),
+            executor.pending,
+            unavailable=executor.unavailable,
+            accessed=habits.accessed(loop.time()),
+            used_today=habits.used_today(loop.time()),
+            learned=executor.costs,
+        )
+        found = schedule([Item(key, "page", confidence) for key in keys], None, state, kinds)
+        metrics.on_plan(found)
+        executor.take(found)
+
+    plan("mill", "miller", "torn")
+    await asyncio.sleep(1)
+    assert await store.get("mill") == ["mill" * 40]
+    assert await store.get("guard") is None
+    plan("stew", confidence=0.7)  # doubtful: in the background, and nobody asks for it
+    plan("guard")
+    await executor.ready()
+    await asyncio.sleep(60)
+    assert await store.get("stew") is None
+    metrics.close(loop.time())
+    found = report(metrics, loop.time())
+    assert found["session_summary"]["total_prefetches"] == 4
+    assert found["session_summary"]["cache_hits"] == 1
+    assert found["session_summary"]["estimated_time_saved"] == 0.03
+    top = {name: [each["name"] for each in of] for name, of in found["top_predictions"].items()}
+    assert top["accurate"] == ["mill"] and top["missed"] == ["guard"] and top["late"] == ["stew"]
+    assert sorted(top["wasted"]) == ["guard", "miller", "stew"]
+    assert found["events"]["unavailable"] == 1 and executor.costs["page"].tokens > 40
+    await executor.aclose()
+    await tasks.aclose()
+    await store.aclose()
+
+
+async def test_content_too_large_for_the_store_is_given_up_and_reported() -> None:  # G10
+    store, faults = VariantStore(Limits(largest=1_024)), []
+    shelf = Kept(Shelf(store), lambda where, error: faults.append(str(error)))
+    assert not shelf.put(Item("tome", "lore"), "x" * 5_000, 1_250)
+    assert shelf.put(Item("note", "lore", turn="t1"), "x", 1) and "note" in shelf
+    assert len(faults) == 1 and "'tome' is more than an entry may be" in faults[0]
+    shelf.drop("note")
+    assert "note" not in shelf
+    await store.aclose()
+
+
+def test_habits_are_of_the_last_minutes_and_of_today() -> None:  # 1-18 1-19
+    habits = Habits()
+    for t in (0.0, 10.0, 20.0):
+        habits.used("mill", t)
+    habits.used("stew", 250.0)
+    assert habits.accessed(300.0) == {"stew": 50.0, "mill": 280.0}
+    assert habits.accessed(330.0) == {"stew": 80.0}
+    assert habits.used_today(330.0) == {"mill": 3, "stew": 1}
+    assert habits.used_today(86_401.0) == {}
+    for number in range(3_000):
+        habits.used(f"n{number}", 86_500.0)
+    assert len(habits.used_today(86_500.0)) == 1_000 == len(habits.accessed(86_500.0))
