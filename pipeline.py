@@ -37,6 +37,8 @@ from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import Ledger
+from .sinks.prefetch_gauge import Alert
+from .sinks.prefetch_session import Speculated
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.store import Store
@@ -148,6 +150,8 @@ class Pipeline(Generic[M]):
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
+        self.speculated = Speculated(self._on_alert)
+        self.recorder.heard = dict.fromkeys(Speculated.heard, self.speculated.on_line)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         self.recorder.trace("~opened", **game.described(), **sharing)
@@ -364,6 +368,7 @@ class Pipeline(Generic[M]):
         self.world_now = world
         self.audit.on_world(world)
         self.kept.on_world(world)
+        self.speculated.on_world(world)
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -532,6 +537,9 @@ class Pipeline(Generic[M]):
         self._failing = event.kind
         if event.kind is not None:
             log.warning("session %s: fallback text was told: %s", self.name, event.error)
+
+    def _on_alert(self, alert: Alert) -> None:
+        log.info("session %s: prefetch: %s", self.name, alert)
 
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)

@@ -19,6 +19,7 @@ from .operators.narrative import Narrative
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
+from .sinks.prefetch_report import report
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
@@ -341,6 +342,13 @@ class Session(Generic[M]):
     def report(self) -> dict[str, Any]:
         """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
         return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
+
+    def prefetch_report(self) -> dict[str, Any]:
+        """What speculation was worth in this sitting: hits, accuracy, waste, and names.
+
+        See :func:`~foretell.sinks.prefetch_report.report`; ``text`` beside it puts it in words.
+        """
+        return report(self._pipeline.speculated.metrics, self._pipeline.inputs.now)
 
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.

@@ -77,7 +77,7 @@ def schedule(
     state = state or State()
     items = list(predictions)
     _check(items, kinds)
-    weighed = [_weighed(unit, constraints, state, kinds) for unit in _units(items, state)]
+    weighed = [_weighed(unit, constraints, state, kinds) for unit in _units(items, state, kinds)]
     weighed.sort(key=_order)
     return Plan(tuple(_fitted(weighed, constraints)), constraints, state.context)
 
@@ -107,7 +107,7 @@ def _order(entry: Entry) -> tuple[int, float, tuple[str, ...]]:
     return entry.priority, -entry.value / entry.tokens, entry.keys
 
 
-def _units(items: list[Item], state: State) -> Iterable[_Unit]:
+def _units(items: list[Item], state: State, kinds: Mapping[str, Kind]) -> Iterable[_Unit]:
     """The items, each by itself or with those of its moment."""
     moments: dict[str, list[Item]] = {}
     for item in items:
@@ -119,7 +119,8 @@ def _units(items: list[Item], state: State) -> Iterable[_Unit]:
         confidence = min(1.0, math.fsum(item.confidence for item in moment))
         needed = []
         for item in moment:
-            if (known := _known(item, state)) is None:
+            known = _known(item, state)
+            if known is None and not kinds[item.kind].apart:
                 needed.append(item)
             else:
                 yield _Unit((item,), confidence, known)

@@ -145,6 +145,8 @@ class Kind:
         content: a generation has its own, and is no matter of the time budget.
     :param source: fetches items of this kind; with none, they can only be planned.
     :param most: how many one call of the source may ask for.
+    :param apart: what is of one moment is prepared each by itself, at its own cost; but how likely
+        it is to be needed is still told by the moment.
     :param changes_context: whether what was fetched changes what comes next, so that it has to be
         predicted anew; called with the item and its content.
     :raises ValueError: for a value that can be none.
@@ -158,6 +160,7 @@ class Kind:
     limit_ms: float | None = None
     source: Source | None = None
     most: int = 1
+    apart: bool = False
     changes_context: Callable[[Item, Any], bool] | None = None
 
     def __post_init__(self) -> None:

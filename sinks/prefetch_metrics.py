@@ -38,6 +38,7 @@ class Metrics:
 
     :param tell: told when a rate falls below its alert, and when that is over.
     :param day: names the day of a time, for the time saved by day.
+    :param label: what a key is called in the report.
     :param count: the latest so many samples, and ``seconds``: the latest minutes, are looked at.
     :param least: no alert before so many samples.
     """
@@ -47,11 +48,13 @@ class Metrics:
         tell: Callable[[Alert], None] = lambda alert: None,
         *,
         day: Callable[[float], str] = lambda t: f"day {int(t // 86_400) + 1}",
+        label: Callable[[str], str] = lambda key: key,
         count: int = COUNT,
         seconds: float = SECONDS,
         least: int = LEAST,
     ) -> None:
         self._day = day
+        self._label = label
         how: dict[str, Any] = {"count": count, "seconds": seconds, "least": least, "tell": tell}
         self.hit_rate = Gauge("hit_rate", target=0.7, alert=0.5, **how)
         self.accuracy = Gauge("prefetch_accuracy", target=0.6, alert=0.4, **how)
@@ -66,15 +69,24 @@ class Metrics:
             name: Counter() for name in ("accurate", "missed", "late", "wasted")
         }
         self._open: dict[str, _Load] = {}
+        self._gone: dict[str, _Load] = {}
         self._took: dict[str, float] = {}
         self._predicted: dict[str, None] = {}
+
+    def predict(self, key: str) -> None:
+        """It is wanted from now on: needed later and not there, it was late, and not missed."""
+        _latest(self._predicted, key, None)
+
+    def forget_predictions(self) -> None:
+        """What was wanted up to now is of no account any more: another turn begins."""
+        self._predicted.clear()
 
     def on_plan(self, plan: Plan) -> None:
         """What is wanted from now on has been predicted."""
         for entry in plan.entries:
             if entry.lane is not None:
                 for key in entry.keys:
-                    _latest(self._predicted, key, None)
+                    self.predict(key)
 
     def on_event(self, event: Fetched) -> None:
         """Something happened to what is fetched ahead."""
@@ -97,6 +109,7 @@ class Metrics:
         if lane is Lane.DEFERRED:
             return
         self.unused(key, t)
+        self._gone.pop(key, None)
         self.total += 1
         self.tokens += tokens
         _latest(self._predicted, key, None)
@@ -110,22 +123,40 @@ class Metrics:
         :param seconds: what loading it would have taken; what it took, if not said.
         """
         self.hit_rate.add(t, good=True)
-        saved = self._took.get(key, 0.0) if seconds is None else seconds
+        self.save(t, self._took.get(key, 0.0) if seconds is None else seconds)
+        self.use(key, t)
+
+    def save(self, t: float, seconds: float) -> None:
+        """So much waiting was saved."""
         day = self._day(t)
-        self.saved[day] = self.saved.get(day, 0.0) + saved
+        self.saved[day] = self.saved.get(day, 0.0) + seconds
         if len(self.saved) > DAYS:
             del self.saved[next(iter(self.saved))]
+
+    def use(self, key: str, t: float) -> None:
+        """A prefetch was used, if it was one; even if it had been let go of already."""
         load = self._open.pop(key, None)
+        if load is None and (load := self._gone.pop(key, None)) is not None:
+            self.tokens_wasted -= load.tokens
+            self.names["wasted"] -= Counter([self._label(key)])
         if load is not None:
             self.used += 1
             self.tokens_used += load.tokens
             self.accuracy.add(t, good=True)
             self._name("accurate", key)
 
-    def missed(self, key: str, t: float) -> None:
-        """It was needed, and was not there."""
+    def missed(self, key: str, t: float, *, late: bool | None = None) -> None:
+        """It was needed, and was not there.
+
+        :param late: whether it had been predicted; if not said, whether it is now.
+        """
         self.hit_rate.add(t, good=False)
-        self._name("late" if key in self._predicted else "missed", key)
+        late = self.predicted(key) if late is None else late
+        self._name("late" if late else "missed", key)
+
+    def predicted(self, key: str) -> bool:
+        """Whether it is wanted now."""
+        return key in self._predicted
 
     def on_access(self, access: Access) -> None:
         """Somebody has asked a store for a key."""
@@ -139,6 +170,7 @@ class Metrics:
         load = self._open.pop(key, None)
         if load is not None:
             self._waste(key, load.tokens, t)
+            _latest(self._gone, key, load)
 
     def close(self, t: float) -> None:
         """The session is over: what has not been used never will be."""
@@ -152,7 +184,7 @@ class Metrics:
 
     def _name(self, what: str, key: str) -> None:
         names = self.names[what]
-        names[key] += 1
+        names[self._label(key)] += 1
         if len(names) > MOST:
             often = names.most_common(MOST // 2)
             names.clear()

@@ -53,6 +53,8 @@ class Recorder:
         self._put = writer.put if isinstance(writer, LogWriter) else None
         self._closing: _Writer | None = None
         self._t = writer.last_t if writer is not None else 0.0
+        self.heard: dict[str, Callable[[float, str, Mapping[str, Any]], None]] = {}
+        """Who listens to what the pipeline did, by kind; it is told after it was recorded."""
         self._digest = hashlib.sha256()
         self._undigested: list[bytes] = []  # not digested yet
 
@@ -67,6 +69,15 @@ class Recorder:
 
     def trace(self, kind: str, **fields: Any) -> None:
         """Record what the pipeline did."""
+        self._trace(kind, fields)
+        hear = self.heard.get(kind)
+        if hear is not None:
+            try:
+                hear(self._t, kind, fields)
+            except Exception as error:
+                self._fault("prefetch metrics", error)
+
+    def _trace(self, kind: str, fields: Mapping[str, Any]) -> None:
         t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
         self._t = t = max(self._t, t)
         record = {"t": t, "kind": kind, **fields}

@@ -212,6 +212,16 @@ def replace_together(item: Item) -> Item:
     return Item(item.key, item.kind, item.confidence)
 
 
+def test_results_that_are_prepared_apart_are_as_likely_as_their_action() -> None:  # 1-58
+    kinds = Kinds([Kind("variant", P1, worth=2.0, tokens=900, limit_ms=60_000, apart=True)])
+    shares = {"hit": 0.45, "miss": 0.3, "critical": 0.05}
+    results = [Item(name, "variant", share, together="x") for name, share in shares.items()]
+    plan = schedule(results, Constraints(2_000), None, kinds)
+    assert [entry.confidence for entry in plan.entries] == [pytest.approx(0.8)] * 3
+    assert keys(plan.taken) == ["hit", "miss"] and plan.tokens == 1_800
+    assert plan.taken[0].value == 0.9
+
+
 def test_of_a_moment_what_is_cached_is_not_prepared_again_and_the_rest_is() -> None:  # 1-9 1-58
     results = [Item(name, "variant", 0.45, tokens=10, shared=50, together="x") for name in "ab"]
     plan = schedule(results, state=State(frozenset("a")))

@@ -1,0 +1,105 @@
+"""What a session's speculation was worth, learned from what its recording says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..streams import events as ev
+from ..streams.footprint import targets_of
+from ..streams.world import Declared, World
+from .prefetch_gauge import Alert
+from .prefetch_metrics import MOST, Metrics
+
+__all__ = ["Speculated"]
+
+
+class Speculated:
+    """The metrics of a session: each speculation is a prefetch, each outcome a look-up.
+
+    A speculation is used when its text is told; what was written of one that was not is wasted. It
+    saves what its first text has taken. Each possible result is a prefetch of its own, so of three
+    that are prepared for an action one is used at best. Nothing of it goes into the recording.
+
+    :param tell: told when a rate falls below its alert, and when that is over.
+    """
+
+    heard = ("~generation", "~asked", "~chunk", "~account", "~served", "~dropped", "~told")
+
+    def __init__(self, tell: Callable[[Alert], None] = lambda alert: None) -> None:
+        self.metrics = Metrics(tell, label=lambda name: self._names.get(name, name))
+        self._names: dict[str, str] = {}
+        self._asked: dict[str, float] = {}
+        self._first: dict[str, float] = {}
+        self._served: dict[str, None] = {}
+        self._outcomes: dict[int, tuple[str, bool]] = {}
+
+    def on_world(self, world: World) -> None:
+        """Remember what outcomes are called; with a turn, what was predicted before it is past."""
+        if isinstance(world.cause, ev.Outcome):
+            done = world.doing(world.cause)
+            results = dict.fromkeys(each.result for each in world.cause.results)
+            name = f"{_doing(done)}: {', '.join(results)}"
+            self._outcomes[world.number] = name, self.metrics.predicted(name)
+            if len(self._outcomes) > MOST:
+                del self._outcomes[next(iter(self._outcomes))]
+        elif isinstance(world.cause, (ev.Turn, ev.TurnEnd)):
+            self.metrics.forget_predictions()
+
+    def on_line(self, t: float, kind: str, line: Mapping[str, Any]) -> None:
+        """A line of the recording: its time in seconds, its kind, and its fields."""
+        if kind == "~told":
+            self._told(t, line)
+            return
+        name = line["generation"]
+        if kind == "~generation":
+            if line["purpose"] == "prefetch":
+                target = f" → {line['target']}" if line.get("target") else ""
+                called = f"{line['actor']}: {line['action']}{target}: {line['result']}"
+                self._names[name] = called
+                self.metrics.predict(called)
+                if len(self._names) > MOST:
+                    self._forget(next(iter(self._names)))
+        elif name not in self._names:
+            return
+        elif kind == "~asked":
+            self._asked[name] = t
+        elif kind == "~chunk":
+            if name not in self._first and name in self._asked:
+                self._first[name] = t - self._asked[name]
+        elif kind == "~account":
+            self._ended(name, t, line)
+        elif kind == "~served":
+            self._served[name] = None
+            self.metrics.save(t, self._first.get(name, 0.0))
+            self.metrics.use(name, t)
+        elif kind == "~dropped":
+            self.metrics.unused(name, t)
+
+    def _ended(self, name: str, t: float, line: Mapping[str, Any]) -> None:
+        tokens = line["input"] + line["output"]
+        self.metrics.loaded(name, t, tokens, self._first.get(name, 0.0))
+        if name in self._served:
+            self.metrics.use(name, t)
+        elif line["phase"] != "done":
+            self.metrics.unused(name, t)
+
+    def _told(self, t: float, line: Mapping[str, Any]) -> None:
+        if line.get("retells") is not None:
+            return
+        for number, served in zip(line["outcomes"], line["served"], strict=True):
+            if served in ("hit", "in_flight"):
+                self.metrics.hit_rate.add(t, good=True)
+            elif served != "superseded":
+                name, late = self._outcomes.get(number, (f"outcome {number}", False))
+                self.metrics.missed(name, t, late=late)
+
+    def _forget(self, name: str) -> None:
+        for known in (self._names, self._asked, self._first, self._served):
+            known.pop(name, None)
+
+
+def _doing(done: Declared) -> str:
+    targets = ", ".join(targets_of(done.action))
+    action = done.action.get("name") or done.action.get("type")
+    return f"{done.actor}: {action}" + (f" → {targets}" if targets else "")
