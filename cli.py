@@ -608,9 +608,9 @@ SCHEDULE = (
     "max_concurrent_fetches [8], max_concurrent_eager [5], max_background_tokens [5000], "
     "max_background_pending [10], max_background_queue [20], hot_cache_size [20], "
     "warm_cache_size [50], cold_cache_size [100], min_confidence_for_prefetch [0.5], "
-    "min_confidence_for_immediate [0.8], enable_batch_fetching [true], "
-    "enable_speculative_prefetch [true], cancel_on_context_change [true], unused_seconds [30], "
-    "unavailable_seconds [30]"
+    "min_confidence_for_immediate [0.8], min_confidence_for_variants [0], "
+    "enable_batch_fetching [true], enable_speculative_prefetch [true], "
+    "cancel_on_context_change [true], unused_seconds [30], unavailable_seconds [30]"
 )
 """The section's settings and their defaults, for a help that need not load them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -29,6 +29,10 @@ from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, schedule
 from .operators.prompts import MOST, Account, prompted
 from .operators.publish import Published, publish
+from .operators.schedule_given import Constraints
+from .operators.schedule_plan import Plan
+from .operators.schedule_variants import fitted, variant_kinds
+from .operators.schedule_worth import Costs
 from .operators.settle import settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
@@ -70,6 +74,9 @@ R = TypeVar("R")
 
 EACH_FURTHER = 80
 """Tokens a group told together may take for each entry beyond the first."""
+
+PROMPT = 500
+"""Tokens a prompt is thought to have, before one was sent."""
 
 MOST_TRACES = 64
 """So many different faults are logged with their traceback, each once; the rest as one line."""
@@ -166,7 +173,14 @@ class Pipeline(Generic[M]):
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
         self.audit = Audit()
-        store = Store()
+        self._store = store = Store()
+        self._costs = Costs()
+        least = settings.schedule.min_confidence_for_variants
+        self._constraints = replace(
+            Constraints.of(settings.schedule), min_confidence_for_prefetch=least
+        )
+        self._kinds = variant_kinds(settings.max_tokens + PROMPT)
+        self.planned: Plan | None = None
         self.kept = Kept(
             game.variant_store(name, lambda: self.world_now.t),
             lambda: self.world_now,
@@ -439,6 +453,8 @@ class Pipeline(Generic[M]):
             known = asdict(account)
             del known["served"]
             phase = generation.phase
+            if generation.request.purpose is Purpose.PREFETCH and phase == "done":
+                self._costs.observe("variant", account.input + account.output, 0.0)
             self.recorder.trace("~account", generation=generation.id, phase=phase, **known)
 
     def _on_delivered(self, generation: Generation) -> None:
@@ -507,10 +523,17 @@ class Pipeline(Generic[M]):
                 self._planned_anew.on_next(self._scene)
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        wanted, spare = self._schedule(scene), self._spare
+        wanted, spare = self._fitted(self._schedule(scene)), self._spare
         if spare is None or self._planned_at is not Intensity.AGGRESSIVE:
             return wanted
         return (*wanted, spare)[: self._settings.max_variants]
+
+    def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
+        """What of it the scheduler finds room for."""
+        fits, self.planned = fitted(
+            wanted, self._constraints, self._store.holds, self._costs, self._kinds
+        )
+        return fits
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""

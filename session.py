@@ -343,6 +343,14 @@ class Session(Generic[M]):
         """What this session came to: outcomes by how they were served, latency, tokens, dollars."""
         return self._pipeline.tally.report(self._pipeline.ledger, self._pipeline.audit)
 
+    def prefetch_plan(self) -> dict[str, Any] | None:
+        """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.
+
+        See :meth:`~foretell.operators.schedule_plan.Plan.as_json`.
+        """
+        plan = self._pipeline.planned
+        return None if plan is None else plan.as_json()
+
     def prefetch_report(self) -> dict[str, Any]:
         """What speculation was worth in this sitting: hits, accuracy, waste, and names.
 

@@ -21,7 +21,9 @@ class Scheduling(BaseModel):
     background; ``max_background_queue``: all that waits there, what is more is dropped.
 
     ``min_confidence_for_prefetch``: less likely items are left. ``min_confidence_for_immediate``:
-    less likely ones are fetched in the background. ``enable_batch_fetching``: what is alike is
+    less likely ones are fetched in the background. ``min_confidence_for_variants``: actions that
+    are less likely are not prepared; by default it is the intensity that says which are.
+    ``enable_batch_fetching``: what is alike is
     asked for in one call. ``enable_speculative_prefetch``: without it only what is certain is
     fetched. ``cancel_on_context_change``: what belonged to another context is cancelled.
     ``unused_seconds``: what was fetched in the background is dropped if nobody has used it.
@@ -45,6 +47,7 @@ class Scheduling(BaseModel):
 
     min_confidence_for_prefetch: float = Field(default=0.5, ge=0, le=1)
     min_confidence_for_immediate: float = Field(default=0.8, ge=0, le=1)
+    min_confidence_for_variants: float = Field(default=0.0, ge=0, le=1)
 
     enable_batch_fetching: bool = True
     enable_speculative_prefetch: bool = True
