@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 
 import pytest
@@ -16,6 +17,7 @@ from foretell.operators.fetch_events import Fetched, What
 from foretell.operators.fetch_source import each
 from foretell.operators.schedule import Item, Kind, Kinds, Lane, Priority, State, schedule
 from foretell.sinks.prefetch_gauge import Alert, Gauge, Window
+from foretell.sinks.prefetch_log import logged
 from foretell.sinks.prefetch_metrics import Metrics
 from foretell.sinks.prefetch_report import report, text
 from foretell.sinks.prefetch_shelf import Habits, Shelf
@@ -283,6 +285,28 @@ async def test_a_night_of_lore_is_fetched_ahead_used_and_reported() -> None:  # 
     await executor.aclose()
     await tasks.aclose()
     await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("what", "level"),
+    [
+        (What.TIMED_OUT, "WARNING"),
+        (What.FAILED, "ERROR"),
+        (What.UNAVAILABLE, "ERROR"),
+        (What.MISSING, "ERROR"),
+        (What.SKIPPED, "INFO"),
+        (What.DROPPED, "INFO"),
+        (What.LOADED, "DEBUG"),
+    ],
+)
+def test_each_event_is_logged_at_the_documents_level(
+    caplog: pytest.LogCaptureFixture, what: What, level: str
+) -> None:  # 1-22 1-23 1-63 1-64 1-66
+    caplog.set_level("DEBUG", "foretell")
+    logged(logging.getLogger("foretell"))(Fetched(what, ("a", "b"), None, 0.0, why="so it is"))
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.getMessage() == f"prefetch: a, b {what.value}: so it is"
 
 
 async def test_content_too_large_for_the_store_is_given_up_and_reported() -> None:  # G10

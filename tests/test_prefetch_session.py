@@ -11,6 +11,8 @@ import pytest
 from foretell.cli import main
 from foretell.sinks.prefetch_report import text
 from foretell.sinks.prefetch_session import Speculated
+from foretell.streams import events as ev
+from foretell.streams.world import World
 from foretell.testing import LogBuilder
 
 STATE: dict[str, Any] = {
@@ -108,3 +110,25 @@ def test_what_is_told_while_it_is_written_is_used_and_what_is_cut_short_is_waste
     speculated = begun()
     line(speculated, "~account", 3.0, input=100, output=5, phase="closed")
     assert (speculated.metrics.used, speculated.metrics.tokens_wasted) == (0, 105)
+
+
+def test_what_was_superseded_or_retold_is_no_look_up() -> None:  # 1-41
+    speculated = Speculated()
+    line(speculated, "~told", outcomes=[1, 2, 3], served=["hit", "superseded", "failed"])
+    line(speculated, "~told", outcomes=[1], served=["hit"], retells="t1")
+    assert (speculated.metrics.hit_rate.good, speculated.metrics.hit_rate.all) == (1, 2)
+
+
+@pytest.mark.parametrize(("another_turn", "what"), [(False, "late"), (True, "missed")])
+def test_what_was_predicted_in_an_earlier_turn_was_not_foreseen(
+    another_turn: bool, what: str
+) -> None:  # 1-46
+    speculated = begun()
+    if another_turn:
+        speculated.on_world(World()._replace(cause=ev.Turn(5.0, "t2", "mira")))
+    outcome = ev.Outcome(
+        6.0, (ev.Result("hit"),), None, None, "mira", {"type": "attack", "name": "bow"}
+    )
+    speculated.on_world(World()._replace(cause=outcome, number=7))
+    line(speculated, "~told", 8.0, outcomes=[7], served=["miss"])
+    assert speculated.metrics.names[what] == {"mira: bow: hit": 1}

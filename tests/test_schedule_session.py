@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import foretell
 from foretell.operators.schedule import Constraints, Learned
 from foretell.operators.schedule_variants import fitted, variant_kinds
+from foretell.sinks.store import Store
 from foretell.testing import Script, ScriptedModel
 
 STATE: dict[str, Any] = {
@@ -89,6 +90,15 @@ async def test_actions_that_are_too_unlikely_are_not_prepared_and_declared_ones_
         session.declare("mira", "longsword", target="goblin")
         await asyncio.sleep(0.5)
         assert len(model.open) >= 2
+
+
+def test_a_variant_of_another_state_is_not_the_one_that_is_held() -> None:  # 1-9
+    store = Store()
+    made = SimpleNamespace(slot=("t1", "a", None, "hit"), fingerprint="f1", result="hit")
+    store.put(made, object())
+    assert store.holds(made)
+    assert not store.holds(SimpleNamespace(**{**vars(made), "fingerprint": "f2"}))
+    assert not store.holds(SimpleNamespace(**{**vars(made), "slot": ("t2", "a", None, "hit")}))
 
 
 async def test_before_a_scene_there_is_no_plan() -> None:
