@@ -143,9 +143,11 @@ class Executor:
         self._items = {item.key: item for entry in plan.entries for item in entry.items}
         changed = before is not None and before.context != plan.context
         if changed and self.settings.cancel_on_context_change:
-            self.cancel("the context has changed", keep=plan.wanted)
+            held = {key for key, job in self._fetching.jobs.items() if job.held}
+            self.cancel("the context has changed", keep=plan.wanted | held)
         for job in [*self._fetching.jobs.values()]:
-            if job.owner is not self._background and job.key not in plan.wanted:
+            needed = job.held or job.owner is self._background or job.key in plan.wanted
+            if not needed:
                 self._fetching.cancel(job, "not needed any more")
         this_round = Round(plan.constraints.token_budget)
         for entry in plan.entries:
@@ -213,10 +215,11 @@ class Executor:
             return item.key in fetching.cache
         entries = schedule([item], ASKED_FOR, State(learned=fetching.costs), fetching.kinds).entries
         if item.key in fetching.jobs:
+            fetching.jobs[item.key].held = True
             self._promote(entries[0], Plan(entries, ASKED_FOR))
         else:
             for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), self._immediate):
-                job.demanded = True
+                job.demanded = job.held = True
                 self._begin(job)
         self._immediate.pump()
         await self._immediate.wait()

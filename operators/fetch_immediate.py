@@ -34,7 +34,7 @@ class Immediate:
         self._line = Line()
         self._until: dict[str, tuple[float, Job]] = {}
         self._alarm = fetching.timers.alarm("immediate", self._late)
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[tuple[asyncio.Future[None], list[Job]]] = []
         fetching.over.append(self._over)
         fetching.freed.append(self.pump)
 
@@ -50,9 +50,12 @@ class Immediate:
 
     def await_too(self, job: Job) -> None:
         """Wait for what somebody else fetches, as if it were fetched here."""
-        now = self._fetching.timers.time()
-        self._until[job.key] = now + self._seconds, job
-        self._set()
+        if not self._waits_for(job):
+            self._until[job.key] = self._fetching.timers.time() + self._seconds, job
+            self._set()
+
+    def _waits_for(self, job: Job) -> bool:
+        return job.key in self._until and self._until[job.key][1] is job
 
     def again(self, job: Job) -> None:
         """Fetch it, with the time it has left."""
@@ -79,26 +82,29 @@ class Immediate:
             fetching.begin(self._line.take(job, most, lambda taken, other: True), self._seconds)
 
     async def wait(self) -> None:
-        """Until all of it is there, or has failed, or has taken too long: 100 ms at most."""
+        """Until all of it is there, or has failed, or has taken too long: 100 ms at most.
+
+        What is added meanwhile is not waited for.
+        """
         if not self._until:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
+        waiting = done, [job for _, job in self._until.values()]
+        self._waiting.append(waiting)
         try:
             await done
         finally:
-            if done in self._waiting:
-                self._waiting.remove(done)
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
 
     def _set(self) -> None:
         if self._until:
             self._alarm.set(min(until for until, _ in self._until.values()))
-            return
-        self._alarm.cancel()
-        for done in self._waiting:
-            if not done.done():
+        else:
+            self._alarm.cancel()
+        for done, jobs in self._waiting:
+            if not done.done() and not any(map(self._waits_for, jobs)):
                 done.set_result(None)
-        self._waiting.clear()
 
     def _late(self) -> None:
         now = self._fetching.timers.time()
@@ -108,16 +114,13 @@ class Immediate:
         for job in late:
             if job.owner is not self or self._fetching.jobs.get(job.key) is not job:
                 continue  # somebody else fetches it, and goes on
-            call = job.call
-            if call is None:
+            if self._fetching.kinds[job.asking.kind].limit_ms is None:
                 self._line.remove(job)
-                self._fetching.timed_out(job)
-            elif call.kind.limit_ms is None:
                 self._fetching.leave(job)
                 self._fetching.timed_out(job)
         self._set()
 
     def _over(self, job: Job) -> None:
-        if job.key in self._until and self._until[job.key][1] is job:
+        if self._waits_for(job):
             del self._until[job.key]
             self._set()

@@ -56,20 +56,12 @@ class Job:
     """An item to fetch.
 
     ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
-    needed now, and was not foreseen.
+    needed now, and was not foreseen. ``held``: somebody waits for it, whatever is planned.
     """
 
     __slots__ = (
-        "asking",
-        "call",
-        "demanded",
-        "item",
-        "owner",
-        "rank",
-        "round",
-        "tokens",
-        "tried",
-        "tries",
+        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "tokens"),
+        *("tried", "tries"),
     )
 
     def __init__(
@@ -84,6 +76,7 @@ class Job:
         self.tried: dict[str, None] = {}
         self.tries = 0
         self.demanded = False
+        self.held = False
         self.call: Call | None = None
 
     @property

@@ -76,6 +76,7 @@ def schedule(
     constraints = constraints or Constraints()
     state = state or State()
     items = list(predictions)
+    kinds = dict(kinds)  # it is looked into often
     _check(items, kinds)
     weighed = [_weighed(unit, constraints, state, kinds) for unit in _units(items, state, kinds)]
     weighed.sort(key=_order)

@@ -68,6 +68,8 @@ class Entry(NamedTuple):
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of its items."""
+        if len(self.items) == 1:
+            return (self.items[0].key,)
         return tuple(item.key for item in self.items)
 
     @property

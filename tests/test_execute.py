@@ -292,6 +292,54 @@ async def test_what_was_deferred_is_fetched_on_demand() -> None:  # 1-5
             await t.executor.demand(Item("b", "wyrm"))
 
 
+async def test_what_is_demanded_is_not_cancelled_by_a_plan_that_does_not_want_it() -> None:  # 1-5
+    async with table() as t:
+        t.shelf.takes = {"a": 0.08, "b": 0.09}
+        t.plan("b", at=P2)
+        asking = [asyncio.ensure_future(t.executor.demand(Item(key, "page"))) for key in "ab"]
+        await asyncio.sleep(0.03)
+        t.plan("c", at=P2)
+        t.plan("d", at=P2, context="elsewhere")
+        assert await asyncio.gather(*asking) == [True, True]
+        assert {"a", "b"} <= set(t.cache) and t.time() == 0.09
+        lanes = {event.keys[0]: event.lane for _, event in t.told if event.what is What.LOADED}
+        assert lanes == {"a": Lane.DEFERRED, "b": Lane.EAGER, "d": Lane.EAGER}  # b was foreseen
+
+
+async def test_what_is_added_meanwhile_keeps_nobody_waiting_longer() -> None:  # 1-20
+    async with table() as t:
+        t.shelf.takes = dict.fromkeys("abcde", 0.09)
+        t.plan("a", at=P1)
+        waiting = asyncio.ensure_future(t.executor.ready())
+        for until in range(2, 6):
+            await asyncio.sleep(0.04)
+            t.plan(*"abcde"[:until], at=P1)
+            if until == 4:
+                assert waiting.done()
+        await waiting
+
+
+async def test_what_is_planned_again_is_waited_for_no_longer() -> None:  # 1-20
+    async with table() as t:
+        t.shelf.takes = {"a": NEVER}
+        t.plan("a", at=P1)
+        waiting = asyncio.ensure_future(t.executor.ready())
+        for _ in range(3):
+            await asyncio.sleep(0.04)
+            t.plan("a", at=P1)
+        assert waiting.done()
+
+
+async def test_a_generation_that_has_no_place_yet_keeps_its_turn() -> None:  # 1-20 1-53
+    async with table(max_concurrent_fetches=1, max_concurrent_eager=1) as t:
+        t.shelf.takes = {"a": 2.0, "b": 2.0}
+        t.plan(Item("a", "tale"), Item("b", "tale"), at=P1)
+        await t.executor.ready()
+        assert t.time() == 0.1
+        await asyncio.sleep(5)
+        assert t.of(What.LOADED) == [(2.0, "a"), (4.0, "b")] and not t.of(What.TIMED_OUT)
+
+
 # --- eager
 
 

@@ -84,7 +84,7 @@ def line(speculated: Speculated, kind: str, t: float = 0.0, **fields: Any) -> No
 
 def begun() -> Speculated:
     speculated = Speculated()
-    what = {"actor": "mira", "action": "bow", "target": None, "result": "hit"}
+    what: dict[str, Any] = {"actor": "mira", "action": "bow", "target": None, "result": "hit"}
     line(speculated, "~generation", purpose="prefetch", **what)
     line(speculated, "~asked", 1.0)
     line(speculated, "~chunk", 1.5, text="The")
