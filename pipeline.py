@@ -158,7 +158,7 @@ class Pipeline(Generic[M]):
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
         self.speculated = Speculated(self._on_alert)
-        self.recorder.heard = dict.fromkeys(Speculated.heard, self.speculated.on_line)
+        self.recorder.heard = self.speculated.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         self.recorder.trace("~opened", **game.described(), **sharing)

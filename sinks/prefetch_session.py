@@ -18,18 +18,18 @@ class Speculated:
     """The metrics of a session: each speculation is a prefetch, each outcome a look-up.
 
     A speculation is used when its text is told; what was written of one that was not is wasted. It
-    saves what its first text has taken. Each possible result is a prefetch of its own, so of three
-    that are prepared for an action one is used at best. Nothing of it goes into the recording.
+    saves the time from its start to its first text, or to its use, if that came first. Each
+    possible result is a prefetch of its own, so of three that are prepared for an action one is
+    used at best. Nothing of it goes into the recording.
 
     :param tell: told when a rate falls below its alert, and when that is over.
     """
-
-    heard = ("~generation", "~asked", "~chunk", "~account", "~served", "~dropped", "~told")
 
     def __init__(self, tell: Callable[[Alert], None] = lambda alert: None) -> None:
         self.metrics = Metrics(tell, label=lambda name: self._names.get(name, name))
         self._names: dict[str, str] = {}
         self._asked: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
         self._first: dict[str, float] = {}
         self._served: dict[str, None] = {}
         self._outcomes: dict[int, tuple[str, bool]] = {}
@@ -46,37 +46,55 @@ class Speculated:
         elif isinstance(world.cause, (ev.Turn, ev.TurnEnd)):
             self.metrics.forget_predictions()
 
-    def on_line(self, t: float, kind: str, line: Mapping[str, Any]) -> None:
-        """A line of the recording: its time in seconds, its kind, and its fields."""
-        if kind == "~told":
-            self._told(t, line)
-            return
-        name = line["generation"]
-        if kind == "~generation":
-            if line["purpose"] == "prefetch":
-                target = f" → {line['target']}" if line.get("target") else ""
-                called = f"{line['actor']}: {line['action']}{target}: {line['result']}"
-                self._names[name] = called
-                self.metrics.predict(called)
-                if len(self._names) > MOST:
-                    self._forget(next(iter(self._names)))
-        elif name not in self._names:
-            return
-        elif kind == "~asked":
-            self._asked[name] = t
-        elif kind == "~chunk":
-            if name not in self._first and name in self._asked:
-                self._first[name] = t - self._asked[name]
-        elif kind == "~account":
-            self._ended(name, t, line)
-        elif kind == "~served":
-            self._served[name] = None
-            self.metrics.save(t, self._first.get(name, 0.0))
-            self.metrics.use(name, t)
-        elif kind == "~dropped":
-            self.metrics.unused(name, t)
+    @property
+    def heard(self) -> dict[str, Callable[[float, Mapping[str, Any]], None]]:
+        """Who listens to which lines of the recording: their time in seconds, and their fields."""
+        return {
+            "~generation": self._begun,
+            "~asked": self._on_asked,
+            "~chunk": self._on_chunk,
+            "~account": self._ended,
+            "~served": self._on_served,
+            "~dropped": self._dropped,
+            "~told": self._told,
+        }
 
-    def _ended(self, name: str, t: float, line: Mapping[str, Any]) -> None:
+    def _begun(self, t: float, line: Mapping[str, Any]) -> None:
+        if line["purpose"] != "prefetch":
+            return
+        target = f" → {line['target']}" if line.get("target") else ""
+        called = f"{line['actor']}: {line['action']}{target}: {line['result']}"
+        self._names[line["generation"]] = called
+        self.metrics.predict(called)
+        if len(self._names) > MOST:
+            oldest = next(iter(self._names))
+            for known in (self._names, self._asked, self._silent, self._first, self._served):
+                known.pop(oldest, None)
+
+    def _on_asked(self, t: float, line: Mapping[str, Any]) -> None:
+        if line["generation"] in self._names:
+            self._asked[line["generation"]] = self._silent[line["generation"]] = t
+
+    def _on_chunk(self, t: float, line: Mapping[str, Any]) -> None:
+        if line["generation"] in self._silent:
+            self._first[line["generation"]] = t - self._silent.pop(line["generation"])
+
+    def _on_served(self, t: float, line: Mapping[str, Any]) -> None:
+        name = line["generation"]
+        if name in self._names:
+            self._served[name] = None
+            ahead = t - self._asked.get(name, t)
+            self.metrics.save(t, min(ahead, self._first.get(name, ahead)))
+            self.metrics.use(name, t)
+
+    def _dropped(self, t: float, line: Mapping[str, Any]) -> None:
+        self.metrics.unused(line["generation"], t)
+
+    def _ended(self, t: float, line: Mapping[str, Any]) -> None:
+        name = line["generation"]
+        if name not in self._names:
+            return
+        self._silent.pop(name, None)
         tokens = line["input"] + line["output"]
         self.metrics.loaded(name, t, tokens, self._first.get(name, 0.0))
         if name in self._served:
@@ -93,10 +111,6 @@ class Speculated:
             elif served != "superseded":
                 name, late = self._outcomes.get(number, (f"outcome {number}", False))
                 self.metrics.missed(name, t, late=late)
-
-    def _forget(self, name: str) -> None:
-        for known in (self._names, self._asked, self._first, self._served):
-            known.pop(name, None)
 
 
 def _doing(done: Declared) -> str:

@@ -51,7 +51,8 @@ def test_the_report_of_a_session_agrees_with_its_ledger(
     assert (
         summary["tokens_used"] + metrics["wasted_tokens"]["value"] == summary["tokens_prefetched"]
     )
-    assert summary["estimated_time_saved"] > 3.0
+    saved = found["baseline_latency_ms"]["mean"] - found["latency_ms"]["mean"]
+    assert summary["estimated_time_saved"] == pytest.approx(4 * saved / 1000, rel=0.2)
 
 
 def test_the_report_of_a_session_names_what_was_used_missed_and_wasted(
@@ -79,7 +80,7 @@ def test_with_nothing_prepared_nothing_is_wasted(
 
 
 def line(speculated: Speculated, kind: str, t: float = 0.0, **fields: Any) -> None:
-    speculated.on_line(t, kind, {"generation": "g1", **fields})
+    speculated.heard[kind](t, {"generation": "g1", **fields})
 
 
 def begun() -> Speculated:
@@ -110,6 +111,21 @@ def test_what_is_told_while_it_is_written_is_used_and_what_is_cut_short_is_waste
     speculated = begun()
     line(speculated, "~account", 3.0, input=100, output=5, phase="closed")
     assert (speculated.metrics.used, speculated.metrics.tokens_wasted) == (0, 105)
+
+
+@pytest.mark.parametrize(("served", "saved"), [(1.2, 0.2), (1.5, 0.5), (9.0, 0.5)])
+def test_what_is_saved_is_the_head_start_up_to_the_first_text(served: float, saved: float) -> None:
+    speculated = Speculated()  # 1-43
+    what: dict[str, Any] = {"actor": "mira", "action": "bow", "target": None, "result": "hit"}
+    line(speculated, "~generation", purpose="prefetch", **what)
+    line(speculated, "~asked", 1.0)
+    if served < 1.5:
+        line(speculated, "~served", served)
+    line(speculated, "~chunk", 1.5, text="The")
+    line(speculated, "~chunk", 1.8, text=" blade")
+    if served >= 1.5:
+        line(speculated, "~served", served)
+    assert speculated.metrics.saved == {"day 1": pytest.approx(saved)}
 
 
 def test_what_was_superseded_or_retold_is_no_look_up() -> None:  # 1-41
