@@ -637,7 +637,7 @@ SCHEDULE = (
 def _schedule(args: Args) -> int:
     """Show what would be fetched ahead, in which order and why, from a file of predictions."""
     from .config import Settings
-    from .prefetch import schedule
+    from .prefetch import scheduled
 
     settings = Settings.load(args.settings).schedule
     given = {
@@ -645,7 +645,7 @@ def _schedule(args: Args) -> int:
         "time_budget_ms": args.ms,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    return schedule.run(args.file, changes, settings, explain=args.explain, json=args.json)
+    return scheduled.run(args.file, changes, settings, explain=args.explain, json=args.json)
 
 
 @command("validate", LOG, JSON, example="foretell validate night.jsonl")

@@ -15,7 +15,7 @@ from ..errors import ConfigError, ForetellError
 from ..operators.schedule import Constraints, Entry, Plan, schedule
 from ..operators.schedule_settings import Scheduling
 from ..sinks.terminal import safe
-from .schedule_file import given
+from .scheduled_file import given
 
 __all__ = ["planned", "run"]
 
