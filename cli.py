@@ -62,6 +62,17 @@ def speed(text: str) -> float:
     return value
 
 
+def limit(text: str) -> float:
+    """For how many seconds to wait."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: choose seconds above 0")
+    return value
+
+
 def file(text: str) -> str:
     """The name of a file to write."""
     if not text:
@@ -180,6 +191,13 @@ def _demo(args: Args) -> int:
         help="the narrator's speed: %(choices)s [hosted-large]",
     ),
     *MODELS,
+    option(
+        "--settings",
+        type=file,
+        metavar="FILE",
+        help="settings from a TOML file, such as tune -o writes; another option holds in the place "
+        "of what it says; a server, a cache or a folder of logs it names is left alone",
+    ),
     SPEED,
     option(
         "--verify",
@@ -211,8 +229,8 @@ def _demo(args: Args) -> int:
         "--compare",
         metavar="LIST",
         help="play it under several policies, and show them side by side: intensities, each with "
-        "settings of its own (NAME=VALUE, any field of foretell.Settings, or prices=FILE); a "
-        "policy begins at each intensity and at each ';'",
+        "settings of its own (NAME=VALUE, any field of foretell.Settings, settings=FILE or "
+        "prices=FILE); a policy begins at each intensity and at each ';'",
     ),
     option(
         "--plot", type=picture, metavar="FILE", help="with --compare: a picture of it (.png, .svg)"
@@ -223,7 +241,8 @@ def _demo(args: Args) -> int:
     "  foretell replay logs/table-7.jsonl --speed 2 --from 60\n"
     "  foretell replay night.jsonl --compare off,conservative,aggressive --plot night.png\n"
     "  foretell replay night.jsonl "
-    "--compare 'off;conservative,max_variants=3;conservative,profile=local-8b;prices=my.json'",
+    "--compare 'off;conservative,max_variants=3;conservative,profile=local-8b;prices=my.json'\n"
+    "  foretell replay night.jsonl --compare 'conservative;settings=campaign.toml'",
 )
 def _replay(args: Args) -> int:
     """Play a session log again, exactly, and report what speculation cost and saved."""
@@ -259,7 +278,10 @@ def _replay(args: Args) -> int:
     return compare.run(args.log, args.compare, given, json=args.json, plot=args.plot, **source)
 
 
-RECORDED = ("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from")
+RECORDED = (
+    *("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from"),
+    "settings",
+)
 ALONE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "compare",
@@ -316,7 +338,12 @@ def _given(args: Args) -> dict[str, Any]:
         "small_model": "small_model",
     }
     given = {setting: getattr(args, name, None) for name, setting in names.items()}
-    return {name: value for name, value in given.items() if value is not None}
+    said = {name: value for name, value in given.items() if value is not None}
+    if getattr(args, "settings", None) is None:
+        return said
+    from .config import how
+
+    return {**how(args.settings), **said}
 
 
 @command(
@@ -377,6 +404,11 @@ BY = option(
     default="document",
     metavar="NAME",
     help="who predicts: %(choices)s [%(default)s]",
+)
+
+FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON")
+JOBS = option(
+    "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
 )
 
 
@@ -538,15 +570,23 @@ def _blind(args: Args) -> int:
     "cache-status",
     option(
         "source",
+        nargs="?",
         metavar="LOG|URL",
-        help="a session log, whose store is shown as it ends, or the redis:// URL of running games",
+        help="a session log, whose store is shown as it ends, or the redis:// URL of running "
+        "games; with none: hits of the queries in --data, and what warm-ups fetched for them",
     ),
+    FOLDER,
     JSON,
-    example="foretell cache-status logs/table-7.jsonl\n"
+    example="foretell cache-status\n"
+    "  foretell cache-status logs/table-7.jsonl\n"
     "  foretell cache-status redis://127.0.0.1:6379/0 --json",
 )
 def _cache_status(args: Args) -> int:
     """Show what is prepared and kept: layers, sizes, hit rates, and what left and why."""
+    if args.source is None:
+        from .prefetch import cli as prefetch_cli
+
+        return prefetch_cli.cached(args.data, json=args.json)
     from .prefetch import cache_status
 
     return cache_status.run(args.source, {}, json=args.json)
@@ -561,10 +601,8 @@ def _cache_status(args: Args) -> int:
         help="scenarios (JSON Lines) to store; or a session log, whose common moments are listed; "
         "with none: what queries will be made, by the history in --data",
     ),
-    option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON"),
-    option(
-        "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
-    ),
+    FETCH,
+    JOBS,
     BY,
     AT,
     FOLDER,
@@ -574,16 +612,37 @@ def _cache_status(args: Args) -> int:
     option(
         "--top", type=whole, default=20, metavar="N", help="so many moments of a log [%(default)s]"
     ),
+    option(
+        "--schedule",
+        choices=("cron", "systemd"),
+        metavar="WHO",
+        help="warm up not now: print what lets %(choices)s do it with these options, every quarter "
+        "of an hour from 9 to 17 on working days",
+    ),
     JSON,
     example="foretell prefetch-warmup scenarios.jsonl --cache-url redis://127.0.0.1:6379/0\n"
     "  foretell prefetch-warmup logs/table-7.jsonl --top 50 --json\n"
-    "  */15 9-17 * * 1-5  cd /srv/table && foretell prefetch-warmup --fetch mytable.rules:fetch",
+    "  foretell prefetch-warmup --fetch mytable.rules:fetch --schedule cron",
 )
 def _prefetch_warmup(args: Args) -> int:
     """Store common scenarios before the first of them comes, or fetch what queries will ask for."""
     from .prefetch import cli as prefetch_cli
     from .prefetch import warmup
 
+    if args.schedule is not None:
+        if args.at is not None:
+            raise ConfigError("--schedule goes without --at: each warm-up is for its own time")
+        others = [f"--by={args.by}"] * (args.by != "document")
+        others += [f"--jobs={args.jobs}"] * (args.jobs != 4)
+        return prefetch_cli.schedule(
+            args.schedule,
+            args.data,
+            args.source,
+            fetch=args.fetch,
+            cache_url=args.cache_url,
+            others=others,
+            json=args.json,
+        )
     if args.source is None:
         return prefetch_cli.warmup(
             args.data, by=args.by, at=args.at, fetch=args.fetch, jobs=args.jobs, json=args.json
@@ -785,6 +844,75 @@ def _narrator(args: Args) -> int:
 
 
 @command(
+    "serve",
+    option("--host", default="127.0.0.1", help="address to listen on [%(default)s]"),
+    option("--port", type=port, default=0, metavar="N", help="port; 0: any free one [0]"),
+    option(
+        "--token",
+        help="ask this of every request (a must beyond loopback); FORETELL_TOKEN in the "
+        "environment does the same, and is seen by fewer",
+    ),
+    option(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name by which it is reached; may be given again",
+    ),
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell serve --port 8080\n"
+    "  FORETELL_TOKEN=... foretell serve --host 0.0.0.0 --allow-host table.example",
+)
+def _serve(args: Args) -> int:
+    """Serve usage and predictions over HTTP: in a game, for what is not written in Python."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server.run import serve
+
+    def announce(url: str) -> None:
+        print(url, flush=True)
+        print(f"What can be asked: {url}/docs. Ctrl-C ends it.", file=sys.stderr)
+
+    token = os.environ.get("FORETELL_TOKEN") if args.token is None else args.token
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        prefetch = Prefetch(args.data, fetch, jobs=args.jobs)
+        await serve(prefetch, args.host, args.port, token, args.allow_host, announce)
+
+    asyncio.run(work())
+    return 0
+
+
+@command(
+    "mcp",
+    FETCH,
+    JOBS,
+    FOLDER,
+    example="foretell mcp --data /srv/table/data --fetch mytable.rules:fetch",
+)
+def _mcp(args: Args) -> int:
+    """Serve usage and predictions to an agent, as the tool smart_prefetch, on stdin and stdout."""
+    import asyncio
+
+    from .prefetch.fetch import fetcher
+    from .prefetch.service import Prefetch
+    from .server import mcp_tool
+
+    fetch = fetcher(args.fetch) if args.fetch else None
+
+    async def work() -> None:
+        await mcp_tool.serve(Prefetch(args.data, fetch, jobs=args.jobs))
+
+    asyncio.run(work())
+    return 0
+
+
+@command(
     "partials",
     option("file", nargs="?", metavar="FILE", help="what a model sent; stdin, if there is none"),
     option("--chunk", type=whole, metavar="N", help="read N characters at a time [as they come]"),
@@ -796,43 +924,26 @@ def _narrator(args: Args) -> int:
         help="what the value is: %(choices)s [%(default)s]",
         metavar="KIND",
     ),
+    option("--limit", type=limit, metavar="S", help="what has come after S seconds is the result"),
     example="foretell partials answer.txt --expect object\n"
-    "  curl -N https://example.org/answer | foretell partials",
+    "  curl -N https://example.org/answer | foretell partials --limit 10",
 )
 def _partials(args: Args) -> int:
     """Read JSON as it streams; print each patch, then the value or what is usable of it."""
     from .operators.partials import Final, PartialParser
+    from .pieces import pieces, within
 
     parser = PartialParser(strict=args.strict, expect=args.expect)
-    for piece in _pieces(args.file, args.chunk):
-        _print_lines(patch.to_json() for patch in parser.feed(piece))
-    result = parser.finish()
+    source, reason = pieces(args.file, args.chunk), None
+    try:
+        for piece in source if args.limit is None else within(args.limit, source):
+            _print_lines(patch.to_json() for patch in parser.feed(piece))
+    except TimeoutError:
+        reason = f"not complete within {args.limit:g} seconds"
+    result = parser.finish(reason=reason)
     _print_lines(patch.to_json() for patch in result.patches)
     _print_lines([result.to_json()])
     return 0 if isinstance(result, Final) else 1
-
-
-def _pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
-    """A file's bytes as they come, or its characters ``size`` at a time."""
-    import codecs
-    from contextlib import nullcontext
-
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    source: Any = nullcontext(sys.stdin.buffer) if name is None else open(name, "rb")  # noqa: SIM115
-    text = ""
-    with source as stream:
-        while data := stream.read1():
-            if b"\0" in data:
-                raise ForetellError(f"{name or 'the input'} is no text: it has a zero byte")
-            if size is None:
-                yield data
-                continue
-            text += decoder.decode(data)
-            whole_pieces = len(text) // size * size
-            yield from (text[at : at + size] for at in range(0, whole_pieces, size))
-            text = text[whole_pieces:]
-    if text := text + decoder.decode(b"", final=True):
-        yield text
 
 
 def _print_lines(lines: Iterable[bytes]) -> None:

@@ -16,10 +16,12 @@ from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling
 from .streams.footprint import VOLATILE
 
-__all__ = ["Settings"]
+__all__ = ["ELSEWHERE", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
 LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
+ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout"))
+"""Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
 
 
@@ -155,3 +157,11 @@ class Settings(BaseModel):
             reason = f"unknown setting{hint}" if unknown else first["msg"]
             reason = reason.removeprefix("Value error, ")
             raise ConfigError(": ".join(filter(None, (where, name, reason)))) from None
+
+
+def how(path: str) -> dict[str, Any]:
+    """What a TOML file of settings says; not where things are, for a replay leaves these alone.
+
+    :raises ConfigError: as :meth:`Settings.load` does.
+    """
+    return Settings.load(path).model_dump(exclude_unset=True, exclude=set(ELSEWHERE))

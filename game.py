@@ -21,9 +21,8 @@ from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
 from .sinks.ledger import Price
 from .sinks.store_cold import Cold, MemoryCold
-from .sinks.store_layers import Room
+from .sinks.store_layers import Limits, Room
 from .sinks.store_near import Near
-from .sinks.store_shelves import Limits
 from .sinks.variant_store import Make, VariantStore
 from .streams.clock import VirtualLoop
 from .streams.lane import Lane
@@ -81,6 +80,10 @@ class Game(Generic[M]):
         if inspect.iscoroutinefunction(own) or inspect.iscoroutinefunction(call):
             raise ConfigError(
                 f"prompts {brief(prompts)} must be a plain function, not an async one"
+            )
+        if own is not None and not callable(own):
+            raise ConfigError(
+                f"prompts must be a function or a class of them, not {brief(prompts)}"
             )
         self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
         self.rules = rules
@@ -234,9 +237,10 @@ class Game(Generic[M]):
         from .sinks import store_scenarios
 
         if isinstance(source, str | PathLike):
+            from .streams.log import is_log
             from .streams.log_inputs import LogInputs
 
-            if not store_scenarios.is_log(source):
+            if not is_log(source):
                 return await store_scenarios.fill(self.store, store_scenarios.scenarios(source))
             moments = store_scenarios.moments(LogInputs(source), self.store.near)
             source = [moment for moment, _ in moments]

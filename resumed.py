@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .sinks.audit import Audit
 from .sinks.ledger import Ledger
 from .sinks.report import Tally
+from .sinks.stock import Stock
 from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.history import History
@@ -30,6 +32,8 @@ class Resumed:
     transcript: Transcript
     tally: Tally
     ledger: Ledger
+    audit: Audit
+    stock: Stock
     named: References = field(default_factory=References)
     number: int = 0
     """How many inputs there were."""
@@ -45,30 +49,30 @@ class Resumed:
 
         :raises LogError: if it cannot be read.
         """
-        heard: list[ev.Delivered] = []
         for record in records:
             event = to_event(record)
             if event is not None:
                 self._input(event)
-                if isinstance(event, ev.Delivered):
-                    heard.append(event)
             else:
                 self._own(record)
         self.transcript.rewound(self.world.stands)
-        for each in heard:
-            self.transcript.delivered(each.telling, each.viewer, each.upto)
         turn = self.world.turn
         self.named.go_on(turn.turn if turn is not None else None)
 
     def _input(self, event: ev.Input) -> None:
         self.number += 1
         self.world = self.history.advance(self.world, Numbered(self.number, event, event.t))
+        self.audit.on_world(self.world)
+        self.stock.on_world(self.world)
         self.named.note(event, self.number)
+        if isinstance(event, ev.Delivered):
+            self.transcript.delivered(event.telling, event.viewer, event.upto)
         if self.live and isinstance(event, ev.Outcome | ev.Retell):
             self.waiting[self.number] = getattr(event, "to", ())
 
     def _own(self, record: Record) -> None:
         kind, line = record.kind, record.data
+        self.stock.restore(line)
         if kind in OF_LEDGER:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:

@@ -26,6 +26,9 @@ __all__ = ["run", "split", "to_toml"]
 
 SHOWN_WIDE = 200
 
+FEW = 6
+"""Logs; the interval of fewer is too narrow if their nights differ much (see ``bootstrap``)."""
+
 
 def run(
     logs: Sequence[str],
@@ -102,7 +105,12 @@ def _verdict(found: Mapping[str, Any]) -> str:
     if side["interval"] is None:
         return f"{where}: too little to say whether they are better than the default settings."
     low, high = side["interval"]
-    between = f"(95 % interval {low:+.4g} to {high:+.4g} of the expression)"
+    logs = len(side["logs"])
+    drawn = "drawn from the outcomes of one log, so it speaks of no other"
+    if logs > 1:
+        few = ": so few that it may be too narrow" if logs < FEW else ""
+        drawn = f"drawn from {logs} logs and their outcomes{few}"
+    between = f"(95 % interval {low:+.4g} to {high:+.4g} of the expression, {drawn})"
     if high < 0:
         return f"{where}: better than the default settings {between}."
     if low > 0:

@@ -91,11 +91,11 @@ def one(path: str) -> Row:
         "looked": looked - begun,
         "played": played - looked,
         "virtual": run.virtual_seconds,
-        "peak": _peak(),
+        "peak": peak(),
     }
 
 
-def _peak() -> float:
+def peak() -> float:
     """The most memory this process has had, in megabytes; not a number where none can tell."""
     try:
         import resource

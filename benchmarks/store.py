@@ -30,11 +30,10 @@ from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from foretell.replay import load
 from foretell.sinks.store_entry import Entry, Level
-from foretell.sinks.store_layers import Layer, Room
+from foretell.sinks.store_layers import Layer, Limits, Room
 from foretell.sinks.store_near import Near
 from foretell.sinks.store_scenarios import each_moment
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams.clock import run_virtual
 from foretell.streams.importers import convert_file
@@ -265,6 +264,10 @@ def hit_rates(data: Path) -> dict[str, Curve]:
     print("get_or_compute over 1,000 snapshots drawn from nwn, default sizes")
     for name, near in (("near (bands of health)", NEAR), ("exact keys only", EXACT)):
         print(f"  {name:24} hit rate {run_virtual(rate(drawn, near, Limits())):.3f}")
+    print(f"hit rate by how wide the bands of damage are: nwn, {len(nwn):,} moments, default sizes")
+    for width in (50, 100, 200, 400):
+        near = Near(2.0, widths={"damage_taken": width})
+        print(f"  {width:24} hit rate {run_virtual(rate(nwn, near, Limits())):.3f}")
     curves: dict[str, Curve] = {}
     for kind, moments in found.items():
         keys = [NEAR.key(each) for each in moments]
@@ -316,7 +319,7 @@ async def shared() -> None:
 
             server.send_signal(signal.SIGSTOP)
             for _ in range(20):
-                cold._again = 0.0  # as if it had answered until now
+                cold.door.again = 0.0  # as if it had answered until now
                 begun = time.perf_counter()
                 await cold.fetch("absent")
                 worst = max(worst, time.perf_counter() - begun)

@@ -142,7 +142,7 @@ async def _door(
 @contextmanager
 def _recording(output: str | None) -> Iterator[tuple[str, str]]:
     """A folder to record into, and where the log is in the end, whatever happens in between."""
-    target = None if output is None else check_target(output)
+    target = None if output is None else check_target(output, replaced=True)
     folder = tempfile.mkdtemp(prefix="foretell-")
     log = os.path.join(folder, f"{NAME}.jsonl")
     kept = False

@@ -78,13 +78,14 @@ class Again:
     """What a retelling tells: the outcomes of an earlier telling, as they happened.
 
     :param telling: the first telling of them, in whose place it stands.
-    :param worlds: the world after each of its outcomes; none, if they are not kept any more.
-    :param together: how many outcomes those were then.
+    :param worlds: the world after each of its outcomes.
+    :param first: the claim of an outcome that is not told yet: with which others it will be is
+        known when it is.
     """
 
     telling: str
     worlds: tuple[World, ...]
-    together: int = 1
+    first: Claim | None = None
 
     @property
     def slot(self) -> Slot:
@@ -103,10 +104,13 @@ class Again:
 
 @dataclass(eq=False, slots=True)
 class Claim:
-    """An outcome and what was prepared for it, taken at the moment it came in."""
+    """An outcome and what was prepared for it, taken at the moment it came in.
 
-    number: int
-    t: float
+    ``world`` is the one it made, or that of the wish to tell it again, and ``group`` all that is
+    told together with it.
+    """
+
+    world: World
     outcome: Outcome
     depends: Dependence
     parts: list[Part]
@@ -115,6 +119,12 @@ class Claim:
     cancelled: bool = False
     first_text: float | None = None
     again: Again | None = None
+    group: Sequence[Claim] = ()
+
+    @property
+    def number(self) -> int:
+        """The input that asked for it."""
+        return self.world.number
 
     @property
     def telling(self) -> str:
@@ -192,7 +202,7 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
     if others := [each for each in struck if each is not None and each not in aimed]:
         everyone = {**declared.action, "target": [*aimed, *others]}
         depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
-    taken = Claim(world.number, world.received, outcome, depends, parts, served)
+    taken = Claim(world, outcome, depends, parts, served)
     if served is Served.MISS:
         taken.release()
     else:
@@ -207,15 +217,13 @@ def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> 
     It is bound to what happened, so no change of the world can make it untrue. Of what cannot be
     told again (any more) the claim is cancelled.
     """
-    if again is None or not again.worlds:
+    if again is None:
         nothing, again = Outcome(world.t, ()), Again("", ())
-        claim = Claim(world.number, world.received, nothing, NOTHING, [], Served.MISS, again=again)
-        claim.cancelled = True
-        return claim
+        return Claim(world, nothing, NOTHING, [], Served.MISS, cancelled=True, again=again)
     outcome = again.worlds[0].cause
     assert isinstance(outcome, Outcome)
     parts = [Part(entry) for entry in again.entries]
-    taken = Claim(world.number, world.received, outcome, NOTHING, parts, Served.MISS, again=again)
+    taken = Claim(world, outcome, NOTHING, parts, Served.MISS, again=again)
     found = store.take(again.slot)
     if found is not None and found.generation.phase in (Phase.RUNNING, Phase.DONE):
         generation = found.generation
@@ -253,7 +261,7 @@ def unclear(world: World) -> Claim:
     parts = [
         Part(Entry(declared, Happened(None, result.result, "", {}))) for result in outcome.results
     ]
-    return Claim(world.number, world.received, outcome, NOTHING, parts, Served.MISS)
+    return Claim(world, outcome, NOTHING, parts, Served.MISS)
 
 
 def pieces(claims: Sequence[Claim]) -> list[Piece]:

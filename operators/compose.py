@@ -108,7 +108,7 @@ class Composer:
             if kept is ABSENT:
                 return patch
             if top == self._text_field and isinstance(kept, str) and isinstance(value, str):
-                self._gap = self._gap or (op == "set" and kept != "")
+                self._gap = self._gap or (op == "set" and kept != "" and not kept[-1].isspace())
                 if value:
                     value, self._gap = f" {value}" if self._gap else value, False
                     return Patch(path, "append", value)

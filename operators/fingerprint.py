@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from ..streams.footprint import DEPTH, Path, action_key, covers, targets_of
+from ..streams.footprint import DEPTH, Path, action_key, actor_and_targets, covers, targets_of
 from ..streams.world import Change, World
 from .classify import Context, Scene
 from .results import frail
 
-__all__ = ["Dependence", "dependence", "fingerprint", "scene_fingerprint"]
+__all__ = ["Dependence", "dependence", "dependence_of", "fingerprint", "scene_fingerprint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependenc
         action_key(actor, action),
         world.footprint.volatile,
     )
+
+
+def dependence_of(world: World, own: str) -> Dependence:
+    """As :func:`dependence`, of an action of which only the key is known."""
+    actor, targets = actor_and_targets(own)
+    return replace(dependence(world, actor, {"target": targets}), own=own)
 
 
 def _digest(parts: Iterable[Any]) -> str:

@@ -27,7 +27,7 @@ BEGUN = (',"', ', "')
 FOLD = 4096  # so many characters of a growing string lie about in parts
 NAMED, STRING_CUT, STRING_WHOLE, SCALAR, OPENED, CLOSED = range(1, 7)  # groups of the patterns
 new = tuple.__new__
-loads, JSONDecodeError = orjson.loads, orjson.JSONDecodeError
+JSONDecodeError = orjson.JSONDecodeError
 
 
 class FastMachine(Machine):
@@ -186,7 +186,7 @@ class FastMachine(Machine):
             at = (*path, name)
             if kind == SCALAR:
                 try:
-                    value = loads(found[4])
+                    value = self._read_scalar(found[4])
                 except JSONDecodeError:
                     break
                 patches.append(new(Patch, (at, "set", value)))

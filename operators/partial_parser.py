@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -10,10 +12,11 @@ import orjson
 from . import partial_lone as lone
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
-from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply
+from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply, unended
 from .partial_reading import Expect
 from .partial_rescue import Contradiction, growth
-from .partial_text import HALF, OPENING, begin
+from .partial_resume import go_on
+from .partial_text import HALF, OPENING, begin, read_exactly
 
 __all__ = ["PartialParser"]
 
@@ -35,13 +38,16 @@ class PartialParser(FastMachine):
     Unless told otherwise it is tolerant: it looks for an object or array in the text, mends what
     is certain, passes over the rest, and says so in ``notes``. Half a surrogate pair and bytes that
     are not UTF-8 become U+FFFD, of a name that comes twice in one object the first value stays, and
-    a name without a value is left out: then :meth:`finish` is partial. At anything else reading
-    stops, and what there is stays usable. ``docs/partials.md`` has the list.
+    a name without a value is left out, as is a word that is no value: then :meth:`finish` is
+    partial. At anything else reading stops, and what there is stays usable; what follows is read
+    at the end, as far as it is certain. ``docs/partials.md`` has the list.
 
     :param strict: take the whole text for one JSON value, and stop at the first character that
         makes it none.
     :param expect: what the value is; all before it is skipped (strict: refused). ``"array"`` takes
         objects one after another for the elements of one array.
+    :param big_ints: keep integers beyond 64 bits exact; ``orjson`` makes floats of them, and cannot
+        write them.
     :param max_depth: the most objects and arrays within each other; at most 512.
     :param max_length: the most characters to read, prose included.
     :raises ValueError: if one of these is none of what it can be.
@@ -56,6 +62,7 @@ class PartialParser(FastMachine):
         *,
         strict: bool = False,
         expect: Expect = "any",
+        big_ints: bool = False,
         max_depth: int = 256,
         max_length: int = 4 * 1024 * 1024,
     ) -> None:
@@ -66,6 +73,7 @@ class PartialParser(FastMachine):
                 upto = "" if most is None else f" to {most}"
                 raise ValueError(f"max_{name} is a whole number from 0{upto}, not {limit!r}")
         super().__init__(strict=strict, expect=expect, max_depth=max_depth, max_length=max_length)
+        self._read_scalar = read_exactly if big_ints else orjson.loads
         self._result: Final | Partial | None = None
 
     @property
@@ -92,6 +100,14 @@ class PartialParser(FastMachine):
     def flaw(self) -> str | None:
         """What was lost so far, of what was sent, or why reading stopped; one line."""
         return self._flaw
+
+    @property
+    def lost(self) -> Mapping[Path, str]:
+        """The places at which something was passed over that could not be read, and why.
+
+        The first hundred. In a list null stands there, if nothing of the element could be read.
+        """
+        return MappingProxyType(self._lost)
 
     @property
     def raw_text(self) -> str:
@@ -122,16 +138,23 @@ class PartialParser(FastMachine):
         """Whether the value at ``path`` is complete, and so will not change."""
         return self.state(path) is Progress.DONE
 
-    def finish(self) -> Final | Partial:
+    def finish(self, *, reason: str | None = None) -> Final | Partial:
         """What there is, now that no more comes; what is fed afterwards is not read.
+
+        :param reason: why there is no more, if the text is not at its end. Then what only its end
+            completes is not complete: a number or a list that might go on.
 
         A text without object or array that as a whole is one JSON string, number, boolean or null
         is :class:`Final` with that, unless ``expect`` asks for another; only its end shows that it
         is one. If reading had to stop, and
-        a later value in the text continues what was shown without contradiction, it is taken.
+        a later value in the text continues what was shown without contradiction, it is taken;
+        else what follows the broken place, as far as it is certain.
         """
         if self._result is None:
+            complete = self._complete
             self._result = self._finished()
+            if reason is not None and not complete:
+                self._result = unended(self._result, reason)
             self._step, self._quote = IGNORE, ""
         return self._result
 
@@ -153,6 +176,7 @@ class PartialParser(FastMachine):
             self._alone(patches)
         elif self._tail and self._root is not MISSING and not self._complete:
             self._rescued(patches)
+            go_on(self, patches)
         notes, told = self.notes, tuple(patches)
         if self._complete and self._flaw is None:
             return Final(self.value, notes, told)
@@ -166,7 +190,7 @@ class PartialParser(FastMachine):
             return
         text = self._before_value()
         try:
-            value = orjson.loads(text if self._strict else lone.unfenced(text))
+            value = self._read_scalar(text if self._strict else lone.unfenced(text))
         except orjson.JSONDecodeError as error:
             self._flaw = "no JSON object or array in the text"
             if self._step is LONE:
@@ -185,6 +209,7 @@ class PartialParser(FastMachine):
             if not sure:
                 return
             reader = PartialParser(expect=self._expect, max_depth=self._max_depth)
+            reader._read_scalar = self._read_scalar
             reader.feed(text[pos:])
             end = len(text) if reader._end is None else pos + reader._end
             if reader._complete and not (INSIDE.search(text[:pos]) or GOES_ON.match(text, end)):
@@ -196,6 +221,7 @@ class PartialParser(FastMachine):
             more = list(growth(self.value, reader.value, self._growing()))
         except Contradiction:
             self._flaw = f"{self._flaw}; a later value contradicts what was shown"
+            self._tail = [text[:pos]]
             return
         for patch in more:
             apply(self._root, patch)

@@ -60,7 +60,7 @@ class Patch(NamedTuple):
 
     def to_json(self) -> bytes:
         """``{"path": [...], "op": ..., "value": ...}``, as it goes over a wire."""
-        return orjson.dumps({"path": self.path, "op": self.op, "value": self.value})
+        return _dumped({"path": self.path, "op": self.op, "value": self.value})
 
     @classmethod
     def from_json(cls, data: bytes | str | dict[str, Any]) -> Patch:
@@ -145,10 +145,23 @@ class Partial:
         return _dumped(said if self.value is MISSING else {"partial": self.value, **said})
 
 
+def unended(result: Final | Partial, reason: str) -> Partial:
+    """What a reader found that was told to finish before the end of the text, for ``reason``.
+
+    What only the end completes is not; and of a value of which that is all, there is nothing yet.
+    """
+    whole = [patch for patch in result.patches if not patch.path and patch.op == "set"]
+    value = MISSING if whole else result.value
+    kept = () if whole else tuple(patch for patch in result.patches if patch.path)
+    if isinstance(result, Partial) and result.position is not None:
+        reason = f"{result.reason}; {reason}"
+    return Partial(value, reason, getattr(result, "position", None), result.notes, kept)
+
+
 def _dumped(line: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(line)
-    except orjson.JSONEncodeError:  # nested deeper than orjson goes
+    except orjson.JSONEncodeError:  # nested deeper than orjson goes, or an integer beyond 64 bits
         return json.dumps(line, ensure_ascii=False).encode()
 
 

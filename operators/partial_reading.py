@@ -11,6 +11,7 @@ from .partial_text import OPENING
 __all__ = ["Expect", "Reading", "Step"]
 
 Expect = Literal["object", "array", "any"]
+MOST_LOST = 100  # so many lost places are named, however long the text
 
 
 class Step(NamedTuple):
@@ -26,11 +27,13 @@ class Reading:
     _steps: ClassVar[dict[str, Step]] = {}
     _step: Step
     _back: Step
+    _read_scalar: Callable[[str], Any]
     __slots__ = (
         "_after_comma",
         "_at",
         "_back",
         "_box",
+        "_broken",
         "_closers",
         "_complete",
         "_dropped",
@@ -42,6 +45,7 @@ class Reading:
         "_held",
         "_in_series",
         "_in_string",
+        "_lost",
         "_max_depth",
         "_max_length",
         "_name",
@@ -54,6 +58,7 @@ class Reading:
         "_position",
         "_prose",
         "_quote",
+        "_read_scalar",
         "_room",
         "_root",
         "_stack",
@@ -88,6 +93,7 @@ class Reading:
         self._prose: list[str] = []  # the text before the value
         self._tail: list[str] = []  # the text from where reading stopped
         self._tail_at = 0
+        self._broken = ""  # why reading stopped there
         self._after_comma = False
         self._gap = False  # a blank or comment stands before what comes
         self._in_series = False  # objects one after another, taken for one list
@@ -98,6 +104,7 @@ class Reading:
         self._flaw: str | None = None
         self._position: int | None = None
         self._notes: dict[str, int] = {}
+        self._lost: dict[Path, str] = {}
         self._complete = False
         self._end: int | None = None  # where the value ended, if something follows it
         self._stopped = False
@@ -143,6 +150,14 @@ class Reading:
         if self._flaw is None:
             self._flaw, self._position = reason, position
 
+    def _lose(self, path: Path, reason: str, position: int) -> None:
+        """What stands at ``path`` is lost, and named; reading goes on."""
+        self._spoil(f"{reason} (character {position})", position)
+        if self._dropped is None and len(self._lost) < MOST_LOST:
+            self._lost[path] = reason
+            place = ".".join(str(step)[:40] for step in path) or "the value"
+            self._notes[f"lost at {place}: {reason}"] = position
+
     def _read_on(self, text: str, pos: int) -> None:
         raise NotImplementedError
 
@@ -157,6 +172,7 @@ class Reading:
         where = self._where(text, pos)
         self._spoil(f"{reason} (character {where})", where)
         self._stopped = True
+        self._broken, self._back = reason, self._step
         self._quote = ""
         self._go("nothing")
         if not self._strict:

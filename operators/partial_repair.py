@@ -6,13 +6,16 @@ A strict machine stops at all of it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from .partial_text import BARE_NAME
+from .partial_patches import Patch
+from .partial_text import BARE_NAME, SPACE
 
 if TYPE_CHECKING:
     from .partial_machine import Machine
     from .partial_reading import Reading
+    from .partial_scalars import Scalars
 
 __all__ = [
     "bare",
@@ -23,10 +26,13 @@ __all__ = [
     "line_comment",
     "no_comma",
     "no_name",
+    "no_scalar",
     "no_value",
     "quote",
 ]
 
+PLAIN_WORD = re.compile(r"[\w.+\-*/%]+")  # no quote or bracket is in it, so it ends where it ends
+GAP = 64  # so many blanks may follow it
 QUOTES = {"'": "'", "“": '“”„"', "”": '“”„"', "„": '“”„"'}
 
 
@@ -109,6 +115,29 @@ def no_value(m: Machine, text: str, pos: int) -> int:
             m._note("a comma too many", text, pos)
             return pos + 1
     return common(m, "a value", text, pos)
+
+
+def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
+    """A word or number that is none of JSON's is lost, if what follows shows that it is over.
+
+    In an array null stands in its place, so that those after it keep theirs.
+    """
+    reason = f"{token[:40]!r} is no JSON value"
+    after = SPACE.match(text, end).end()  # type: ignore[union-attr]
+    if m._strict or after - end > GAP or not PLAIN_WORD.fullmatch(token):
+        return m._stop(reason, text, end)
+    if after == len(text) and not m._ended:
+        return m._hold(text, end)
+    in_list = type(m._box) is list
+    if text[after : after + 1] not in {",", "]" if in_list else "}"}:
+        return m._stop(reason, text, end)
+    at = m._place_path()
+    m._lose(at, reason, m._where(text, end) - len(token))
+    if in_list:
+        m._place(None)
+        m._patches.append(Patch(at, "set", None))
+    m._finish_value()
+    return after
 
 
 def no_comma(m: Machine, text: str, pos: int, *, gap: bool) -> int:

@@ -88,7 +88,7 @@ class Scalars(Reading):
 
     def _scalar(self, text: str, pos: int) -> int:
         end = TOKEN.match(text, pos).end()  # type: ignore[union-attr]
-        if text[end:] == "/":  # a comment, perhaps
+        if end + 1 == len(text) and text[end] == "/":  # a comment, perhaps
             if not self._ended:
                 self._token.append(text[pos:end])
                 return self._hold(text, end)
@@ -98,11 +98,11 @@ class Scalars(Reading):
             return end
         token = "".join(self._token)
         try:
-            value = orjson.loads(token)
+            value = self._read_scalar(token)
         except orjson.JSONDecodeError:
             loose = None if self._strict else word(token)
             if loose is None:
-                return self._stop(f"{token[:40]!r} is no JSON value", text, end)
+                return repair.no_scalar(self, token, text, end)
             value, what = loose
             self._note(what, text, end - len(token))
         at = self._place_path()

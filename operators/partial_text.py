@@ -23,6 +23,7 @@ __all__ = [
     "begin",
     "character",
     "odd_escape",
+    "read_exactly",
     "segment",
     "unescaped",
     "word",
@@ -139,6 +140,16 @@ def odd_escape(text: str, quote: str) -> int | None:
 def character(high: int, low: int) -> str:
     """The character of a surrogate pair."""
     return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
+
+
+BIG_INT = re.compile(rf"{BLANKS}*+-?[1-9][0-9]{{18,4299}}{BLANKS}*+")  # Python reads no more digits
+
+
+def read_exactly(token: str) -> Any:
+    """``token`` as ``orjson`` reads it, but an integer beyond 64 bits as one."""
+    if len(token) > 18 and BIG_INT.fullmatch(token):
+        return int(token)
+    return orjson.loads(token)
 
 
 LITERALS = {"True": True, "False": False, "TRUE": True, "FALSE": False, "None": None, "NULL": None}

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from ..streams.events import Odds
 from ..streams.footprint import action_key, targets_of
 from ..streams.world import Declared, World
-from .classify import Context, Scene
+from .classify import Context, Scene, classify
 from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Candidate", "Intensity", "Variant", "candidates", "schedule", "variants"]
+__all__ = ["Candidate", "Intensity", "Plan", "Variant", "candidates", "schedule", "variants"]
 
 
 class Intensity(StrEnum):
-    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several."""
+    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several.
+
+    What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
+    where there is room, for everybody.
+    """
 
     OFF = "off"
     CONSERVATIVE = "conservative"
@@ -77,11 +81,7 @@ def candidates(scene: Scene) -> list[Candidate]:
     order given; then the attacks on its sheet against whom it, or its side, last aimed at.
     """
     world = scene.world
-    declared = [
-        Candidate(each, 1.0, "declared", each.event.odds, each.event.rolled)
-        for each in world.actions.values()
-        if each.event is not None and not each.resolved
-    ]
+    declared = _declared(world)
     if declared or world.turn is None:
         return declared
     actor = world.turn.actor
@@ -113,6 +113,14 @@ def candidates(scene: Scene) -> list[Candidate]:
             if isinstance(name, str):
                 add({"type": "attack", "name": name}, SHEET, "sheet")
     return sorted(found.values(), key=lambda each: -each.probability)
+
+
+def _declared(world: World) -> list[Candidate]:
+    return [
+        Candidate(each, 1.0, "declared", each.event.odds, each.event.rolled)
+        for each in world.actions.values()
+        if each.event is not None and not each.resolved
+    ]
 
 
 def _same(action: Mapping[str, Any], option: Mapping[str, Any]) -> bool:
@@ -162,31 +170,68 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
         )
         for target in targets
         for result, probability in possible_results(
-            world, declared.action, target, candidate.odds, candidate.rolled
+            world, declared, target, candidate.odds, candidate.rolled
         ).items()
     ]
 
 
+class Plan(Protocol):
+    """Says what to prepare."""
+
+    def __call__(self, scene: Scene, spare: Variant | None = None) -> tuple[Variant, ...]:
+        """The variants for a scene.
+
+        :param spare: what has just been told, another time.
+        """
+        ...
+
+
+def _before_its_own(world: World, declared: Declared) -> World | None:
+    """The world without the changes that name the action as their reason; none, without any."""
+    own = {path[0] for path, because in world.unexpected if path and because == declared.key}
+    if not own:
+        return None
+    then = {key: value for key, value in declared.state.items() if key in own}
+    kept = {key: value for key, value in world.state.items() if key not in own}
+    return world._replace(state=kept | then)
+
+
 def schedule(
-    intensity: Callable[[], Intensity], max_variants: int, branches: int = 3
-) -> Callable[[Scene], tuple[Variant, ...]]:
+    intensity: Callable[[], Intensity],
+    max_variants: int,
+    branches: int = 3,
+    scene_of: Callable[[World], Scene] = classify,
+) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
+
+    A retelling has its place in it by its value. Nobody who has asked for none has one, but at
+    ``aggressive``, after all else.
 
     :param intensity: read anew for each scene, so that it can be changed while running.
     :param max_variants: the most variants of one plan.
     :param branches: how many undeclared candidates are prepared at ``aggressive``.
+    :param scene_of: tells what is combat. An open action that has itself ended the combat, as a
+        state shows before the outcome comes, stays planned.
     """
 
-    def plan(scene: Scene) -> tuple[Variant, ...]:
+    def ended_it(world: World, candidate: Candidate) -> bool:
+        before = _before_its_own(world, candidate.declared)
+        return before is not None and scene_of(before).context is Context.COMBAT
+
+    def plan(scene: Scene, spare: Variant | None = None) -> tuple[Variant, ...]:
         level = intensity()
         if level is Intensity.OFF:
             return ()
         if level is Intensity.CONSERVATIVE and scene.context is not Context.COMBAT:
-            return ()
-        likely = candidates(scene)
+            world = scene.world
+            likely, spare = [each for each in _declared(world) if ended_it(world, each)], None
+        else:
+            likely = candidates(scene)
         if not any(each.source == "declared" for each in likely):
             likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
         wanted = [variant for candidate in likely for variant in variants(scene, candidate)]
+        if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):
+            wanted.append(spare)
         return tuple(sorted(wanted, key=lambda variant: -variant.value)[:max_variants])
 
     return plan

@@ -53,7 +53,7 @@ class Happened:
 
 def possible_results(
     world: World,
-    action: Mapping[str, Any],
+    declared: Declared,
     target: str | None,
     odds: Odds | None = None,
     rolled: str | Mapping[str, str] | None = None,
@@ -63,8 +63,9 @@ def possible_results(
     A result that was rolled ahead is the only one. Odds the game gave name the results. Else an
     attack hits, misses or is critical [0-3], a spell with a ``save`` fails or succeeds, and
     anything else succeeds or fails. A target low on health may fall: a harmful result is then
-    prepared for that too.
+    prepared for that too, and stays so when the state shows the fall before the outcome comes.
     """
+    action = declared.action
     if isinstance(rolled, Mapping):
         rolled = rolled.get(target or "")
     if isinstance(rolled, str):
@@ -74,7 +75,8 @@ def possible_results(
         rolls_to_hit = action.get("type") in ("attack", "cast") and not action.get("save")
         names = ATTACK if rolls_to_hit and target is not None else SAVE
         found = {name: DEFAULT_ODDS[name] for name in names}
-    if KILL not in found and target is not None and _may_fall(world.actor(target)):
+    falls = _may_fall(world.actor(target)) or _felled(world, declared, target)
+    if KILL not in found and target is not None and falls:
         harmful = [found[name] for name in HARMFUL if name in found]
         if harmful:
             found[KILL] = max(harmful) / 2
@@ -92,6 +94,14 @@ def _likely(odds: Any) -> dict[str, float]:
 def _may_fall(actor: Mapping[str, Any]) -> bool:
     hp, full = _number(actor.get("hp")), _number(actor.get("max_hp"))
     return hp is not None and hp > 0 and full is not None and hp <= full * FALLS_BELOW
+
+
+def _felled(world: World, declared: Declared, target: str | None) -> bool:
+    """Whether an action that is open may be what felled its target already."""
+    if declared.event is None or declared.resolved or world.by_another(target, declared):
+        return False
+    stood = _health(declared.state, target) != 0
+    return stood and (lies(world, target) or gone(world, declared, target))
 
 
 def frail(world: World) -> list[tuple[str, bool]]:

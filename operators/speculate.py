@@ -64,8 +64,11 @@ class Keeper(Protocol):
         """The finished generation of a variant for this very request, if there is one."""
         ...
 
-    async def fetch(self, variant: Variant, request: Request) -> None:
-        """Look for it where that has to be waited for; it may be there to recall then."""
+    async def fetch(self, variant: Variant, request: Request) -> bool:
+        """Look for it where that has to be waited for; it may be there to recall then.
+
+        False, if the world has moved on meanwhile and nobody wants it any more.
+        """
         ...
 
 
@@ -96,12 +99,6 @@ def speculate(
     """
     lost: dict[Slot, int] = {}
 
-    def asked(variant: Variant) -> Request | None:
-        account = variant.account or Account.of_variant(
-            variant.scene, variant.declared, variant.target, variant.result, variant.partial
-        )
-        return request_for(variant, account)
-
     def opened(variant: Variant, request: Request) -> Generation | None:
         if not affords(variant, request):
             return None
@@ -121,16 +118,17 @@ def speculate(
         if lost.get(variant.slot, 0) >= RESTLESS:
             calm = CALM * 2 ** min(lost[variant.slot] - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
-        request = asked(variant)
+        account = variant.account or Account.of_variant(
+            variant.scene, variant.declared, variant.target, variant.result, variant.partial
+        )
+        request = request_for(variant, account)
         if request is None:
             return
         generation = None
         if keeper is not None:
             generation = keeper.recall(variant, request, generations)
             if generation is None and keeper.shared:
-                await keeper.fetch(variant, request)
-                request = asked(variant)  # the world may have moved on meanwhile
-                if request is None:
+                if not await keeper.fetch(variant, request):
                     return
                 generation = keeper.recall(variant, request, generations)
         if generation is None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..streams.models import ModelCut, ModelError, ModelInvalid, ModelOverloaded, Request
@@ -112,6 +112,10 @@ class Teller:
             taken.cancelled = True
         return taken
 
+    def waiting(self, number: int) -> Claim | None:
+        """The claim of an input, if its telling is not over."""
+        return self._claims.get(f"t{number}")
+
     @property
     def open(self) -> tuple[str, ...]:
         """The tellings that are not over, those that wait included."""
@@ -170,11 +174,12 @@ class Teller:
         assert task is not None
         for claim in claims:
             self._active[claim.telling] = task
+            claim.group = claims
         error: Exception | None = None
         try:
             if first.cancelled:
                 raise asyncio.CancelledError
-            left = first.t + self._deadline - self._now()
+            left = first.world.received + self._deadline - self._now()
             async with timeout(self._timers, f"deadline {first.telling}", left):
                 await self._tell(claims, emit, draft)
             reason = self._check(draft.composer.value)
@@ -196,21 +201,15 @@ class Teller:
         self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
 
     def _come_up_to_date(self, claim: Claim) -> None:
-        """A retelling that had to wait tells what was told together in the meantime.
-
-        If that is further back than is kept by now, it tells what it was asked to, if that was
-        told by itself.
-        """
-        if claim.again is None or claim.cancelled or claim.parts[0].lease is not None:
+        """A retelling that had to wait tells what was told together meanwhile, if it stands."""
+        first = None if claim.again is None else claim.again.first
+        if first is None:
             return
-        again = self._recall(claim.again.worlds[-1].number)
-        if again is None:
-            claim.cancelled = True
-        elif again.worlds:
-            claim.again, claim.parts = again, [Part(entry) for entry in again.entries]
-        else:
-            claim.again = replace(claim.again, telling=again.telling)
-            claim.cancelled = again.together > 1
+        group = first.group or (first,)
+        whole = all(self._world().stands(each.number) for each in group)
+        worlds = tuple(each.world for each in group if whole or each is first)
+        claim.again = Again(group[0].telling, worlds)
+        claim.parts = [Part(entry) for entry in claim.again.entries]
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
         left = pieces(claims)
@@ -384,7 +383,7 @@ class Teller:
                 status,
                 tuple(claim.served for claim in claims),
                 tuple(
-                    None if claim.first_text is None else claim.first_text - claim.t
+                    None if claim.first_text is None else claim.first_text - claim.world.received
                     for claim in claims
                 ),
                 tuple(claim.lead for claim in claims),

@@ -10,7 +10,10 @@ from pydantic import ValidationError
 
 from .partials import Path
 
-__all__ = ["ErrorMark", "Errors", "FieldError", "said"]
+__all__ = ["LOST", "ErrorMark", "Errors", "FieldError", "said"]
+
+LOST = "lost"
+"""The type of the error of what stood in the text and could not be read."""
 
 ErrorMark = tuple[int, int]
 """A moment: so many errors had been found, and so many times some had been forgotten."""
@@ -53,8 +56,9 @@ class Errors:
                 self._inside.setdefault(error.path[:length], []).append(at)
 
     def forget(self, path: Path) -> None:
-        """What was wrong at ``path`` or inside is so no longer."""
-        held = [at for at in self._inside.get(path, ()) if at not in self._forgotten]
+        """What was wrong at ``path`` or inside is so no longer; what is lost remains lost."""
+        found = (at for at in self._inside.get(path, ()) if at not in self._forgotten)
+        held = [at for at in found if self._found[at].type != LOST]
         if held:
             self._times += 1
             self._forgotten.update(dict.fromkeys(held, self._times))

@@ -26,7 +26,11 @@ Emit = Literal["piece", "patch", "field", "element", "sentence"]
 
 
 class FieldDone(NamedTuple):
-    """A field of an object is complete. With ``errors``, ``value`` is what came instead."""
+    """A field of an object is complete. With ``errors``, ``value`` is what came instead.
+
+    If the error is that some of it could not be read (``type`` is ``"lost"``), and it is valid
+    without, ``value`` is what is left of it.
+    """
 
     path: Path
     value: Any
@@ -34,7 +38,11 @@ class FieldDone(NamedTuple):
 
 
 class Element(NamedTuple):
-    """An element of a list is complete. With ``errors``, ``value`` is what came instead."""
+    """An element of a list is complete. With ``errors``, ``value`` is what came instead.
+
+    If the error is that some of it could not be read (``type`` is ``"lost"``), and it is valid
+    without, ``value`` is what is left of it.
+    """
 
     path: Path
     value: Any
@@ -113,7 +121,10 @@ class TypedPartials(Generic[M]):
 
     def feed(self, text: str | bytes) -> list[Any]:
         """More of the stream's text; what it brought."""
-        return self.take(self._own_parser.feed(text))
+        parser = self._own_parser
+        patches = parser.feed(text)
+        self._tree.lost = parser.lost
+        return self.take(patches)
 
     def take(self, patches: Iterable[Patch]) -> list[Any]:
         """More patches, in their order; what they brought.
@@ -146,6 +157,7 @@ class TypedPartials(Generic[M]):
         out: list[Any] = []
         if result is None and self._parser is not None and not self._ended:
             result = self._finished(self._parser)
+            self._tree.lost = self._parser.lost
             # Who knows of no end has not seen the whole end: only what lies in it is taken.
             known = (patch for patch in result.patches if reason is None or not _ends(patch))
             out = self.take(known)
@@ -203,7 +215,7 @@ class TypedPartials(Generic[M]):
         """What the parser found; a type that is an object or null, say, may be no object."""
         result = parser.finish()
         if result.value is MISSING and self._expect != "any" and self._own:
-            reader = PartialParser()
+            reader = PartialParser(big_ints=True)
             reader.feed(parser.raw_text)
             other = reader.finish()
             try:
@@ -217,7 +229,7 @@ class TypedPartials(Generic[M]):
     @property
     def _own_parser(self) -> PartialParser:
         if self._parser is None:
-            self._parser = PartialParser(expect=self._expect)
+            self._parser = PartialParser(expect=self._expect, big_ints=True)
         return self._parser
 
     def _whole(self, value: Any) -> list[Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from .partials import MISSING, Patch, Path
-from .typed_errors import Errors, FieldError
+from .typed_errors import LOST, Errors, FieldError
 from .typed_shape import ANY, TAG, Field, Form, Shape, chosen, shape_of
+from .typed_share import share
 
 __all__ = ["Body", "Box", "Leaf", "Mark", "Node", "Text", "Tree"]
 
@@ -22,6 +23,11 @@ Values only grow, so this is enough to keep a moment, without a copy of anything
 
 
 FOLD = 1024  # so many pieces of a growing text lie about
+# Of what is complete, to which nothing is added; there are as many boxes as objects in the value.
+NO_KEYS: dict[Any, Any] = {}
+NO_OPEN: dict[int, Any] = {}
+NO_WAITING: list[Any] = []
+NO_PARTS: list[str] = []
 
 
 class Node:
@@ -58,6 +64,11 @@ class Node:
         if self.parent is None:
             return ()
         return (*self.parent.path, self.key if self.name is None else self.name)
+
+    @property
+    def place(self) -> Path:
+        """The way to here, in JSON names."""
+        return () if self.parent is None else (*self.parent.place, self.key)
 
     def mark(self) -> Mark:
         """How much of it there is now."""
@@ -96,6 +107,11 @@ class Text(Node):
         self.length += len(text)
         if len(self._parts) >= FOLD:
             _ = self.raw
+
+    def close(self) -> None:
+        """No more of it comes."""
+        _ = self.raw
+        self._parts = NO_PARTS
 
     @property
     def raw(self) -> str:
@@ -183,14 +199,29 @@ class Box(Node):
             if part.name is not None:
                 self.names.setdefault(part.name, part.at)
 
+    def boxes(self) -> Iterator[Box]:
+        """Its parts that have parts."""
+        return (part for part in self.parts if isinstance(part, Box))
+
+    def close(self) -> None:
+        """Nothing more comes of it; its parts are found one after another."""
+        self.keys, self.open, self.waiting = NO_KEYS, NO_OPEN, NO_WAITING
+
     def part(self, key: Any) -> Node:
         """The part with this JSON name or index."""
-        found: Node = self.parts[key] if self.is_list else self.keys[key]
+        found: Node
+        if self.is_list:
+            found = self.parts[key]
+        elif self.keys is NO_KEYS:
+            found = next(part for part in self.parts if part.key == key)
+        else:
+            found = self.keys[key]
         return found
 
-    def has(self, key: Any) -> bool:
-        """Whether there is a part with that key, or one that cannot come next."""
-        return key != len(self.parts) if self.is_list else key in self.keys
+    def takes(self, key: Any) -> bool:
+        """Whether a part with that key can come next."""
+        free = key == len(self.parts) if self.is_list else key not in self.keys
+        return free and not self.done
 
     def valid(self) -> dict[str, Any]:
         """The valid fields so far."""
@@ -236,6 +267,8 @@ class Tree:
         self.shape = shape_of(model)
         self.root: Node | None = None
         self.errors = Errors()
+        self.lost: Mapping[Path, str] = {}  # where the text could not be read, by JSON names
+        self._told: set[Path] = set()
         self._on_text = on_text
         self._on_closed = on_closed
 
@@ -248,7 +281,7 @@ class Tree:
         node: Node | None = self._at(path if op != "set" else path[:-1])
         if op == "set" and not path and node is None:
             self._grow(None, "", value)
-        elif op == "set" and path and isinstance(node, Box) and not node.has(path[-1]):
+        elif op == "set" and path and isinstance(node, Box) and node.takes(path[-1]):
             self._grow(node, path[-1], value)
         elif op == "append" and isinstance(node, Text) and not node.done:
             node.append(value)
@@ -263,7 +296,7 @@ class Tree:
         try:
             for step in path:
                 node = node.part(step)
-        except (AttributeError, LookupError, TypeError):
+        except (AttributeError, LookupError, StopIteration, TypeError):
             return None
         found: Node | None = node
         return found
@@ -300,6 +333,8 @@ class Tree:
             return
         if isinstance(node, Box):
             self._close(node)
+        elif isinstance(node, Text):
+            node.close()
         node.done = True
         parent, owner = node.parent, node.owner
         if parent is not None and parent.held:
@@ -343,13 +378,27 @@ class Tree:
         except Exception as error:
             node.error = True
             self._blame(node, error)
+        if isinstance(node, Box) and not node.error:
+            node.close()
+            share(node)
         node.checked = True
+        if self.lost:
+            self._tell_lost(node)
         if parent is not None:
             parent.open.pop(node.at, None)
         if owner is not None and node in owner.waiting:
             owner.waiting.remove(node)
         if first:
             self._on_closed(node)
+
+    def _tell_lost(self, node: Node) -> None:
+        """What of a part could not be read: it may be valid without, but is not what came."""
+        place = node.place
+        for path, reason in self.lost.items():
+            if path not in self._told and (path == place or path[:-1] == place):
+                self._told.add(path)
+                inside = [] if path == place else [_name_in(node, path[-1])]
+                self.errors.add([FieldError((*node.path, *inside), reason, LOST, MISSING)])
 
     def _recognise(self, box: Box, tag: Node) -> None:
         """What an object is shows in one of its fields; those before it have waited for it."""
@@ -398,6 +447,11 @@ class Tree:
             said = f"its validator raised {type(error).__name__}: {error}"
             found = iter([FieldError(path, said, "validator_raised", node.raw)])
         self.errors.add(found)
+
+
+def _name_in(node: Node, key: str | int) -> str | int:
+    field = (node.shape.form.fields or {}).get(key) if isinstance(key, str) else None
+    return key if field is None else field.name
 
 
 def _earlier(node: Node) -> Collection[str]:

@@ -23,13 +23,13 @@ from ..operators.predictors import Event
 from ..sinks.usage_store import Query, Totals, UsageStore
 from .config import PrefetchConfig, zone_of
 
-__all__ = ["FOLDER", "Learned", "opened", "pruned", "record_query"]
+__all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query"]
 
 FOLDER = "data"
 DATABASE = "prefetch.sqlite"
 
 PRUNE_EVERY = 1_000
-"""Records of one process from one pruning to the next."""
+"""Records, of whichever processes, from one pruning to the next."""
 
 RECENT = 5_000
 """So much of the history the ensemble learns from; the formula learns from all."""
@@ -41,7 +41,6 @@ PACE = 1_000
 """The pace of queries is that of so many of the newest."""
 
 _stores: dict[tuple[int, str], UsageStore] = {}
-_recorded: Counter[str] = Counter()
 _opening = threading.Lock()
 
 
@@ -59,6 +58,13 @@ def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
         return store
 
 
+def closed(folder: str | os.PathLike[str] = FOLDER) -> None:
+    """Close the history in a folder, if this process has opened it."""
+    store = _stores.get((os.getpid(), os.path.realpath(os.path.join(folder, DATABASE))))
+    if store is not None:
+        store.close()
+
+
 def record_query(
     ticker: str,
     module: str,
@@ -69,7 +75,7 @@ def record_query(
 ) -> None:
     """Record that something was asked for. From any thread, in any number of processes.
 
-    What is old or too much is dropped now and then, by the folder's configuration.
+    Now and then what is old is compressed or, by the folder's configuration, dropped.
 
     :param ticker: what it was about, a ticker or a monster.
     :param module: what was wanted of it, a price or a stat block.
@@ -80,16 +86,19 @@ def record_query(
     """
     now = time.time() if at is None else at
     store = opened(folder)
-    store.record(Query(now, ticker, module, hit))
-    _recorded[store.path] += 1
-    if _recorded[store.path] % PRUNE_EVERY == 0:
+    if store.record(Query(now, ticker, module, hit)) % PRUNE_EVERY == 0:
         pruned(store, PrefetchConfig.load(os.fspath(folder)), now)
 
 
 def pruned(store: UsageStore, config: PrefetchConfig, now: float) -> int:
-    """Drop what is older, or more, than the configuration says; return how many."""
+    """Drop what is older, or more, than the configuration says, and compress what is not new.
+
+    :return: how many were dropped.
+    """
     hours = Document(zone_of(config.zone)).hours
-    return store.prune(hours, before=now - config.max_days * 86_400, keep=config.max_queries)
+    dropped = store.prune(hours, before=now - config.max_days * 86_400, keep=config.max_queries)
+    store.pack()
+    return dropped
 
 
 class Learned:

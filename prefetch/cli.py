@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigError, ForetellError
-from ..progress import progress
+from ..progress import Step, progress
 from ..sinks.terminal import counted, plain
 from ..sinks.usage_json import exported, imported
 from ..sinks.usage_store import UsageError
 from ..whatif import target
-from . import Learned, opened, pruned, record_query
+from . import FOLDER, Learned, opened, pruned, record_query
 from .config import PrefetchConfig, zone_of
-from .fetch import Fetched, fetcher, warm
+from .fetch import fetcher
+from .schedule import cron, systemd
+from .service import configured, status, warmed
 
-__all__ = ["configure", "periods", "record", "stats", "warmup"]
+__all__ = ["cached", "configure", "periods", "record", "schedule", "stats", "warmup"]
 
 BAR = 20
 BEST = 10
@@ -89,15 +92,8 @@ def stats(
 
 def configure(folder: str, changes: Mapping[str, Any], *, json: bool) -> int:
     """Change the configuration, if there is something to change, and print it."""
-    if changes:
-        try:
-            config = PrefetchConfig.load(folder)
-        except ConfigError:
-            config = PrefetchConfig()  # what stands there is set aside when this is saved
-        config = config.changed(changes)
-        _warn(config.save(folder))
-    else:
-        config = PrefetchConfig.load(folder)
+    config, aside = configured(folder, changes)
+    _warn(aside)
     if json:
         _json(config.as_json())
         return 0
@@ -134,47 +130,83 @@ def warmup(
     config = PrefetchConfig.load(folder)
     how = fetcher(fetch) if fetch else None
     now = _moment(at, config)
-    store = opened(folder)
-    _warn(store.set_aside)
-    learned = Learned(store, config, by)
-    wanted = [(each.key, needed) for each, needed in learned.worth_fetching(now)]
-    day = learned.formula.hours.local(now).strftime("%Y%m%d")
-    done: list[Fetched] = []
-    if how is not None:
-        with progress("fetching", len(wanted), quiet=json) as step:
-            keys = [key for key, _ in wanted]
-            cache = os.path.join(folder, "prefetch_cache")
-            done = asyncio.run(warm(keys, how, cache, day, jobs, step))
-    failed = [each for each in done if each.error]
+    _warn(opened(folder).set_aside)
+
+    def shown(total: int) -> AbstractContextManager[Step]:
+        return progress("fetching", total, quiet=json)
+
+    found = asyncio.run(warmed(folder, how, by=by, now=now, jobs=jobs, shown=shown))
+    failed, fetched = found["failed"], found["fetched"]
     if json:
-        _json(
-            {
-                "enabled": config.enabled,
-                "wanted": [
-                    {"ticker": key[0], "module": key[1], "needed": round(needed, 6)}
-                    for key, needed in wanted
-                ],
-                "fetched": [each.path for each in done if not each.error],
-                "failed": [
-                    {"ticker": e.key[0], "module": e.key[1], "error": e.error} for e in failed
-                ],
-            }
-        )
+        _json(found)
         return 1 if failed else 0
     if not config.enabled:
         _say("prefetching is off: prefetch-config --enable true")
-    elif not wanted:
+    elif not found["wanted"]:
         _say(f"nothing is wanted with a probability of {config.min_confidence:.0%} or more")
-    for key, needed in wanted:
-        _say(f"{_short(key[0])} / {_short(key[1])}  {needed:.1%} within {config.horizon:g} s")
-    if wanted and how is None:
+    for each in found["wanted"]:
+        what = f"{_short(each['ticker'])} / {_short(each['module'])}"
+        _say(f"{what}  {each['needed']:.1%} within {config.horizon:g} s")
+    if found["wanted"] and how is None:
         _say("nothing was fetched: name a fetcher with --fetch MODULE:FUNCTION")
     for each in failed:
-        what = f"{_short(each.key[0])} / {_short(each.key[1])}: {each.error}"
+        what = f"{_short(each['ticker'])} / {_short(each['module'])}: {each['error']}"
         print(f"foretell: error: {plain(what)}", file=sys.stderr)
-    if done:
-        _say(f"fetched {len(done) - len(failed)} of {len(done)}")
+    if fetched or failed:
+        _say(f"fetched {len(fetched)} of {len(fetched) + len(failed)}")
     return 1 if failed else 0
+
+
+def schedule(
+    kind: str,
+    folder: str,
+    source: str | None,
+    *,
+    fetch: str | None,
+    cache_url: str | None,
+    others: Sequence[str],
+    json: bool,
+) -> int:
+    """Print what lets cron or systemd warm up: with these options, here, by this Python.
+
+    :raises ConfigError: for options with which a warm-up would do nothing.
+    """
+    if source is None and fetch is None:
+        raise ConfigError("--schedule: name a fetcher with --fetch, for a warm-up would do nothing")
+    if source is not None and (cache_url is None or not os.path.isfile(source)):
+        raise ConfigError(f"--schedule: {source} must be a file, and go into a --cache-url")
+    given = [("--fetch", fetch), ("--cache-url", cache_url)]
+    options = [f"{name}={value}" for name, value in given if value] + [*others]
+    if fetch is not None:
+        fetcher(fetch)
+    if source is not None:
+        options += ["--", os.path.abspath(source)]
+    elif folder != FOLDER:
+        options.append(f"--data={folder}")
+    how = options, PrefetchConfig.load(folder).zone, os.getcwd(), os.environ
+    found = {"cron": cron(*how)} if kind == "cron" else systemd(*how)
+    if json:
+        _json(found)
+    elif kind == "cron":
+        _say(found["cron"].rstrip("\n"))
+    else:
+        for name, unit in found.items():
+            _say(f"# {name}\n{unit}")
+    return 0
+
+
+def cached(folder: str, *, json: bool) -> int:
+    """Print how often queries found what they asked for, and what warm-ups have fetched."""
+    found = status(folder)
+    _warn(opened(folder).set_aside)
+    if json:
+        _json(found)
+        return 0
+    many = counted(found["total_queries"], "record")
+    _say(f"hit rate      {found['hit_rate']:.1%} of {many}")
+    _say(f"cached items  {found['cached_items']:,}, {found['cached_bytes']:,} bytes")
+    _say(f"prefetching   {'on' if found['enabled'] else 'off'}")
+    return 0
 
 
 def _show(found: Mapping[str, Any], config: PrefetchConfig) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -35,11 +36,13 @@ class Fetched(NamedTuple):
 
 
 def fetcher(name: str) -> Fetch:
-    """The function that ``MODULE:FUNCTION`` names.
+    """The function that ``MODULE:FUNCTION`` names; the working folder's modules are known, too.
 
     :raises ConfigError: if there is none.
     """
     module, _, function = name.partition(":")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # last, so that it hides nothing
     try:
         found = getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import ForetellError
 from ..game import Game
-from ..sinks.store_scenarios import is_log, moments, scenarios
+from ..sinks.store_scenarios import moments, scenarios
 from ..sinks.terminal import counted, plain
+from ..streams.log import is_log
 from ..streams.log_inputs import LogInputs
 
 __all__ = ["run"]

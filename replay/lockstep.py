@@ -34,6 +34,7 @@ from ..streams.log_seal import SEAL, Seals, check, input_sum
 from ..streams.models import ModelEvent, Request
 from ..streams.recorded import error_of, event_of, without_paths
 from ..streams.timers import Alarm
+from .order import standing
 
 if TYPE_CHECKING:
     from ..game import Game
@@ -61,6 +62,7 @@ OPERATORS = {
     "~ended": "generation",
     "~error": "generation",
     "~generation": "speculate or tell",
+    "~kept": "kept",
     "~recalled": "kept",
     "~refused": "speculate",
     "~revoked": "revoke",
@@ -141,11 +143,13 @@ class Difference:
 
 
 class _Line:
-    __slots__ = ("fields", "number", "record", "wrong")
+    __slots__ = ("due", "fields", "number", "record", "wrong")
 
     def __init__(self, number: int, record: Record, wrong: str | None = None) -> None:
         self.number = number
         self.wrong = wrong
+        self.due: int | None = None
+        """The number of the ``~`` line that should stand here."""
         self.record = record
         self.fields = _compared(record.data)
 
@@ -246,6 +250,7 @@ class Lockstep:
                 t = record.t
                 line = _Line(number, record)
                 if record.kind.startswith("~"):
+                    line.due = None if seals.n is None else seals.n + 1
                     line.wrong = _wrong(record.data, seals)
                     yield from held.up_to(line)
                     yield line
@@ -307,10 +312,30 @@ class Lockstep:
 
     def _differs(self, line: _Line, got: Mapping[str, Any] | None) -> None:
         if self.difference is None:
+            self.difference = self._out_of_order(line)
+        if self.difference is None:
             if line.wrong is not None:  # it is the reason
                 got = {"kind": line.record.kind, "edited": line.wrong}
-            operator = OPERATORS.get(str(line.fields["kind"]), "inputs")
-            self.difference = _difference(line, operator, got)
+            self.difference = _difference(line, _operator(line.record.kind), got)
+
+    def _out_of_order(self, line: _Line) -> Difference | None:
+        """That another ``~`` line should stand here, which stands elsewhere."""
+        here = line.record
+        if line.wrong is None or line.due in (None, here.data.get("n")) or not check(here.data):
+            return None
+        other = standing(self._path, line.due)
+        if other is None:
+            return None
+        where = "" if other.file == here.file else f"{os.path.basename(other.file)}, "
+        told = (
+            f"expected {_named(other)}, which stands in {where}line {other.line}; "
+            f"got {_named(here)}: the lines were put into another order"
+        )
+        return Difference(
+            *(here.file, here.line, here.t, _operator(other.kind)),
+            expected=_compared(other.data),
+            got={**line.fields, "edited": told},
+        )
 
     # The walk.
 
@@ -533,6 +558,16 @@ def _altered(inputs: Sequence[_Line]) -> str:
         f"an input was edited, put in or taken out, from here to line {last.line}: "
         "their checksum does not fit"
     )
+
+
+def _operator(kind: str) -> str:
+    """What of the pipeline writes such a line."""
+    return OPERATORS.get(kind, "inputs")
+
+
+def _named(record: Record) -> str:
+    n, operator = record.data["n"], _operator(record.kind)
+    return f"~ line {n} ({record.kind} by {operator}, t {record.t:g} s)"
 
 
 def _difference(line: _Line, operator: str, got: Mapping[str, Any] | None) -> Difference:

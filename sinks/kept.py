@@ -17,23 +17,20 @@ import orjson
 from ..operators.fingerprint import fingerprint
 from ..operators.generation import Generation, Generations, Trace
 from ..operators.predict import Variant
-from ..streams.footprint import DEPTH
 from ..streams.models import Request
 from ..streams.recorded import digest
 from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from ..streams.world import World
+from .stock import Id, Stock, key_of
 from .store_cold import Cold
-from .store_entry import Entry, basis_of, packed, recorded, restored
-from .variant_store import VariantStore
+from .store_entry import Entry, basis_of, recorded, restored
+from .store_given import packed
 
 __all__ = ["Kept"]
 
-MOST = 256
 KEPT_THERE = 3600.0
 """Seconds in a shared cache: a process that takes a session over does it soon, or not at all."""
-
-Id = tuple[str, str]
 
 
 class _Asked(NamedTuple):
@@ -45,56 +42,50 @@ class _Asked(NamedTuple):
 
 
 class Kept:
-    """Finished variants of a session, in its :class:`VariantStore`, which is swept by hand.
+    """Finished variants of a session: keeps them in its :class:`Stock`, and finds them again.
 
     With a shared cache, what is kept is written there too, and what is not here is looked for
     there: another process may have had the session before. What that answers comes from outside,
     so it is recorded, and a replay needs no cache.
 
-    :param world: the world as it stands. The store's clock is the time of its last input, so that
-        all that one input brings about has one time, in a replay too.
+    :param stock: what there is already of a session that goes on.
     :param now: seconds since the session's start.
     :param timers: make the one timer by which entries expire, so that a replay does it too.
-    :param ttl: seconds a variant is kept beyond its turn.
     :param tasks: own what asks the cache.
-    :param trace: records what it answers.
+    :param trace: records what is kept, so that a session that goes on has it again, and what the
+        cache answers.
     :param shared: whether there is a shared cache; ``cache`` is it, unless this is a replay.
     """
 
     def __init__(
         self,
-        store: VariantStore,
-        world: Callable[[], World],
+        stock: Stock,
         timers: Timers,
         now: Callable[[], float],
-        ttl: float,
         tasks: Tasks,
         trace: Trace,
         *,
         shared: bool = False,
         cache: Cold | None = None,
     ) -> None:
-        self.store = store
-        self._world = world
+        self.stock = stock
+        self.store = stock.store
         self._timers = timers
         self._now = now
-        self._ttl = ttl
         self._tasks = tasks
         self._trace = trace
         self.shared = shared
         self._cache = cache
         self._asked: dict[str, _Asked] = {}
-        self._found = 0
-        self._turn = _turn_of(world())
-        self._ids: dict[str, Id] = {}
         self._alarm = timers.alarm("kept", self._on_time)
         self._set_to: float | None = None
+        self._wait()
 
     def keep(self, variant: Variant, request: Request, generation: Generation) -> None:
         """Keep a finished variant, till it is told, untrue, or too old."""
-        if variant.account is not None or generation.bound or generation.id in self._ids:
+        if variant.account is not None or generation.bound or generation.id in self.stock.ids:
             return
-        text: dict[str, Any] = {
+        text = {
             "generation": generation.id,
             "text": "".join(generation.text.items),
             "revision": generation.revision,
@@ -103,26 +94,23 @@ class Kept:
         key, mark = known = _id_of(variant, request)
         if self._put(variant, known, text) and self._cache is not None:
             parts, size = packed([text["text"]])
-            entry = Entry(key, mark, parts, size, self._ttl, variant.value, variant.depends)
-            entry.basis = basis_of(self._world().state, variant.depends)
+            ttl = self.stock.ttl
+            entry = Entry(key, mark, parts, size, ttl, variant.value, variant.depends)
+            entry.basis = basis_of(self.stock.world.state, variant.depends)
             self._cache.keep(self.store.name_in_cache(key, mark), recorded(entry), KEPT_THERE)
 
-    def _put(self, variant: Variant, known: Id, text: dict[str, Any]) -> bool:
-        key, mark = known
-        turn = variant.slot[0]
-        taken = self.store.store(
-            key,
-            [text],
-            self._ttl,
-            fingerprint=mark,
-            depends=variant.depends,
-            turn=turn if turn is not None and turn == self._turn else None,
-            value=variant.value,
-        )
+    def _put(self, variant: Variant, known: Id, kept: dict[str, Any], **found: str) -> bool:
+        taken = self.stock.put(variant.slot, known, variant.depends, variant.value, kept)
         if taken:
-            self._ids[text["generation"]] = known
-            while len(self._ids) > MOST:
-                del self._ids[next(iter(self._ids))]
+            self._trace(
+                "~kept",
+                generation=kept["generation"],
+                slot=variant.slot,
+                mark=known[1],
+                revision=kept["revision"],
+                value=variant.value,
+                **found,
+            )
         self._wait()
         return taken
 
@@ -131,8 +119,6 @@ class Kept:
     ) -> Generation | None:
         """A variant that was finished for this very request; nobody is asked for it again."""
         if variant.account is not None:
-            return None
-        if fingerprint(self._world(), variant.depends) != variant.fingerprint:
             return None
         key, mark = _id_of(variant, request)
         if self.store.missing([key], mark):
@@ -151,14 +137,17 @@ class Kept:
             opened_at=text["opened"],
         )
 
-    async def fetch(self, variant: Variant, request: Request) -> None:
-        """Look for a variant in the shared cache; if it is there it can be recalled then."""
+    async def fetch(self, variant: Variant, request: Request) -> bool:
+        """Look for a variant in the shared cache; if it is there it can be recalled then.
+
+        False, if it was made for a moment that has passed meanwhile.
+        """
         if not self.shared or variant.account is not None:
-            return
+            return True
         known = _id_of(variant, request)
         name = self.store.name_in_cache(*known)
         if name in self._asked:
-            return
+            return True
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked[name] = _Asked(variant, known, answered)
         if self._cache is not None:
@@ -167,6 +156,7 @@ class Kept:
             await answered
         finally:
             self._asked.pop(name, None)
+        return fingerprint(self.stock.world, variant.depends) == variant.fingerprint
 
     async def _ask(self, cache: Cold, name: str, known: Id) -> None:
         found = await cache.fetch(name)
@@ -181,48 +171,34 @@ class Kept:
         asked = self._asked.get(name)
         if asked is None:
             return
-        world = self._world()
+        world = self.stock.world
         entry = restored(found, *asked.id)
         words = _words(entry)
         about = basis_of(world.state, asked.variant.depends)
         if entry is not None and words is not None and entry.basis == about:
-            self._found += 1
-            text = {"generation": f"x{self._found}", "text": words}
+            self.stock.fetched += 1
+            text = {"generation": f"x{self.stock.fetched}", "text": words}
             at = {"revision": world.revision, "opened": world.t}
-            self._put(asked.variant, asked.id, {**text, **at})
+            self._put(asked.variant, asked.id, {**text, **at}, text=words)
         if not asked.answered.done():
             asked.answered.set_result(None)
 
     def on_world(self, world: World) -> None:
         """Drop what an unexpected change has made untrue; let the time of past turns begin."""
-        turn = _turn_of(world)
-        if turn != self._turn:
-            if self._turn is not None:
-                self.store.end_turn(self._turn)
-            self._turn = turn
-            self._wait()
-        volatile = world.footprint.volatile  # what changes all the time, and nothing depends on
-        fresh = [
-            (path, because)
-            for path, because in world.fresh
-            if len(path) != DEPTH or path[-1] not in volatile
-        ]
-        if fresh and len(self.store):
-            self.store.changed({}, fresh)  # the fingerprints tell its states apart
+        if self.stock.on_world(world):
             self._wait()
 
     def told(self, generation: Generation) -> None:
         """Its text reaches a viewer: it is not told again."""
-        known = self._ids.pop(generation.id, None)
+        known = self.stock.take(generation.id)
         if known is not None:
-            self.store.take(*known)
             self._wait()
             if self._cache is not None:
                 self._cache.drop(self.store.name_in_cache(*known))
 
     def missed(self, number: int) -> None:
         """Nothing had been prepared for an outcome."""
-        self.store.ready(f"outcome {number}")
+        self.stock.missed(number)
 
     def close(self) -> None:
         """The session is over."""
@@ -250,7 +226,7 @@ def _id_of(variant: Variant, request: Request) -> Id:
     The fingerprint tells the moments of one session apart. It is no more than numbers of its
     inputs, which another story under the same name has too: only the request says which story.
     """
-    return orjson.dumps(variant.slot).decode(), f"{variant.fingerprint}:{digest(request)}"
+    return key_of(variant.slot), f"{variant.fingerprint}:{digest(request)}"
 
 
 def _words(entry: Entry | None) -> str | None:
@@ -265,7 +241,3 @@ def _sound(found: Any, known: Id) -> bool:
     except TypeError:
         return False
     return _words(restored(found, *known)) is not None
-
-
-def _turn_of(world: World) -> str | None:
-    return world.turn.turn if world.turn is not None else None

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import hashlib
+import re
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import orjson
 
-__all__ = ["Cold", "MemoryCold"]
+from .store_news import Word
+
+__all__ = ["Cold", "MemoryCold", "name_of", "scope_of"]
 
 T = TypeVar("T")
+
+
+PLAIN = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def scope_of(session: str) -> str:
+    """What all names of a session begin with."""
+    return session if PLAIN.fullmatch(session) else "-"
+
+
+def name_of(scope: str, session: str, key: str, fingerprint: str) -> str:
+    """The scope and a digest: short and of plain letters, as every cache takes it."""
+    raw = orjson.dumps((session, key, fingerprint))
+    return f"{scope}:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
 
 class Cold(Protocol):
@@ -44,8 +62,20 @@ class Cold(Protocol):
         """The record, or ``None``, within the time a look-up may take."""
         ...
 
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """Hear what other processes say is no longer good, of the names that begin so."""
+        ...
+
+    def tell(self, scope: str, word: Word) -> None:
+        """Tell the others what is no longer good; nothing of it is found here from now on."""
+        ...
+
+    async def hear(self) -> None:
+        """Hear at once what they have told; otherwise it may take a moment."""
+        ...
+
     async def flush(self) -> None:
-        """Wait until all that was kept or dropped has arrived, or been given up."""
+        """Wait until all that was kept, dropped or told has arrived, or been given up."""
         ...
 
     def described(self) -> dict[str, Any]:
@@ -102,6 +132,15 @@ class MemoryCold:
     async def fetch(self, name: str) -> Any:
         """See :class:`Cold`."""
         return self.at_hand(name)
+
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """See :class:`Cold`; there are no others."""
+
+    def tell(self, scope: str, word: Word) -> None:
+        """See :class:`Cold`; who tells it has dropped it."""
+
+    async def hear(self) -> None:
+        """See :class:`Cold`."""
 
     async def flush(self) -> None:
         """See :class:`Cold`."""

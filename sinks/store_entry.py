@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import DEPTH, Path
+from .store_given import checked, packed
 from .store_guard import Condition
 from .store_near import NearKey
 
@@ -24,8 +25,7 @@ __all__ = [
     "Entry",
     "Level",
     "basis_of",
-    "checked",
-    "packed",
+    "plain",
     "recorded",
     "restored",
 ]
@@ -103,32 +103,15 @@ class Entry:
         return [part if type(part) is str else orjson.loads(part) for part in self.parts]
 
 
-def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
-    """A guard that can be compared with any state.
+def plain(basis: Basis) -> Basis:
+    """A basis as JSON has it, apart from the state that it was taken from.
 
-    :raises StateError: for one that compares with what is no number, or no JSON.
+    :raises StateError: for what is no JSON.
     """
-    guard = tuple(guard)
-    packed([condition.value for condition in guard])
-    for path, test, value in guard:
-        if test in ("above", "below") and type(value) not in (int, float):
-            raise StateError(f"the guard of {'.'.join(path)} compares with {value!r}: no number")
-    return guard
-
-
-def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
-    """Variants as they are kept, and their bytes.
-
-    :raises StateError: for what is no JSON, and for what is no list.
-    """
-    if isinstance(variants, (str, bytes, Mapping)):
-        raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
     try:
-        parts = tuple(each if type(each) is str else orjson.dumps(each) for each in variants)
-        size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints
-    except (TypeError, UnicodeEncodeError) as error:
-        raise StateError(f"a variant cannot be stored, for it is no JSON: {error}") from None
-    return parts, size
+        return tuple(map(tuple, orjson.loads(orjson.dumps(basis))))
+    except TypeError as error:
+        raise StateError(f"a state cannot be kept, for it is no JSON: {error}") from None
 
 
 def basis_of(state: Mapping[str, Any], depends: Dependence) -> Basis:

@@ -7,7 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from ..streams.footprint import Path
 
-__all__ = ["Condition", "holds", "met_by"]
+__all__ = ["Condition", "Test", "holds", "met_by"]
+
+
+Test = Literal["is", "not", "above", "below", "has", "lacks", "there"]
 
 
 class Condition(NamedTuple):
@@ -20,7 +23,7 @@ class Condition(NamedTuple):
     """
 
     path: Path
-    test: Literal["is", "not", "above", "below", "has", "lacks", "there"]
+    test: Test
     value: Any = True
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .store_entry import Entry, Level
 
-__all__ = ["POLICIES", "Layer", "Policy", "Room"]
+__all__ = ["POLICIES", "Layer", "Limits", "Policy", "Room"]
 
 Rank = tuple[float, ...]
 Policy = Callable[[Entry], Rank]
@@ -35,6 +35,26 @@ class Room:
     size: int
     seconds: float
     policy: str
+
+
+HOT, WARM, COLD = Room(20, 300.0, "lru"), Room(50, 900.0, "lfu"), Room(100, 3600.0, "ttl")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a store holds: so many entries a layer, each of ``largest`` bytes at most.
+
+    :param largest: bytes one entry may have; a larger one is not taken.
+    :param computing: how many computations run at a time.
+    :param seconds: one of them may take.
+    """
+
+    hot: Room = HOT
+    warm: Room = WARM
+    cold: Room = COLD
+    largest: int = 64 * 1024
+    computing: int = 8
+    seconds: float = 120.0
 
 
 class Layer:

@@ -74,8 +74,10 @@ class Near:
         bands: bool = True,
         widths: Mapping[str, float] = WIDTHS,
     ) -> None:
-        if not 0 <= tolerance <= LARGEST_TOLERANCE:
+        if not _number(tolerance) or not 0 <= tolerance <= LARGEST_TOLERANCE:
             raise ConfigError(f"a tolerance of {tolerance!r} is not from 0 to 5")
+        if isinstance(fields, str):
+            raise ConfigError(f"fields are a list of names, not {fields!r}")
         self.tolerance = float(tolerance)
         self.fields = frozenset(fields) if tolerance else frozenset()
         self.bands = bands
@@ -89,10 +91,10 @@ class Near:
         :raises StateError: for what is no JSON.
         """
         numbers: list[float] = []
-        shape = self._shape(snapshot, False, numbers)
         try:
+            shape = self._shape(snapshot, False, numbers)
             raw = orjson.dumps((scope, shape), option=orjson.OPT_SORT_KEYS)
-        except TypeError as error:
+        except (TypeError, OverflowError, RecursionError) as error:
             raise StateError(f"a snapshot has no key, for it is no JSON: {error}") from None
         digest = hashlib.blake2b(raw, digest_size=8).digest()
         return NearKey(int.from_bytes(digest), tuple(numbers))

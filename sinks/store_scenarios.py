@@ -17,7 +17,6 @@ from ..errors import ForetellError
 from ..streams.events import Input, Outcome
 from ..streams.footprint import Path as StatePath
 from ..streams.footprint import targets_of
-from ..streams.log import LogError, read_header
 from ..streams.world import Numbered, World, advance
 from .store_guard import Condition
 from .store_near import Near, NearIndex, NearKey
@@ -29,7 +28,6 @@ __all__ = [
     "compute",
     "each_moment",
     "fill",
-    "is_log",
     "moments",
     "scenarios",
 ]
@@ -68,14 +66,6 @@ class Scenario(BaseModel):
         if self.key is None and self.snapshot is None:
             raise ValueError("it has neither a key nor a snapshot to be found by")
         return self
-
-
-def is_log(path: str | PathLike[str]) -> bool:
-    """Whether a file is a session log, and not one of scenarios."""
-    try:
-        return read_header(path).kind == "session"
-    except LogError:
-        return False
 
 
 def scenarios(path: str | PathLike[str]) -> Iterator[Scenario]:

@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import orjson
 
 from ..streams.tasks import Tasks
-from .store_server import MOST_BYTES, Server, open_server
+from .store_boards import WRITING, Boards
+from .store_door import FIRST_PAUSE, Door
+from .store_news import Word
+from .store_server import MOST_BYTES, open_server
 
 __all__ = ["SharedCold"]
 
 log = logging.getLogger("foretell")
 
-T = TypeVar("T")
-
 LIMIT = 0.04
 """Seconds; with what the loop itself takes, a look-up costs less than 50 ms."""
 
-AT_ONCE = 4
-MOST_WAITING = 256
-WRITING = 4
-"""A write may take so many times as long as a look-up, for nobody waits for it."""
+EVERY = 0.1
+"""Seconds after which what others have told is asked for, for what is in memory here."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+MOST_WAITING = 256
+
+
+class _Waiting(NamedTuple):
+    """A record to be written, or ``None`` to be deleted, and the moment of the news it is of."""
+
+    record: dict[str, Any] | None
+    seconds: float = 0.0
+    moment: int = 0
 
 
 class SharedCold:
@@ -43,6 +48,7 @@ class SharedCold:
     :param limit: seconds a look-up may take.
     :param most: bytes a record may have; a larger one is neither written nor read.
     :param wall: seconds by a clock that all processes share; a record is as old in each of them.
+    :param every: seconds after which it is asked what others have told.
     :raises ConfigError: for another URL, or if the client for it is not installed.
     """
 
@@ -55,67 +61,110 @@ class SharedCold:
         wall: Callable[[], float],
         limit: float = LIMIT,
         most: int = MOST_BYTES,
+        every: float = EVERY,
     ) -> None:
-        self._server: Server = open_server(url, limit, most)
+        self.door = Door(open_server(url, limit, most), self.drop)
         self._most = most
         self._wall = wall
         self._limit = limit
-        self._waiting: dict[str, tuple[dict[str, Any] | None, float]] = {}
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._every = every
+        self._waiting: dict[str, _Waiting] = {}
         self._tasks = Tasks(lambda name, error: log.error("shared cache: %r", error))
-        self._met: Counter[str] = Counter()
-        self._pause = 0.0
-        self._again = -math.inf
-        self._garbled = False
-        self._refused = False
-        self._tainted = False
+        self._mute = False
+        self._boards = Boards(self.door, wall, limit, self._write_behind)
+        self._listening = False
         self._writing = False
         self._closed = False
-        self._settled = asyncio.Event()
-        """Nothing waits to be written, or the server does not answer."""
+        self._moved = asyncio.Event()
+        """Something was written or told, or is not for now."""
 
     def __repr__(self) -> str:
-        return f"<SharedCold {self._server.where} [{'up' if self.answers else 'down'}]>"
+        return f"<SharedCold {self.door.server.where} [{'up' if self.answers else 'down'}]>"
 
     @property
     def answers(self) -> bool:
         """Whether it answered when it was last asked."""
-        return self._pause == 0.0
+        return self.door.answers
 
     def described(self) -> dict[str, Any]:
         """What it is and what it has met, as JSON; no password."""
         return {
-            "kind": self._server.kind,
-            "where": self._server.where,
+            "kind": self.door.server.kind,
+            "where": self.door.server.where,
             "answers": self.answers,
             "waiting": len(self._waiting),
-            "met": dict(self._met),
+            "untold": self._boards.untold,
+            "met": dict(self.door.met),
         }
+
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """Hear of the words that other processes tell of a scope: of all names that begin so."""
+        self._boards.listen(scope, told)
+        if not self._listening:
+            self._listening = True
+            self._tasks.start(self._listen(), name="shared cache news")
+
+    def tell(self, scope: str, word: Word) -> None:
+        """Tell it the other processes; here nothing that it concerns is found from now on."""
+        if not self._closed:
+            self._boards.tell(scope, word)
+
+    async def hear(self) -> None:
+        """Hear at once what others have told; it is asked for by itself, but a little later."""
+        if not self._closed:
+            await self._boards.hear_all()
+
+    async def _listen(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            await self.hear()
 
     def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
         """Keep a record for so long, as soon as the server takes it."""
         record = {**record, "until": self._wall() + seconds}
         if len(orjson.dumps(record)) > self._most:
-            self._met["too large"] += 1
+            self.door.met["too large"] += 1
         elif seconds > 0:
-            self._behind(name, record, seconds)
+            news = self._boards.of(name)
+            self._behind(name, _Waiting(record, seconds, 0 if news is None else news.moment))
 
     def drop(self, name: str) -> None:
         """Forget a record."""
-        self._behind(name, None, 0.0)
+        self._behind(name, _Waiting(None))
 
     def at_hand(self, name: str) -> Any:
         """What still waits to be written."""
-        return self._aged(self._waiting.get(name, (None, 0.0))[0])
+        waiting = self._waiting.get(name)
+        if waiting is None or self._overtaken(name, waiting):
+            return None
+        return self._aged(waiting.record)
+
+    def _overtaken(self, name: str, waiting: _Waiting) -> bool:
+        news, record = self._boards.of(name), waiting.record
+        return record is not None and news is not None and news.overtaken(record, waiting.moment)
 
     async def fetch(self, name: str) -> Any:
         """The record; ``None`` if there is none, or the server does not say in time."""
         if name in self._waiting:
             return self.at_hand(name)
-        if self._closed or self._now() < self._again:
-            self._met["not asked"] += 1
+        if self._closed or self.door.closed_for() > 0:
+            self.door.met["not asked"] += 1
             return None
-        return self._aged(await self._asked(lambda: self._server.get(name), name, self._limit))
+        server, news = self.door.server, self._boards.of(name)
+        if news is None:
+            return self._aged(await self.door.ask(lambda: server.get(name), name, self._limit))
+        found = await self.door.ask(
+            lambda: server.get_and_hear(name, news.board, news.heard), name, self._limit
+        )
+        if found is None:
+            return None
+        record, board = found
+        self._boards.take(news, board)
+        if isinstance(record, dict) and not news.good(record, record.get("as_of")):
+            self.door.met["overtaken"] += 1
+            self.drop(name)
+            return None
+        return self._aged(record)
 
     def _aged(self, record: Any) -> Any:
         """A record as it is now: good for no longer than it was when it was written."""
@@ -124,15 +173,16 @@ class SharedCold:
         left = until - self._wall()
         if left <= 0:
             return None
-        aged = {name: value for name, value in record.items() if name != "until"}
+        aged = {name: value for name, value in record.items() if name not in ("until", "as_of")}
         if isinstance(ttl := record.get("ttl"), (int, float)):
             aged["ttl"] = min(ttl, left)
         return aged
 
     async def flush(self) -> None:
-        """Wait until all has been written, or until the server fails."""
-        while self._waiting and self.answers:
-            await self._settled.wait()
+        """Wait until all has been written and told, or until the server fails."""
+        while (self._waiting or (self._boards.telling and not self._mute)) and self.answers:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def aclose(self) -> None:
         """Write what waits, if the server takes it at once, and close the connections."""
@@ -145,101 +195,61 @@ class SharedCold:
             self._closed = True
             self._waiting.clear()
             await self._tasks.aclose()
-            await self._server.aclose()
+            await self.door.server.aclose()
 
-    def _behind(self, name: str, record: dict[str, Any] | None, seconds: float) -> None:
+    # What waits to be written.
+
+    def _behind(self, name: str, waiting: _Waiting) -> None:
         if self._closed:
             return
-        self._waiting[name] = record, seconds
-        self._settled.clear()
+        self._waiting[name] = waiting
         if len(self._waiting) > MOST_WAITING:
-            writes = (each for each, (record, _) in self._waiting.items() if record is not None)
+            writes = (name for name, each in self._waiting.items() if each.record is not None)
             del self._waiting[next(writes, next(iter(self._waiting)))]  # what is untrue must go
-            self._met["not written"] += 1
+            self.door.met["not written"] += 1
+        self._write_behind()
+
+    def _write_behind(self) -> None:
         if not self._writing:
             self._writing = True
             self._tasks.start(self._write(), name="shared cache")
 
     async def _write(self) -> None:
         try:
-            while self._waiting:
-                if (pause := self._again - self._now()) > 0:
-                    await asyncio.sleep(pause)
-                name, (record, seconds) = next(iter(self._waiting.items()))
-                await self._asked(
-                    lambda n=name, r=record, s=seconds: self._put(n, r, s),  # type: ignore[misc]
-                    name,
-                    WRITING * self._limit,
-                )
-                if self.answers and self._waiting.get(name) == (record, seconds):
-                    del self._waiting[name]
+            while self._waiting or self._boards.telling:
+                if self._boards.telling:
+                    self.door.hurry()
+                if (pause := self.door.closed_for()) > 0:
+                    await asyncio.sleep(min(pause, FIRST_PAUSE))
+                elif (news := self._boards.telling) and not self._mute:
+                    self._mute = not await self._boards.hear(news, tell=True) and self.answers
+                elif self._waiting:
+                    await self._write_first()
+                else:  # it takes no words at present
+                    self._moved.set()
+                    await asyncio.sleep(FIRST_PAUSE)
+                    self._mute = False
+                self._moved.set()
         finally:
             self._writing = False
-            self._settled.set()
+            self._moved.set()
+
+    async def _write_first(self) -> None:
+        name, waiting = next(iter(self._waiting.items()))
+        record, news = waiting.record, self._boards.of(name)
+        if record is not None and news is not None:
+            known = news.heard and self.answers  # after an outage it may be another board
+            if not known and not await self._boards.hear(news, tell=True):
+                if self.answers:  # it takes no writes
+                    self._waiting.pop(name, None)
+                return
+            record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
+        limit = WRITING * self._limit
+        await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
+        if self.answers and self._waiting.get(name) is waiting:
+            del self._waiting[name]
 
     async def _put(self, name: str, record: dict[str, Any] | None, seconds: float) -> bool:
-        if record is None:
-            await self._server.delete(name)
-        else:
-            await self._server.set(name, record, seconds)
+        server = self.door.server
+        await (server.delete(name) if record is None else server.set(name, record, seconds))
         return True
-
-    async def _asked(self, ask: Callable[[], Awaitable[T]], name: str, limit: float) -> T | None:
-        """What the server says, within the limit; ``None`` if it does not say."""
-        try:
-            async with asyncio.timeout(limit), self._room:
-                if self._tainted:
-                    self._tainted = False
-                    await self._server.forget_connections()
-                answer = await ask()
-        except asyncio.CancelledError:
-            self._tainted = True  # an answer may still be on its way, which is for nobody else
-            raise
-        except self._server.garbage as error:
-            self._rubbish(name, error)
-            return None
-        except self._server.refusals as error:
-            self._told_no(error)
-            self._up()
-            return None
-        except Exception as error:
-            self._tainted = True
-            self._down(error)
-            return None
-        self._up()
-        return answer
-
-    def _up(self) -> None:
-        if not self.answers:
-            log.warning("shared cache %s: answers again", self._server.where)
-            if self._waiting:
-                self._settled.clear()
-        self._pause = 0.0
-
-    def _told_no(self, error: Exception) -> None:
-        """It takes no writes, for want of memory perhaps: what it has can still be read."""
-        self._met["refused"] += 1
-        if not self._refused:
-            log.warning("shared cache %s: refuses: %r (told once)", self._server.where, error)
-        self._refused = True
-
-    def _down(self, error: Exception) -> None:
-        slow = isinstance(error, TimeoutError)
-        self._met["time-outs" if slow else "failures"] += 1
-        if self.answers:
-            what = f"no answer within {self._limit:g} s" if slow else repr(error)
-            log.warning("shared cache %s: %s; going on without it", self._server.where, what)
-        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
-        self._again = self._now() + self._pause
-        self._settled.set()
-
-    def _rubbish(self, name: str, error: Exception) -> None:
-        self._met["garbled"] += 1
-        if not self._garbled:
-            log.warning("shared cache %s: not ours: %r (told once)", self._server.where, error)
-        self._garbled = True
-        self.drop(name)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()

@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
-import orjson
-
-from .store_cold import Cold
+from .store_cold import Cold, name_of, scope_of
 from .store_entry import Entry, Level, recorded, restored
 from .store_index import PathIndex, TagIndex
-from .store_layers import Layer, Room
+from .store_layers import Layer, Limits
 from .store_near import Near, NearIndex
 
-__all__ = ["Limits", "Shelves"]
+__all__ = ["Shelves"]
 
 log = logging.getLogger("foretell")
 
 HOTTEST = Level.HOT
 THERE_TOO = frozenset(("changed", "invalidated", "consumed", "cleared", "garbled"))
 """Why an entry leaves a cache that others share, too. What is only too much here is good there."""
-PLAIN = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-HOT = Room(20, 300.0, "lru")
-WARM = Room(50, 900.0, "lfu")
-COLD = Room(100, 3600.0, "ttl")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a store holds: so many entries a layer, each of ``largest`` bytes at most.
-
-    :param largest: bytes one entry may have; a larger one is not taken.
-    :param computing: how many computations run at a time.
-    :param seconds: one of them may take.
-    """
-
-    hot: Room = HOT
-    warm: Room = WARM
-    cold: Room = COLD
-    largest: int = 64 * 1024
-    computing: int = 8
-    seconds: float = 120.0
 
 
 class Shelves:
@@ -77,6 +50,7 @@ class Shelves:
     ) -> None:
         self.limits = limits
         self.session = session
+        self.scope = scope_of(session)
         self.clock = clock
         self.door = door
         self.layers = {
@@ -234,10 +208,8 @@ class Shelves:
         return ours if ours.parts is not None else None
 
     def name(self, key: str, fingerprint: str) -> str:
-        """The session and a digest: short and of plain letters, as every cache takes it."""
-        raw = orjson.dumps((self.session, key, fingerprint))
-        digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
-        return f"{self.session if PLAIN.fullmatch(self.session) else '-'}:{digest}"
+        """What an entry is called in a shared cache."""
+        return name_of(self.scope, self.session, key, fingerprint)
 
     # An entry's way.
 

@@ -68,7 +68,8 @@ class Stats:
     :param evictions: entries that went to the cold layer (from a ``full`` one, or not used for
         so long that they ``aged``), and that left for good: ``dropped`` from a full cold layer,
         ``expired``, ``changed`` (the state), ``invalidated``, ``replaced``, ``consumed``,
-        ``cleared``, ``garbled`` or ``lost`` in a shared cache.
+        ``cleared``, ``garbled`` or ``lost`` in a shared cache, or ``overtaken`` by what another
+        process has invalidated.
     :param near: similarity look-ups, hits, and mismatches: candidates that were not near.
     :param flights: computations made, joined by others while under way, and failed.
     :param cold: what the cold layer's cache has met: errors by kind, and whether it answers.

@@ -133,6 +133,11 @@ class Transcript:
         texts = [seen.text for seen in known if seen.text and not seen.undone]
         return tuple(texts[-PAST:])
 
+    def retold(self, last: int) -> float:
+        """The share of retellings in the last tellings, out of so many."""
+        recent = islice(reversed(self._seen), last)
+        return len([seen for seen in recent if seen.retells is not None]) / last
+
     def delivered(self, telling: str, viewer: str, upto: int) -> None:
         """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut."""
         seen = self._by_id.get(telling)

@@ -13,9 +13,15 @@ from ..streams.log_read import LogError
 __all__ = ["Busy", "opened"]
 
 OURS = 0x466F7265  # "Fore"
-VERSION = 1
+VERSION = 2
 TRIES = 100
 BESIDE = ("", "-wal", "-shm")
+
+PACKED = """
+CREATE TABLE packed(
+    last INTEGER PRIMARY KEY, first INTEGER NOT NULL, many INTEGER NOT NULL, hits INTEGER NOT NULL,
+    oldest REAL NOT NULL, data BLOB NOT NULL
+)"""
 
 SCHEMA = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -28,6 +34,7 @@ CREATE TABLE folded(
     subject TEXT NOT NULL, module TEXT NOT NULL, hour INTEGER NOT NULL, day INTEGER NOT NULL,
     hits INTEGER NOT NULL, misses INTEGER NOT NULL, PRIMARY KEY(subject, module, hour, day)
 ) WITHOUT ROWID;
+{PACKED};
 PRAGMA application_id = {OURS};
 PRAGMA user_version = {VERSION}
 """
@@ -75,6 +82,8 @@ def _connected(path: str, patience: float) -> sqlite3.Connection:
             _begun(db)
         elif found > VERSION:
             raise Busy("was written by a newer version of foretell; update this one")
+        elif found < VERSION:
+            _upgraded(db)
         db.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.DatabaseError as error:
         db.close()
@@ -110,6 +119,15 @@ def _begun(db: sqlite3.Connection) -> None:
     if _of(db) is None:
         for statement in SCHEMA.split(";"):
             db.execute(statement)
+    db.execute("COMMIT")
+
+
+def _upgraded(db: sqlite3.Connection) -> None:
+    """A file of the first version: it had no blocks."""
+    db.execute("BEGIN IMMEDIATE")
+    if _of(db) == 1:  # else another has done it in the meantime
+        db.execute(PACKED)
+        db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
 

@@ -2,7 +2,8 @@
 
 Each record is one short transaction in write-ahead mode: several processes may write at once, and
 what was recorded is there, however the process that recorded it ends (a power cut may take the last
-moments). What is pruned stays in the totals, counted by key, hour and weekday.
+moments). All but the newest are kept in compressed blocks. What is pruned stays in the totals,
+counted by key, hour and weekday.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 from ..errors import ForetellError
+from . import usage_blocks as blocks
+from .usage_blocks import Damaged, Row
 from .usage_file import Busy, opened
+from .usage_prune import pruned
 
 __all__ = ["Query", "Totals", "UsageError", "UsageStore"]
 
 LONGEST = 100_000
 """Characters that a subject or a module may have."""
 
+PLAIN = 10_000
+"""So many of the newest queries are in no block: those are quick to write."""
+
+FREE = 64
+"""Pages that a file may have for nothing, 4 KB each, and more if it uses as many."""
 
 EARLIEST, LATEST = -62_000_000_000, 253_402_000_000
 """Seconds since 1970 of years with four digits."""
@@ -91,14 +100,16 @@ class UsageStore:
             self._db.close()
             self.closed = True
 
-    def record(self, query: Query) -> None:
+    def record(self, query: Query) -> int:
         """Add a query. When it returns, it is recorded.
 
+        :return: its number: they rise, from 1, and no two have the same.
         :raises UsageError: for what cannot be recorded; nothing is then.
         """
         row = _row(query)
+        ask = "INSERT INTO queries(at, subject, module, hit) VALUES(?,?,?,?)"
         with self._lock, self._told():
-            self._db.execute("INSERT INTO queries(at, subject, module, hit) VALUES(?,?,?,?)", row)
+            return self._db.execute(ask, row).lastrowid or 0
 
     def record_all(
         self, queries: Iterable[Query], more: Totals | None = None, mark: str | None = None
@@ -125,11 +136,46 @@ class UsageStore:
         return len(rows)
 
     def history(self) -> Iterator[Query]:
-        """All queries that are kept, in the order they were recorded."""
+        """All queries that are kept, in the order they were recorded, up to now.
+
+        It reads a few thousand at a time, as they are asked for.
+
+        :raises UsageError: while it is read, if that cannot be done.
+        """
         with self._lock, self._told():
-            rows = self._db.execute("SELECT at, subject, module, hit FROM queries ORDER BY id")
-            found = rows.fetchall()
-        return (Query(at, subject, module, bool(hit)) for at, subject, module, hit in found)
+            ask = (
+                "SELECT MAX(COALESCE((SELECT MAX(id) FROM queries), 0),"
+                " COALESCE((SELECT MAX(last) FROM packed), 0))"
+            )
+            (last,) = self._db.execute(ask).fetchone()
+        return self._read(last)
+
+    def _read(self, last: int) -> Iterator[Query]:
+        after = 0
+        while rows := self._some(after, last):
+            after = rows[-1].id
+            for _, at, subject, module, hit in rows:
+                yield Query(at, subject, module, bool(hit))
+
+    def _some(self, after: int, last: int) -> list[Row]:
+        """Rows with numbers above ``after``, in one view of the file: another may be packing."""
+        with self._lock, self._told():
+            self._db.execute("BEGIN")
+            try:
+                ask = "SELECT first, data FROM packed WHERE last > ? ORDER BY last LIMIT 1"
+                found = self._db.execute(ask, (after,)).fetchone()
+                if found is not None:
+                    rows = blocks.rows_of(*found)
+                else:
+                    ask = (
+                        "SELECT id, at, subject, module, hit FROM queries"
+                        " WHERE id > ? ORDER BY id LIMIT ?"
+                    )
+                    plain = self._db.execute(ask, (after, blocks.BLOCK))
+                    rows = [Row._make(row) for row in plain]
+            finally:
+                self._db.execute("COMMIT")
+        return [row for row in rows if after < row.id <= last]
 
     def counted(self) -> Iterator[tuple[str, str, int, int, int]]:
         """What was pruned: subject, module, hour, weekday (0 is Monday), and how many."""
@@ -142,9 +188,11 @@ class UsageStore:
         ask = (
             "SELECT (SELECT COALESCE(SUM(hit), 0) FROM queries)"
             " + (SELECT COALESCE(SUM(hits), 0) FROM folded)"
+            " + (SELECT COALESCE(SUM(hits), 0) FROM packed)"
             " + (SELECT value FROM meta WHERE name='hits'),"
             " (SELECT COUNT(*) - COALESCE(SUM(hit), 0) FROM queries)"
             " + (SELECT COALESCE(SUM(misses), 0) FROM folded)"
+            " + (SELECT COALESCE(SUM(many - hits), 0) FROM packed)"
             " + (SELECT value FROM meta WHERE name='misses')"
         )
         with self._lock, self._told():
@@ -166,22 +214,27 @@ class UsageStore:
         :return: how many were dropped.
         """
         with self._writing():
-            ids: list[tuple[int]] = []
-            if before is not None:
-                ids += self._db.execute("SELECT id FROM queries WHERE at < ?", (before,))
-            if keep is not None:
-                ask = "SELECT id FROM queries ORDER BY id DESC LIMIT -1 OFFSET ?"
-                ids += self._db.execute(ask, (keep,))
-            dropped = sorted({each for (each,) in ids})
-            for each in dropped:
-                ask = "DELETE FROM queries WHERE id=? RETURNING at, subject, module, hit"
-                at, subject, module, hit = self._db.execute(ask, (each,)).fetchone()
-                self._db.execute(
-                    "INSERT INTO folded VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
-                    " hits = hits + excluded.hits, misses = misses + excluded.misses",
-                    (subject, module, *hours(at), hit, 1 - hit),
-                )
-        return len(dropped)
+            return pruned(self._db, hours, EARLIEST if before is None else before, keep)
+
+    def pack(self) -> int:
+        """Put all but the newest queries into compressed blocks, each in a transaction.
+
+        :return: how many were.
+        """
+        done = 0
+        while True:
+            with self._writing():
+                many = blocks.pack_one(self._db, PLAIN)
+            if not many:
+                break
+            done += many
+        if done:
+            with self._lock, suppress(sqlite3.OperationalError):  # another needs the file: later
+                (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+                (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+                if free > FREE and free > pages // 2:
+                    self._db.execute("VACUUM")
+        return done
 
     def check(self) -> str:
         """What SQLite says of the file's integrity: ``ok``, or what is wrong."""
@@ -205,7 +258,7 @@ class UsageStore:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, Busy) as error:
+        except (sqlite3.Error, OSError, Busy, Damaged) as error:
             raise UsageError(f"{self.path}: {error}") from None
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Footprint",
     "Path",
     "action_key",
+    "actor_and_targets",
     "changed_paths",
     "covers",
     "targets_of",
@@ -79,6 +80,17 @@ def covers(prefix: Path, path: Path) -> bool:
     if len(prefix) <= len(path):
         return path[: len(prefix)] == prefix
     return prefix[: len(path)] == path
+
+
+def actor_and_targets(key: str) -> tuple[str, list[str]]:
+    """Who does what an :func:`action_key` stands for, and to whom.
+
+    :raises ValueError: for what is no such key.
+    """
+    actor, _, _, targets = json.loads(key)
+    if not (isinstance(targets, list) and all(isinstance(each, str) for each in (actor, *targets))):
+        raise ValueError(f"{key!r} is no key of an action")
+    return actor, targets
 
 
 def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:

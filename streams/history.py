@@ -148,7 +148,7 @@ class History:
 
     def _rewound(self, world: World, numbered: Numbered, to: float) -> World:
         try:
-            target = self._target(to, world.revision)
+            target = self._target(to, world.revision, numbered.event.t)
             after = rewound(self.at(target), world.revision + 1, numbered)
         except Exception as error:
             return advance(world, numbered)._replace(
@@ -160,12 +160,14 @@ class History:
             del self._jumps[self._lost]
         return after
 
-    def _target(self, to: Any, present: int) -> int:
+    def _target(self, to: Any, present: int, now: float) -> int:
         """The revision that is meant, a time (seconds) being that of the last input until then."""
         if isinstance(to, bool) or not isinstance(to, int | float) or math.isnan(to):
             raise ValueError(f"{to!r} is neither a time nor a revision")
+        if to > present if isinstance(to, int) else not _until(to, now):
+            raise ValueError(f"{to!r} has not been yet")
         if isinstance(to, int):
-            return max(0, min(to, present))
+            return max(0, to)
         first = self._segments[0].start
         if first.revision and not _until(first.t, to):
             if self.past is None:

@@ -9,7 +9,7 @@ each carries its number in ``n`` and a checksum in ``sum``. A log may have sever
 
 from __future__ import annotations
 
-from .log_read import MAX_LINE, LogError, open_lines, read, read_header
+from .log_read import MAX_LINE, LogError, is_log, open_lines, read, read_header
 from .log_schema import FORMAT, KINDS, MAX_DEPTH, Record, problems, to_event, to_record
 from .log_seal import check, seal
 from .log_validate import Problem, Report, validate
@@ -28,6 +28,7 @@ __all__ = [
     "Report",
     "check",
     "check_target",
+    "is_log",
     "open_lines",
     "problems",
     "read",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .footprint import actor_and_targets
+
 __all__ = ["own_problem"]
 
 Check = Callable[[Any], bool]
@@ -35,6 +37,23 @@ def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
+def _is_slot(value: Any) -> bool:
+    """A place in the plan: turn, key of the action, target, result."""
+    if not (isinstance(value, list) and len(value) == 4):
+        return False
+    turn, own, target, result = value
+    try:
+        actor_and_targets(own)
+    except (TypeError, ValueError):
+        return False
+    named = all(each is None or isinstance(each, str) for each in (turn, target))
+    return named and isinstance(result, str)
+
+
+def _is_value(value: Any) -> bool:
+    return value is not None and _is_number(value)
+
+
 WANTED: Mapping[str, Mapping[str, Check]] = {
     "~asked": {"generation": _is_text},
     "~cancel": {"telling": _is_telling},
@@ -46,6 +65,14 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~fault": {"where": _is_text, "error": _is_text},
     "~generation": {"generation": _is_text},
     "~intensity": {"intensity": _is_intensity},
+    "~kept": {
+        "generation": _is_text,
+        "slot": _is_slot,
+        "mark": _is_text,
+        "revision": _is_count,
+        "value": _is_value,
+        "text": lambda value: value is None or isinstance(value, str),
+    },
     "~opened": {"settings": _is_object, "guests": _is_object},
     "~stop": {"generation": _is_text, "reason": _is_text},
     "~timer": {"name": _is_text},

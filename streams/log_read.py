@@ -25,6 +25,7 @@ __all__ = [
     "LogError",
     "Warn",
     "is_gzip",
+    "is_log",
     "log_warning",
     "open_lines",
     "parse",
@@ -283,7 +284,7 @@ def header_problem(data: dict[str, Any]) -> str | None:
 
 def torn(line: Line, bad: BadLine) -> bool:
     """Whether a bad line may be one that a crash cut short."""
-    return line.last and line.number > 1 and bad.broken
+    return line.last and line.number > 1 and bad.broken and not line.raw.endswith(b"\n")
 
 
 def torn_warning(line: Line) -> str:
@@ -346,3 +347,11 @@ def read_header(path: str | os.PathLike[str]) -> Record:
     for record in read(path):
         return record
     raise LogError(path, 0, "is empty; a session log begins with a line of kind session")
+
+
+def is_log(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a session log."""
+    try:
+        return read_header(path).kind == "session"
+    except LogError:
+        return False

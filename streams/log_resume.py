@@ -65,10 +65,11 @@ def _header(path: str, raw: bytes, session: Any) -> dict[str, Any]:
 def _resume_plain(path: str, warn: Warn) -> tuple[float, int]:
     with Path(path).open("r+b") as file:
         start, last = next(_backwards(file))
-        if not _whole(last):
+        ended = start + len(last) != file.seek(0, os.SEEK_END)
+        if not ended and not _whole(last):
             file.truncate(start)
             warn(f"{path}: the last line was cut short and has been taken away")
-        elif start + len(last) == file.seek(0, os.SEEK_END):
+        elif not ended:
             file.write(b"\n")
         return _end(path, file)
 
@@ -77,7 +78,7 @@ def _resume_packed(path: str, warn: Warn) -> tuple[float, int]:
     good, cut = bytearray(), list[str]()
     with contextlib.closing(file_lines(path, cut.append)) as lines:
         for line in lines:
-            if line.last and not _whole(line.raw):
+            if line.last and not line.raw.endswith(b"\n") and not _whole(line.raw):
                 cut.append("in its last line")
             else:
                 good += line.raw if line.raw.endswith(b"\n") else line.raw + b"\n"

@@ -14,7 +14,7 @@ import orjson
 from ..errors import ForetellError
 from .log_disk import LogFile, place
 from .log_flush import Behind, Direct, Flush, Outlet, seconds
-from .log_read import LogError, Warn, log_warning
+from .log_read import LogError, Warn, is_log, log_warning
 from .log_resume import Found, resume
 from .log_schema import FORMAT, MAX_DEPTH, problems, too_deep
 from .log_seal import SEAL
@@ -26,9 +26,10 @@ class BadRecord(ForetellError, ValueError):
     """A record that may not be written: time runs backwards, or it is not of the format."""
 
 
-def check_target(path: str | os.PathLike[str]) -> str:
+def check_target(path: str | os.PathLike[str], *, replaced: bool = False) -> str:
     """The file that ``path`` means, links followed, if a log may be written there.
 
+    :param replaced: whether a log that is there would be replaced; anything else is not.
     :raises LogError: for a folder, a device, a file that is write-protected, or a folder to put it
         in that is missing or may not be written.
     """
@@ -50,6 +51,8 @@ def check_target(path: str | os.PathLike[str]) -> str:
         wrong = "cannot be written: its folder is write-protected"
     if wrong:
         raise LogError(named, 0, wrong)
+    if replaced and os.path.exists(real) and os.path.getsize(real) and not is_log(real):
+        raise LogError(named, 0, "holds something that is not a session log; name another file")
     return real
 
 

@@ -21,7 +21,8 @@ Change = tuple[Path, str | None]
 """Where the state changed, and the key of the action named as its reason."""
 
 MAX_PATHS = 4096
-MAX_ACTIONS = 64
+MAX_RESOLVED = 64
+MAX_OPEN = 1024
 MAX_ACTORS = 1024
 MAX_TOLD = 1024
 MAX_UNDONE = 1024
@@ -262,9 +263,18 @@ def _declared(world: World, event: Action) -> World:
     actions[event.action_id] = Declared(
         event.actor, event.action, key, world.state, event, since=world.revision
     )
-    while len(actions) > MAX_ACTIONS:
-        del actions[next(iter(actions))]
+    forgotten = _oldest(actions, resolved=False, beyond=MAX_OPEN)
+    if forgotten is not None:
+        del actions[forgotten]
+        warning = f"{MAX_OPEN} actions are open already: {forgotten!r}, the oldest, is forgotten"
+        world = world._replace(warning=warning)
     return world._replace(actions=actions)
+
+
+def _oldest(actions: Mapping[str, Declared], *, resolved: bool, beyond: int) -> str | None:
+    """The oldest of those that are resolved, or of those that are not, if they are too many."""
+    known = [name for name, each in actions.items() if each.resolved is resolved]
+    return known[0] if len(known) > beyond else None
 
 
 def _resolved(world: World, event: Outcome) -> World:
@@ -283,9 +293,11 @@ def _resolved(world: World, event: Outcome) -> World:
     while len(last) > MAX_ACTORS:
         del last[next(iter(last))]
     name = event.action_id if event.action_id is not None else f"#{world.number}"
-    actions = {**world.actions, name: done}
-    while len(actions) > MAX_ACTIONS:
-        del actions[next(iter(actions))]
+    actions = {key: each for key, each in world.actions.items() if key != name}
+    actions[name] = done
+    forgotten = _oldest(actions, resolved=True, beyond=MAX_RESOLVED)
+    if forgotten is not None:
+        del actions[forgotten]
     told = {key: number for key, number in world.told.items() if key != name}
     told[name] = world.number
     while len(told) > MAX_TOLD:

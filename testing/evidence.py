@@ -174,9 +174,7 @@ class Evidence:
         undone = any(happening.at <= at for at in self.rewinds)
         closing = self.closing or self.session._entry.closed
         interrupts = self.settings.overlap is Overlap.INTERRUPT
-        # Told together with others since it was asked for again, and these are not kept any more.
-        forgotten = bool(happening.again) and not self.keeps_all
-        return interrupts or happening.cancelled or closing or undone or forgotten
+        return interrupts or happening.cancelled or closing or undone
 
     def bound(self, stream: Watched, at: float) -> bool:
         """Whether a telling that could be of it had begun, and not ended, by then."""

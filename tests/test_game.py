@@ -85,6 +85,7 @@ class Written:
         ({"narration": dict}, "narration must be a pydantic model"),
         ({"narration": {"text": ""}}, "narration must be a pydantic model"),
         ({"prompts": written}, "must be a plain function, not an async one"),
+        ({"prompts": 5}, "prompts must be a function or a class of them, not 5"),
         ({"prompts": Written}, "must be a plain function, not an async one"),
     ],
 )

@@ -80,7 +80,7 @@ def test_hash_seeds_and_python_versions_give_the_same_trace(python: str | None) 
     if (
         python is None
         or subprocess.run(
-            [python, "-c", "import foretell"], capture_output=True, check=False
+            [python, "-c", "import foretell.testing"], capture_output=True, check=False
         ).returncode
     ):
         pytest.skip("this Python is not here, or has no foretell installed")

@@ -169,7 +169,7 @@ def test_without_a_log_what_is_further_back_than_is_kept_moves_nothing() -> None
         history.at(3)
 
 
-@pytest.mark.parametrize("to", ["yesterday", None, [1], float("nan"), True])
+@pytest.mark.parametrize("to", ["yesterday", None, [1], float("nan"), True, 2, 2.1, 10**30])
 def test_a_rewind_to_no_time_at_all_moves_nothing_and_is_no_disaster(to: Any) -> None:  # G10
     history = History(World(), 1000)
     world = play(history, [ev.Turn(1.0, "t1", "mira"), ev.Rewind(2.0, to)])[-1]
@@ -236,7 +236,7 @@ def test_far_back_little_of_the_log_is_read_again() -> None:
         assert then(history.at(number)) == then(worlds[number])
         assert read <= 2 * len(said) / marks + history_module.SEGMENT
         read = 0
-        assert history._target(worlds[number].t, 20_000) == number
+        assert history._target(worlds[number].t, 20_000, 999.0) == number
         assert read <= 2 * len(said) / marks + history_module.SEGMENT
 
 

@@ -400,8 +400,13 @@ def test_an_import_replaces_a_log_whole_and_never_its_own_source(tmp_path: Path)
     event = {"combat_id": "c", "event_type": "message", "timestamp": 5.0, "created_at": 4.0}
     said = event | {"content": "Hello.", "author_name": "Player 1", "author_id": "9"}
     source, log = save(tmp_path / "raw.jsonl", [said]), tmp_path / "log.jsonl.gz"
-    log.write_text("an older import")
     summary = convert_file("fireball", source, log)
+    older, notes = log.read_bytes(), tmp_path / "notes.txt"
+    assert convert_file("fireball", source, log) == summary and log.read_bytes() == older
+    notes.write_text("my own notes")
+    with pytest.raises(LogError, match="holds something that is not a session log"):
+        convert_file("fireball", source, notes)
+    assert notes.read_text() == "my own notes"
     assert [r.kind for r in read(log)] == ["session", "say", "end"]
     assert (summary.session, summary.records, summary.kinds["say"]) == ("c", 3, 1)
     for target in (source, tmp_path / "." / "raw.jsonl"):
@@ -415,7 +420,7 @@ def test_an_import_replaces_a_log_whole_and_never_its_own_source(tmp_path: Path)
         convert_file("fireball", tmp_path / "none", log)
     with pytest.raises(ForeignFormatError, match="directory"):
         convert_file("fireball", tmp_path, log)
-    assert sorted(os.listdir(tmp_path)) == ["log.jsonl.gz", "raw.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["log.jsonl.gz", "notes.txt", "raw.jsonl"]
 
 
 def test_an_import_that_fails_half_way_leaves_the_older_log(
@@ -423,13 +428,14 @@ def test_an_import_that_fails_half_way_leaves_the_older_log(
 ) -> None:
     said = {"combat_id": "c", "event_type": "message", "timestamp": 5.0, "content": "Hello."}
     source, log = save(tmp_path / "raw.jsonl", [said]), tmp_path / "log.jsonl"
-    log.write_text("an older import")
+    convert_file("fireball", source, log)
+    older = log.read_bytes()
     good = fireball.convert(source)
     broken = importers.Format("", lambda path, seed: [*good, {"t": 0.0, "kind": "say"}])
     monkeypatch.setitem(importers.FORMATS, "broken", broken)  # type: ignore[arg-type]
     with pytest.raises(BadRecord):
         convert_file("broken", source, log)
-    assert log.read_text() == "an older import"
+    assert log.read_bytes() == older
     assert sorted(os.listdir(tmp_path)) == ["log.jsonl", "raw.jsonl"]
 
 

@@ -229,6 +229,12 @@ def test_a_spell_is_declared_when_it_is_begun(tmp_path: Path) -> None:
     assert light["action"] == {"type": "cast", "name": "Light"}
 
 
+def test_a_spell_that_is_never_cast_is_taken_back_after_a_round(tmp_path: Path) -> None:
+    records = log_of(tmp_path, "1 Smith Smurf casting Harm", "90 Xin uses Potion of Speed")
+    harm, back = of(records, "action")
+    assert (back["t"], back["action_id"], back["action"]) == (6.0, harm["action_id"], None)
+
+
 def test_saves_and_checks_and_potions_are_outcomes(tmp_path: Path) -> None:
     records = log_of(
         tmp_path,

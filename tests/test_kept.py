@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -15,6 +15,7 @@ from redis import Redis
 
 import foretell
 from foretell.replay.verify import verify
+from foretell.sinks.store_cold import MemoryCold
 from foretell.streams import events as ev
 from foretell.streams.log import read
 from foretell.streams.models import Purpose, Request
@@ -175,11 +176,11 @@ async def test_what_a_viewer_has_part_of_is_not_kept() -> None:  # G1
         variant = t.session._pipeline._plan(scene)[0]
         request = generation.request
         t.kept.clear()
-        keeper._ids.clear()
+        keeper.stock.ids.clear()
         keeper.keep(variant, request, generation)
         assert len(t.kept) == 1
         t.kept.clear()
-        keeper._ids.clear()
+        keeper.stock.ids.clear()
         generation.bind()
         keeper.keep(variant, request, generation)
         assert len(t.kept) == 0
@@ -205,7 +206,7 @@ async def test_what_is_kept_is_bounded() -> None:  # G3
         for number in range(10):
             await t.aim("goblin" if number % 2 else "wolf", f"a{number}")
         assert len(t.kept) <= 7
-        assert len(t.session._pipeline.kept._ids) <= 256
+        assert len(t.session._pipeline.kept.stock.ids) <= 256
 
 
 async def test_the_end_of_the_session_clears_what_is_hot() -> None:  # 1-39
@@ -357,6 +358,57 @@ async def test_turns_of_one_name_share_only_what_they_would_ask_for_alike() -> N
         assert t.kept.stats().hits == 0
 
 
+class Slow(MemoryCold):
+    """A shared cache that takes its time and has nothing; what happens meanwhile is told."""
+
+    shared = True
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+        self.asked: list[str] = []
+
+    async def fetch(self, name: str) -> Any:
+        self.asked.append(name)
+        self.meanwhile()
+        await asyncio.sleep(0.03)
+
+
+@asynccontextmanager
+async def slow_table(cache: Slow, prompts: Any = None) -> AsyncIterator[Table]:
+    model = ScriptedModel(text)
+    game = foretell.Game({"cache_url": "redis://nowhere"}, model=model, prompts=prompts)
+    game._cold = cache
+    async with game, await game.session("t") as session:
+        session.update(STATE)
+        session.begin_turn("mira", turn="t1")
+        yield Table(session, model)
+
+
+async def test_a_request_is_made_once_though_a_shared_cache_is_asked_first() -> None:
+    made: list[str] = []
+
+    def prompts(scene: Any, action: Any, outcome: Any, memory: str, content: Any) -> str:
+        made.append(outcome)
+        return f"Tell it {len(made)}"
+
+    async with slow_table(cache := Slow(), prompts) as t:
+        await t.aim("goblin")
+        assert len(made) == len(set(cache.asked)) == t.asked == RESULTS
+
+
+async def test_nobody_is_asked_for_a_moment_that_passed_while_the_cache_was_asked() -> None:  # G1
+    async with slow_table(cache := Slow()) as t:
+
+        def once() -> None:
+            cache.meanwhile = lambda: None
+            t.session.update(changed(ac=11))
+
+        cache.meanwhile = once
+        await t.aim("goblin")
+        assert len(cache.asked) == 2 * RESULTS and t.asked == RESULTS
+
+
 DEEP = b"[" * 600 + b"]" * 600
 
 
@@ -412,5 +464,6 @@ def test_what_was_told_leaves_the_shared_cache_and_the_rest_stays(redis: Any) ->
     _, text = asyncio.run(evening(STATE, told=True, **shared))
     told = [name for name, record in before.items() if text in record["variants"][0]]
     assert len(before) == RESULTS and len(told) == 1
+    assert all(0 < client.pttl(name) <= 3_600_000 for name in before.keys() - told)  # type: ignore[operator]
     assert client.exists(*told) == 0 and client.exists(*(before.keys() - told)) == RESULTS - 1
     client.close()

@@ -739,3 +739,20 @@ def test_a_torn_log_is_a_warning_and_not_an_error(log: Path) -> None:
     assert report.ok
     assert len(report.warnings) == 1
     assert "cut short" in report.warnings[0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_bad_last_line_that_was_written_whole_is_an_error_and_stays(
+    tmp_path: Path, packed: bool
+) -> None:
+    path = tmp_path / f"f.jsonl{'.gz' if packed else ''}"
+    raw = encode(HEADER, STATE) + b'{"t":6,"kind":"say","text":"the whole evening"},\n'
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    [wrong] = validate(path).errors
+    assert wrong.line == 3 and "not JSON" in wrong.reason
+    with pytest.raises(LogError, match="line 3: not JSON"):
+        list(read(path))
+    before = path.read_bytes()
+    with pytest.raises(LogError, match="nothing was appended"):
+        LogWriter(path, HEADER)
+    assert path.read_bytes() == before

@@ -74,6 +74,7 @@ settings = st.fixed_dictionaries(
         "expect": st.sampled_from(["any", "object", "array"]),
         "max_depth": st.sampled_from([256, 3]),
         "max_length": st.sampled_from([2**22, 40]),
+        "big_ints": st.booleans(),
     }
 )
 
@@ -141,6 +142,15 @@ ODD = [
         '{"a',
         "[1",
         "[-",
+    ),
+    *("[[1 ]2]", '{"a":{"b":1 }c:2}', "[{} 1]", '[[1 ]"x"]'),
+    *("[1_0 , 2d6+3, attack ,50%]", '{"a":1_0,"b":tru  }', "[1_0 x, {}]", '{"a":foo', "[1_0  "),
+    *(
+        '{"s":[{"a":1},{"n":1 0,"m":2},{"c":3}],"t":"x"}',
+        '[{"a":"b "c" d"},{"c":3},{"n":(x)},{"d":4},{"e":"f',
+        '{"a":"5" tall","b":"x, y","c":[1]}',
+        '{"a":1}\n{"n":1 0}\n{"c":3}\n',
+        '[{"n":{"k":[0]},{"c":3}]',
     ),
 ]
 

@@ -22,6 +22,7 @@ from foretell.operators.partials import MISSING, Final, Note, Partial, Patch, Pa
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "partials.md"
 VECTORS = ROOT / "docs" / "partials-vectors.jsonl"
+LIMITS = ("0", "-1", "x", "nan", "inf", "")
 
 paths = st.lists(st.text(max_size=4) | st.integers(0, 99), max_size=4).map(tuple)
 patches = st.one_of(
@@ -226,6 +227,38 @@ def test_the_command_prints_each_patch_when_it_comes() -> None:
     assert child.returncode == 0
 
 
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("sent", "last"),
+    [
+        ('{"a": ["b", 1, 2', {"partial": {"a": ["b", 1]}, "position": None}),
+        ("12", {"position": None}),
+        ('"12"', {"position": None}),
+        ("[1] and", {"final": [1]}),
+        ('{"a": f(1), "b": 2, "c": "d', {"partial": {"b": 2, "c": "d"}, "position": 10}),
+    ],
+)
+def test_the_command_takes_what_came_within_the_limit(sent: str, last: dict[str, Any]) -> None:
+    program = [sys.executable, "-m", "foretell", "partials", "--limit", "0.4"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(sent.encode())
+        child.stdin.flush()
+        told = orjson.loads(child.stdout.read().splitlines()[-1])  # stdin is still open
+        assert child.wait(20) == ("partial" in last or "final" not in last)
+        child.stdin.close()
+    assert told.pop("notes") is not None
+    if "final" not in last:
+        assert told.pop("reason").endswith("not complete within 0.4 seconds")
+    assert told == last
+
+
+def test_the_command_reads_all_that_comes_in_time() -> None:
+    ran = run("--limit", "40", given=b"12")
+    assert orjson.loads(ran.stdout.splitlines()[-1]) == {"final": 12, "notes": []}
+    assert ran.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("args", "given", "code", "words"),
     [
@@ -234,6 +267,9 @@ def test_the_command_prints_each_patch_when_it_comes() -> None:
         ([], b"\x7fELF\x00\x01", 1, "is no text: it has a zero byte"),
         (["--chunk", "0"], b"", 2, "argument --chunk"),
         (["--expect", "x"], b"", 2, "argument --expect"),
+        *((["--limit", bad], b"", 2, "no limit: choose seconds above 0") for bad in LIMITS),
+        (["no-such-file", "--limit", "5"], b"", 1, "no-such-file"),
+        (["--limit", "5"], b"\0", 1, "is no text: it has a zero byte"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(

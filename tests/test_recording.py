@@ -21,8 +21,11 @@ import foretell
 from foretell.config import Settings
 from foretell.errors import ConfigError
 from foretell.replay import load
+from foretell.sinks.recorder import Recorder
+from foretell.streams import events as ev
 from foretell.streams import log_flush
 from foretell.streams.log import LogError, LogWriter, read, read_header, validate
+from foretell.streams.world import Numbered
 from foretell.testing import ScriptedModel, instant
 
 HEADER = {"id": "night", "started": "2026-11-21T19:30:00Z", "source": "test", "clock": "drawn"}
@@ -33,6 +36,18 @@ ROTATE = 2_000
 def _no_thread_is_left() -> Iterator[None]:
     yield
     assert [each.name for each in threading.enumerate() if each.name == "foretell log"] == []
+
+
+class Lines:
+    """A writer that is a function."""
+
+    last_t = 0.0
+
+    def __init__(self, write: Callable[[Any], Any]) -> None:
+        self.write = write
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def say(n: int) -> dict[str, Any]:
@@ -392,6 +407,29 @@ async def test_a_session_in_parts_goes_on_where_it_ended(tmp_path: Path) -> None
     assert (tmp_path / "night.0005.jsonl.gz").exists()
     assert validate(path).errors == [] and validate(path).warnings == []
     assert len(load(path)[1]) == 3 * 41 + 1  # of the three ends the last
+
+
+def test_an_input_that_is_written_late_stands_where_it_came_in() -> None:
+    written: list[dict[str, Any]] = []
+    recorder = Recorder(lambda: 2.0, Lines(written.append))
+    recorder.trace("~note")
+    recorder.on_input(Numbered(1, ev.Say(1.0, "mira", "Now!"), 1.0))
+    assert [(line["t"], line["kind"]) for line in written] == [(2.0, "~note"), (2.0, "say")]
+
+
+def test_a_fault_that_cannot_be_recorded_is_told_once() -> None:
+    def refuse(record: Any) -> None:
+        raise ValueError("no")
+
+    told: list[str] = []
+
+    def fault(where: str, error: BaseException) -> None:
+        told.append(where)
+        recorder.trace("~fault", where=where, error=str(error))
+
+    recorder = Recorder(lambda: 0.0, Lines(refuse), fault)
+    recorder.trace("~note")
+    assert told == ["recorder"]
 
 
 def test_settings_name_their_policies() -> None:

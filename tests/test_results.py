@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foretell.operators.results import KILL, Happened, happened, possible_results
 from foretell.streams import events as ev
-from foretell.streams.world import Numbered, World, advance
+from foretell.streams.world import Declared, Numbered, World, advance
 
 SWORD = {"type": "attack", "name": "longsword", "target": "grik"}
 
@@ -235,7 +235,8 @@ def possible(
     hp: float = 30,
     target: Any = "grik",
 ) -> dict[str, float]:
-    return possible_results(play(state(hp)), action, target, odds, rolled)
+    world = play(state(hp))
+    return possible_results(world, Declared("mira", action, "", world.state), target, odds, rolled)
 
 
 def test_an_attack_hits_misses_or_is_critical() -> None:  # 0-3

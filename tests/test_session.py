@@ -206,8 +206,10 @@ async def test_one_who_is_slain_and_taken_off_the_board_is_told_as_fallen(order:
             session.update(gone, because=action)
         await telling
         assert session.report()["untrue"] == 0
-        (asked,) = foreground(model)
-        assert '"result":"kill"' in asked and '"target":"Goblin 2"' in asked
+        told = [each for each in model.streams if '"result":"kill"' in each.prompt]
+        assert ['"target":"Goblin 2"' in each.prompt for each in told] == [True]
+        seen_gone = order == "before"  # for three seconds, so that was time to prepare it
+        assert len(foreground(model)) == (0 if seen_gone else 1)
 
 
 async def test_a_blow_past_one_who_is_gone_is_told_anew() -> None:  # G1

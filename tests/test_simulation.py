@@ -475,8 +475,9 @@ def an_account_is_restored_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 def what_is_turned_off_prepares_on(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = pipeline.schedule
 
-    def always(intensity: Callable[[], str], *given: Any) -> Any:
-        return schedule(lambda: "conservative" if intensity() == "off" else intensity(), *given)
+    def always(intensity: Callable[[], str], *given: Any, **more: Any) -> Any:
+        level = lambda: "conservative" if intensity() == "off" else intensity()  # noqa: E731
+        return schedule(level, *given, **more)
 
     monkeypatch.setattr(pipeline, "schedule", always)
 

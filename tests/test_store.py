@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import foretell
 from foretell.errors import StateError
 from foretell.operators.fingerprint import dependence
 from foretell.sinks.store_guard import Condition, holds
 from foretell.sinks.store_index import PathIndex
-from foretell.sinks.store_layers import Room
-from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_stats import Access
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams import events as ev
@@ -425,3 +425,24 @@ async def test_a_guard_is_compared_with_anything(found: Any, wanted: Any) -> Non
 async def test_a_ttl_that_is_no_time_is_refused(ttl: float) -> None:
     with pytest.raises(StateError, match="no time"):
         VariantStore().store("k", ["t"], ttl)
+
+
+async def test_each_layer_is_of_the_size_and_time_that_its_settings_name() -> None:
+    settings = {
+        **{f"{each}_cache_size": size for each, size in (("hot", 3), ("warm", 7), ("cold", 11))},
+        **{f"{each}_cache_seconds": s for each, s in (("hot", 13), ("warm", 17), ("cold", 19))},
+    }
+    async with foretell.Game(settings) as game:
+        rooms = [layer.room for layer in game.store._shelves.layers.values()]
+        assert [(room.size, room.seconds) for room in rooms] == [(3, 13), (7, 17), (11, 19)]
+
+
+async def test_the_first_state_told_leaves_what_was_made_for_it() -> None:  # 0-8
+    store, state = VariantStore(), {"a": 1, "b": 2}
+    store.store("made for it", ["x"], state=state, depends=[("a",)])
+    store.store("made for another", ["x"], state={"a": 7, "b": 2}, depends=[("a",)])
+    store.store("of no state", ["x"], depends=[("b",)])
+    assert store.changed(state) == 2
+    assert [store.ready(key) for key in ("made for it", "made for another", "of no state")] == [
+        ["x"], None, None,
+    ]  # fmt: skip

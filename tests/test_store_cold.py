@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,10 @@ import foretell.sinks.store_cold as cold_module
 from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_scenarios import Scenario, fill
-from foretell.sinks.store_server import _Orjson, open_server
+from foretell.sinks.store_server import Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
 TINY = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(3, 3600, "ttl"))
@@ -116,9 +116,9 @@ async def test_the_memory_cache_reads_no_clock(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_nothing_that_could_run_is_ever_read() -> None:
-    assert json.loads(_Orjson().dumps({"a": [1, "ü"]})) == {"a": [1, "ü"]}
+    assert json.loads(Orjson().dumps({"a": [1, "ü"]})) == {"a": [1, "ü"]}
     with pytest.raises(ValueError, match="UTF-8"):
-        _Orjson().loads(b"\x80\x04\x95")
+        Orjson().loads(b"\x80\x04\x95")
     for path in SINKS.glob("*store*.py"):
         names = {
             name.name
@@ -166,17 +166,25 @@ class Memcached(asyncio.Protocol):
             line, _, rest = self.data.partition(b"\r\n")
             words = line.split()
             answer = b"ERROR\r\n"
-            if words[0] == b"set":
+            if words[0] in (b"set", b"add", b"cas"):
                 size = int(words[4])
                 if len(rest) < size + 2:
                     return
-                self.items[words[1]] = rest[:size], int(words[3])
-                rest, answer = rest[size + 2 :], b"STORED\r\n"
-            elif words[0] == b"get":
-                kept = self.items.get(words[1])
-                answer = b"END\r\n"
-                if kept:
-                    answer = b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (words[1], len(kept[0]), kept[0])
+                answer, known = b"STORED\r\n", self.items.get(words[1])
+                if words[0] == b"add" and known:
+                    answer = b"NOT_STORED\r\n"
+                elif words[0] == b"cas" and known and int(words[5]) != zlib.crc32(known[0]):
+                    answer = b"EXISTS\r\n"
+                else:
+                    self.items[words[1]] = rest[:size], int(words[3])
+                rest = rest[size + 2 :]
+            elif words[0] in (b"get", b"gets"):
+                answer = b""
+                for key in words[1:]:
+                    if kept := self.items.get(key):
+                        token = b" %d" % zlib.crc32(kept[0]) if words[0] == b"gets" else b""
+                        answer += b"VALUE %b 0 %d%b\r\n%b\r\n" % (key, len(kept[0]), token, kept[0])
+                answer += b"END\r\n"
             elif words[0] == b"delete":
                 answer = b"DELETED\r\n" if self.items.pop(words[1], None) else b"NOT_FOUND\r\n"
             self.data = rest
@@ -207,7 +215,7 @@ async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 
         mine.store("other", ["w"])
         mine.store("third", ["x"])
         await mine.flush()
-        name, (_, seconds) = next(iter(Here.items.items()))
+        name, (_, seconds) = next(each for each in Here.items.items() if b":news" not in each[0])
         assert name.startswith(b"foretell:1:-:") and seconds == 91
         other = VariantStore(cold=theirs, session="t 7\n")
         assert await other.get("k") == ["v"]
@@ -229,6 +237,52 @@ async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 
         await server.wait_closed()
 
 
+@pytest.mark.real_time
+async def test_memcached_hears_of_the_others_and_a_cancelled_look_up_leaves_nothing() -> None:
+    pytest.importorskip("aiomcache")
+
+    class Here(Memcached):
+        items: dict[bytes, tuple[bytes, int]] = {}  # noqa: RUF012
+        slow = 0.0
+
+    server = await asyncio.get_running_loop().create_server(Here, "127.0.0.1", 0)
+    url = f"memcached://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    colds = [SharedCold(url, limit=0.5, wall=time.time, every=3600) for _ in range(3)]
+    ours, theirs, late = (VariantStore(cold=cold, session="t") for cold in colds)
+    try:
+        for number in range(4):
+            ours.store(f"k{number}", [number], tags=[f"tag-{number % 2}"])
+        await ours.flush()
+        assert [await theirs.get(f"k{n}") for n in range(4)] == [[n] for n in range(4)]
+        await asyncio.gather(*(store.flush() for store in (ours, theirs)))
+        ours.invalidate("tag-0")
+        theirs.invalidate("k1")  # at the same time: one compares and swaps after the other
+        await asyncio.gather(ours.flush(), theirs.flush())
+        await asyncio.gather(ours.hear(), theirs.hear())
+        for store in (ours, theirs, late):
+            assert [await store.get(f"k{n}") for n in range(4)] == [None, None, None, [3]]
+        Here.items[b"foretell:1:t:news"] = (b'[["all", 1], 2]', 0)
+        assert await late.get("k3") == [3] and await theirs.get("absent") is None
+        await theirs.flush()
+        assert theirs.stats().cold["met"]["garbled"] == 1
+        ours.store("k4", [4])
+        ours.store("k5", [5])
+        await ours.hear()
+        await ours.flush()
+        Here.slow = 0.05
+        for _ in range(4):
+            asking = asyncio.create_task(colds[2].fetch(late.name_in_cache("k4", "")))
+            await asyncio.sleep(0.02)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert (await colds[2].fetch(late.name_in_cache("k5", "")))["key"] == "k5"
+    finally:
+        for cold in colds:
+            await cold.aclose()
+        server.close()
+        await server.wait_closed()
+
+
 async def test_what_waits_to_be_written_is_bounded_and_at_hand(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # G3
@@ -244,8 +298,8 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
         async def aclose(self) -> None: ...
 
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
-    await cold._server.aclose()
-    cold._server = Dead()  # type: ignore[assignment]
+    await cold.door.server.aclose()
+    cold.door.server = Dead()  # type: ignore[assignment]
     with caplog.at_level(logging.WARNING):
         for number in range(1000):
             cold.keep(f"n{number}", {"n": number}, 60)
@@ -258,7 +312,7 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
 
 async def test_of_what_waits_to_be_written_a_deletion_is_the_last_to_be_dropped() -> None:  # G1
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
-    cold._again = math.inf
+    cold.door.again = math.inf
     for number in range(200):
         cold.drop(f"untrue-{number}")
     for number in range(1000):

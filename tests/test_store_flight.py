@@ -10,7 +10,7 @@ import pytest
 from foretell.errors import StateError
 from foretell.sinks.store_flight import ComputeError, StoreClosed
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_layers import Limits
 from foretell.sinks.variant_store import VariantStore
 
 SNAPSHOT = {"actors": {"goblin": {"pos": [10, 10]}}}

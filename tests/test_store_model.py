@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from foretell.operators.fingerprint import Dependence
-from foretell.sinks.store_layers import Room
-from foretell.sinks.store_shelves import Limits
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams.clock import VirtualLoop
 

@@ -15,11 +15,10 @@ import pytest
 
 from foretell.errors import ConfigError
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import open_server
 from foretell.sinks.store_shared import SharedCold
-from foretell.sinks.store_shelves import Limits
 from foretell.sinks.variant_store import VariantStore
 
 pytestmark = pytest.mark.real_time
@@ -204,7 +203,7 @@ async def test_rubbish_under_our_keys_is_a_miss_and_no_outage(
     redis: Any, colds: list[SharedCold], caplog: pytest.LogCaptureFixture
 ) -> None:
     writer, reader = (VariantStore(cold=cold, session=SESSION) for cold in colds)
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     name = f"foretell:1:{writer._shelves.name('k', '')}"
     other = f"foretell:1:{writer._shelves.name('other', '')}"
     writer.store("other", ["other's"])
@@ -226,12 +225,12 @@ async def test_rubbish_under_our_keys_is_a_miss_and_no_outage(
 
 async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]) -> None:
     store = VariantStore(TINY, cold=colds[0], session=SESSION)
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     await client.set("their own", "precious")
     for number in range(20):
         store.store(f"k{number}", ["x"], tags=["all"])
     await store.flush()
-    ours = [key async for key in client.scan_iter("foretell:1:table-7:*")]
+    ours = [key async for key in client.scan_iter("foretell:1:table-7:*[^s]")]
     assert len(ours) == 20 and len(store) == 4
     left = [await client.pttl(key) for key in ours]
     assert all(0 < each <= 3_600_000 for each in left)
@@ -240,7 +239,11 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
         store.invalidate("all")
     store.clear()
     await store.flush()
-    assert [key async for key in client.scan_iter("*")] == [b"their own"]
+    assert {key async for key in client.scan_iter("*")} == {
+        b"their own",
+        b"foretell:1:table-7:news",
+    }
+    assert 0 < await client.ttl("foretell:1:table-7:news") <= 30 * 24 * 3600
 
 
 async def test_what_is_too_much_for_one_or_over_there_stays_for_the_others(
@@ -284,18 +287,40 @@ async def test_what_another_process_made_is_good_for_the_rest_of_its_time_only(
         await cold.aclose()
 
 
+async def test_what_is_of_a_turn_is_good_there_from_its_end_for_its_time(redis: Any) -> None:
+    now = [1000.0]
+    cold = SharedCold(redis.url, limit=0.2, wall=lambda: now[0])
+    ours = VariantStore(cold=cold, session=SESSION)
+    for key in ("over", "open"):
+        ours.store(key, ["t"], 60, turn=key)
+    ours.end_turn("over")
+    await ours.flush()
+    now[0] += 61
+    late = VariantStore(cold=cold, session=SESSION)
+    assert await late.get("over") is None and await late.get("open") == ["t"]
+    await cold.aclose()
+
+
+async def test_sessions_whose_names_no_key_can_hold_are_apart_too(colds: list[SharedCold]) -> None:
+    names = ("täble 7", "täble 8")
+    ours, same, other = (VariantStore(cold=colds[0], session=names[n]) for n in (0, 0, 1))
+    ours.store("k", ["ours"])
+    await ours.flush()
+    assert await other.get("k") is None and await same.get("k") == ["ours"]
+
+
 async def test_what_is_too_large_to_be_ours_is_neither_read_nor_left(
     redis: Any, colds: list[SharedCold]
 ) -> None:  # G10
     store = VariantStore(cold=colds[0], session=SESSION)
     store.store("k", ["t"])
     await store.flush()
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     name = f"foretell:1:{store.name_in_cache('k', '')}"
     good = await client.get(name)
     await client.set(name, b'{"x": [' + b"1," * 2_000_000 + b"1], " + good[1:])
     read: list[int] = []
-    serializer = colds[1]._server._serializer  # type: ignore[attr-defined]
+    serializer = colds[1].door.server._serializer  # type: ignore[attr-defined]
     loads = serializer.loads
 
     def counted(raw: bytes) -> Any:
@@ -318,7 +343,7 @@ async def test_a_guard_in_a_record_that_no_state_can_be_compared_with_is_rubbish
     ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
     ours.store("k", ["t"], guard=[Condition(("hp",), "above", 1)])
     await ours.flush()
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     name = f"foretell:1:{ours.name_in_cache('k', '')}"
     await client.set(name, (await client.get(name)).replace(b'"above",1', b'"above","x"'))
     assert await theirs.get("k", state={"hp": 5}) is None
@@ -331,7 +356,7 @@ async def test_a_server_that_takes_no_writes_is_read_all_the_same(
     ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
     ours.store("k", ["t"])
     await ours.flush()
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     await client.config_set("maxmemory", "1")
     with caplog.at_level(logging.WARNING):
         for number in range(5):
@@ -391,7 +416,7 @@ async def test_a_warm_up_larger_than_the_queue_arrives_whole(
 
 
 async def test_a_warm_up_says_what_a_server_did_not_take(colds: list[SharedCold]) -> None:  # 1-40
-    client = colds[0]._server._cache.client  # type: ignore[attr-defined]
+    client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
     await client.ping()
     await client.config_set("maxmemory", "1")
     known = [Scenario(key=f"k{n}", variants=[n]) for n in range(10)]

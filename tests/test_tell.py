@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from itertools import pairwise
@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import foretell
@@ -24,7 +26,7 @@ from foretell.streams.models import (
     Request,
 )
 from foretell.streams.plain import PlainFallback
-from foretell.testing import Script, ScriptedModel, ScriptedStream, instant
+from foretell.testing import Script, ScriptedModel, ScriptedStream, instant, run_virtual
 
 STATE: dict[str, Any] = {
     "mode": "combat",
@@ -331,36 +333,105 @@ async def test_leaving_combat_ends_what_was_prepared_for_it() -> None:
 # ── expected and unexpected changes ──────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["state first", "outcome first"])
+EARLY = pytest.mark.parametrize(
+    "early", [None, 0, 0.3, 3], ids=["outcome first", "state first", "settled", "long before"]
+)
+"""How many seconds a state comes before the outcome that is its reason."""
+
+
+@EARLY
 @pytest.mark.parametrize("named", [True, False], ids=["because", "footprint"])
 async def test_an_outcome_before_or_after_its_own_state_gives_the_same_telling(
-    before: bool, named: bool
+    early: float | None, named: bool
 ) -> None:
     async with table() as t:
         action = t.declare()
         await asyncio.sleep(30)
         because = action if named else None
-        if before:
+        if early is not None:
             t.session.update(after(3), because)
+            await asyncio.sleep(early)
         telling = action.outcome("hit", damage=9)
-        if not before:
+        if early is None:
             t.session.update(after(3), because)
         assert (await telling).text == "Goblin 2: hit for 9, 3 left (#1)."
         assert t.ends[0].served == (Served.HIT,)
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["state first", "outcome first"])
-async def test_one_who_falls_is_never_told_as_standing(before: bool) -> None:
-    wounded = after(4)
-    async with table(state=wounded) as t:
+@EARLY
+@pytest.mark.parametrize("how", ["because", "footprint", "removed", "combat over"])
+async def test_one_who_falls_is_never_told_as_standing(early: float | None, how: str) -> None:
+    felled = after(0)
+    if how == "removed":
+        removed(felled)
+    if how == "combat over":
+        felled["mode"] = "exploration"
+    async with table(state=after(4)) as t:
+        action = t.declare()
+        because = None if how == "footprint" else action
+        await asyncio.sleep(30)
+        if early is not None:
+            t.session.update(felled, because)
+            await asyncio.sleep(early)
+        telling = action.outcome("hit", damage=9)
+        if early is None:
+            t.session.update(felled, because)
+        assert (await telling).text.startswith("Goblin 2: kill")
+        assert t.ends[0].served == (Served.HIT,)
+
+
+async def told_of(
+    hp: int, damage: int, result: str, said: Mapping[str, Any], named: bool, early: float | None
+) -> tuple[str, Served]:
+    """What is told of a blow whose state comes so many seconds before it, or after it."""
+    async with table(state=after(hp)) as t:
         action = t.declare()
         await asyncio.sleep(30)
-        if before:
-            t.session.update(after(0), action)
-        telling = action.outcome("hit", damage=9)
-        if not before:
-            t.session.update(after(0), action)
-        assert (await telling).text.startswith("Goblin 2: kill")
+        shown = after(max(0, hp - damage)) | said
+        if early is not None:
+            t.session.update(shown, action if named else None)
+            await asyncio.sleep(early)
+        telling = action.outcome(result, damage=damage)
+        if early is None:
+            t.session.update(shown, action if named else None)
+        return (await telling).text, t.ends[0].served[0]
+
+
+@given(
+    hp=st.integers(1, 12),
+    damage=st.integers(1, 14),
+    result=st.sampled_from(["hit", "critical"]),
+    said=st.sampled_from([{}, {"mode": "exploration"}, {"tick": 7}]),
+    named=st.booleans(),
+    early=st.sampled_from([0, 0.02, 0.06, 0.2, 1.0, 20.0]),
+)
+def test_whatever_a_blow_does_its_state_may_come_first(  # G1
+    hp: int, damage: int, result: str, said: dict[str, Any], named: bool, early: float
+) -> None:
+    assume(named or "mode" not in said)  # nobody knows then that it was the blow's doing
+    assume(damage < hp or hp <= 4)  # a blow that fells one in health is prepared once a state shows
+    first = run_virtual(told_of(hp, damage, result, said, named, early))
+    assert first == run_virtual(told_of(hp, damage, result, said, named, None))
+
+
+async def test_an_action_stays_prepared_whatever_else_is_done_meanwhile() -> None:
+    async with table() as t:
+        t.session.end_turn()
+        action = t.declare()
+        for _ in range(70):
+            await t.session.outcome("snag", "axe", "miss", target="mira")
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=9, state=after(3))
+        assert t.ends[-1].served == (Served.HIT,)
+
+
+async def test_a_great_blow_that_a_state_shows_first_is_prepared_from_then_on() -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        t.session.update(after(0), action)
+        await asyncio.sleep(30)
+        assert (await action.outcome("hit", damage=99)).text.startswith("Goblin 2: kill")
         assert t.ends[0].served == (Served.HIT,)
 
 
@@ -767,6 +838,19 @@ async def test_a_server_that_asks_for_patience_is_asked_again() -> None:
         telling = t.session.outcome("mira", "longsword", "miss", target="goblin-2")
         assert (await telling).text == "At last."
         assert t.foreground[1].opened_at == 2.0
+
+
+async def test_what_is_told_together_is_told_whole_though_the_world_moves_on_meanwhile() -> None:
+    foes = ["goblin-1", "goblin-2"]
+    async with table(steady(ttft=1.0, delay=0.3)) as t:
+        action = t.session.declare("mira", {"type": "cast", "save": "dex", "target": foes})
+        await asyncio.sleep(1.5)
+        telling = action.outcome(results=[{"target": each, "result": "failure"} for each in foes])
+        await asyncio.sleep(0.1)
+        t.session.update({**STATE, "location": {"name": "Pit"}})
+        await telling
+        assert t.ends[0].served == (Served.IN_FLIGHT,)
+        assert t.foreground == []
 
 
 async def test_a_prepared_text_that_breaks_off_unheard_is_written_anew() -> None:

@@ -24,7 +24,7 @@ from foretell.errors import ConfigError, ForetellError
 from foretell.operators.predict import Intensity
 from foretell.streams.models import Message, ModelBadRequest, Purpose, Request
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
-from foretell.whatif import trial
+from foretell.whatif import trial, tuning
 from foretell.whatif.chance import bootstrap, fewest_to_show, wilson
 from foretell.whatif.objective import NAMES, Objective
 from foretell.whatif.search import SPACE, Values, defaults, search
@@ -270,19 +270,44 @@ def test_the_bootstrap_is_that_of_the_mean() -> None:
     pairs = [(1.0, 1.0 + rng.gauss(0.2, 1.0)) for _ in range(200)]
     changes = [second - first for first, second in pairs]
     half = 1.96 * math.sqrt(mean([(c - mean(changes)) ** 2 for c in changes]) / 200)
-    found = bootstrap(pairs, mean, random.Random(1))
+    found = bootstrap([pairs], mean, random.Random(1))
     expected = (mean(changes) - half, mean(changes) + half)
     assert found == pytest.approx(expected, abs=0.03)
-    assert found == bootstrap(pairs, mean, random.Random(1))
-    assert found != bootstrap(pairs, mean, random.Random(2))
+    assert found == bootstrap([pairs], mean, random.Random(1))
+    assert found != bootstrap([pairs], mean, random.Random(2))
+
+
+@pytest.mark.parametrize(("many", "least"), [(2, 0.7), (10, 0.88)])
+def test_what_hangs_together_is_drawn_together(many: int, least: float) -> None:
+    """Three tenths of the variance are the night's: how often the interval holds the truth."""
+    rng = random.Random(9)
+    held = alone = 0
+    for seed in range(100):
+        nights: list[list[tuple[float, float]]] = []
+        for _ in range(many):
+            night = rng.gauss(0, math.sqrt(0.3))
+            changes = [night + rng.gauss(0, math.sqrt(0.7)) for _ in range(12)]
+            nights.append([(0.0, change) for change in changes])
+        low, high = bootstrap(nights, mean, random.Random(seed), 200) or (1.0, 1.0)
+        held += low <= 0 <= high
+        flat = [pair for night in nights for pair in night]
+        low, high = bootstrap([flat], mean, random.Random(seed), 200) or (1.0, 1.0)
+        alone += low <= 0 <= high
+    assert alone < 75 and held >= 100 * least
+
+
+def test_a_night_without_outcomes_of_both_is_left_out() -> None:
+    pairs = [(1.0, 2.0), (3.0, 3.0), (2.0, 5.0)]
+    one = bootstrap([pairs], mean, random.Random(1))
+    assert one is not None and one == bootstrap([[], pairs, []], mean, random.Random(1))
 
 
 def test_the_bootstrap_keeps_pairs_together_and_admits_when_it_knows_nothing() -> None:
     rng = random.Random(5)
     same = [(value, value - 1) for value in (rng.gauss(0, 100) for _ in range(50))]
-    assert bootstrap(same, mean, random.Random(0)) == pytest.approx((-1, -1))
-    assert bootstrap(same[:1], mean, random.Random(0)) is None
-    assert bootstrap(same, lambda _: math.inf, random.Random(0)) is None
+    assert bootstrap([same], mean, random.Random(0)) == pytest.approx((-1, -1))
+    assert bootstrap([same[:1]], mean, random.Random(0)) is None
+    assert bootstrap([same], lambda _: math.inf, random.Random(0)) is None
 
 
 # --- one log under one set of settings
@@ -365,6 +390,21 @@ def test_what_is_found_fits_what_is_asked_for(
     assert soon["training"]["best"]["latency"] <= soon["training"]["default"]["latency"]
 
 
+def test_what_is_found_is_judged_by_nights(
+    logs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def spied(groups: Any, *rest: Any) -> Any:
+        sizes.append([len(group) for group in groups])
+        return bootstrap(groups, *rest)
+
+    monkeypatch.setattr(tuning, "bootstrap", spied)
+    found = tuned(capsys, *logs, "--budget", "20", "--holdout", "0.5")
+    assert sizes == [[3, 3], [3, 3]]
+    assert found["held_back"]["drawn_from"] == "logs and their outcomes"
+
+
 def test_what_is_saved_is_what_a_game_reads(
     logs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -401,6 +441,7 @@ def test_one_log_is_not_split_and_the_report_says_so(
 ) -> None:
     found = tuned(capsys, logs[2], "--budget", "12", "--minimize", "usd")
     assert found["held_back"] is None
+    assert found["training"]["drawn_from"] == "the outcomes of one log"
     assert "On the very logs they were chosen by" in found["verdict"]
     assert main(["tune", logs[2], "--budget", "12", "--minimize", "usd"]) == 0
     shown = capsys.readouterr().out
@@ -420,7 +461,7 @@ def test_the_table_shows_training_beside_held_back(
     assert f"saved in {path}" in told.out.replace("\n", "")
 
 
-SIDE = {"outcomes": 9, "interval": [-2.0, -1.0]}
+SIDE = {"outcomes": 9, "interval": [-2.0, -1.0], "logs": ["a", "b", "c"]}
 
 
 @pytest.mark.parametrize(
@@ -431,6 +472,9 @@ SIDE = {"outcomes": 9, "interval": [-2.0, -1.0]}
         ({"held_back": SIDE | {"interval": [-1.0, 0.5]}}, "is within noise (95 % interval -1 to"),
         ({"held_back": SIDE | {"interval": [0.1, 0.5]}}, "worse than the default settings"),
         ({"held_back": SIDE | {"interval": None}}, "too little to say"),
+        ({"held_back": SIDE}, "drawn from 3 logs and their outcomes: so few that it may be too"),
+        ({"held_back": SIDE | {"logs": [*"abcdef"]}}, "drawn from 6 logs and their outcomes)."),
+        ({"held_back": SIDE | {"logs": ["a"]}}, "drawn from the outcomes of one log, so it"),
         ({"held_back": None}, "On the very logs they were chosen by, which flatters them"),
     ],
 )

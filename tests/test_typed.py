@@ -872,6 +872,25 @@ async def test_over_an_async_iterator_there_is_a_limit_and_the_stream_is_closed(
     assert out[1].reason == "not complete within 10 seconds" and CALLS == [("closed", 10)]
 
 
+async def test_an_error_with_which_a_stream_ends_at_the_limit_is_its_own() -> None:
+    async def source() -> AsyncIterator[str]:
+        try:
+            yield '{"plan_id": "p1",'
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            raise ConnectionError("gone") from None
+
+    out = []
+
+    async def read() -> None:
+        async for each in TypedPartials(Plan, "field").over(source(), limit=10):
+            out.append(each)  # noqa: PERF401
+
+    with pytest.raises(ConnectionError):
+        await read()
+    assert out[-1].reason == "ConnectionError: gone"
+
+
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 async def test_over_an_async_iterator_a_limit_that_is_none_is_refused(limit: float) -> None:
     source = deltas(*THREE_FEEDS)
@@ -1424,3 +1443,148 @@ def test_a_type_that_cannot_be_hashed_is_a_type() -> None:
     with pytest.raises(TypeError):
         hash(kind)
     assert emitted(TypedPartials(kind), "[1,2]")[-1] == [1, 2]
+
+
+class Toll(BaseModel):
+    tool: str
+    n: int | None = None
+
+
+class Tolls(BaseModel):
+    steps: list[Toll]
+    sums: list[int] = []
+
+
+def all_of(text: str, emit: Any, size: int = 5) -> list[Any]:
+    typed: TypedPartials[Tolls] = TypedPartials(Tolls, emit)
+    out = [each for at in range(0, len(text), size) for each in typed.feed(text[at : at + size])]
+    return out + typed.finish()
+
+
+def test_a_step_that_lost_something_is_marked_and_those_after_it_come_as_they_close() -> None:
+    text = '{"steps":[{"tool":"a"},{"tool":"b","n":1_000},{"tool":"c"}]}'
+    first, broken, later, last = all_of(text, "element")
+    assert first == (("steps", 0), Toll(tool="a"), ())
+    assert broken.path == ("steps", 1) and broken.value == Toll(tool="b")
+    assert [(each.path, each.message, each.type) for each in broken.errors] == [
+        (("steps", 1, "n"), "'1_000' is no JSON value", "lost")
+    ]
+    assert later == (("steps", 2), Toll(tool="c"), ())
+    assert isinstance(last, Unfinished)
+    assert last.reason == "'1_000' is no JSON value (character 39)"
+    assert [each.path for each in last.partial.errors] == [("steps", 1, "n")]
+    assert last.partial.final == Tolls(steps=[Toll(tool="a"), Toll(tool="b"), Toll(tool="c")])
+
+
+def test_a_step_that_breaks_off_is_marked_and_those_after_it_come_at_the_end() -> None:
+    text = '{"steps":[{"tool":"a"},{"tool":"he said "hi" to","n":5},{"tool":"c"}],"sums":[2]}'
+    steps = all_of(text, "element")
+    assert [each.path for each in steps[:-1]] == [
+        ("steps", 0),
+        ("steps", 1),
+        ("steps", 2),
+        ("sums", 0),
+    ]
+    assert [each.path for each in steps[1].errors] == [("steps", 1, "tool")]
+    assert steps[1].errors[0].type == "lost"
+    assert steps[2] == (("steps", 2), Toll(tool="c"), ())
+    assert isinstance(steps[-1], Unfinished)
+    fields = all_of(text, "field")
+    assert [each.path[-1] for each in fields[:-1]] == [
+        "tool", "tool", "n", "tool", "steps", "sums",
+    ]  # fmt: skip
+
+
+def test_what_is_lost_in_a_list_has_its_own_error_at_its_own_place() -> None:
+    _, one, two, three, last = all_of('{"steps":[{"tool":"a"}],"sums":[1,2d6,3]}', "element")
+    assert (one.value, three.value) == (1, 3)
+    assert {each.type for each in two.errors} == {"int_type", "lost"}
+    assert {each.path for each in two.errors} == {("sums", 1)}
+    assert isinstance(last, Unfinished)
+
+
+def test_what_is_lost_is_named_by_the_models_names() -> None:
+    class Aliased(BaseModel):
+        count: int = Field(default=0, alias="n")
+
+    typed: TypedPartials[Aliased] = TypedPartials(Aliased)
+    last = typed.feed('{"n": 2d6}')[-1]
+    assert isinstance(last, Unfinished)
+    assert [each.path for each in last.partial.errors] == [("count",)]
+
+
+@pytest.mark.parametrize("size", [1, 3, 999])
+def test_a_model_takes_integers_of_any_size_exactly(size: int) -> None:
+    big = 123456789012345678901234567890
+    text = f'{{"steps":[{{"tool":"a","n":-{big}}}],"sums":[1,{big}]}}'
+    out = all_of(text, "piece", size)
+    assert out[-1] == Tolls(steps=[Toll(tool="a", n=-big)], sums=[1, big])
+    assert out[-1] == Tolls.model_validate_json(text)
+    number: TypedPartials[int] = TypedPartials(int)
+    number.feed(str(big))
+    assert number.finish()[-1] == big
+
+
+def test_patches_to_what_is_complete_do_not_fit() -> None:
+    typed: TypedPartials[Tolls] = TypedPartials(Tolls)
+    typed.feed('{"steps":[{"tool":"a"}],')
+    for path in (("steps", 0, "n"), ("steps", 1), ("steps", 0, "tool")):
+        with pytest.raises(ValueError, match="does not fit"):
+            typed.take([Patch(path, "set", 1)])
+    typed.take([Patch(("steps", 0, "tool"), "done", None)])  # again, no change
+    assert typed.feed('"sums":[]}')[-1] == Tolls(steps=[Toll(tool="a")])
+
+
+def test_what_was_validated_in_parts_is_kept_once() -> None:
+    typed: TypedPartials[Tolls] = TypedPartials(Tolls)
+    before = typed.feed('{"steps":[{"tool":"a","n":1},')[-1]
+    [final] = typed.feed('{"tool":"b"}]}')[-1:]
+    assert isinstance(final, Tolls)
+    assert before.steps[0] is final.steps[0]
+    assert before.steps == [Toll(tool="a", n=1)]
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_what_was_emitted_stays_what_it_was_where_validating_again_makes_another(
+    lenient: bool,
+) -> None:
+    class Told(BaseModel):
+        tool: str
+        number: int = Field(default_factory=iter(range(99)).__next__)
+
+        def __eq__(self, other: object) -> bool:
+            return lenient or super().__eq__(other)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class All(BaseModel):
+        steps: list[Told]
+
+    typed: TypedPartials[All] = TypedPartials(All)
+    before = typed.feed('{"steps":[{"tool":"a"},')[-1]
+    was = before.steps[0]
+    assert was.number == 0
+    final = typed.feed('{"tool":"b"}]}')[-1]
+    assert final.steps[0].number != 0
+    assert before.steps[0] is was
+
+
+def test_a_value_that_cannot_be_compared_is_kept_as_it_was() -> None:
+    class Odd(BaseModel):
+        n: Any
+
+        @field_validator("n", mode="before")
+        @classmethod
+        def odd(cls, _: Any) -> Any:
+            return Uncomparable()
+
+    typed: TypedPartials[list[Odd]] = TypedPartials(list[Odd])
+    final = typed.feed('[{"n":1},{"n":2}]')[-1]
+    assert [type(each.n) for each in final] == [Uncomparable, Uncomparable]
+
+
+class Uncomparable:
+    def __eq__(self, _: object) -> bool:
+        raise RuntimeError("no")
+
+    __hash__ = None  # type: ignore[assignment]

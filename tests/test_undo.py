@@ -319,6 +319,19 @@ async def test_what_is_too_far_back_when_its_turn_comes_is_told_as_it_was_asked_
         assert '"damage":4' in asked(model) and session.report()["faults"] == 0
 
 
+async def test_what_was_told_together_since_may_be_further_back_than_is_kept() -> None:  # G2
+    async with opened(history_bytes=0) as (session, model):
+        hit(session)
+        one = session.outcome("mira", "bow", "miss", target="goblin")
+        again = session.retell(one)
+        other = session.outcome("mira", "bow", "miss", target="wolf")
+        for n in range(400):
+            session.update({**STATE, "tick": n})
+        await again
+        assert one.id == other.id == again.ended.retells
+        assert asked(model).count('"result":"miss"') == 2
+
+
 async def test_what_the_wish_itself_pushes_out_comes_to_an_end_and_is_no_fault() -> None:  # G2
     async with opened(history_bytes=0) as (session, _):
         telling = hit(session)
@@ -433,8 +446,79 @@ async def test_it_is_dropped_as_soon_as_the_world_moves_on(move: Callable[[Any],
 
 
 @pytest.mark.parametrize("intensity", ["off", "conservative"])
-async def test_below_aggressive_none_is_prepared(intensity: str) -> None:
+async def test_below_aggressive_none_is_prepared_for_who_asks_for_none(intensity: str) -> None:
     async with opened(intensity=intensity) as (session, model):
+        await hit(session)
+        await asyncio.sleep(20)
+        assert len(model.streams) == 1
+
+
+def ahead(model: ScriptedModel) -> int:
+    """How many retellings were asked for before anybody wanted them."""
+    return len([each for each in model.asked(Purpose.PREFETCH) if 'TOLD "' in str(each.request)])
+
+
+async def test_who_asks_for_retellings_has_them_prepared(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"intensity": "conservative", "log_dir": str(tmp_path)}
+    async with opened(**given) as (session, model):
+        await hit(session)
+        await asyncio.sleep(20)
+        assert ahead(model) == 0
+        await session.retell(hit(session))
+        telling = hit(session)
+        await telling
+        await asyncio.sleep(20)
+        again = session.retell(telling)
+        await again
+        assert again.ended.served == (Served.HIT,) and ahead(model) == 1
+    async with opened(**given) as (session, model):  # it is known after a week, too
+        for number in range(20):
+            await hit(session)
+            await asyncio.sleep(20)
+            assert ahead(model) == min(number + 1, 19)  # till it is further back
+        session.intensity = "off"
+        await session.retell(hit(session))
+        await hit(session)
+        await asyncio.sleep(20)
+        assert ahead(model) == 19
+
+
+@pytest.mark.parametrize(("intensity", "prepared"), [("conservative", 0), ("aggressive", 1)])
+async def test_outside_of_combat_it_is_prepared_at_aggressive_alone(
+    intensity: str, prepared: int
+) -> None:
+    async with opened(intensity=intensity) as (session, model):
+        session.update({**STATE, "mode": "exploration"})
+        await session.retell(hit(session))
+        before = ahead(model)
+        await hit(session)
+        await asyncio.sleep(20)
+        assert ahead(model) - before == prepared
+
+
+async def test_one_nobody_has_asked_for_is_dropped_with_the_intensity() -> None:
+    async with opened(intensity="aggressive") as (session, model):
+        await hit(session)
+        await asyncio.sleep(0.3)
+        assert ahead(model) == 1 and model.open
+        session.intensity = "conservative"
+        await asyncio.sleep(0.1)
+        assert not model.open
+
+
+async def test_it_takes_its_place_in_a_full_plan_by_its_value() -> None:
+    async with opened(intensity="aggressive", max_variants=3) as (session, model):
+        session.begin_turn("mira")
+        for asked_before in (False, True):
+            telling = hit(session)
+            await telling
+            await asyncio.sleep(20)
+            assert ahead(model) == asked_before
+            await session.retell(telling)
+
+
+async def test_it_keeps_to_the_budget() -> None:
+    async with opened(intensity="aggressive", max_prefetch_tokens=10) as (session, model):
         await hit(session)
         await asyncio.sleep(20)
         assert len(model.streams) == 1

@@ -208,7 +208,7 @@ def test_what_another_has_set_aside_in_the_meantime_is_let_be(
 def test_a_file_of_a_newer_version_is_left_alone(path: str) -> None:
     UsageStore(path).close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     db.close()
     with pytest.raises(UsageError, match="newer version"):
         UsageStore(path)

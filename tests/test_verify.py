@@ -258,9 +258,8 @@ def test_one_byte_changed_in_a_chunk_is_named_by_its_line(
 
 def test_what_a_model_said_otherwise_shows_where_it_first_matters(tmp_path: Path) -> None:
     def change(lines: list[dict[str, Any]]) -> None:
-        told = next(line for line in lines if line["kind"] == "~text")
-        take = next(n for n, line in enumerate(lines) if line is told)
-        chunk = [line for line in lines[:take] if line["kind"] == "~chunk"][-1]
+        told = next(line["generation"] for line in lines if line["kind"] == "~served")
+        chunk = next(each for each in lines if told == each.get("generation") and "text" in each)
         chunk["text"] = chunk["text"].swapcase()
 
     found = verify(changed(recorded(tmp_path, seed=5), change)).difference
@@ -269,15 +268,40 @@ def test_what_a_model_said_otherwise_shows_where_it_first_matters(tmp_path: Path
     assert found.got != found.expected
 
 
-def test_two_lines_that_were_swapped_are_not_said_to_be_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kinds", [("~chunk", "~chunk"), ("~timer", "~scene"), ("~telling", "~told")]
+)
+def test_lines_in_another_order_are_named_with_what_should_stand_there(
+    tmp_path: Path, kinds: tuple[str, str]
+) -> None:
     path = recorded(tmp_path)
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = next(n for n in range(len(lines)) if all(b'"~' in each for each in lines[n : n + 2]))
-    lines[at : at + 2] = reversed(lines[at : at + 2])
+    lines, records = path.read_bytes().splitlines(keepends=True), [*read(path)]
+    at = next(n for n, record in enumerate(records) if record.kind == kinds[0])
+    to = next(n for n in range(at + 1, len(records)) if records[n].kind == kinds[1])
+    lines[at], lines[to] = lines[to], lines[at]
     path.write_bytes(b"".join(lines))
     found = verify(path).difference
     assert found is not None and found.line == at + 1
-    assert f"~ line {at + 1 - 2} is missing before it, or stands after it" in str(found)
+    due, here = records[at], records[to]
+    operators = {"~chunk": "generation", "~timer": "timers", "~telling": "tell"}
+    assert found.operator == operators[kinds[0]]
+    assert found.expected["kind"] == kinds[0] and found.got is not None
+    assert found.got["kind"] == kinds[1]
+    for each, stands in ((due, f", which stands in line {to + 1}"), (here, "")):
+        assert f"~ line {each.data['n']} ({each.kind} by " in str(found)
+        assert f", t {each.t:g} s){stands}" in str(found)
+    assert str(found).endswith("the lines were put into another order")
+
+
+def test_a_line_that_is_lost_is_said_to_be_lost(tmp_path: Path) -> None:
+    path = recorded(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(n for n in range(9, len(lines)) if all(b'"~' in each for each in lines[n : n + 2]))
+    n = orjson.loads(lines.pop(at))["n"]
+    path.write_bytes(b"".join(lines))
+    found = verify(path).difference
+    assert found is not None and found.line == at + 1
+    assert f"~ line {n} is missing before it" in str(found)
 
 
 def test_a_function_as_prompts_is_recorded_by_its_name() -> None:

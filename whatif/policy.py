@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ..config import Settings
+from ..config import ELSEWHERE, Settings, how
 from ..errors import ConfigError
 from ..operators.predict import Intensity
 from ..sinks.ledger import Price
@@ -20,10 +20,9 @@ from ..streams.narrator.profiles import profile
 __all__ = ["Policy", "differences", "load_prices", "parse"]
 
 SHORT = {"profile": "narrator_profile", "model": "main_model"}
-ELSEWHERE = {"base_url", "log_dir", "cache_url", "cache_timeout"}
-"""Settings that say where, not how: a comparison asks no server and writes no log."""
 
-PRICES = "prices"
+FILE, PRICES = "settings", "prices"
+"""What names a file: of settings, and of prices."""
 PIECE = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|\{[^}]*\}|[^,;])+|[,;]')
 
 
@@ -44,8 +43,8 @@ def parse(text: str, base: Settings) -> list[Policy]:
     """The policies of a list such as ``off;conservative,max_variants=3;prices=FILE``.
 
     A policy begins at each ``;`` and at each intensity; a ``NAME=VALUE`` belongs to the policy it
-    stands in. What a policy does not say is as in ``base``. A value is a TOML value, ``none``, or
-    a word.
+    stands in. What a policy does not say is as in its ``settings=FILE``, or else in ``base``. A
+    value is a TOML value, ``none``, or a word.
 
     :raises ConfigError: for an unknown name, a bad value, fewer than two policies, or two alike.
     """
@@ -82,8 +81,14 @@ def _split(text: str) -> Iterator[list[str]]:
 
 def _policy(parts: Sequence[str], base: Settings) -> Policy:
     values: dict[str, Any] = {}
+    saved: dict[str, Any] = {}
     listed: Mapping[str, Price] | None = None
-    known = [*(each for each in Settings.model_fields if each not in ELSEWHERE), *SHORT, PRICES]
+    known = [
+        *(each for each in Settings.model_fields if each not in ELSEWHERE),
+        *SHORT,
+        FILE,
+        PRICES,
+    ]
     for part in parts:
         name, equals, raw = (each.strip() for each in part.partition("="))
         if not equals:
@@ -101,8 +106,10 @@ def _policy(parts: Sequence[str], base: Settings) -> Policy:
         values[name] = raw if name == "intensity" else _value(raw)
         if name == PRICES:
             listed = load_prices(raw.strip('"'))
+        if name == FILE:
+            saved = how(raw.strip('"'))
     name = ",".join(parts)
-    values.pop(PRICES, None)
+    values = {**saved, **{name: values[name] for name in values if name not in (FILE, PRICES)}}
     try:
         settings = Settings.load({**base.model_dump(), **values})
         profile(settings.narrator_profile)

@@ -128,7 +128,7 @@ def difference(
             pairs.append(((sums[0], end - start), (sums[1], end - start)))
             total += sums[1] - sums[0]
             events += end - start
-    return Difference(total / events if events else 0.0, bootstrap(pairs, _mean, rng))
+    return Difference(total / events if events else 0.0, bootstrap([pairs], _mean, rng))
 
 
 def _mean(blocks: Sequence[tuple[float, int]]) -> float:

@@ -19,7 +19,7 @@ from .trial import Task, Told, Trial, figures, players
 __all__ = ["settings_of", "tune"]
 
 Pairs = list[tuple[Told, Told]]
-"""Each outcome as it fared under the default settings, and under those found."""
+"""Each outcome of a log as it fared under the default settings, and under those found."""
 
 
 @dataclass(slots=True)
@@ -42,12 +42,12 @@ class _Tuning:
     def told(self, values: Values, logs: Sequence[str]) -> list[Told]:
         return [each for log in logs for each in self.trials[values, log].told.values()]
 
-    def pairs(self, one: Values, other: Values, logs: Sequence[str]) -> Pairs:
+    def pairs(self, one: Values, other: Values, log: str) -> Pairs:
+        told = self.trials[other, log].told
         return [
-            (first, self.trials[other, log].told[number])
-            for log in logs
+            (first, told[number])
             for number, first in self.trials[one, log].told.items()
-            if number in self.trials[other, log].told
+            if number in told
         ]
 
 
@@ -121,8 +121,9 @@ def _side(
             name: round(each, 6) if math.isfinite(each) else None for name, each in every.items()
         }
 
-    pairs = work.pairs(start, best, logs)
-    found = bootstrap(pairs, value, random.Random(work.base.seed))
+    nights = [work.pairs(start, best, log) for log in logs]
+    found = bootstrap(nights, value, random.Random(work.base.seed))
+    pairs = [pair for night in nights for pair in night]
     change = value([new for _, new in pairs]) - value([old for old, _ in pairs])
     return {
         "logs": list(logs),
@@ -131,4 +132,5 @@ def _side(
         "best": column(best),
         "difference": round(change, 6) if math.isfinite(change) else None,
         "interval": None if found is None else [round(each, 6) for each in found],
+        "drawn_from": "logs and their outcomes" if len(logs) > 1 else "the outcomes of one log",
     }

@@ -58,7 +58,7 @@ def convert_file(
     """Import a recording into a session log (compressed if ``target`` ends in ``.gz``).
 
     The log is written beside ``target`` and renamed, so that it appears whole or not at all; a
-    log that was there before is replaced.
+    log that was there before is replaced, and nothing else is.
 
     :raises ForeignFormatError: if ``source`` is not of that format, or is ``target``.
     :raises LogError: if ``target`` cannot be written.
@@ -70,7 +70,7 @@ def convert_file(
         raise ForeignFormatError(
             source, 0, "would be overwritten by its own import; choose another -o"
         )
-    real = check_target(target)
+    real = check_target(target, replaced=True)
     records = FORMATS[format].convert(source, seed)
     beside = Path(f"{real}.part{'.gz' if real.endswith('.gz') else ''}")
     beside.unlink(missing_ok=True)

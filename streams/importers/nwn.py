@@ -6,7 +6,8 @@ The log has one line for each roll, a clock of whole seconds and no turns. What 
   action: the engine never says what is about to be done. Their ``test`` is ``attack`` and
   ``attempt``. The damage and the kill that the engine reports after a roll belong to its outcome.
 - ``A casting X`` is an ``action``, ``A casts X`` its outcome; a spell begun and never cast is
-  taken back when its caster begins another. Potions, saves and skill checks are outcomes.
+  taken back after a round (six seconds; a cast takes one to three), or when its caster begins
+  another. Potions, saves and skill checks are outcomes.
 - Damage, healing, deaths, areas and sides are ``patch`` lines after the outcome. The engine tells
   damage but no hit points, so health is ``damage_taken``; creatures of one name cannot be told
   apart, so it begins anew when one of them dies.
@@ -40,6 +41,7 @@ RELEASED = 2002
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LULL = 12
+ROUND = 6
 """Seconds without a roll after which a fight is over: two rounds."""
 DAMAGE_WINDOW = 3
 """Seconds within which the damage of a roll is reported."""
@@ -195,7 +197,7 @@ class _Play:
         self.lines = Lines()
         self.ids = Ids()
         self.state: dict[str, Json] = {"mode": "exploration", "actors": {}}
-        self.casting: dict[str, tuple[str, dict[str, Json]]] = {}
+        self.casting: dict[str, tuple[str, dict[str, Json], float]] = {}
         self.actions = 0
         self.areas = 0
         self.last_roll: float | None = None
@@ -279,6 +281,9 @@ class _Play:
         self.last_roll = t
 
     def settle(self, t: float) -> None:
+        for actor, (_, _, begun) in list(self.casting.items()):
+            if t - begun > ROUND:
+                self.take_back(begun + ROUND, actor)
         if self.last_roll is not None and t - self.last_roll > LULL:
             self.last_roll = None
             self.patch(t, ("/mode", "exploration"))
@@ -345,19 +350,19 @@ class _Play:
         self.take_back(line.t, actor)
         self.actions += 1
         action = {"type": "cast", "name": match["name"]}
-        self.casting[actor] = (f"a{self.actions}", action)
+        self.casting[actor] = (f"a{self.actions}", action, line.t)
         self.lines.add(line.t, "action", action_id=f"a{self.actions}", actor=actor, action=action)
 
     def take_back(self, t: float, actor: str) -> None:
         if actor in self.casting:
-            action_id, _ = self.casting.pop(actor)
+            action_id, _, _ = self.casting.pop(actor)
             self.lines.take_back(t, action_id, actor)
 
     def on_casts(self, line: _Line, match: re.Match[str]) -> None:
         actor = self.actor(line.t, match["actor"])
         action = {"type": "cast", "name": match["name"]}
-        if self.casting.get(actor, ("", {}))[1] == action:
-            action_id, _ = self.casting.pop(actor)
+        if actor in self.casting and self.casting[actor][1] == action:
+            action_id, _, _ = self.casting.pop(actor)
             self.outcome(line.t, "success", {}, action_id=action_id)
         else:
             self.outcome(line.t, "success", {}, actor=actor, action=action)

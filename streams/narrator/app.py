@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from hmac import compare_digest
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ...errors import ForetellError
+from ..listener import Receive, Scope, Send, ServerMissing
 from ..models import Block, BlockEnd, Delta
 from .engine import Begun, Ended, Engine, Spoilt, tokens
 from .faults import CutOff
@@ -37,14 +37,6 @@ ABOUT = (
     "is made from phrases and the facts it is given, and its speed is simulated."
 )
 NOT_UTF8 = b"\xc3\x28"
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class ServerMissing(ForetellError):
-    """The optional server packages are not installed."""
 
 
 class NarratorApp:

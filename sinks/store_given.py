@@ -1,0 +1,85 @@
+"""What a caller hands to the store, checked: its mistakes are named when it makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+import orjson
+
+from ..errors import StateError
+from ..operators.fingerprint import Dependence
+from ..streams.footprint import Path
+from .store_guard import Condition, Test
+
+__all__ = ["checked", "dependence_of", "packed", "seconds", "texts"]
+
+TESTS = get_args(Test)
+
+
+def texts(what: str, given: Any) -> tuple[str, ...]:
+    """Several texts, which one text is not.
+
+    :raises StateError: for anything else.
+    """
+    try:
+        found = () if isinstance(given, str) else tuple(given)
+    except TypeError:
+        found = ()
+    if isinstance(given, str) or not all(type(each) is str for each in found):
+        raise StateError(f"{what}: a list of texts is wanted, not {given!r}")
+    return found
+
+
+def seconds(ttl: Any) -> float | None:
+    """A time to live.
+
+    :raises StateError: for one that is no number, or below 0.
+    """
+    if ttl is not None and (type(ttl) not in (int, float) or not ttl >= 0):
+        raise StateError(f"a ttl of {ttl!r} is no time")
+    return ttl  # type: ignore[no-any-return]
+
+
+def dependence_of(depends: Dependence | Iterable[Path]) -> Dependence:
+    """What is depended on, from paths of the state alone.
+
+    :raises StateError: for a path that is no list of texts.
+    """
+    if isinstance(depends, Dependence):
+        return depends
+    return Dependence(tuple(texts("a path of the state", path) for path in depends), (), "", ())
+
+
+def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
+    """A guard that can be compared with any state.
+
+    :raises StateError: for one that is none, or compares with what is no number, or no JSON.
+    """
+    try:
+        guard = tuple(Condition(*each) for each in guard)
+    except TypeError as error:
+        raise StateError(f"a guard is a list of conditions: {error}") from None
+    packed([condition.value for condition in guard])
+    for path, test, value in guard:
+        name = ".".join(texts("the path of a guard", path))
+        if test not in TESTS:
+            raise StateError(f"the guard of {name} has no test {test!r}: {', '.join(TESTS)}")
+        if test in ("above", "below") and type(value) not in (int, float):
+            raise StateError(f"the guard of {name} compares with {value!r}: no number")
+    return guard
+
+
+def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
+    """Variants as they are kept, and their bytes.
+
+    :raises StateError: for what is no JSON, and for what is no list.
+    """
+    if isinstance(variants, (str, bytes, Mapping)) or not isinstance(variants, Iterable):
+        raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
+    try:
+        parts = tuple(each if type(each) is str else orjson.dumps(each) for each in variants)
+        size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints
+    except (TypeError, UnicodeEncodeError) as error:
+        raise StateError(f"a variant cannot be stored, for it is no JSON: {error}") from None
+    return parts, size

@@ -1,0 +1,105 @@
+"""Memcached as the server that processes share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+import orjson
+
+from ..errors import ConfigError
+from .store_news import BORN, MOST_WORDS, Board
+from .store_server import MONTH, GarbledBoard, Orjson
+
+__all__ = ["Memcached"]
+
+TRIES = 8
+
+
+class Memcached:
+    """Memcached: whole seconds. A cancelled call leaves its answer in the connection."""
+
+    kind = "memcached"
+    garbage: tuple[type[Exception], ...] = (ValueError, GarbledBoard)
+    refusals: tuple[type[Exception], ...] = ()
+
+    def __init__(self, host: str, port: int, most: int, prefix: str) -> None:
+        try:
+            from aiocache import MemcachedCache  # type: ignore[import-untyped]
+        except ImportError:
+            raise ConfigError(
+                "cache_url: aiomcache is not installed: pip install 'foretell[memcached]'"
+            ) from None
+        self.where = f"{host}:{port}"
+        self._prefix = prefix
+        self._serializer = Orjson(most)
+        self._cache: Any = MemcachedCache(
+            endpoint=host,
+            port=port,
+            pool_size=4,
+            serializer=self._serializer,
+            namespace="",
+            timeout=0,
+        )
+
+    async def get(self, name: str) -> Any:
+        """See :class:`Server`."""
+        return await self._cache.get(self._prefix + name)
+
+    async def get_and_hear(self, name: str, board: str, heard: int) -> tuple[Any, Board]:
+        """See :class:`Server`."""
+        keys = [f"{self._prefix}{each}".encode() for each in (board, name)]
+        said, raw = await self._cache.client.multi_get(*keys)
+        return self._serializer.loads(raw), _heard(_words(board, said), heard)
+
+    async def hear(
+        self, board: str, heard: int, words: Collection[bytes] | None, now: int
+    ) -> Board:
+        """See :class:`Server`."""
+        client, key = self._cache.client, f"{self._prefix}{board}".encode()
+        for _ in range(TRIES):
+            raw, token = await client.gets(key)
+            known = _words(board, raw)
+            if words is None or (known and not words):
+                return _heard(known, heard)
+            number = max([now, *(last + 1 for _, last in known[-1:])])
+            known = known or [(BORN, number)]
+            answer = _heard(known, heard)
+            known = [each for each in known if each[0] not in words]
+            known = [*known, *((word, number) for word in words)][-MOST_WORDS:]
+            written = orjson.dumps([(word.decode(), last) for word, last in known])
+            putting = client.add if raw is None else partial(client.cas, cas_token=token)
+            if await putting(key, written, exptime=MONTH):
+                return Board(known[0][1], number, answer.words)
+        raise OSError(f"others were quicker {TRIES} times")
+
+    async def set(self, name: str, value: Any, seconds: float) -> None:
+        """See :class:`Server`."""
+        await self._cache.set(self._prefix + name, value, ttl=min(MONTH, math.ceil(seconds)))
+
+    async def delete(self, name: str) -> None:
+        """See :class:`Server`."""
+        await self._cache.delete(self._prefix + name)
+
+    async def forget_connections(self) -> None:
+        """See :class:`Server`."""
+        await self._cache.client.close()
+
+    async def aclose(self) -> None:
+        """See :class:`Server`."""
+        await self._cache.client.close()
+
+
+def _words(board: str, raw: bytes | None) -> list[tuple[bytes, int]]:
+    """The words of a board, the oldest first. It is one value, that is compared and swapped."""
+    try:
+        return [(str(word).encode(), int(number)) for word, number in orjson.loads(raw or b"[]")]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise GarbledBoard(board, error) from None
+
+
+def _heard(words: list[tuple[bytes, int]], heard: int) -> Board:
+    least = words[0][1] if words else 0
+    return Board(least, 0, [each for each in words if each[1] > heard])

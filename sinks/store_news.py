@@ -1,0 +1,191 @@
+"""What processes that share a cache tell each other: what of it is no longer good.
+
+The server keeps one *board* for all stores of a name: each word that was told, with the number
+it was last told by. Numbers only grow, and so a process asks for those above the last it has
+heard, together with the record it looks for, in one round trip. A record carries the last number
+its writer had heard; a word that was told later and concerns it makes it a miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from ..operators.fingerprint import Dependence
+from ..streams.footprint import Path, covers
+
+__all__ = ["ALL", "BORN", "MOST_WORDS", "Board", "News", "Word"]
+
+MOST_WORDS = 500
+"""On a board, and waiting to be told. What is older than a full board is a miss."""
+
+REPEATED = 60.0
+"""Seconds a word is told again for, if the server loses its board: not all have heard it."""
+
+BORN = b"born"
+"""The first word of a board. Whoever has heard others before knows that those are lost."""
+
+
+class Word(NamedTuple):
+    """What is no longer good.
+
+    That which a pattern ``fits`` by its key or a tag, what depends on a ``path`` or on one that
+    has ``changed`` unexpectedly, or ``all`` there is.
+    """
+
+    kind: Literal["fits", "path", "changed", "all"]
+    what: str | Path = ""
+
+    def written(self) -> bytes:
+        """As it stands on the board."""
+        try:
+            return orjson.dumps([*self])
+        except TypeError:  # half a character: what it names cannot be said
+            return ALL.written()
+
+    def meets(self, key: str, tags: Iterable[str], depends: Dependence) -> bool:
+        """Whether this concerns an entry."""
+        match self.kind:
+            case "fits":
+                what = str(self.what)
+                return any(each == what or fnmatchcase(each, what) for each in (key, *tags))
+            case "path":
+                return any(covers(known, tuple(self.what)) for known in depends.paths)
+            case "changed":
+                return depends.on((tuple(self.what), None))
+        return True
+
+    def concerns(self, record: Mapping[str, Any]) -> bool:
+        """Whether this concerns what a record holds; one that is no entry it does not."""
+        try:
+            depends = record["depends"]
+            paths, apart = (tuple(map(tuple, depends[each])) for each in ("paths", "apart"))
+            about = Dependence(paths, apart, depends["own"], tuple(depends["volatile"]))
+            return self.meets(record["key"], record["tags"], about)
+        except (KeyError, TypeError, AttributeError):
+            return False
+
+
+ALL = Word("all")
+
+
+class Board(NamedTuple):
+    """What a server says of a board.
+
+    The least number on it (0: there is no board), the number by which it took what was told with
+    the question (0: nothing was), and what others had told since, in the order of its numbers.
+    """
+
+    least: int
+    number: int
+    words: list[tuple[bytes, int]]
+
+
+class News:
+    """What one process has heard of a board, and what it has still to tell.
+
+    :param board: what the board is called.
+    :param now: seconds, of the loop.
+    """
+
+    def __init__(self, board: str, now: Callable[[], float]) -> None:
+        self.board = board
+        self.heard = 0
+        """The last number heard; 0: no board is known."""
+        self.untold: dict[Word, object] = {}
+        self.listeners: list[Callable[[Word], object]] = []
+        self._now = now
+        self._least = 0
+        self._known: dict[Word, int] = {}
+        self._told: dict[Word, float] = {}
+        self.moment = 0
+        """How many words there were, told and heard."""
+        self._moments: dict[Word, int] = {}
+        self._forgotten = 0
+
+    def tell(self, word: Word) -> None:
+        """Have something told, as soon as the server takes it; it counts here at once."""
+        if len(self.untold) >= MOST_WORDS:
+            self.untold.clear()
+            word = ALL  # what is too much to say is said so
+        self.untold[word] = object()
+        self._note(word)
+
+    def took(self, board: Board, told: Mapping[Word, object] | None = None) -> list[Word]:
+        """Take the server's answer; what others have told since it was last heard.
+
+        :param told: what of :attr:`untold` it was told with the question.
+        """
+        told = dict(told or {})
+        others = [word for raw, _ in board.words if (word := _read(raw)) is not None]
+        lost = self.heard and (not board.least or any(raw == BORN for raw, _ in board.words))
+        if self.heard and not lost and self.heard < board.least:
+            self._note(ALL)
+            others.insert(0, ALL)  # so much was told since that some of it is gone already
+        for raw, number in board.words:
+            if (word := _read(raw)) is not None:
+                self._know(word, number)
+                self._note(word)
+        for word, which in told.items():
+            if self.untold.get(word) is which:  # else it was said once more meanwhile
+                del self.untold[word]
+            self._know(word, board.number)
+        if lost:
+            since = self._now() - REPEATED
+            for word in [word for word, when in self._told.items() if when > since]:
+                if word not in told:
+                    self.tell(word)
+        for word in told:
+            self._told.pop(word, None)
+            self._told[word] = self._now()
+        while len(self._told) > MOST_WORDS:
+            del self._told[next(iter(self._told))]
+        numbers = (self.heard, board.number, *(number for _, number in board.words))
+        self.heard = max(numbers) if board.least else 0
+        self._least = board.least
+        return others
+
+    def good(self, record: Mapping[str, Any], as_of: Any) -> bool:
+        """Whether nothing that was told after a number concerns a record."""
+        if type(as_of) is not int or not self.heard or as_of < self._least:
+            return False
+        later = (word for word, number in self._known.items() if number > as_of)
+        return not any(word.concerns(record) for word in (*self.untold, *later))
+
+    def overtaken(self, record: Mapping[str, Any], moment: int) -> bool:
+        """Whether something that was told or heard after a moment concerns a record."""
+        for word, when in reversed(self._moments.items()):
+            if when <= moment:
+                return False
+            if word.concerns(record):
+                return True
+        return moment < self._forgotten
+
+    def _note(self, word: Word) -> None:
+        self.moment += 1
+        self._moments.pop(word, None)
+        self._moments[word] = self.moment
+        if len(self._moments) > 2 * MOST_WORDS:
+            self._forgotten = self._moments.pop(next(iter(self._moments)))
+
+    def _know(self, word: Word, number: int) -> None:
+        self._known[word] = max(number, self._known.get(word, 0))
+        if len(self._known) > 2 * MOST_WORDS:
+            latest = sorted(self._known.items(), key=lambda known: known[1])[-MOST_WORDS:]
+            self._known = dict(latest)
+
+
+def _read(raw: bytes) -> Word | None:
+    """A word from the board; ``None`` for the first one, and for what is none of ours."""
+    try:
+        kind, what = orjson.loads(raw)
+    except (ValueError, TypeError):
+        return None
+    if kind in ("path", "changed") and isinstance(what, list):
+        return Word(kind, tuple(map(str, what)))
+    if kind in ("fits", "all") and isinstance(what, str):
+        return Word(kind, what)
+    return None

@@ -1,0 +1,310 @@
+"""What stands after a place that cannot be read is not lost with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretell.operators.partials import MISSING, Final, Partial, PartialParser, apply
+
+
+def read(text: str, size: int = 10**6, **settings: Any) -> tuple[PartialParser, Partial]:
+    """The reader of ``text`` in pieces, and what it found; the patches give that."""
+    parser = PartialParser(**settings)
+    built: Any = MISSING
+    done: set[Any] = set()
+
+    def take(patches: Any) -> None:
+        nonlocal built
+        for patch in patches:
+            assert patch.path not in done
+            built = apply(built, patch)
+            if patch.op == "done":
+                done.add(patch.path)
+
+    for at in range(0, len(text), size):
+        take(parser.feed(text[at : at + size]))
+        assert built == parser.value
+    found = parser.finish()
+    take(found.patches)
+    assert built == found.value
+    assert isinstance(found, Partial)
+    return parser, found
+
+
+def test_a_word_that_is_no_value_costs_its_place_alone_and_the_next_step_streams() -> None:
+    parser = PartialParser()
+    parser.feed('{"steps":[{"a":1},{"n":1_000},{"c":3},')
+    assert parser.value == {"steps": [{"a": 1}, {}, {"c": 3}]}
+    assert parser.done(("steps", 2))
+    parser.feed('{"d":4}]}')
+    assert parser.finish() == Partial(
+        {"steps": [{"a": 1}, {}, {"c": 3}, {"d": 4}]}, "'1_000' is no JSON value (character 23)"
+    )
+    assert parser.lost == {("steps", 1, "n"): "'1_000' is no JSON value"}
+    assert [*map(tuple, parser.notes)] == [(23, "lost at steps.1.n: '1_000' is no JSON value")]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_in_a_list_null_keeps_the_place_of_what_is_lost(size: int) -> None:
+    text = "[1, 2d6+3 , 3, attack, 50%\n]"
+    streaming = PartialParser()
+    for at in range(0, len(text), size):
+        streaming.feed(text[at : at + size])
+    assert streaming.done()
+    parser, found = read(text, size)
+    assert found.value == streaming.value == [1, None, 3, None, None]
+    assert [*parser.lost] == [(1,), (3,), (4,)]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": f(1, 2), "b": 3}', {"b": 3}),
+        ('{"a": "x"y", "b": 3}', {"a": "x", "b": 3}),
+        ('{"a": oh no, "b": 3}', {"b": 3}),
+        ('{"a": 1' + " " * 99 + "x}", {"a": 1}),
+        ("[1, oh no", [1]),
+        ("[1, oh", [1]),
+    ],
+)
+def test_a_word_is_passed_over_only_where_it_is_seen_to_end(
+    text: str, value: Any, size: int
+) -> None:
+    _, found = read(text, size)
+    before_the_end = PartialParser()
+    before_the_end.feed(text)
+    assert "b" not in before_the_end.value
+    assert found.value == value
+
+
+BROKEN = [
+    '{"n":1_000}',
+    '{"n":1 000}',
+    '{"n":1,000}',
+    '{"n":f(1, 2), "m": 2}',
+    '{"say":"he said "hi" to me"}',
+    '{"say":"he said "hi, there" to me"}',
+    '{"say":"5" tall"}',
+    '{"say":"5" tall, or 6" or 7", who knows"}',
+    '{"n" 1}',
+    "{*}",
+    '{"n":[1, 2 x, 3]}',
+    '{"tags":["a"}',
+    '{"n":1]',
+    '{"n":{"k":[0]}',
+    '{""k":[0],"j":""}',
+    '{"n":(1)}',
+    "{n}",
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_one_broken_step_costs_no_other(broken: str, at: int) -> None:
+    steps = ['{"tool":"move","to":[1,2]}', '{"tool":"wait","why":"a, b"}', '{"tool":"hit","n":7}']
+    steps.insert(at, broken)
+    text = '{"plan":{"steps":[' + ",".join(steps) + '],"then":"x"},"id":5}'
+    results = {repr(read(text, size)[1]) for size in (1, 2, 7, 1000)}
+    assert len(results) == 1
+    parser, found = read(text)
+    got = found.value["plan"]["steps"]
+    assert len(got) == 4
+    for place, step in enumerate(steps):
+        if place != at:
+            assert got[place] == json.loads(step)
+    assert found.value["plan"]["then"] == "x"
+    assert found.value["id"] == 5
+    assert found.position is not None
+    assert all(path[:3] == ("plan", "steps", at) for path in parser.lost)
+    assert any(f"lost at plan.steps.{at}" in note.what for note in found.notes)
+
+
+@pytest.mark.parametrize("step", ['{"n":1', '{"n":1,', '{"n":{"k":[0]}'])
+def test_a_bracket_that_is_missing_costs_no_step(step: str) -> None:
+    _, found = read(f'{{"steps":[{{"a":1}},{step},{{"c":3}},{{"d":4}}],"id":5}}')
+    assert found.value["steps"][0::2] == [{"a": 1}, {"c": 3}]
+    assert found.value["steps"][3] == {"d": 4}
+    assert found.value["id"] == 5
+
+
+def test_broken_steps_one_after_another_keep_their_places() -> None:
+    parser, found = read('{"steps":[{"a":1},{"n":1 0},{"n":2 0},{"x":y z},{"c":3}]}')
+    assert found.value == {"steps": [{"a": 1}, {"n": 1}, {"n": 2}, {}, {"c": 3}]}
+    assert [*parser.lost] == [("steps", 1, "n"), ("steps", 2, "n"), ("steps", 3, "x")]
+
+
+def test_several_broken_steps_of_a_text_that_is_cut_cost_no_other() -> None:
+    text = '{"steps":[{"say":"a "b" c"},{"c":3},{"n":(x)},{"d":4},{"n":1 0},{"e":5},{"f":"g'
+    _, found = read(text)
+    assert found.value["steps"] == [
+        {"say": "a "}, {"c": 3}, {}, {"d": 4}, {"n": 1}, {"e": 5}, {"f": "g"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # A number in the rest of a text whose quotes are turned is none.
+        ('["5" tall", "a, 3, b", "c', ["5"]),
+        ('["say "a, 3, b" now"]', ["say "]),
+        # It may be of the list within or of the one around.
+        ('{"steps":[{"tags":["a"},{"c":3},{"d":4},{"e', {"steps": [{"tags": ["a"]}]}),
+        # The value begins anew: what comes then is of another.
+        ('["x", oh no\n["y", "x"]', ["x"]),
+        ('{"steps":[{"a":1}, oh no\n{"steps":[{"a":1},{"b":2},{', {"steps": [{"a": 1}]}),
+        # Elements between may be lost, and those after them would come to other places.
+        ('["5" tall", "6" wide", "c"]', ["5"]),
+        ('["a" x, 2, {"c":3}, "5" y", {"d": 4}', ["a"]),
+        # A string or a name that was not closed has the end of its element in it.
+        ('{"s":[{"a":1},{"b":"x},{"c":3},{"d":4}]}', {"s": [{"a": 1}, {"b": "x},{"}]}),
+        ('{"s":[{"a":1},{"b":1,"x},{"c":3},{"d":4}]}', {"s": [{"a": 1}, {"b": 1}]}),
+        # More follows on the line than the value has.
+        ('["a" b, "c"]]', ["a"]),
+    ],
+)
+def test_what_is_not_certain_is_not_taken(text: str, value: Any) -> None:
+    assert read(text)[1].value == value
+
+
+def test_a_later_value_that_contradicts_does_not_hide_the_rest_of_the_first() -> None:
+    text = '{"steps":[{"n":1 0},{"c":3}]}\nCorrected: {"steps":[{"n":10},{"c":3}]}'
+    _, found = read(text)
+    assert found.value == {"steps": [{"n": 1}, {"c": 3}]}
+    assert found.reason.endswith("a later value contradicts what was shown")
+
+
+def test_a_later_value_that_continues_comes_before_the_rest_of_the_first() -> None:
+    parser = PartialParser()
+    parser.feed('{"a": "b", oh no, "c": 1}\n{"a": "b", "c": [1]}')
+    assert parser.finish() == Final({"a": "b", "c": [1]})
+
+
+def test_a_line_that_breaks_costs_no_other_line() -> None:
+    text = '{"a":1}\n{"n":1 0}\n{"s":[{"x":1 0},{"y":2}]}\n{"t":"5" x"}\n{"c":3}\n'
+    _, found = read(text, expect="array")
+    assert found.value == [{"a": 1}, {"n": 1}, {"s": [{"x": 1}, {"y": 2}]}, {"t": "5"}, {"c": 3}]
+
+
+def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
+    parser, found = read('{"n":1 0}\n{"b":2}\nAnd now:\n{"c":3}', expect="array")
+    assert found.value == [{"n": 1}, {"b": 2}, {"c": 3}]
+    assert "no comma" not in str(found.notes)
+    assert [*parser.lost] == [(0, "n")]
+
+
+def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
+    text = '{"s":[\n{"a":1},\n{"n":1 0},\n{"c":3}\n]}\n{"d":4}'
+    _, found = read(text, expect="array")
+    assert found.value == [{"s": [{"a": 1}, {"n": 1}, {"c": 3}]}, {"d": 4}]
+    _, found = read('{"n":1 0}\n{"x":1,"y":2}', expect="array")
+    assert found.value == [{"n": 1}, {"x": 1, "y": 2}]
+
+
+def test_where_a_word_is_over_is_looked_for_in_sixty_four_blanks() -> None:
+    for blanks, now in ((64, [1, None, 2]), (65, [1])):
+        for size in (1, 999):
+            text = "[1, 2d6" + " " * blanks + ", 2]"
+            parser = PartialParser()
+            for at in range(0, len(text), size):
+                parser.feed(text[at : at + size])
+            assert parser.value == now
+            assert read(text)[1].value == [1, None, 2]
+
+
+def test_what_breaks_in_what_is_read_aside_is_left() -> None:
+    parser, found = read('{"a":1,"a":[{"b":1 0},{"c":2d6},{"d":3}],"e":5}')
+    assert found.value == {"a": 1}
+    assert parser.lost == {}
+    parser, found = read('{"a":1,"a":[2d6],"e":5}')
+    assert found.value == {"a": 1, "e": 5}
+    assert parser.lost == {}
+
+
+def test_it_is_taken_up_again_so_many_times() -> None:
+    _, found = read("[" + '{"n":1 0},' * 300 + "1]")
+    assert len(found.value) == 257
+
+
+def test_what_is_looked_at_is_bounded() -> None:
+    text = '{"a":"x" ' + "and, so, on, " * 40_000
+    parser = PartialParser()
+    parser.feed(text)
+    fed: list[int] = []
+
+    class Counted(PartialParser):
+        def feed(self, chunk: Any, /) -> Any:
+            fed.append(len(chunk))
+            return super().feed(chunk)
+
+    counted = Counted()
+    counted.feed(text)
+    fed.clear()
+    assert counted.finish() == parser.finish()
+    assert sum(fed) < 2 * len(text)
+
+
+def test_bytes_that_wait_for_more_of_a_character_are_of_the_end() -> None:
+    parser = PartialParser()
+    parser.feed('[{"n":1 0},{"t":"é"},{"u":"x'.encode() + b"\xc3")
+    found = parser.finish()
+    assert found.value == [{"n": 1}, {"t": "é"}, {"u": "x"}]
+    assert [*parser.lost] == [(0, "n")]
+
+
+def test_positions_after_it_count_on_from_the_beginning() -> None:
+    text = 'Sure: [{"n":1 0}, {"m":2 0}, {"o": 2d6}]'
+    _, found = read(text)
+    assert [note.position for note in found.notes] == [
+        text.index("0"), text.index("0}, {" + '"o'), text.index("2d6"),
+    ]  # fmt: skip
+
+
+def test_what_is_nested_too_deep_costs_no_other() -> None:
+    _, found = read('[[[1, 2]], {"a": 1}, 3]', max_depth=2)
+    assert found.value == [[], {"a": 1}, 3]
+
+
+def test_a_strict_reader_takes_nothing_up_again() -> None:
+    for text in ('[{"a":1},{"n":1_000},{"c":3}]', '[{"a":1},{"n":1 0},{"c":3}]'):
+        _, found = read(text, strict=True)
+        assert len(found.value) == 2
+        assert found.patches == ()
+
+
+def test_what_is_lost_is_named_up_to_a_hundred_times() -> None:
+    parser, found = read("[1, " + "x, " * 300 + "1]")
+    assert len(parser.lost) == len(found.notes) == 100
+    assert found.value == [1, *[None] * 300, 1]
+
+
+steps = st.dictionaries(
+    st.sampled_from(["a", "b", "tool"]),
+    st.integers() | st.booleans() | st.none() | st.text("abc ,.", max_size=9),
+    min_size=1,
+)
+
+
+@given(st.lists(steps, max_size=4), st.lists(steps, max_size=4), st.sampled_from(BROKEN), st.data())
+def test_whatever_stands_around_a_broken_step_is_read(
+    before: list[Any], after: list[Any], broken: str, data: st.DataObject
+) -> None:
+    inside = [*map(json.dumps, before), broken, *map(json.dumps, after)]
+    text = '{"steps":[' + ", ".join(inside) + '], "end": true}'
+    _, found = read(text, data.draw(st.integers(1, len(text))))
+    steps = found.value["steps"]
+    assert steps[: len(before)] == _as_read(before)
+    assert steps[len(before) + 1 :] == _as_read(after)
+
+
+def _is_big(value: Any) -> bool:
+    return type(value) is int and not -(2**63) <= value < 2**64
+
+
+def _as_read(steps: list[Any]) -> list[Any]:
+    return [{name: float(v) if _is_big(v) else v for name, v in step.items()} for step in steps]

@@ -1,0 +1,105 @@
+"""What a caller does wrong is named where it is done, in one line."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from foretell.errors import ConfigError, StateError
+from foretell.sinks.store_guard import Condition
+from foretell.sinks.store_near import Near
+from foretell.sinks.variant_store import VariantStore
+
+LOOP: dict[str, Any] = {}
+LOOP["in"] = LOOP
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"key": 5}, "key, .*5"),
+        ({"key": None}, "key"),
+        ({"fingerprint": 5}, "fingerprint"),
+        ({"turn": 5}, "turn"),
+        ({"tags": "rules"}, "tags: a list of texts"),
+        ({"tags": [5]}, "tags"),
+        ({"depends": ["actors"]}, "a path of the state.*'actors'"),
+        ({"depends": [("actors", 1)]}, "a path of the state"),
+        ({"variants": "Well met."}, "not str"),
+        ({"variants": None}, "not NoneType"),
+        ({"variants": [{1: 2}]}, "no JSON"),
+        ({"state": {"a": {1: 2}}, "depends": [("a",)]}, "no JSON"),
+        ({"state": {"a": {1, 2}}, "depends": [("a",)]}, "no JSON"),
+        ({"ttl": math.nan}, "ttl of nan"),
+        ({"ttl": "60"}, "ttl of '60'"),
+        ({"ttl": -1}, "ttl of -1"),
+        ({"value": math.nan}, "value of nan"),
+        ({"guard": "there"}, "guard"),
+        ({"guard": [Condition(("a",), "isnt", 1)]}, "no test 'isnt'"),  # type: ignore[arg-type]
+        ({"guard": [Condition("hp", "is", 1)]}, "path of a guard"),  # type: ignore[arg-type]
+        ({"guard": [Condition(("hp",), "above", "1")]}, "hp compares with '1'"),
+    ],
+)
+async def test_what_cannot_be_stored_says_why(given: dict[str, Any], why: str) -> None:
+    store = VariantStore()
+    known = {"key": "k", "variants": ["x"], **given}
+    with pytest.raises(StateError, match=why) as error:
+        store.store(known.pop("key"), known.pop("variants"), known.pop("ttl", 60), **known)
+    assert "\n" not in str(error.value) and len(store) == 0
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [None, {1: 2}, {1: 2, "a": 1}, {"x": {1}}, LOOP, {"hp": 10**400, "max_hp": 5}, {"a": "\ud800"}],
+)
+async def test_a_snapshot_that_is_none_says_so(snapshot: Any) -> None:
+    with pytest.raises(StateError, match="a snapshot"):
+        await VariantStore().get_or_compute(snapshot, lambda each: ["x"])
+
+
+async def test_nothing_is_computed_for_what_could_not_be_kept() -> None:
+    store, made = VariantStore(), list[Any]()
+    for given in ({"ttl": math.nan}, {"tags": "rules"}, {"values": [1]}, {"guard": "x"}):
+        with pytest.raises(StateError):
+            await store.get_or_compute({"a": 1}, lambda each: made.append(each) or ["x"], **given)  # type: ignore[func-returns-value]
+    assert not made and len(store) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("changed", None),
+        ("changed", [1]),
+        ("invalidate", 5),
+        ("invalidate_path", 5),
+        ("missing", "greeting"),
+    ],
+)
+async def test_what_is_no_state_no_pattern_and_no_path_is_refused(call: str, given: Any) -> None:
+    with pytest.raises(StateError):
+        getattr(VariantStore(), call)(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"widths": {"a": 0}}, {"widths": {"a": math.nan}}, {"tolerance": "2"}, {"fields": "pos"}],
+)
+def test_what_cannot_be_near_says_so(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Near(**given)
+
+
+async def test_a_tuple_in_a_state_is_the_list_that_json_makes_of_it() -> None:
+    store = VariantStore()
+    depends = [("actors", "grik")]
+    state = {"actors": {"grik": {"pos": (1, 2)}}}
+    listed = {"actors": {"grik": {"pos": [1, 2]}}}
+    for made_for in (state, listed):
+        store.store("k", ["x"], state=made_for, depends=depends)
+        assert store.ready("k", state=state) == ["x"] == store.ready("k", state=listed)
+        assert store.ready("k", state={"actors": {"grik": {"pos": (1, 3)}}}) is None
+        assert store.ready("k", state={"actors": {"grik": {"pos": {1, 2}}}}) is None
+    store.changed(state)
+    assert store.store("k", ["x"], state=listed, depends=depends) and store.ready("k") == ["x"]
