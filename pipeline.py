@@ -42,7 +42,6 @@ from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.prefetch_gauge import Alert
-from .sinks.prefetch_session import Speculated
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
@@ -172,7 +171,8 @@ class Pipeline(Generic[M]):
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
-        self.speculated = Speculated(self._on_alert)
+        self.speculated = before.speculated
+        self.speculated.tell = self._on_alert
         self.recorder.heard = self.speculated.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}

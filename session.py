@@ -352,7 +352,7 @@ class Session(Generic[M]):
         return None if plan is None else plan.as_json()
 
     def prefetch_report(self) -> dict[str, Any]:
-        """What speculation was worth in this sitting: hits, accuracy, waste, and names.
+        """What speculation was worth so far: hits, accuracy, waste, and names.
 
         See :func:`~foretell.sinks.prefetch_report.report`; ``text`` beside it puts it in words.
         """

@@ -22,17 +22,28 @@ class Speculated:
     possible result is a prefetch of its own, so of three that are prepared for an action one is
     used at best. Nothing of it goes into the recording.
 
-    :param tell: told when a rate falls below its alert, and when that is over.
+    ``tell`` is told when a rate falls below its alert, and when that is over.
     """
 
-    def __init__(self, tell: Callable[[Alert], None] = lambda alert: None) -> None:
-        self.metrics = Metrics(tell, label=lambda name: self._names.get(name, name))
+    def __init__(self) -> None:
+        self.tell: Callable[[Alert], None] = lambda alert: None
+        self.metrics = Metrics(self._alert, label=lambda name: self._names.get(name, name))
         self._names: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._silent: dict[str, float] = {}
         self._first: dict[str, float] = {}
         self._served: dict[str, None] = {}
         self._outcomes: dict[int, tuple[str, bool]] = {}
+        self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
+            "~generation": self._begun,
+            "~asked": self._on_asked,
+            "~chunk": self._on_chunk,
+            "~account": self._ended,
+            "~served": self._on_served,
+            "~dropped": self._dropped,
+            "~told": self._told,
+        }
+        """Who listens to which lines of the recording: their time in seconds, and their fields."""
 
     def on_world(self, world: World) -> None:
         """Remember what outcomes are called; with a turn, what was predicted before it is past."""
@@ -46,18 +57,13 @@ class Speculated:
         elif isinstance(world.cause, (ev.Turn, ev.TurnEnd)):
             self.metrics.forget_predictions()
 
-    @property
-    def heard(self) -> dict[str, Callable[[float, Mapping[str, Any]], None]]:
-        """Who listens to which lines of the recording: their time in seconds, and their fields."""
-        return {
-            "~generation": self._begun,
-            "~asked": self._on_asked,
-            "~chunk": self._on_chunk,
-            "~account": self._ended,
-            "~served": self._on_served,
-            "~dropped": self._dropped,
-            "~told": self._told,
-        }
+    def _alert(self, alert: Alert) -> None:
+        self.tell(alert)
+
+    def restore(self, t: float, kind: str, line: Mapping[str, Any]) -> None:
+        """Take in a line of a recording, of whichever kind."""
+        if kind in self.heard:
+            self.heard[kind](t, line)
 
     def _begun(self, t: float, line: Mapping[str, Any]) -> None:
         if line["purpose"] != "prefetch":

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+import foretell
 from foretell.cli import main
 from foretell.sinks.prefetch_report import text
 from foretell.sinks.prefetch_session import Speculated
 from foretell.streams import events as ev
 from foretell.streams.world import World
-from foretell.testing import LogBuilder
+from foretell.testing import LogBuilder, Script, ScriptedModel
 
 STATE: dict[str, Any] = {
     "mode": "combat",
@@ -77,6 +79,32 @@ def test_with_nothing_prepared_nothing_is_wasted(
     assert found["session_summary"]["total_prefetches"] == 0
     assert found["session_summary"]["hit_rate"] == 0.0
     assert found["metrics"]["wasted_tokens"]["value"] == 0
+
+
+async def test_a_session_that_resumes_goes_on_counting(tmp_path: Path) -> None:  # 1-45
+    script = Script({"text": "The blade bites.", "lines": [], "cues": []}, ttft=1.0, delay=0.1)
+    settings = {"log_dir": str(tmp_path)}
+
+    async def sitting(result: str) -> dict[str, Any]:
+        async with foretell.Game(settings, model=ScriptedModel(script)) as game:
+            session = await game.session("table-7")
+            session.update(STATE)
+            session.begin_turn("mira")
+            action = session.declare("mira", "longsword", target="grik")
+            await asyncio.sleep(10)
+            await action.outcome(result)
+            await session.close()
+            return session.prefetch_report()
+
+    first, second = await sitting("hit"), await sitting("miss")
+    assert first["session_summary"]["cache_hits"] == 1
+    summary, accurate = second["session_summary"], second["top_predictions"]["accurate"]
+    assert summary["cache_hits"] == 2 and summary["total_prefetches"] >= 5
+    assert {each["name"] for each in accurate} == {
+        "mira: longsword → grik: hit",
+        "mira: longsword → grik: miss",
+    }
+    assert summary["estimated_time_saved"] == pytest.approx(2.0, abs=0.3)
 
 
 def line(speculated: Speculated, kind: str, t: float = 0.0, **fields: Any) -> None:
