@@ -117,7 +117,8 @@ def _units(items: list[Item], state: State, kinds: Mapping[str, Kind]) -> Iterab
         else:
             moments.setdefault(item.together, []).append(item)
     for moment in moments.values():
-        confidence = min(1.0, math.fsum(item.confidence for item in moment))
+        said = [item.moment for item in moment if item.moment is not None]
+        confidence = max(said, default=min(1.0, math.fsum(item.confidence for item in moment)))
         needed = []
         for item in moment:
             known = _known(item, state)

@@ -100,6 +100,8 @@ class Item:
     :param ms: how long it takes, if known, in milliseconds.
     :param together: names the moment, such as an action whose results these are: what one moment
         needs is prepared as one.
+    :param moment: how likely that moment is, where this is not the sum of what its items are: some
+        may be needed together, as for two targets of one action.
     :param alternative: what to fetch in its place, if its own source fails.
     :param turn: the turn it is for; it does not expire while that is open.
     :raises ValueError: for a value that can be none.
@@ -114,6 +116,7 @@ class Item:
     size: int | None = None
     ms: float | None = None
     together: str | None = None
+    moment: float | None = None
     alternative: str | None = None
     turn: str | None = None
 
@@ -127,6 +130,8 @@ class Item:
         for what, value in (("tokens", self.tokens), ("size", self.size)):
             if value is not None:
                 amount(f"{what} of {name}", value, MOST_TOKENS, ints=True)
+        if self.moment is not None:
+            share(f"moment of {name}", self.moment)
         if self.ms is not None:
             amount(f"ms of {name}", self.ms, MOST_MS)
         if self.alternative == self.key:

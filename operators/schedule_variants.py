@@ -56,8 +56,9 @@ def fitted(
             Item(
                 key,
                 "variant",
-                min(1.0, max(0.0, variant.value)),
+                _share(variant.value),
                 together=f"{turn} {action}",
+                moment=None if variant.likely is None else _share(variant.likely),
                 turn=turn,
             )
         )
@@ -65,3 +66,8 @@ def fitted(
     plan = schedule(predictions, constraints, state, kinds)
     kept = [entry.keys[0] for entry in plan.entries if entry.keys[0] in plan.wanted]
     return tuple(items[key] for key in kept), plan
+
+
+def _share(value: float) -> float:
+    """A probability that was multiplied with others, or that a game has given; NaN is none."""
+    return min(1.0, max(0.0, value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -220,6 +221,15 @@ def test_results_that_are_prepared_apart_are_as_likely_as_their_action() -> None
     assert [entry.confidence for entry in plan.entries] == [pytest.approx(0.8)] * 3
     assert keys(plan.taken) == ["hit", "miss"] and plan.tokens == 1_800
     assert plan.taken[0].value == 0.9
+
+
+def test_how_likely_a_moment_is_can_be_said() -> None:  # 1-58
+    both = [Item(name, "variant", 0.4, together="x", moment=0.45) for name in ("orc", "wolf")]
+    assert not schedule(both).taken
+    assert schedule([replace(each, moment=None) for each in both]).taken
+    assert only(schedule([both[0], replace(both[1], moment=0.7)])).confidence == 0.7
+    with pytest.raises(ValueError, match="moment of 'a' is"):
+        Item("a", "lore", moment=1.5)
 
 
 def test_of_a_moment_what_is_cached_is_not_prepared_again_and_the_rest_is() -> None:  # 1-9 1-58

@@ -101,13 +101,29 @@ def test_a_variant_of_another_state_is_not_the_one_that_is_held() -> None:  # 1-
     assert not store.holds(SimpleNamespace(**{**vars(made), "slot": ("t2", "a", None, "hit")}))
 
 
+async def test_an_action_is_no_likelier_for_having_more_targets_and_results() -> None:  # 1-58
+    async with table() as (session, _):
+        foes = {
+            name: {"name": name, "side": "foes", "hp": 1, "max_hp": 12} for name in ("orc", "wolf")
+        }
+        session.update({**STATE, "actors": {**STATE["actors"], **foes}})
+        await session.outcome("mira", "cleave", "hit", target=["orc", "wolf"])
+        session.begin_turn("mira")
+        await asyncio.sleep(0.5)
+        plan = session.prefetch_plan()
+        assert plan is not None and len(plan["entries"]) >= 6
+        assert {entry["confidence"] for entry in plan["entries"]} == {0.5}
+        assert any("kill" in entry["keys"][0] for entry in plan["entries"])
+
+
 async def test_before_a_scene_there_is_no_plan() -> None:
     async with foretell.Game(model=ScriptedModel()) as game:
         assert (await game.session("x")).prefetch_plan() is None
 
 
 def variant(number: int, action: str, value: float) -> Any:
-    return SimpleNamespace(slot=("t1", action, None, f"result {number}"), value=value)
+    slot = ("t1", action, None, f"result {number}")
+    return SimpleNamespace(slot=slot, value=value, likely=None)
 
 
 VARIANTS = st.lists(
