@@ -93,12 +93,16 @@ async def test_a_session_that_resumes_goes_on_counting(tmp_path: Path) -> None: 
             action = session.declare("mira", "longsword", target="grik")
             await asyncio.sleep(10)
             await action.outcome(result)
+            if result == "hit":
+                await session.outcome("grik", "spit", "miss", target="mira")
             await session.close()
             return session.prefetch_report()
 
     first, second = await sitting("hit"), await sitting("miss")
     assert first["session_summary"]["cache_hits"] == 1
     summary, accurate = second["session_summary"], second["top_predictions"]["accurate"]
+    missed = second["top_predictions"]["missed"]
+    assert [each["name"] for each in missed] == ["grik: spit → mira: miss"]
     assert summary["cache_hits"] == 2 and summary["total_prefetches"] >= 5
     assert {each["name"] for each in accurate} == {
         "mira: longsword → grik: hit",
