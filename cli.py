@@ -650,6 +650,63 @@ def _prefetch_warmup(args: Args) -> int:
     return warmup.run(args.source, args.cache_url, most=args.top, json=args.json)
 
 
+def some(text: str) -> float:
+    """A number that a budget may be."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a budget: choose a number from 0")
+    return value
+
+
+SCHEDULE = (
+    "max_immediate_time_ms [100], max_eager_time_ms [500], max_background_time_ms [2000], "
+    "background_start_delay_ms [50], time_budget_ms [2000], max_prefetch_tokens [10000], "
+    "max_concurrent_fetches [8], max_concurrent_eager [5], max_background_tokens [5000], "
+    "max_background_pending [10], max_background_queue [20], hot_cache_size [20], "
+    "warm_cache_size [50], cold_cache_size [100], min_confidence_for_prefetch [0.5], "
+    "min_confidence_for_immediate [0.8], min_confidence_for_variants [0], "
+    "enable_batch_fetching [true], enable_speculative_prefetch [true], "
+    "cancel_on_context_change [true], unused_seconds [30], unavailable_seconds [30]"
+)
+"""The section's settings and their defaults, for a help that need not load them."""
+
+
+@command(
+    "schedule",
+    option("file", metavar="FILE", help="predictions, constraints and state, as JSON"),
+    option(
+        "--explain",
+        action="store_true",
+        help="all that was weighed: priority and what moved it, value, cost, taken or left and why",
+    ),
+    option(
+        "--tokens", type=some, metavar="N", help="a token budget in place of the file's [10000]"
+    ),
+    option("--ms", type=some, metavar="MS", help="a time budget in place of the file's [2000]"),
+    option(
+        "--settings", metavar="FILE", help=f"a campaign's TOML, whose [schedule] has {SCHEDULE}"
+    ),
+    JSON,
+    example="foretell schedule examples/schedule.json --explain\n"
+    "  foretell schedule examples/schedule.json --tokens 2000 --json",
+)
+def _schedule(args: Args) -> int:
+    """Show what would be fetched ahead, in which order and why, from a file of predictions."""
+    from .config import Settings
+    from .prefetch import scheduled
+
+    settings = Settings.load(args.settings).schedule
+    given = {
+        "token_budget": None if args.tokens is None else int(args.tokens),
+        "time_budget_ms": args.ms,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    return scheduled.run(args.file, changes, settings, explain=args.explain, json=args.json)
+
+
 @command("validate", LOG, JSON, example="foretell validate night.jsonl")
 def _validate(args: Args) -> int:
     """Check a session log: each line, and what lines say of each other."""

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .errors import ConfigError
 from .operators.overlap import Overlap
 from .operators.predict import Intensity
+from .operators.schedule_settings import Scheduling
 from .streams.footprint import VOLATILE
 
 __all__ = ["ELSEWHERE", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
+LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
@@ -46,6 +48,9 @@ class Settings(BaseModel):
     ``near_tolerance``: by how much the numbers under ``near_fields`` may differ for two states to
     share what was computed for one; those under ``near_bands`` count by band, each so wide; see
     :class:`~foretell.sinks.store_near.Near`.
+    ``schedule``: the section of prefetching; see
+    :class:`~foretell.operators.schedule_settings.Scheduling`. ``hot_cache_size`` and its like may
+    stand in it as well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,11 +95,26 @@ class Settings(BaseModel):
         default_factory=lambda: {"damage_taken": 100.0}
     )
 
+    schedule: Scheduling = Field(default_factory=Scheduling)
+
     narrator_profile: str = "hosted-large"
     seed: int = 0
     log_dir: str | None = None
     log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_of_the_section(cls, values: Any) -> Any:
+        """The sizes of the layers are the store's; the document has them in the section."""
+        section = values.get("schedule") if isinstance(values, dict) else None
+        if not isinstance(section, dict):
+            return values
+        sizes = [name for name in LAYER_SIZES if name in section]
+        if twice := [name for name in sizes if name in values]:
+            raise ValueError(f"{twice[0]} stands in the section schedule and outside it: say once")
+        rest = {name: value for name, value in section.items() if name not in sizes}
+        return {**values, "schedule": rest} | {name: section[name] for name in sizes}
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

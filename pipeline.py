@@ -30,6 +30,10 @@ from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, schedule
 from .operators.prompts import MOST, Account, prompted
 from .operators.publish import Published, publish
+from .operators.schedule_given import Constraints
+from .operators.schedule_plan import Plan
+from .operators.schedule_variants import fitted, variant_kinds
+from .operators.schedule_worth import Costs
 from .operators.settle import settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
@@ -38,6 +42,7 @@ from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import Ledger
+from .sinks.prefetch_gauge import Alert
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
@@ -70,6 +75,9 @@ R = TypeVar("R")
 
 EACH_FURTHER = 80
 """Tokens a group told together may take for each entry beyond the first."""
+
+PROMPT = 500
+"""Tokens a prompt is thought to have, before one was sent."""
 
 MOST_TRACES = 64
 """So many different faults are logged with their traceback, each once; the rest as one line."""
@@ -167,6 +175,9 @@ class Pipeline(Generic[M]):
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
+        self.speculated = before.speculated
+        self.speculated.tell = self._on_alert
+        self.recorder.heard = self.speculated.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         self.recorder.trace("~opened", **game.described(), **sharing)
@@ -180,7 +191,14 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
-        store = Store()
+        self._store = store = Store()
+        self._costs = Costs()
+        least = settings.schedule.min_confidence_for_variants
+        self._constraints = replace(
+            Constraints.of(settings.schedule), min_confidence_for_prefetch=least
+        )
+        self._kinds = variant_kinds(settings.max_tokens + PROMPT)
+        self.planned: Plan | None = None
         self.kept = Kept(
             stock,
             self.timers,
@@ -387,6 +405,7 @@ class Pipeline(Generic[M]):
         self.foresight.on_world(before, world)
         self.audit.on_world(world)
         self.kept.on_world(world)
+        self.speculated.on_world(world)
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -457,6 +476,8 @@ class Pipeline(Generic[M]):
             known = asdict(account)
             del known["served"]
             phase = generation.phase
+            if generation.request.purpose is Purpose.PREFETCH and phase == "done":
+                self._costs.observe("variant", account.input + account.output, 0.0)
             self.recorder.trace("~account", generation=generation.id, phase=phase, **known)
 
     def _on_delivered(self, generation: Generation) -> None:
@@ -537,7 +558,14 @@ class Pipeline(Generic[M]):
         return found
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._schedule(scene, self._spare)
+        return self._fitted(self._schedule(scene, self._spare))
+
+    def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
+        """What of it the scheduler finds room for."""
+        fits, self.planned = fitted(
+            wanted, self._constraints, self._store.holds, self._costs, self._kinds
+        )
+        return fits
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""
@@ -564,6 +592,9 @@ class Pipeline(Generic[M]):
         self._failing = event.kind
         if event.kind is not None:
             log.warning("session %s: fallback text was told: %s", self.name, event.error)
+
+    def _on_alert(self, alert: Alert) -> None:
+        log.info("session %s: prefetch: %s", self.name, alert)
 
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)

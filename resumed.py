@@ -9,6 +9,7 @@ from typing import Any
 from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import Ledger
+from .sinks.prefetch_session import Speculated
 from .sinks.report import Tally
 from .sinks.stock import Stock
 from .sinks.transcript import Transcript
@@ -37,6 +38,7 @@ class Resumed:
     stock: Stock
     foresight: Foresight
     named: References = field(default_factory=References)
+    speculated: Speculated = field(default_factory=Speculated)
     number: int = 0
     """How many inputs there were."""
     opened: int = 0
@@ -68,6 +70,7 @@ class Resumed:
         self.foresight.on_world(before, self.world)
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)
+        self.speculated.on_world(self.world)
         self.named.note(event, self.number)
         if isinstance(event, ev.Delivered):
             self.transcript.delivered(event.telling, event.viewer, event.upto)
@@ -81,6 +84,7 @@ class Resumed:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
+        self.speculated.restore(record.t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

@@ -22,6 +22,7 @@ from .operators.narrative import Narrative
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
+from .sinks.prefetch_report import report
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
@@ -374,6 +375,21 @@ class Session(Generic[M]):
         pipeline = self._pipeline
         found = pipeline.tally.report(pipeline.ledger, pipeline.audit)
         return {**found, "prediction": pipeline.foresight.report()}
+
+    def prefetch_plan(self) -> dict[str, Any] | None:
+        """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.
+
+        See :meth:`~foretell.operators.schedule_plan.Plan.as_json`.
+        """
+        plan = self._pipeline.planned
+        return None if plan is None else plan.as_json()
+
+    def prefetch_report(self) -> dict[str, Any]:
+        """What speculation was worth so far: hits, accuracy, waste, and names.
+
+        See :func:`~foretell.sinks.prefetch_report.report`; ``text`` beside it puts it in words.
+        """
+        return report(self._pipeline.speculated.metrics, self._pipeline.inputs.now)
 
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.

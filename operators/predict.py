@@ -40,7 +40,8 @@ class Variant:
 
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
     are. ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
-    where that has happened already.
+    where that has happened already. ``likely`` is the probability of its action, whatever comes
+    of it.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -52,6 +53,7 @@ class Variant:
     source: str = field(compare=False)
     partial: bool = field(compare=False)
     account: Account | None = field(default=None, compare=False)
+    likely: float | None = field(default=None, compare=False)
 
     @property
     def target(self) -> str | None:
@@ -81,6 +83,7 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
             value=candidate.probability * probability,
             source=candidate.source,
             partial=len(targets) > 1,
+            likely=candidate.probability,
         )
         for target in targets
         for result, probability in possible_results(

@@ -64,6 +64,7 @@ class Run:
     virtual_seconds: float
     wall_seconds: float
     cache: dict[str, Any] = field(default_factory=dict)
+    prefetch: dict[str, Any] = field(default_factory=dict)
 
 
 async def play(
@@ -145,6 +146,7 @@ async def play(
             loop.time() - begun,
             time.perf_counter() - started,
             cache,
+            session.prefetch_report(),
         )
 
 
@@ -293,6 +295,7 @@ def _report(
         },
         "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
+        "prefetch": run.prefetch,
         "cancelled": found["cancelled"],
         "stale": found["stale"],
         "untrue": found["untrue"],

@@ -53,6 +53,8 @@ class Recorder:
         self._put = writer.put if isinstance(writer, LogWriter) else None
         self._closing: _Writer | None = None
         self._t = writer.last_t if writer is not None else 0.0
+        self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {}
+        """Who listens to what the pipeline did, by kind; it is told after it was recorded."""
         self._digest = hashlib.sha256()
         self._undigested: list[bytes] = []  # not digested yet
 
@@ -76,11 +78,17 @@ class Recorder:
             self._take_digest()
         if self._put is None or self._tasks.first or self._writer is None:
             self._write(record)
-            return
-        try:
-            self._put(t, raw)
-        except Exception as error:
-            self._failed(kind, error)
+        else:
+            try:
+                self._put(t, raw)
+            except Exception as error:
+                self._failed(kind, error)
+        hear = self.heard.get(kind)
+        if hear is not None:
+            try:
+                hear(t, fields)
+            except Exception as error:
+                self._fault("prefetch metrics", error)
 
     def _write(self, record: dict[str, Any]) -> None:
         """Write a line, and say if it came in one go with one from outside before it."""

@@ -44,6 +44,11 @@ class Store:
         """Offer a variant; it takes the place of an older one in its slot."""
         self._entries[variant.slot] = Entry(variant.fingerprint, generation, variant.result)
 
+    def holds(self, variant: _Variant) -> bool:
+        """Whether this very variant is here, finished or not."""
+        entry = self._entries.get(variant.slot)
+        return entry is not None and entry.fingerprint == variant.fingerprint
+
     def take(self, slot: Slot) -> Entry | None:
         """The variant in a slot, which leaves the store, or ``None``."""
         return self._entries.pop(slot, None)

@@ -1,0 +1,279 @@
+"""Doing what a plan says: the three executors together, and what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+from ..streams.tasks import Tasks
+from ..streams.timers import Timers
+from .fetch_background import Background
+from .fetch_cache import Cache
+from .fetch_eager import Eager
+from .fetch_events import Fetched, What
+from .fetch_immediate import Immediate
+from .fetch_job import Job, Round, jobs_of
+from .fetching import Fetching
+from .publish import Fault
+from .schedule import schedule
+from .schedule_given import Constraints, State
+from .schedule_items import MOST_MS, MOST_TOKENS, Item, Kind, Priority
+from .schedule_plan import Entry, Lane, Plan, Verdict
+from .schedule_settings import Scheduling
+from .schedule_worth import Costs
+
+__all__ = ["Executor"]
+
+ASKED_FOR = Constraints(MOST_TOKENS, MOST_MS, Priority.CRITICAL, 0.0, 0.0)
+"""What is needed now has no budget; it is bounded by the executors."""
+RANK = {Lane.IMMEDIATE: 0, Lane.EAGER: 1, Lane.BACKGROUND: 2}
+
+
+class Executor:
+    """Fetches what plans say, as they say it.
+
+    ::
+
+        plans     --p1-----------p2(another context)---
+        p1        --[a--|  [b----x  [c----x             cancelled: p2 does not want them
+        events    -----a---------b,c---------d---
+
+    What a plan takes goes to the executor of its strategy; one key is fetched once, whoever wants
+    it. All that happens is told to ``listeners``; one that raises is reported, and costs the
+    others nothing. A plan that one of them has made in answer is done when all have heard.
+
+    :param kinds: the kinds of item, with their sources.
+    :param cache: where what was fetched goes.
+    :param tasks: owns the tasks that read the sources.
+    :param timers: make all limits.
+    :param fault: told what a guest raises: a cache, a kind, a subscriber.
+    :param busy: whether the background has to wait, beside what is fetched here; for instance
+        because a player waits for an answer.
+    :param on_context: told of content that changes the context: then it is to be predicted anew.
+    """
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        cache: Cache,
+        tasks: Tasks,
+        timers: Timers,
+        fault: Fault,
+        settings: Scheduling | None = None,
+        *,
+        busy: Callable[[], bool] = lambda: False,
+        on_context: Callable[[Item, Any], None] = lambda item, value: None,
+    ) -> None:
+        self.settings = settings or Scheduling()
+        self.listeners: list[Callable[[Fetched], None]] = []
+        self.idle: list[Callable[[], None]] = []
+        self._tasks = tasks
+        self._timers = timers
+        self._fault = fault
+        self._plan: Plan | None = None
+        self._items: dict[str, Item] = {}
+        self._telling = False
+        self._closed = False
+        self._gone: asyncio.Future[None] | None = None
+        self._fetching = Fetching(
+            kinds,
+            cache,
+            tasks,
+            timers,
+            self.settings,
+            self._tell,
+            fault,
+            find=self._item,
+            on_context=on_context,
+        )
+        self._immediate = Immediate(self._fetching)
+        self._eager = Eager(self._fetching)
+        self._background = Background(
+            self._fetching,
+            self._tell,
+            lambda: self._immediate.busy or self._eager.busy or busy(),
+        )
+        self._fetching.retry = self._retry
+        self._fetching.over.append(self._over)
+        self._fetching.freed.append(self._freed)
+        self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
+
+    # ── how things are ────────────────────────────────────────────────────────────────────────
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """The keys of what is being fetched, or waits for it."""
+        return frozenset(self._fetching.jobs)
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """The keys of what could not be had of late."""
+        return self._fetching.unavailable.keys(self._timers.time())
+
+    @property
+    def costs(self) -> Costs:
+        """What each kind has cost of late."""
+        return self._fetching.costs
+
+    @property
+    def dropped(self) -> int:
+        """How many were dropped, for the queue was full."""
+        return self._background.dropped
+
+    def __repr__(self) -> str:
+        running, waiting = len(self._fetching.open), len(self._fetching.jobs)
+        return f"<Executor [{running} calls, {waiting} items, {self.dropped} dropped]>"
+
+    # ── what is to be done ────────────────────────────────────────────────────────────────────
+
+    def take(self, plan: Plan) -> None:
+        """Do what a plan says.
+
+        What it does not want is cancelled; but what is for the background goes on, unless the
+        context has changed.
+        """
+        if self._telling:  # said by a subscriber: when what it has heard of is through
+            self._tasks.soon(partial(self.take, plan))
+            return
+        if self._closed:
+            return
+        before, self._plan = self._plan, plan
+        self._items = {item.key: item for entry in plan.entries for item in entry.items}
+        changed = before is not None and before.context != plan.context
+        if changed and self.settings.cancel_on_context_change:
+            held = {key for key, job in self._fetching.jobs.items() if job.held}
+            self.cancel("the context has changed", keep=plan.wanted | held)
+        for job in [*self._fetching.jobs.values()]:
+            needed = job.held or job.owner is self._background or job.key in plan.wanted
+            if not needed:
+                self._fetching.cancel(job, "not needed any more")
+        this_round = Round(plan.constraints.token_budget)
+        for entry in plan.entries:
+            if entry.taken and entry.lane is not None:
+                for job in jobs_of(entry, this_round, self._lanes[entry.lane]):
+                    self._begin(job)
+            elif entry.verdict is Verdict.PENDING:
+                self._promote(entry, plan)
+        self._immediate.pump()
+        self._eager.pump()
+
+    def _begin(self, job: Job) -> None:
+        fetching = self._fetching
+        if job.key in fetching.jobs or job.key in fetching.cache:
+            return  # the plan was made before that
+        fetching.jobs[job.key] = job
+        if job.item.kind in fetching.kinds:
+            job.owner.add(job)
+        else:
+            fetching.give_up(job)
+
+    def _promote(self, entry: Entry, plan: Plan) -> None:
+        """What is on its way may have become more urgent."""
+        lane: Immediate | Eager
+        sure = entry.confidence >= plan.constraints.min_confidence_for_immediate
+        for key in entry.keys:
+            job = self._fetching.jobs.get(key)
+            if job is None or not sure or entry.priority > Priority.EAGER:
+                continue
+            if entry.priority < Priority.EAGER:
+                lane = self._immediate
+                self._immediate.await_too(job)
+            else:
+                lane = self._eager
+            if job.call is None and RANK[job.owner.lane] > RANK[lane.lane]:
+                job.owner.remove(job)
+                job.owner = lane
+                job.rank = (int(entry.priority), -entry.ratio, key)
+                lane.add(job)
+
+    async def ready(self) -> tuple[str, ...]:
+        """Wait for what is immediate, 100 ms at most; then processing may start.
+
+        :return: the keys of what is P0 and is not there; that is told as an error, once.
+        """
+        await self._immediate.wait()
+        critical = self._plan.critical if self._plan is not None else ()
+        missing = tuple(item.key for item in critical if item.key not in self._fetching.cache)
+        if missing:
+            why = f"{len(missing)} of {len(critical)} that must be there are not"
+            now = self._timers.time()
+            self._tell(Fetched(What.MISSING, missing, Lane.IMMEDIATE, now, 0, 0.0, why))
+        return missing
+
+    async def demand(self, item: Item) -> bool:
+        """Fetch what was deferred, for now it is needed; 100 ms at most are waited for it.
+
+        :return: whether it is there.
+        :raises ValueError: for an unknown kind.
+        """
+        fetching = self._fetching
+        if item.kind not in fetching.kinds:
+            raise ValueError(f"{item.key[:60]!r} is of an unknown kind, {item.kind[:60]!r}")
+        if self._closed or item.key in fetching.cache:
+            return item.key in fetching.cache
+        entries = schedule([item], ASKED_FOR, State(learned=fetching.costs), fetching.kinds).entries
+        if item.key in fetching.jobs:
+            fetching.jobs[item.key].held = True
+            self._promote(entries[0], Plan(entries, ASKED_FOR))
+        else:
+            for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), self._immediate):
+                job.demanded = job.held = True
+                self._begin(job)
+        self._immediate.pump()
+        await self._immediate.wait()
+        return item.key in fetching.cache
+
+    def used(self, key: str) -> None:
+        """It was needed, and was there: it does not expire as unused."""
+        self._background.used(key)
+
+    def turn_ended(self, turn: str) -> None:
+        """What was for this turn may expire from now on."""
+        self._background.turn_ended(turn)
+
+    def cancel(self, why: str, *, keep: Collection[str] = ()) -> None:
+        """Cancel what is under way and what waits, but for some keys."""
+        for job in [*self._fetching.jobs.values()]:
+            if job.key not in keep:
+                self._fetching.cancel(job, why)
+
+    async def aclose(self) -> None:
+        """Cancel everything, and wait until the sources are closed, a second at most."""
+        self._closed = True
+        self.cancel("closed")
+        self._background.close()
+        if self._fetching.calls:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+
+    # ── what happens ──────────────────────────────────────────────────────────────────────────
+
+    def _retry(self, job: Job) -> None:
+        job.owner = self._background
+        self._fetching.tell(What.RETRY, job, "in the background")
+        self._background.add(job)
+
+    def _item(self, key: str) -> Item | None:
+        return self._items.get(key)
+
+    def _freed(self) -> None:
+        if self._gone is not None and not self._fetching.calls and not self._gone.done():
+            self._gone.set_result(None)
+
+    def _over(self, job: Job) -> None:
+        if not self._fetching.jobs:
+            for hear in [*self.idle]:
+                hear()
+
+    def _tell(self, event: Fetched) -> None:
+        within, self._telling = self._telling, True
+        try:
+            for listener in [*self.listeners]:
+                try:
+                    listener(event)
+                except Exception as error:
+                    self._fault("subscriber", error)
+        finally:
+            self._telling = within

@@ -1,0 +1,71 @@
+"""The settings of prefetching: the section ``schedule``, with the document's names and defaults."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Scheduling"]
+
+
+class Scheduling(BaseModel):
+    """How much is fetched ahead, by whom, and for how long it is tried.
+
+    Times are in milliseconds where the name says so. ``max_immediate_time_ms``: how long what
+    starts may be held up. ``max_eager_time_ms``, ``max_background_time_ms``: how long such a fetch
+    may take. ``background_start_delay_ms``: what runs in the background begins so much later.
+    ``time_budget_ms``: what all fetches of a round may take, one after the other.
+
+    ``max_prefetch_tokens``: uncached input and output of one planning round.
+    ``max_concurrent_fetches``: of all together; ``max_concurrent_eager``: of eager ones.
+    ``max_background_tokens``, ``max_background_pending``: what is under way or next in the
+    background; ``max_background_queue``: all that waits there, what is more is dropped.
+
+    ``min_confidence_for_prefetch``: less likely items are left. ``min_confidence_for_immediate``:
+    less likely ones are fetched in the background. ``min_confidence_for_variants``: actions that
+    are less likely are not prepared; by default it is the intensity that says which are.
+    ``enable_batch_fetching``: what is alike is
+    asked for in one call. ``enable_speculative_prefetch``: without it only what is certain is
+    fetched. ``cancel_on_context_change``: what belonged to another context is cancelled.
+    ``unused_seconds``: what was fetched in the background is dropped if nobody has used it.
+    ``unavailable_seconds``: what could not be had is not asked for again so soon.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    max_immediate_time_ms: float = Field(default=100.0, gt=0, le=60_000)
+    max_eager_time_ms: float = Field(default=500.0, gt=0, le=600_000)
+    max_background_time_ms: float = Field(default=2_000.0, gt=0, le=3_600_000)
+    background_start_delay_ms: float = Field(default=50.0, ge=0, le=60_000)
+    time_budget_ms: float = Field(default=2_000.0, ge=0, le=86_400_000)
+
+    max_prefetch_tokens: int = Field(default=10_000, ge=0, le=1_000_000_000)
+    max_concurrent_fetches: int = Field(default=8, ge=1, le=256)
+    max_concurrent_eager: int = Field(default=5, ge=1, le=256)
+    max_background_tokens: int = Field(default=5_000, ge=0, le=1_000_000_000)
+    max_background_pending: int = Field(default=10, ge=1, le=1_000)
+    max_background_queue: int = Field(default=20, ge=1, le=10_000)
+
+    min_confidence_for_prefetch: float = Field(default=0.5, ge=0, le=1)
+    min_confidence_for_immediate: float = Field(default=0.8, ge=0, le=1)
+    min_confidence_for_variants: float = Field(default=0.0, ge=0, le=1)
+
+    enable_batch_fetching: bool = True
+    enable_speculative_prefetch: bool = True
+    cancel_on_context_change: bool = True
+
+    unused_seconds: float = Field(default=30.0, gt=0, le=86_400)
+    unavailable_seconds: float = Field(default=30.0, ge=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scheduling:
+        if self.max_background_pending > self.max_background_queue:
+            raise ValueError(
+                f"max_background_pending is {self.max_background_pending}, more than "
+                f"max_background_queue, {self.max_background_queue}"
+            )
+        if self.max_concurrent_eager > self.max_concurrent_fetches:
+            raise ValueError(
+                f"max_concurrent_eager is {self.max_concurrent_eager}, more than "
+                f"max_concurrent_fetches, {self.max_concurrent_fetches}"
+            )
+        return self
