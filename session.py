@@ -94,7 +94,8 @@ class Session(Generic[M]):
 
         :param state: the whole of it: a mapping, dataclass or pydantic model; the snapshot is
             taken at once, and what the game does to it later changes nothing.
-        :param because: the action whose effect the change is, if it is one.
+        :param because: the action whose effect the change is, if it is one. What the state then
+            says of the targets is the last word on what the action did to them.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """

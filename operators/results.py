@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, Blow, health_left, health_of, laid_low, number
+from ..streams.blows import HARMFUL, KILL, Blow, health_left, laid_low
 from ..streams.events import Odds, Outcome
+from ..streams.health import health_of, number
 from ..streams.world import Declared, World
 
 __all__ = [

@@ -8,11 +8,12 @@ told of yet (*falls*).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .events import Outcome, Result
 from .footprint import Path, targets_of
+from .health import GONE, VITAL, Vitals, number, vitals_of
 
 if TYPE_CHECKING:
     from .world import Declared, World
@@ -24,9 +25,7 @@ __all__ = [
     "Blow",
     "Fall",
     "health_left",
-    "health_of",
     "laid_low",
-    "number",
     "seen",
     "told",
 ]
@@ -37,14 +36,6 @@ HARMFUL = ("hit", "critical", "failure")
 HEALS = ("healing", "healed", "heal")
 
 ACTORS: Path = ("actors",)
-BUFFERS = ("temp_hp", "temporary_hp")
-"""Health that goes first."""
-SHIELDS = ("shield", "shields", "barrier", "ward")
-"""What may take a blow up, by rules of the game's own."""
-VITAL = {"hp", "health", "dead", "alive", "conditions", "effects", *BUFFERS, *SHIELDS}
-DOWN = ("dead", "dying", "down", "unconscious", "defeated", "slain", "destroyed", "ko")
-"""Conditions of an actor that is out of the fight, whatever its health says."""
-LARGEST = 1e300
 MAX_ACTORS = 1024
 MAX_FALLS = 16
 
@@ -91,17 +82,6 @@ class Blow(NamedTuple):
     down: bool = False
 
 
-class _Vitals(NamedTuple):
-    """Of one actor in one state: its health, that with its buffers, and what else may shield it."""
-
-    health: float | None
-    pool: float | None
-    shields: tuple[float, ...]
-
-
-GONE = _Vitals(0, 0, ())
-
-
 def seen(
     world: World, state: Mapping[str, Any], paths: Sequence[Path], because: str | None
 ) -> Accounts:
@@ -128,7 +108,7 @@ def seen(
         return world.accounts
     accounts = dict(world.accounts)
     for each in {**hurt, **dict.fromkeys(meant)}:
-        was, now = _vitals(world.state, each), _vitals(state, each) or GONE
+        was, now = vitals_of(world.state, each), vitals_of(state, each) or GONE
         if was is None:  # of one who is new, nothing has changed
             accounts.pop(each, None)
         elif was != now or each in meant:
@@ -138,7 +118,7 @@ def seen(
 
 
 def _seen(
-    account: Account, revision: int, because: str | None, was: _Vitals, now: _Vitals
+    account: Account, revision: int, because: str | None, was: Vitals, now: Vitals
 ) -> Account:
     lost = math.nan if was.pool is None or now.pool is None else was.pool - now.pool
     fall = Fall(revision, because, was.health, now.health, lost)
@@ -189,14 +169,14 @@ class _Reckoning:
     def __init__(
         self, world: World, done: Declared, name: str, target: str, account: Account
     ) -> None:
-        now = _vitals(world.state, target)
-        if now is None and _vitals(done.state, target) is not None:
+        now = vitals_of(world.state, target)
+        if now is None and vitals_of(done.state, target) is not None:
             now = GONE  # so games do with the slain
         self.account = account
         self._now = now
         self._name = name
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
-        self._before_it = done.event is None or _vitals(done.state, target) is not None
+        self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
         self._own = [fall for fall in since if fall.action == name]
         self._free = [fall for fall in since if fall.action is None]
@@ -325,62 +305,16 @@ def laid_low(world: World, declared: Declared, target: str | None) -> bool:
 
 def health_left(world: World, actor_id: str | None) -> float | None:
     """An actor's health less what was told of it and no state has shown; NaN if nobody can tell."""
-    now = _vitals(world.state, actor_id)
+    now = vitals_of(world.state, actor_id)
     return None if now is None else _left(now, world.accounts.get(actor_id or "", NOTHING))
 
 
-def _left(now: _Vitals, account: Account) -> float | None:
+def _left(now: Vitals, account: Account) -> float | None:
     if now.health is None or now.pool is None or not account.owed:
         return now.health
     owed = _sum(damage for _, damage in account.owed)
     left = now.health - max(0, owed - (now.pool - now.health))
     return left if math.isnan(left) else max(0, left)
-
-
-def health_of(state: Mapping[str, Any], actor_id: str | None) -> float | None:
-    """An actor's health as far as the state says, 0 if it says in any way that it is down."""
-    found = _vitals(state, actor_id)
-    return None if found is None else found.health
-
-
-def _vitals(state: Mapping[str, Any], actor_id: str | None) -> _Vitals | None:
-    actors = state.get("actors")
-    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
-    if not isinstance(actor, Mapping):
-        return None
-    if _down(actor):
-        return GONE
-    hp = number(actor.get("hp"))
-    if hp is None:
-        hp = number(actor.get("health"))
-    buffer = next((b for b in (number(actor.get(each)) for each in BUFFERS) if b is not None), 0)
-    shields = tuple(s for s in (number(actor.get(each)) for each in SHIELDS) if s)
-    return _Vitals(hp, None if hp is None else hp + max(0, buffer), shields)
-
-
-def _down(actor: Mapping[str, Any]) -> bool:
-    if actor.get("alive") is False or actor.get("dead") is True:
-        return True
-    for name in ("hp", "health"):
-        left = number(actor.get(name))
-        if left is not None and left <= 0:
-            return True
-    said = [actor[name] for name in ("conditions", "effects", "health") if actor.get(name)]
-    return any(word.lower() in DOWN for each in said for word in _words(each))
-
-
-def _words(said: Any) -> Iterator[str]:
-    for each in [said] if isinstance(said, str) else said if isinstance(said, (list, dict)) else ():
-        word = each.get("name") if isinstance(each, Mapping) else each
-        if isinstance(word, str):
-            yield word
-
-
-def number(value: Any) -> float | None:
-    """The value, if it is a number one can reckon with."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return value if -LARGEST < value < LARGEST else None
 
 
 def _sum(values: Iterable[float]) -> float:

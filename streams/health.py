@@ -1,0 +1,75 @@
+"""What a state says of an actor's health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["GONE", "VITAL", "Vitals", "health_of", "number", "vitals_of"]
+
+BUFFERS = ("temp_hp", "temporary_hp")
+"""Health that goes first."""
+SHIELDS = ("shield", "shields", "barrier", "ward")
+"""What may take a blow up, by rules of the game's own."""
+VITAL = {"hp", "health", "dead", "alive", "conditions", "effects", *BUFFERS, *SHIELDS}
+DOWN = ("dead", "dying", "down", "unconscious", "defeated", "slain", "destroyed", "ko")
+"""Conditions of an actor that is out of the fight, whatever its health says."""
+LARGEST = 1e300
+
+
+class Vitals(NamedTuple):
+    """Of one actor in one state: its health, that with its buffers, and what else may shield it."""
+
+    health: float | None
+    pool: float | None
+    shields: tuple[float, ...]
+
+
+GONE = Vitals(0, 0, ())
+
+
+def health_of(state: Mapping[str, Any], actor_id: str | None) -> float | None:
+    """An actor's health as far as the state says, 0 if it says in any way that it is down."""
+    found = vitals_of(state, actor_id)
+    return None if found is None else found.health
+
+
+def vitals_of(state: Mapping[str, Any], actor_id: str | None) -> Vitals | None:
+    """The same with what goes before the health; ``None`` of one who is not in the state."""
+    actors = state.get("actors")
+    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
+    if not isinstance(actor, Mapping):
+        return None
+    if _down(actor):
+        return GONE
+    hp = number(actor.get("hp"))
+    if hp is None:
+        hp = number(actor.get("health"))
+    buffer = next((b for b in (number(actor.get(each)) for each in BUFFERS) if b is not None), 0)
+    shields = tuple(s for s in (number(actor.get(each)) for each in SHIELDS) if s)
+    return Vitals(hp, None if hp is None else hp + max(0, buffer), shields)
+
+
+def _down(actor: Mapping[str, Any]) -> bool:
+    if actor.get("alive") is False or actor.get("dead") is True:
+        return True
+    for name in ("hp", "health"):
+        left = number(actor.get(name))
+        if left is not None and left <= 0:
+            return True
+    said = [actor[name] for name in ("conditions", "effects", "health") if actor.get(name)]
+    return any(word.lower() in DOWN for each in said for word in _words(each))
+
+
+def _words(said: Any) -> Iterator[str]:
+    for each in [said] if isinstance(said, str) else said if isinstance(said, (list, dict)) else ():
+        word = each.get("name") if isinstance(each, Mapping) else each
+        if isinstance(word, str):
+            yield word
+
+
+def number(value: Any) -> float | None:
+    """The value, if it is a number one can reckon with."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if -LARGEST < value < LARGEST else None
