@@ -259,7 +259,8 @@ def unclear(world: World) -> Claim:
     assert isinstance(outcome, Outcome)
     declared = Declared(outcome.actor or "", outcome.action or {}, "", {})
     parts = [
-        Part(Entry(declared, Happened(None, result.result, "", {}))) for result in outcome.results
+        Part(Entry(declared, Happened(None, result.result, "", {}, result.result)))
+        for result in outcome.results
     ]
     return Claim(world, outcome, NOTHING, parts, Served.MISS)
 

@@ -31,5 +31,5 @@ def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
         sentence += f" against {target}"
     damage = what.values.get("damage")
     suffix = f", {damage} damage" if damage else ""
-    falls = f"; {target} falls" if what.name == "kill" else ""
+    falls = f"; {target} falls" if what.told == "kill" else ""
     return f"{sentence}: {what.result}{suffix}{falls}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from ..streams.blows import laid_low
 from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
 from .candidate import Candidate, declared_in
@@ -134,7 +135,10 @@ def schedule(
     """
 
     def ended_it(world: World, candidate: Candidate) -> bool:
-        before = _before_its_own(world, candidate.declared)
+        declared = candidate.declared
+        if any(laid_low(world, declared, target) for target in targets_of(declared.action)):
+            return True
+        before = _before_its_own(world, declared)
         return before is not None and scene_of(before).context is Context.COMBAT
 
     def plan(scene: Scene, spare: Variant | None = None) -> tuple[Variant, ...]:

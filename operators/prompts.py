@@ -59,7 +59,7 @@ class Account:
         elif result in HARMFUL:
             known = "hp" in scene.world.actor(target)
             open_slots = ("damage", "target_hp") if known else ("damage",)
-        happened = Happened(target, result, result, {})
+        happened = Happened(target, result, result, {}, result)
         return Account((Entry(declared, happened),), open_slots, part)
 
 
@@ -199,7 +199,7 @@ def _digest(entries: Sequence[Entry]) -> tuple[Sequence[Entry], dict[str, int]]:
         return entries, {}
 
     def weight(entry: Entry) -> int:
-        name = entry.happened.name or entry.happened.result
+        name = entry.happened.told
         return WEIGHT.index(name) if name in WEIGHT else len(WEIGHT)
 
     kept = sorted(entries, key=weight)[:MOST]
@@ -241,10 +241,10 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
         "actor": name_of(scene, entry.declared.actor, entry.declared),
         "action": {key: action[key] for key in ("type", "name") if key in action},
         "target": name_of(scene, what.target, entry.declared),
-        "result": what.name or what.result,
+        "result": what.told,
     }
     if what.values:
         fact["values"] = dict(what.values)
-    if what.down and what.name != KILL:
+    if what.down:
         fact["down"] = True
     return {key: value for key, value in fact.items() if value is not None}

@@ -35,14 +35,15 @@ class Happened:
 
     ``name`` is the name a variant for it would have: the result's own word, or ``kill`` where the
     target falls. It is empty where no variant can be trusted: the two accounts of the target's
-    health disagree, or it was down before, or by another's hand. ``down`` is true of one who lay
-    there before.
+    health disagree, or it was down before, or by another's hand. ``told`` is what it is told as,
+    whether a variant can be trusted or not; ``down`` is true of one who lay there before.
     """
 
     target: str | None
     result: str
     name: str
     values: Mapping[str, Any]
+    told: str
     down: bool = False
 
 
@@ -134,8 +135,9 @@ def _one(blow: Blow, unfit: bool) -> Happened:
     name, values = blow.result.result, dict(blow.result.values)
     if blow.after is not None:
         values["target_hp"] = blow.after
-        if blow.after <= 0:
-            name = KILL if name in (*HARMFUL, KILL) else ""
-    if unfit or not blow.sure:
-        name = ""
-    return Happened(blow.result.target, blow.result.result, name, values, blow.down)
+        if blow.after <= 0 and not blow.down and (name in HARMFUL or number(values.get("damage"))):
+            name = KILL
+    fits = blow.sure and not unfit and (name == KILL or blow.after is None or blow.after > 0)
+    return Happened(
+        blow.result.target, blow.result.result, name if fits else "", values, name, blow.down
+    )

@@ -38,6 +38,8 @@ HEALS = ("healing", "healed", "heal")
 ACTORS: Path = ("actors",)
 MAX_ACTORS = 1024
 MAX_FALLS = 16
+AT_ONCE = 1.0
+"""Seconds within which several outcomes may be told of one state, turns and all."""
 
 
 class Fall(NamedTuple):
@@ -45,6 +47,8 @@ class Fall(NamedTuple):
 
     ``action`` is the id of the one that was named as the reason, if any was; ``before`` and
     ``after`` are the health, where it is known, and ``lost`` how much went, buffers included.
+    ``other`` is true where nothing of this happened, though the action is named as the reason of
+    other changes: that may be all it did, or only a part.
     """
 
     revision: int
@@ -52,6 +56,8 @@ class Fall(NamedTuple):
     before: float | None
     after: float | None
     lost: float
+    t: float = 0.0
+    other: bool = False
 
     def shows(self, damage: float) -> bool:
         """Whether a blow of so much may be what it shows."""
@@ -83,12 +89,17 @@ class Blow(NamedTuple):
 
 
 def seen(
-    world: World, state: Mapping[str, Any], paths: Sequence[Path], because: str | None
+    world: World,
+    state: Mapping[str, Any],
+    paths: Sequence[Path],
+    because: str | None,
+    t: float,
 ) -> Accounts:
     """The accounts once a state has come.
 
     :param paths: where it differs from the world's.
     :param because: the id of the action named as its reason.
+    :param t: when it came, in seconds.
     """
     hurt: dict[str, None] = {}
     for path in paths:
@@ -113,20 +124,23 @@ def seen(
             accounts.pop(each, None)
         elif was != now or each in meant:
             account = accounts.pop(each, NOTHING)
-            accounts[each] = _seen(account, world.revision + 1, because, was, now)
+            lost = math.nan if was.pool is None or now.pool is None else was.pool - now.pool
+            absorbed = lost > 0 or sum(was.shields) > sum(now.shields)  # any order
+            other = bool(paths) and was.health == now.health and not absorbed
+            revision = world.revision + 1
+            fall = Fall(revision, because, was.health, now.health, lost, t, other)
+            accounts[each] = _seen(account, fall, was)
     return _bounded(accounts)
 
 
-def _seen(
-    account: Account, revision: int, because: str | None, was: Vitals, now: Vitals
-) -> Account:
-    lost = math.nan if was.pool is None or now.pool is None else was.pool - now.pool
-    fall = Fall(revision, because, was.health, now.health, lost)
-    owed = account.owed
+def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
+    owed, because, lost = account.owed, fall.action, fall.lost
     if because is not None:
         own = _sum(damage for action, damage in owed if action == because)
         if not any(action == because for action, _ in owed):
             return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
+        if fall.other:
+            return account
         left = tuple(each for each in owed if each[0] != because)
         return account._replace(owed=left if fall.shows(own) else ())
     for count in range(1, len(owed) + 1):
@@ -178,7 +192,20 @@ class _Reckoning:
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
-        self._own = [fall for fall in since if fall.action == name]
+        self._own = [fall for fall in since if fall.action == name and not fall.other]
+        self._partly = any(  # with the outcome came a state that may show it, or a part of it
+            fall.action == name and fall.other and fall.revision == world.revision - 1
+            for fall in since
+        )
+        self._just_now = [
+            fall
+            for fall in account.falls
+            if fall.action in (None, name)
+            and fall.revision <= done.since
+            and world.t - fall.t <= AT_ONCE
+            and done.event is None
+        ]
+        self._untold = any(fall.after == 0 for fall in account.falls)
         self._free = [fall for fall in since if fall.action is None]
 
     def of(self, results: Sequence[Result]) -> list[Blow]:
@@ -188,7 +215,7 @@ class _Reckoning:
         claimed = self._claimed(total)
         if claimed is not None:
             return self._as_shown(results, damages, claimed)
-        unknown = self._now is not None and not self._before_it
+        unknown = self._partly or (self._now is not None and not self._before_it)
         if total and (self._free or unknown):  # its own and partly taken up, or another's
             self._settle(self._free)
             self._owe(math.nan)
@@ -213,6 +240,9 @@ class _Reckoning:
                 )
                 if whole.shows(total):
                     return free
+            for fall in self._just_now:
+                if not free and fall.shows(total):
+                    return [fall]
         return None
 
     def _as_shown(
@@ -234,7 +264,7 @@ class _Reckoning:
             if self._is_help(result):
                 found.append(self._blow(result, left, down=False))
             elif last and left is not None and (left == 0) != (now == 0):  # fell, or rose, since
-                found.append(self._unclear(result))
+                found.append(self._blow(result, left, down)._replace(sure=False))
             else:
                 found.append(self._blow(result, left, down))
             before = left
@@ -244,7 +274,8 @@ class _Reckoning:
         before = self._reckoned()
         if before is not None and math.isnan(before):
             return self._unclear(result)
-        down = before is not None and before <= 0
+        lies = before is not None and before <= 0
+        down = lies and not self._untold  # else it may be this that felled it, or not yet
         said, given = number(result.values.get("target_hp")), "damage" in result.values
         left: float | None
         if said is not None:
@@ -259,7 +290,11 @@ class _Reckoning:
         if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
             left, sure = None, before is not None and before > damage
             return Blow(result, None, sure, down)
-        return self._blow(result, left, down and not healed)
+        if healed:
+            return self._blow(result, left, down=False)
+        if lies and self._untold:
+            return self._unclear(result)
+        return self._blow(result, left, down)
 
     def _is_help(self, result: Result) -> bool:
         heals = any(result.values.get(each) for each in HEALS)
@@ -278,7 +313,7 @@ class _Reckoning:
         lies = self._now is not None and self._now.health == 0
         if said is not None:
             return Blow(result, max(0, said), said <= 0 or not lies, False)
-        return Blow(result, None, False, lies)
+        return Blow(result, None, False, lies and not self._untold)
 
     def _reckoned(self) -> float | None:
         """The health after all that is owed."""

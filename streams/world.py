@@ -145,7 +145,7 @@ def advance(world: World, numbered: Numbered) -> World:
     event = numbered.event
     try:
         if type(event) is State:  # a game's loop says little else
-            return _moment(world, numbered, _changed(world, event.state, event.because))
+            return _moment(world, numbered, _changed(world, event.state, event.because, event.t))
         if type(event) is Patch:
             return _moment(world, numbered, _patched(world, event))
         return _moved(_moment(world, numbered, _unchanged(world)), event)
@@ -180,7 +180,7 @@ def _patched(world: World, event: Patch) -> Changed:
     state = jsonpatch.apply_patch(world.state, [dict(op) for op in event.patch])
     if not isinstance(state, Mapping):
         return _unchanged(world, "patch leaves no object, and is left out")
-    return _changed(world, state, event.because)
+    return _changed(world, state, event.because, event.t)
 
 
 def _moved(world: World, event: Input) -> World:
@@ -225,9 +225,9 @@ def _heard(world: World, event: Say) -> World:
     return world._replace(said=said)
 
 
-def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Changed:
+def _changed(world: World, state: Mapping[str, Any], because: str | None, t: float) -> Changed:
     paths = changed_paths(world.state, state)
-    accounts = blows.seen(world, state, paths, because)
+    accounts = blows.seen(world, state, paths, because, t)
     if not paths:
         return world.state, world.unexpected, (), accounts, None, ()
     warning = key = None
@@ -239,7 +239,7 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
             )
         else:
             key = named.key
-    allowed = (
+    allowed = frozenset(
         [
             path
             for declared in world.actions.values()
@@ -252,7 +252,8 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None) -> Cha
     fresh = tuple(
         (path, key)
         for path in paths
-        if not (allowed and any(path[: len(known)] == known for known in allowed))
+        if not world.footprint.passes(path)
+        and not (allowed and any(path[:depth] in allowed for depth in (2, 3)))
     )
     unexpected = world.unexpected
     if fresh:

@@ -74,7 +74,7 @@ def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
         "action": declared.action.get("name"),
         "target": what.target,
         "aims": [what.target, *targets_of(declared.action)],
-        "result": what.name or what.result,
+        "result": what.told,
         "name": scene.world.actor(what.target).get("name"),
         **{short: values.get(name) for short, name in VALUES},
     }

@@ -89,7 +89,12 @@ def test_what_has_nothing_to_do_with_it_keeps_it(change: ev.Input) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [state("actors.grik.hp", 3), state("actors.grik.dead", True), state("actors.mira.ammo", 4)],
+    [
+        state("actors.grik.hp", 3),
+        state("actors.grik.dead", True),
+        state("actors.grik", None),
+        state("actors.mira.ammo", 4),
+    ],
 )
 def test_what_its_own_action_may_change_keeps_it(change: ev.State) -> None:
     assert kept(change)  # G1: footprint
@@ -111,7 +116,7 @@ def test_what_changes_all_the_time_keeps_it(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("actors.grik", None),
+        ("actors.mira", None),
         ("actors.grik.name", "Grik the Brave"),
         ("actors.grik.side", "party"),
         ("actors.mira.hp", 2),

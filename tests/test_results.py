@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from foretell.operators.results import KILL, Happened, happened, possible_results
 from foretell.streams import events as ev
+from foretell.streams.blows import health_left
 from foretell.streams.world import Declared, Numbered, World, advance
 
 SWORD = {"type": "attack", "name": "longsword", "target": "grik"}
@@ -45,7 +46,7 @@ def of(outcome: ev.Outcome, *inputs: ev.Input) -> Happened:
 
 def test_the_health_after_is_filled_in() -> None:
     found = of(hit(damage=4), state(10), DECLARED)
-    assert found == Happened("grik", "hit", "hit", {"damage": 4, "target_hp": 6})
+    assert found == Happened("grik", "hit", "hit", {"damage": 4, "target_hp": 6}, "hit")
 
 
 def test_one_that_falls_is_killed_whatever_the_roll_was_called() -> None:
@@ -88,7 +89,7 @@ def test_one_that_was_down_before_cannot_fall_again(outcome: ev.Outcome) -> None
 def test_without_a_known_health_the_result_is_taken_by_its_word() -> None:
     for known in (state(None), ev.State(1.0, {}), ev.State(1.0, {"actors": [1]})):
         found = of(hit(damage=4), known, DECLARED)
-        assert found == Happened("grik", "hit", "hit", {"damage": 4})
+        assert found == Happened("grik", "hit", "hit", {"damage": 4}, "hit")
 
 
 def test_a_state_that_came_first_after_the_declaration_may_be_from_before_or_after() -> None:  # G1
@@ -122,7 +123,7 @@ def test_each_target_has_its_own_result() -> None:
 def test_an_outcome_without_a_target_or_a_result_still_happened() -> None:
     world = play(ev.Action(1.0, "a1", None, "mira", {"type": "use", "name": "lever"}))
     done = ev.Outcome(2.0, (ev.Result("success"),), "a1")
-    assert happened(then(world, done)) == (Happened(None, "success", "success", {}),)
+    assert happened(then(world, done)) == (Happened(None, "success", "success", {}, "success"),)
     nothing = ev.Outcome(2.0, (), "a1")
     assert happened(then(world, nothing))[0].result == "unknown"
 
@@ -163,7 +164,7 @@ def test_update_then_outcome_is_outcome_then_update(
     else:
         assert first.values["target_hp"] == after
     if after == 0:
-        assert first.name == (KILL if result != "success" else "")
+        assert first.name == KILL
     else:
         assert first.name == result
 
@@ -178,7 +179,7 @@ def test_a_name_is_given_only_to_what_both_accounts_allow(
     applied = now == max(0, hp - (damage or 0))
     pending = now == hp
     if found.name == KILL:
-        assert result == "hit" and damage
+        assert damage
         assert (applied and now == 0) or (pending and damage >= hp)
     elif found.name:
         assert found.name == result
@@ -209,7 +210,7 @@ def test_a_change_by_another_action_does_not_show_this_one() -> None:  # G1
     assert found.values == {"damage": 4, "target_hp": 2} and found.name == "hit"
     felled = ev.State(1.0, state(0).state, "a2")
     found = after(hit(damage=10), state(10), DECLARED, other, felled)
-    assert found.name == "" and found.down
+    assert found.name == "" and not found.down  # it may be this that comes first
 
 
 def test_what_shows_an_earlier_blow_does_not_show_the_next() -> None:  # G1
@@ -306,6 +307,59 @@ def test_who_is_healed_may_have_lain_there() -> None:  # G1
             assert (found.name, found.values, found.down) == ("success", {"healing": 8}, False)
         own = after(blow("a1", None, "success", healing=8), state(hp), cure, named("a1", hp + 8))
         assert (own.name, own.values["target_hp"]) == ("success", hp + 8)
+
+
+@pytest.mark.parametrize("tick", [[], [ev.Say(1.5, "gm", "So?")]], ids=["at once", "later"])
+def test_what_a_state_names_may_be_a_part_of_what_was_done(tick: list[ev.Input]) -> None:  # G1
+    ammo = {"actors": {"mira": {"hp": 9, "ammo": 4}, "grik": state(10).state["actors"]["grik"]}}
+    found = after(blow("a1", 12), state(10), DECLARED, ev.State(1.0, ammo, "a1"), *tick)
+    if tick:
+        assert (found.name, found.values["target_hp"]) == (KILL, 0)
+    else:  # it came with the outcome: armour may have taken it up, or the rest is still to come
+        assert found.name == "" and "target_hp" not in found.values
+    world = play(state(10), DECLARED, ev.State(1.0, ammo, "a1"), *tick, blow("a1", 4), state(6))
+    assert health_left(world, "grik") == 6
+
+
+def other(actor: str, damage: int, target: str = "grik") -> ev.Outcome:
+    """An outcome nobody declared."""
+    result = (ev.Result("hit", target, {"damage": damage}),)
+    return ev.Outcome(2.0, result, None, None, actor, {**SWORD, "target": target})
+
+
+def test_several_outcomes_may_be_told_of_one_state() -> None:  # G1
+    def board(grik: int, snag: int) -> ev.State:
+        actors = {"mira": {"hp": 9}, "grik": {"hp": grik}, "snag": {"hp": snag}}
+        return ev.State(1.5, {"actors": actors})
+
+    start = [board(12, 12), TURN, board(9, 8), other("mira", 3)]
+    assert happened(play(*start[:3], other("tom", 4, "snag")))[0].values["target_hp"] == 8
+    assert happened(play(*start, other("tom", 4, "snag")))[0].values["target_hp"] == 8
+    felled = [board(12, 4), TURN, board(9, 0), other("mira", 3), other("tom", 4, "snag")]
+    assert happened(play(*felled))[0].name == KILL
+    late = ev.Outcome(9.0, (ev.Result("hit", "snag", {"damage": 4}),), None, None, "tom", SWORD)
+    assert happened(play(*start, late))[0].values["target_hp"] == 4  # of another blow by then
+
+
+def test_who_stood_when_it_was_struck_is_not_said_to_have_lain_there() -> None:  # G1
+    second = ev.Action(1.0, "a2", None, "tom", SWORD)
+    shown = [state(12), DECLARED, second, named("a1", 5), named("a2", 0)]
+    first = happened(play(*shown, blow("a1", 7)))[0]
+    assert (first.name, first.told, first.down) == ("", "hit", False)
+    last = happened(play(*shown, blow("a1", 7), blow("a2", 7)))[0]
+    assert (last.name, last.down) == (KILL, False)
+    frame = [state(12), DECLARED, second, state(0)]
+    assert not happened(play(*frame, blow("a1", 7)))[0].down
+    missed = happened(play(*frame, blow("a1", None, "miss")))[0]
+    assert (missed.name, missed.down, missed.values) == ("", False, {})
+
+
+def test_who_falls_is_told_to_fall_whoever_else_does() -> None:  # G1
+    mutual = ev.State(1.0, {"actors": {"mira": {"hp": 0}, "grik": {"hp": 0}}}, "a1")
+    found = after(blow("a1", 12), state(10), DECLARED, mutual)
+    assert (found.name, found.told) == ("", KILL)
+    half = after(blow("a1", 5, "success"), state(4), DECLARED)
+    assert (half.name, half.told) == (KILL, KILL)
 
 
 def test_two_results_for_one_target_come_one_after_the_other() -> None:  # G1

@@ -112,7 +112,7 @@ async def test_an_action_is_no_likelier_for_having_more_targets_and_results() ->
         await asyncio.sleep(0.5)
         plan = session.prefetch_plan()
         assert plan is not None and len(plan["entries"]) >= 6
-        assert {entry["confidence"] for entry in plan["entries"]} == {0.5}
+        assert len({entry["confidence"] for entry in plan["entries"]}) == 1
         assert any("kill" in entry["keys"][0] for entry in plan["entries"])
 
 

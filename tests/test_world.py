@@ -141,8 +141,10 @@ def test_one_it_befell_without_being_aimed_at_is_of_its_footprint() -> None:  # 
 
 def test_a_change_that_names_its_action_carries_its_key() -> None:
     """G1, the second way: whose action it is, is known; other texts still see it."""
-    world = play(*STARTED, state({"actors.snag.pos": [0, 0]}, because="a1"))
-    assert world.fresh == ((("actors", "snag", "pos"), action_key("mira", SWORD)),)
+    world = play(
+        *STARTED, state({"actors.snag.pos": [0, 0], "actors.snag.side": "x"}, because="a1")
+    )
+    assert world.fresh == ((("actors", "snag", "side"), action_key("mira", SWORD)),)
     assert world.warning is None
 
 
