@@ -30,7 +30,7 @@ demo:
 
 test:
 	$(SETUP) server dev
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check:
 	$(SETUP) server dev

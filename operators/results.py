@@ -98,17 +98,23 @@ def _friends(world: World, actor_id: str, other: str | None) -> bool:
 
 
 def _may_fall(world: World, actor_id: str | None) -> bool:
-    left, actor = health_left(world, actor_id), world.actor(actor_id)
-    if left is None or left <= 0:
-        return False
+    left = health_left(world, actor_id)
+    return left is not None and left > 0 and _is_low(world.actor(actor_id), left)
+
+
+def _is_low(actor: Mapping[str, Any], left: float) -> bool:
     full = number(actor.get("max_hp")) or number(actor.get("max_health"))
     return left <= (full * FALLS_BELOW if full else ONE_BLOW)
 
 
 def frail(world: World) -> list[tuple[str, bool]]:
     """The actors that are down (true), or low enough on health to fall at the next blow."""
-    known = [(each, health_of(world.state, each) == 0) for each in world.actors]
-    return [(each, down) for each, down in known if down or _may_fall(world, each)]
+    known = [(each, health_left(world, each)) for each in world.actors]
+    return [
+        (each, left == 0)
+        for each, left in known
+        if left is not None and (left == 0 or _is_low(world.actor(each), left))
+    ]
 
 
 def known_of(world: World, declared: Declared, actor_id: str | None) -> Mapping[str, Any]:
