@@ -38,6 +38,8 @@ HEALS = ("healing", "healed", "heal")
 ACTORS: Path = ("actors",)
 MAX_ACTORS = 1024
 MAX_FALLS = 16
+TOGETHER = 0.05
+"""Seconds between a state and the outcome it comes with: a frame or three."""
 AT_ONCE = 1.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -196,6 +198,7 @@ class _Reckoning:
         self._partly = any(  # with the outcome came a state that may show it, or a part of it
             fall.action == name and fall.other and fall.revision == world.revision - 1
             for fall in since
+            if world.t - fall.t <= TOGETHER
         )
         self._just_now = [
             fall
@@ -216,6 +219,9 @@ class _Reckoning:
         if claimed is not None:
             return self._as_shown(results, damages, claimed)
         unknown = self._partly or (self._now is not None and not self._before_it)
+        if len(self._free) == 1 and self._free[0].lost > total > 0 and not unknown:
+            self._share(self._free[0], total)
+            return [self._unclear(each) for each in results]
         if total and (self._free or unknown):  # its own and partly taken up, or another's
             self._settle(self._free)
             self._owe(math.nan)
@@ -321,6 +327,13 @@ class _Reckoning:
 
     def _owe(self, damage: float) -> None:
         self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
+
+    def _share(self, fall: Fall, damage: float) -> None:
+        """One state may show what several outcomes do: what is left of it is theirs who follow."""
+        before = None if fall.before is None else max(0, fall.before - damage)
+        rest = fall._replace(before=before, lost=fall.lost - damage)
+        falls = tuple(rest if each == fall else each for each in self.account.falls)
+        self.account = self.account._replace(falls=falls)
 
     def _settle(self, falls: Sequence[Fall]) -> None:
         left = tuple(fall for fall in self.account.falls if fall not in falls)

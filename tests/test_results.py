@@ -309,15 +309,16 @@ def test_who_is_healed_may_have_lain_there() -> None:  # G1
         assert (own.name, own.values["target_hp"]) == ("success", hp + 8)
 
 
-@pytest.mark.parametrize("tick", [[], [ev.Say(1.5, "gm", "So?")]], ids=["at once", "later"])
-def test_what_a_state_names_may_be_a_part_of_what_was_done(tick: list[ev.Input]) -> None:  # G1
+@pytest.mark.parametrize("t", [1.99, 1.0], ids=["with it", "before"])
+def test_what_a_state_names_may_be_a_part_of_what_was_done(t: float) -> None:  # G1
     ammo = {"actors": {"mira": {"hp": 9, "ammo": 4}, "grik": state(10).state["actors"]["grik"]}}
-    found = after(blow("a1", 12), state(10), DECLARED, ev.State(1.0, ammo, "a1"), *tick)
-    if tick:
+    spent = ev.State(t, ammo, "a1")
+    found = after(blow("a1", 12), state(10), DECLARED, spent)
+    if t == 1.0:
         assert (found.name, found.values["target_hp"]) == (KILL, 0)
     else:  # it came with the outcome: armour may have taken it up, or the rest is still to come
         assert found.name == "" and "target_hp" not in found.values
-    world = play(state(10), DECLARED, ev.State(1.0, ammo, "a1"), *tick, blow("a1", 4), state(6))
+    world = play(state(10), DECLARED, spent, blow("a1", 4), state(6))
     assert health_left(world, "grik") == 6
 
 
@@ -349,7 +350,12 @@ def test_who_stood_when_it_was_struck_is_not_said_to_have_lain_there() -> None: 
     last = happened(play(*shown, blow("a1", 7), blow("a2", 7)))[0]
     assert (last.name, last.down) == (KILL, False)
     frame = [state(12), DECLARED, second, state(0)]
-    assert not happened(play(*frame, blow("a1", 7)))[0].down
+    first = happened(play(*frame, blow("a1", 7)))[0]
+    assert (first.name, first.told, first.down) == ("", "hit", False)
+    last = happened(play(*frame, blow("a1", 7), blow("a2", 7)))[0]
+    assert (last.name, last.down) == (KILL, False)
+    standing = play(state(12), DECLARED, second, state(5), blow("a1", 3), blow("a2", 4))
+    assert happened(standing)[0].values == {"damage": 4, "target_hp": 5}
     missed = happened(play(*frame, blow("a1", None, "miss")))[0]
     assert (missed.name, missed.down, missed.values) == ("", False, {})
 
