@@ -127,7 +127,7 @@ def seen(
         elif was != now or each in meant:
             account = accounts.pop(each, NOTHING)
             lost = math.nan if was.pool is None or now.pool is None else was.pool - now.pool
-            absorbed = lost > 0 or sum(was.shields) > sum(now.shields)  # any order
+            absorbed = lost > 0 or math.fsum(was.shields) > math.fsum(now.shields)
             other = bool(paths) and was.health == now.health and not absorbed
             revision = world.revision + 1
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
