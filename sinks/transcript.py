@@ -43,6 +43,8 @@ class Seen:
 
 PAST = 3
 """So many earlier versions a retelling is shown."""
+EARLY = 100
+"""Of so many tellings that are not there it is kept how far they were delivered."""
 
 
 class _Event(Protocol):
@@ -66,6 +68,7 @@ class Transcript:
     def __init__(self, most: int = 1000) -> None:
         self._seen: deque[Seen] = deque(maxlen=most)
         self._by_id: dict[str, Seen] = {}
+        self._early: dict[str, dict[str, int]] = {}
         self._of: dict[int, Seen] = {}
         self._again: dict[str, list[Seen]] = {}
         self._stands: Callable[[int], bool] = lambda number: True
@@ -101,6 +104,7 @@ class Transcript:
         if len(self._seen) == self._seen.maxlen:
             self._forget(self._seen[0])
         seen.undone = not all(map(self._stands, seen.outcomes))
+        seen.upto = self._early.pop(seen.telling, {})
         self._by_id[seen.telling] = seen
         self._of.update(dict.fromkeys(seen.outcomes, seen))
         if seen.retells is not None:
@@ -139,10 +143,15 @@ class Transcript:
         return len([seen for seen in recent if seen.retells is not None]) / last
 
     def delivered(self, telling: str, viewer: str, upto: int) -> None:
-        """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut."""
+        """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut.
+
+        It may stand before that text, if both are of one moment: it is kept as it was said.
+        """
         seen = self._by_id.get(telling)
-        if seen is not None:
-            seen.upto[viewer] = max(0, min(upto, len(seen.text)))
+        known = self._early.setdefault(telling, {}) if seen is None else seen.upto
+        known[viewer] = max(0, upto)
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
 
     def tellings(self, viewer: str | None = None) -> list[Seen]:
         """What a viewer may see (all of it for ``None``), oldest first."""

@@ -490,6 +490,36 @@ def test_a_night_of_equal_requests_that_overlap_comes_out_the_same(tmp_path: Pat
         assert line == {name: before.get(name) for name in line}
 
 
+def test_a_viewer_who_reports_what_it_read_at_once_is_heard_so_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # 4: each report is of the very moment of its words
+    def uneven(request: Request, number: int) -> Script:
+        return Script({"text": f"{WORDS} ({number})"}, ttft=1 / 3 + number / 97, delay=1 / 71)
+
+    async def night() -> None:
+        async with foretell.Game({"log_dir": str(tmp_path)}, model=ScriptedModel(uneven)) as game:
+            session = await game.session("table-7")
+            session.update(STATE)
+            for _ in range(8):
+                session.begin_turn("mira")
+                action = session.declare("mira", "longsword", target="goblin-1")
+                await asyncio.sleep(0.3)
+                telling = action.outcome("hit", damage=1)
+                async for text in telling.text():
+                    telling.delivered(len(text))
+                await asyncio.sleep(3.0)
+            await session.close(drain=30.0)
+
+    run_virtual(night())
+    path = tmp_path / "table-7.jsonl"
+    streams = replayed(capsys, path)["streams"]
+    assert streams["recorded"] == streams["requests"] > 8
+    then = [record.data for record in read(path) if record.kind == "~told"]
+    now = [line for line in own_lines(path) if line["kind"] == "~told"]
+    for line, before in zip(now, then, strict=True):
+        assert line == {name: before.get(name) for name in line}
+
+
 async def test_a_recorded_error_comes_again_at_its_time(tmp_path: Path) -> None:
     later = {"kind": "~error", "error": "overloaded", "text": "later", "retry_after": 2.5}
     said = [chunk(1.0, "a"), {"t": 4.0, **later}, ended(4.0, "failed")]

@@ -75,6 +75,27 @@ def test_an_interrupted_one_stays_as_far_as_it_was_delivered() -> None:  # G7
     transcript.delivered("nobody's", "mira", 4)
 
 
+def test_what_is_delivered_may_be_said_before_the_text_of_the_same_moment() -> None:  # 4, G9
+    before, after = Transcript(), Transcript()
+    before.delivered("t1", "mira", 11)
+    before.on_event(begun("t1"))
+    before.delivered("t1", "tom", 7)
+    for transcript in (before, after):
+        tell(transcript, "t1", "One two three.")
+    after.delivered("t1", "mira", 11)
+    after.delivered("t1", "tom", 7)
+    for viewer, text in (("mira", "One two thr"), ("tom", "One two"), ("gm", "One two three. ")):
+        assert before.text(viewer) == after.text(viewer) == text
+    assert before.memory(100) == after.memory(100) == "One two"
+
+
+def test_what_is_delivered_of_tellings_that_never_begin_is_kept_within_a_bound() -> None:  # G3
+    transcript = Transcript()
+    for number in range(10_000):
+        transcript.delivered(f"t{number}", "mira", 1)
+    assert len(transcript._early) == 100
+
+
 def test_the_memory_holds_the_last_whole_words_that_fit() -> None:  # G3
     transcript = told("first first", "second", "third")
     assert transcript.memory(100) == "first first \nsecond \nthird "
