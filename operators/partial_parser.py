@@ -15,7 +15,7 @@ from .partial_machine import IGNORE, LONE
 from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply, unended
 from .partial_reading import Expect
 from .partial_rescue import Contradiction, growth
-from .partial_resume import go_on
+from .partial_resume import LEAST, go_on
 from .partial_text import HALF, OPENING, begin, read_exactly
 
 __all__ = ["PartialParser"]
@@ -204,9 +204,10 @@ class PartialParser(FastMachine):
     def _rescued(self, patches: list[Patch]) -> None:
         """A later value, if it continues what was shown; the first whole one decides."""
         text, pos = "".join(self._tail), 0
+        left = LEAST
         for _ in range(ATTEMPTS):
             pos, sure = begin(text, pos, self._opening)
-            if not sure:
+            if not sure or left <= 0:
                 return
             reader = PartialParser(expect=self._expect, max_depth=self._max_depth)
             reader._read_scalar = self._read_scalar
@@ -214,6 +215,7 @@ class PartialParser(FastMachine):
             end = len(text) if reader._end is None else pos + reader._end
             if reader._complete and not (INSIDE.search(text[:pos]) or GOES_ON.match(text, end)):
                 break
+            left -= reader._tail_at if reader._stopped else end - pos
             pos = end if reader._complete else pos + max(1, reader._position or 0)
         else:
             return

@@ -152,7 +152,10 @@ def no_comma(m: Machine, text: str, pos: int, *, gap: bool) -> int:
             m._go("item" if type(m._box) is list else "name")
             return pos
     m._gap = True  # a blank or a comment, if reading goes on
-    return common(m, "a comma or a closing bracket", text, pos)
+    end = common(m, "a comma or a closing bracket", text, pos)
+    if m._stopped:
+        m._gap = gap
+    return end
 
 
 def _begins_another(m: Machine, char: str, gap: bool) -> bool:

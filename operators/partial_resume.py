@@ -10,6 +10,7 @@ the value. In a list no other comma may come before it: each element keeps its p
 from __future__ import annotations
 
 import re
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from .partial_machine import AFTER_ITEM, AFTER_MEMBER, BEFORE, COLON, FIRST_NAME, KEY
@@ -27,15 +28,18 @@ TIMES = 256  # so often it is taken up again
 LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
 TRIAL = 256  # and what it costs to begin
 PIECE = 1 << 12
+GAP = 64
 NAME = r'"[^"\\\n]{0,64}"\s*:'
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+COMMA = re.compile(",")
 MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
-NEXT_OBJECT = re.compile(rf"(?:(?<=[\]}}])|\A){OBJECT.pattern}")
+NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
 SWALLOWED = re.compile(r"[\]}]\s*,\s*[\[{]?\s*\Z")
-LINE = re.compile(rf"(?<=\}})[ \t\r]*\n+(?=\{{\s*{NAME})")  # of objects one after another
-OVER = re.compile(r"[ \t\r]*(?:\n|`|\Z)")
-OVER_IN_SERIES = re.compile(r"[ \t\r]*(?:[\n`,]|\Z)")
+LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
+WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
+OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
+OVER_IN_SERIES = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|[`,]|\Z)")
 
 
 def go_on(m: PartialParser, patches: list[Patch]) -> None:
@@ -45,17 +49,19 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         text = "".join(m._tail)
         if not (m._stopped and text) or m._complete or m._dropped is not None:
             return
-        if m._back is KEY and m._after_comma:  # the comma that has been read may be of a box around
-            text, m._tail_at = f",{text}", m._tail_at - 1
         boxes = [box for box, _ in m._stack[1:]] + [m._box]
         if _has_swallowed(m):
             return
-        line = LINE.search(text) if m._in_series else None
-        place = trials.place(text[: line.start()] if line else text, boxes)
+        at = m._tail_at
+        if read := _has_been_read(m, text, boxes):
+            text, m._tail_at = f"{read}{text}", at - 1
+        line = trials.find(LINE, text) if m._in_series else None
+        place = trials.place(text if line is None else text[:line], boxes)
         if place is None:
             if line is None:
                 return
-            place = 1, line.start()
+            place = 1, line
+        m._lose(_broken_at(m), m._broken, at)
         _take_up(m, text, place, patches)
 
 
@@ -65,6 +71,17 @@ def _has_swallowed(m: PartialParser) -> bool:
         return True
     last = next(reversed(m._box if type(m._box) is list else m._box.values()), None)
     return isinstance(last, str) and SWALLOWED.search(last[-80:]) is not None
+
+
+def _has_been_read(m: PartialParser, text: str, boxes: list[Any]) -> str:
+    """What stands before the place and may be of a box around: a comma, or the end of a line."""
+    after_comma = m._back is KEY and m._after_comma
+    if text[0] == "{" and (after_comma or (m._back is AFTER_MEMBER and m._gap)):
+        if m._in_series and len(boxes) == 2:
+            return "\n"
+        if not m._in_series and not after_comma:
+            return "\n"
+    return "," if after_comma else ""
 
 
 def _is_of_objects(box: Any) -> bool:
@@ -104,19 +121,35 @@ class _Trials:
         self._in_series = m._in_series
         self._left = LEAST + sum(map(len, m._tail))
 
+    def find(self, wanted: re.Pattern[str], text: str) -> int | None:
+        """Where what is wanted begins first, beside or around the place and not within."""
+        if self._left <= 0:
+            return None
+        for found in wanted.finditer(text):
+            pos = found.start()
+            if pos == 0 or text[pos] == "," or not WITHIN.search(text, max(0, pos - GAP), pos):
+                break
+        else:
+            pos = None
+        self._left -= (len(text) if pos is None else pos) // 8
+        return pos
+
     def place(self, text: str, boxes: list[Any]) -> Place | None:
         """Where to go on, if that is certain."""
-        an_object = NEXT_OBJECT.search(text) if any(map(_is_of_objects, boxes)) else None
-        upto = an_object.start() if an_object else len(text)
+        upto = self.find(NEXT_OBJECT, text) if any(map(_is_of_objects, boxes)) else None
+        if upto is None:
+            upto = len(text)
         return _beside(text, boxes, upto) or self._before(text, boxes, upto)
 
     def _before(self, text: str, boxes: list[Any], upto: int) -> Place | None:
         """The comma before what is JSON up to its end, and in which box it is."""
         outside, over = (1, OVER_IN_SERIES) if self._in_series else (0, OVER)
-        first = text.find(",")
-        for found in re.finditer(",", text[: upto + 1]):
-            pos = found.start()
-            for depth in range(len(boxes), outside, -1):
+        depths = range(len(boxes), outside, -1)
+        named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
+        first = text.find(",", 0, upto + 1)
+        commas = islice(COMMA.finditer(text, 0, upto), None if named else 1)
+        for pos in chain(map(re.Match.start, commas), (upto,)):
+            for depth in depths if pos in (first, upto) else named:
                 box = boxes[depth - 1]
                 if type(box) is list and pos != (upto if _is_of_objects(box) else first):
                     continue
@@ -131,6 +164,7 @@ class _Trials:
         """Where the value ends, if it does, read from ``pos`` on within such boxes."""
         reader = self._parser(max_depth=self._depth)
         before = "".join("[" if type(box) is list else '{"":' for box in boxes) + "0"
+        before += "" if text[pos : pos + 1] == "," else ","
         reader.feed(before)
         start, size = pos - len(before), 64
         self._left -= TRIAL + 4 * len(before)
@@ -148,7 +182,6 @@ class _Trials:
 def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) -> None:
     """Go on from ``place``; what was open within it is over."""
     depth, pos = place
-    m._lose(_broken_at(m), m._broken, m._tail_at + (m._back is KEY and m._after_comma))
     if len(m._stack) == depth and type(m._box) is list and m._back is not AFTER_ITEM:
         patches.append(Patch(m._place_path(), "set", None))
         m._place(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -133,6 +134,22 @@ def test_a_bracket_that_is_missing_costs_no_step(step: str) -> None:
     assert found.value["id"] == 5
 
 
+@pytest.mark.parametrize("comma", [", ", "\n", ",\n"])
+@pytest.mark.parametrize("broken", ['{"who":"Ann","do":"flee"x', '{"who":"Ann","do":"flee"'])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_an_element_never_gets_what_belongs_to_the_next(broken: str, comma: str, size: int) -> None:
+    after = ['{"who":"Bob","do":"hit","at":"ogre"}', '{"who":"Cy","do":"wait"}']
+    parser, found = read(f"[\n{broken}{comma}{', '.join(after)}\n]", size)
+    assert found.value == [{"who": "Ann", "do": "flee"}, *map(json.loads, after)]
+    assert [path[0] for path in parser.lost] == [0]
+
+
+def test_what_begins_within_a_bracket_is_not_the_next_element() -> None:
+    for inner in ('[\n{"k":1},\n{"k":2}\n]', '{"k":\n{"k":1}}'):
+        _, found = read(f'[{{"n":1,"s":oh no {inner}}},\n{{"n":2}}]')
+        assert found.value[1:] in ([], [{"n": 2}])
+
+
 def test_broken_steps_one_after_another_keep_their_places() -> None:
     parser, found = read('{"steps":[{"a":1},{"n":1 0},{"n":2 0},{"x":y z},{"c":3}]}')
     assert found.value == {"steps": [{"a": 1}, {"n": 1}, {"n": 2}, {}, {"c": 3}]}
@@ -191,6 +208,20 @@ def test_a_line_that_breaks_costs_no_other_line() -> None:
     assert found.value == [{"a": 1}, {"n": 1}, {"s": [{"x": 1}, {"y": 2}]}, {"t": "5"}, {"c": 3}]
 
 
+UNENDED = ['{"n":2', '{"n":2,', '{"n":2,"t":oh no', '{"n":2,"t":oh', '{"n":2,"t":"x" y']
+
+
+@pytest.mark.parametrize("line", UNENDED)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_line_without_its_end_costs_no_other_line(line: str, size: int) -> None:
+    for after in (1, 2):
+        lines = ['{"n":1}', line, '{"n":3,"u":3}', '{"n":4}'][: 2 + after]
+        parser, found = read("\n".join(lines), size, expect="array")
+        assert [each["n"] for each in found.value] == [1, 2, 3, 4][: 2 + after]
+        assert {path[0] for path in parser.lost} == {1}
+        assert "u" not in found.value[1]
+
+
 def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
     parser, found = read('{"n":1 0}\n{"b":2}\nAnd now:\n{"c":3}', expect="array")
     assert found.value == [{"n": 1}, {"b": 2}, {"c": 3}]
@@ -247,6 +278,36 @@ def test_what_is_looked_at_is_bounded() -> None:
     fed.clear()
     assert counted.finish() == parser.finish()
     assert sum(fed) < 2 * len(text)
+
+
+SIZE = 400_000
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ('[{"a":1},' * 250 + "x y ,}" + "," * SIZE, {}),
+        ("[x y " + '[{"a":1},' * (SIZE // 9), {"expect": "array"}),
+        ('{"z":1}\n{' + "".join(f'"a{i}":1 x, ' for i in range(300)) + '[\n{"a":1},' * (SIZE // 10),
+         {"expect": "array"}),
+    ],
+)  # fmt: skip
+def test_hostile_text_costs_steps_as_its_length(text: str, settings: dict[str, Any]) -> None:
+    calls = 0
+
+    def count(frame: Any, event: str, arg: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    parser = PartialParser(**settings)
+    parser.feed(text)
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        parser.finish()
+    finally:
+        sys.setprofile(before)
+    assert calls < 10 * len(text)
 
 
 def test_bytes_that_wait_for_more_of_a_character_are_of_the_end() -> None:
