@@ -209,7 +209,10 @@ class _Reckoning:
             and done.event is None
         ]
         self._untold = any(fall.after == 0 for fall in account.falls)
-        self._free = [fall for fall in since if fall.action is None]
+        open_ones = world.actions.keys() - {name}
+        self._free = [
+            fall for fall in since if fall.action != name and fall.action not in open_ones
+        ]
 
     def of(self, results: Sequence[Result]) -> list[Blow]:
         """What each did."""
