@@ -222,6 +222,11 @@ def test_a_line_without_its_end_costs_no_other_line(line: str, size: int) -> Non
         assert "u" not in found.value[1]
 
 
+def test_after_a_string_that_has_the_beginning_of_the_next_line_in_it_nothing_is_certain() -> None:
+    _, found = read('{"n":1}\n{"s":"go}\n{"n":3,"x":3}\n{"n":4}', expect="array")
+    assert found.value == [{"n": 1}, {"s": "go}\n{"}]
+
+
 def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
     parser, found = read('{"n":1 0}\n{"b":2}\nAnd now:\n{"c":3}', expect="array")
     assert found.value == [{"n": 1}, {"b": 2}, {"c": 3}]
