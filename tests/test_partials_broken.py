@@ -234,6 +234,21 @@ def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
     assert [*parser.lost] == [(0, "n")]
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
+    for text, at in (
+        ('{"n":1}\n"n":2}\n{"n":3}', [8]),
+        ('{"n":1}\n{"n":3}\nDone.', [16]),
+        ('```json\n{"n":1},\n{"n":3}\n]\n```\n', []),
+    ):
+        parser = PartialParser(expect="array")
+        for pos in range(0, len(text), size):
+            parser.feed(text[pos : pos + size])
+        found = parser.finish()
+        assert found.value == [{"n": 1}, {"n": 3}]
+        assert [note.position for note in found.notes if "passed over" in note.what] == at
+
+
 def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
     text = '{"s":[\n{"a":1},\n{"n":1 0},\n{"c":3}\n]}\n{"d":4}'
     _, found = read(text, expect="array")
