@@ -30,6 +30,7 @@ __all__ = ["Machine"]
 BLANK = " \t\n\r"
 WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
 FENCE_BEFORE = re.compile(r"```[a-zA-Z]{1,31}\Z")
+ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
 
 
 class Machine(Scalars):
@@ -52,6 +53,8 @@ class Machine(Scalars):
         end = at if held or sure else len(text)
         if self._root is MISSING:
             self._prose.append(text[pos:end])
+        elif odd := ODD.search(text, pos, end):
+            self._note("text between or after the objects is passed over", text, odd.start())
         if held:
             return self._hold(text, at)
         if not sure:

@@ -35,7 +35,7 @@ COMMA = re.compile(",")
 MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
 NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
-SWALLOWED = re.compile(r"[\]}]\s*,\s*[\[{]?\s*\Z")
+SWALLOWED = re.compile(r"[\]}]\s*(?:,\s*[\[{]?|\n\s*\{)\s*\Z")
 LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
 OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
@@ -131,12 +131,14 @@ class _Trials:
                 break
         else:
             pos = None
-        self._left -= (len(text) if pos is None else pos) // 8
+        self._left -= (len(text) if pos is None else pos) // 4
         return pos
 
     def place(self, text: str, boxes: list[Any]) -> Place | None:
         """Where to go on, if that is certain."""
         upto = self.find(NEXT_OBJECT, text) if any(map(_is_of_objects, boxes)) else None
+        if self._left <= 0:
+            return None
         if upto is None:
             upto = len(text)
         return _beside(text, boxes, upto) or self._before(text, boxes, upto)
