@@ -383,7 +383,9 @@ class Teller:
                 status,
                 tuple(claim.served for claim in claims),
                 tuple(
-                    None if claim.first_text is None else claim.first_text - claim.world.received
+                    None
+                    if claim.first_text is None
+                    else round(claim.first_text - claim.world.received, 6)  # as a log has times
                     for claim in claims
                 ),
                 tuple(claim.lead for claim in claims),

@@ -364,8 +364,9 @@ def _left(now: Vitals, account: Account) -> float | None:
     if now.health is None or now.pool is None or not account.owed:
         return now.health
     owed = _sum(damage for _, damage in account.owed)
-    left = now.health - max(0, owed - (now.pool - now.health))
-    return left if math.isnan(left) else max(0, left)
+    if math.isnan(owed):
+        return owed
+    return max(0, now.health - max(0, owed - (now.pool - now.health)))
 
 
 def _sum(values: Iterable[float]) -> float:
