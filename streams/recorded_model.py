@@ -219,8 +219,8 @@ class RecordedModel:
     Requests are told apart by their fingerprint (``recorded.digest``); equal ones have their
     answers in the order in which they were asked for. Who closes one waits as long as its
     connection took to be closed, for its place was not free before. What it does not hold,
-    ``otherwise`` answers. Of a stream that was closed before its end the rest is not known: it ends in
-    :class:`ModelCut`, a moment after the time at which it was closed.
+    ``otherwise`` answers. Of a stream that was closed before its end the rest is not known: it
+    ends in :class:`ModelCut`, a moment after the time at which it was closed.
 
     :param otherwise: a model for all other requests; the caller closes it.
     """

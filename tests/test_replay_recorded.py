@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -521,31 +520,16 @@ def test_a_viewer_who_reports_what_it_read_at_once_is_heard_so_again(
         assert line == {name: before.get(name) for name in line}
 
 
-class SlowToClose:
-    """A model whose connections take their time to be closed, as a server's do."""
-
-    def __init__(self) -> None:
-        self._model = ScriptedModel(told)
-
-    async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
-        try:
-            async with aclosing(self._model.stream(request)) as stream:
-                async for event in stream:
-                    yield event
-        except (asyncio.CancelledError, GeneratorExit):
-            await asyncio.sleep(0.12)
-            raise
-
-    async def aclose(self) -> None:
-        await self._model.aclose()
-
-
 def test_what_waits_for_a_connection_to_be_closed_waits_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # 4: its prompt holds what was told meanwhile
+    def slow(request: Request, number: int) -> Script:
+        text = f"{WORDS} ({number})"
+        return Script({"text": text}, ttft=0.37 + 0.01 * number, delay=0.013, teardown=0.12)
+
     async def night() -> None:
         settings = {"log_dir": str(tmp_path), "max_speculations": 2}
-        async with foretell.Game(settings, model=SlowToClose()) as game:
+        async with foretell.Game(settings, model=ScriptedModel(slow)) as game:
             session = await game.session("table-7")
             session.update(STATE)
             for number in range(6):
@@ -577,7 +561,7 @@ async def test_who_closes_a_stream_waits_as_long_as_it_took_to_be_closed(tmp_pat
             assert loop.time() - begun == pytest.approx(leave + 0.25)
 
 
-@pytest.mark.parametrize("early, waits", [(0.05, 0.05), (0.5, 0.0), (-0.05, 0.0)])
+@pytest.mark.parametrize(("early", "waits"), [(0.05, 0.05), (0.5, 0.0), (-0.05, 0.0)])
 async def test_what_is_asked_a_moment_before_it_was_is_answered_when_it_was(
     early: float, waits: float, tmp_path: Path
 ) -> None:
@@ -589,7 +573,8 @@ async def test_what_is_asked_a_moment_before_it_was_is_answered_when_it_was(
         model = RecordedModel(recording, ScriptedModel())
         model.zero = loop.time() + early - asked
         found, _ = await heard(model, ask("Tell."))
-        assert found == [(pytest.approx(1.0 + waits), Delta("a"))]
+        ((after, said),) = found
+        assert (said, after) == (Delta("a"), pytest.approx(1.0 + waits))
 
 
 async def test_a_recorded_error_comes_again_at_its_time(tmp_path: Path) -> None:
