@@ -119,6 +119,8 @@ async def play(
         session.subscribe(on_event)
         log = log if speed is None else _ByRevision(log)
         begun = loop.time()  # only now: a door takes its time to open
+        if isinstance(model, RecordedModel):
+            model.zero = begun
         if isinstance(log, LogInputs):
             session._pipeline.history.past = log.after
         else:

@@ -16,7 +16,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,6 +30,7 @@ from ..streams.clock import VirtualLoop, run_virtual
 from ..streams.history import logged
 from ..streams.log import KINDS, LogError, Record, read, to_event
 from ..streams.log_own import own_problem
+from ..streams.log_parts import continued, whole_path
 from ..streams.log_seal import SEAL, Seals, check, input_sum
 from ..streams.models import ModelEvent, Request
 from ..streams.recorded import error_of, event_of, without_paths
@@ -133,7 +134,7 @@ class Difference:
                 return f"{where}: {got[finding]}"
         if got is not None and expected["kind"] == got["kind"]:
             names = [name for name in {**expected, **got} if expected.get(name) != got.get(name)]
-            if names == ["request"]:
+            if "request" in names and {*names} <= {"request", "prompt"}:  # its size is beside it
                 return f"{where}: the request is another: the prompt or a setting has changed"
             told = "; ".join(
                 f"{name}: expected {_brief(expected.get(name))}, got {_brief(got.get(name))}"
@@ -199,7 +200,7 @@ class Lockstep:
     :param opened: called with the session of each part before it begins.
     :param after: called with it after each line that came from outside.
     :param upto: seconds; the walk ends before the first line that is later.
-    :raises NotRecorded: for a log that holds inputs alone.
+    :raises NotRecorded: for a log that holds inputs alone, or is a later part of one.
     """
 
     def __init__(
@@ -234,6 +235,11 @@ class Lockstep:
         self._done: asyncio.Future[None]
         self._closing: asyncio.Task[None] | None = None
         self.header = self._take("session")
+        if continued(self.header):
+            raise NotRecorded(
+                f"{path}: is a later part of a recording, which begins in another file: "
+                f"name the whole ({whole_path(fspath(path), self.header)})"
+            )
         if self._opening() is None:
             raise NotRecorded(
                 f"{path}: holds inputs alone, and no recording of what was made of them (it was "
@@ -340,6 +346,11 @@ class Lockstep:
 
     # The walk.
 
+    def give_up(self, error: Exception) -> None:
+        """Walk no further: :meth:`run` raises ``error``."""
+        if not self._done.done():
+            self._done.set_exception(error)
+
     async def run(self) -> None:
         """Walk to the end, or to the first difference. On a :class:`VirtualLoop` only."""
         loop = asyncio.get_running_loop()
@@ -382,7 +393,9 @@ class Lockstep:
     def _go(self) -> None:
         """Go on as far as it goes without waiting."""
         try:
-            if self._went():
+            if self._done.done():
+                pass  # it was given up
+            elif self._went():
                 self._done.set_result(None)
             else:
                 self._loop.call_soon(self._go)

@@ -11,6 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from rich.console import Console
 
 from ..config import Settings
 from ..errors import ConfigError
@@ -71,7 +72,7 @@ def verify(
     :param upto: seconds of the session; the replay ends there.
     :param step: called with the seconds of the session it has come to.
     :return: the walk, with its first ``difference`` (or ``None``) and the ``lines`` that agreed.
-    :raises NotRecorded: for a log that holds inputs alone.
+    :raises NotRecorded: for a log that holds inputs alone, or is a later part of one.
     :raises LogError: for a log that cannot be read.
     """
 
@@ -100,6 +101,18 @@ class _Nobody:
         pass
 
 
+class _Output(Console):
+    """Standard output; when its reader has gone, there is nobody to walk for."""
+
+    def __init__(self, lockstep: Lockstep) -> None:
+        super().__init__(highlight=False)
+        self._lockstep = lockstep
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        self._lockstep.give_up(BrokenPipeError())
+
+
 def show(
     log: str | PathLike[str],
     game: Make | None = None,
@@ -113,6 +126,7 @@ def show(
     :param speed: seconds of the session a second.
     :param start: seconds of the session; what comes before is gone through at once, unseen.
     :param stop: seconds of the session; it ends there.
+    :raises BrokenPipeError: if the reader of standard output has gone.
     """
     printing = False
 
@@ -120,7 +134,7 @@ def show(
         nonlocal printing
         if not printing and session._pipeline.inputs.now >= start:
             printing = True
-            print_narrative(session)
+            print_narrative(session, console)
 
     def opened(session: Session[Any]) -> None:
         nonlocal printing
@@ -128,6 +142,7 @@ def show(
         after(session)
 
     lockstep = Lockstep(log, game or _plain_game(log), upto=stop, opened=opened, after=after)
+    console = _Output(lockstep)
     run_virtual(lockstep.run(), paced(speed, start))
     return lockstep.difference
 

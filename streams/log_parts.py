@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["continued", "earlier_parts", "find_part", "part_path"]
+__all__ = ["continued", "earlier_parts", "find_part", "part_path", "whole_path"]
 
 
 def part_path(path: str, number: int) -> str:
@@ -32,6 +32,12 @@ def continued(header: Mapping[str, Any]) -> int:
     continues = header.get("continues")
     parts = continues.get("parts") if isinstance(continues, Mapping) else None
     return parts if isinstance(parts, int) and parts > 0 else 0
+
+
+def whole_path(path: str, header: Mapping[str, Any]) -> str:
+    """The newest file of the log that a part belongs to; it stands for the whole."""
+    stem, suffix = os.path.splitext(path.removesuffix(".gz"))
+    return stem.removesuffix(f".{continued(header) + 1:04d}") + suffix
 
 
 def earlier_parts(path: str, header: Mapping[str, Any]) -> int:

@@ -24,9 +24,29 @@ __all__ = ["RecordedModel", "Recording", "Wish"]
 
 SAID = ("~chunk", "~usage", "~stop", "~error")
 GRACE = 0.1
-"""Seconds; who closes a stream when it was closed, give or take a busy loop, is not beaten."""
+"""Seconds; so much a busy loop may have been late with what a replay does at once."""
+
+MICROSECOND = 2e-6
+"""Seconds; less than this is the rounding of the log."""
 
 LEFT_OUT = ("generation", "inputs", "kind", "n", "sum", "t", "with")
+
+
+class Answer(NamedTuple):
+    """A recorded stream.
+
+    :param asked: when it was asked for, in seconds of the session.
+    :param said: seconds since then, kind and fields of each event.
+    :param end: seconds since then until it ended, or was closed.
+    :param whole: whether it came to its own end.
+    :param teardown: seconds from the end until its connection was closed.
+    """
+
+    asked: float
+    said: list[tuple[float, str, dict[str, Any]]]
+    end: float
+    whole: bool
+    teardown: float
 
 
 class Wish(NamedTuple):
@@ -80,9 +100,18 @@ class _Stream:
     request: str
     begun: float
     said: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
+    ended: float = 0.0
+    closed: float = 0.0
+    whole: bool = False
 
-    def packed(self, t: float, whole: bool) -> bytes:
-        return orjson.dumps([self.said, round(t - self.begun, 6), whole]) + b"\n"
+    def over(self, t: float, whole: bool = False) -> Self:
+        """It has ended, and as far as is known its connection was closed at once."""
+        self.ended, self.closed, self.whole = t, t, whole
+        return self
+
+    def packed(self) -> bytes:
+        end, teardown = round(self.ended - self.begun, 6), round(self.closed - self.ended, 6)
+        return orjson.dumps([self.begun, self.said, end, self.whole, teardown]) + b"\n"
 
 
 class Recording:
@@ -104,10 +133,10 @@ class Recording:
         """How many there are."""
         starts: dict[str, list[tuple[int, int]]] = {}
         try:
-            for stream, t, whole in _streams(path, records, self._wishes):
+            for stream in _streams(path, records, self._wishes):
                 start = (stream.order, self._file.tell())
                 starts.setdefault(stream.request, []).append(start)
-                self._file.write(stream.packed(t, whole))
+                self._file.write(stream.packed())
                 self.streams += 1
         except BaseException:
             self._file.close()
@@ -127,11 +156,10 @@ class Recording:
         """What the game has asked for beside its inputs, in its order."""
         return self._wishes.found
 
-    def at(self, start: int) -> tuple[list[tuple[float, str, dict[str, Any]]], float, bool]:
-        """What a stream said (seconds, kind, fields), when it ended, and whether that is all."""
+    def at(self, start: int) -> Answer:
+        """The answer that begins there."""
         self._file.seek(start)
-        said, end, whole = orjson.loads(self._file.readline())
-        return said, end, whole
+        return Answer(*orjson.loads(self._file.readline()))
 
     def close(self) -> None:
         """Drop what it holds."""
@@ -146,17 +174,19 @@ class Recording:
 
 def _streams(
     path: str | os.PathLike[str], records: int | None, wishes: _Wishes
-) -> Iterator[tuple[_Stream, float, bool]]:
-    """The streams that were opened, when each was over, and whether it had come to its end."""
+) -> Iterator[_Stream]:
+    """The streams that were opened, each when its connection is closed."""
     order = 0
     asked: dict[str, str] = {}
     live: dict[str, _Stream] = {}
+    ended: dict[str, _Stream] = {}
     t = 0.0
     for record in islice(read(path, sealed=True), records):
         data, kind = record.data, record.kind
         if kind == "~opened":
-            yield from ((stream, t, False) for stream in live.values())  # broken off by a kill
-            asked, live = {}, {}
+            yield from ended.values()
+            yield from (stream.over(t) for stream in live.values())  # broken off by a kill
+            asked, live, ended = {}, {}, {}
         t, name = record.t, str(data.get("generation"))
         wishes.on_line(t, kind, data)
         if kind == "~generation":
@@ -170,17 +200,27 @@ def _streams(
         elif kind == "~ended":
             asked.pop(name, None)  # it may never have been sent
             if name in live:
-                yield live.pop(name), t, data.get("phase") != "closed"
-    yield from ((stream, t, False) for stream in live.values())
+                ended[name] = live.pop(name).over(t, data.get("phase") != "closed")
+        elif kind == "~closed" and name in ended:
+            ended[name].closed = t
+            yield ended.pop(name)
+    yield from ended.values()
+    yield from (stream.over(t) for stream in live.values())
+
+
+def _late(seconds: float) -> float:
+    """How much later the recorded night, whose own work took its time, was with the same thing."""
+    return seconds if MICROSECOND < seconds < GRACE else 0.0
 
 
 class RecordedModel:
     """Answers requests out of a recording, each in its recorded words and distances of time.
 
     Requests are told apart by their fingerprint (``recorded.digest``); equal ones have their
-    answers in the order in which they were asked for. What it does not hold, ``otherwise``
-    answers. Of a stream that was closed before its end the rest is not known: it ends in
-    :class:`ModelCut`, a moment after the time at which it was closed.
+    answers in the order in which they were asked for. Who closes one waits as long as its
+    connection took to be closed, for its place was not free before. What it does not hold,
+    ``otherwise`` answers. Of a stream that was closed before its end the rest is not known: it
+    ends in :class:`ModelCut`, a moment after the time at which it was closed.
 
     :param otherwise: a model for all other requests; the caller closes it.
     """
@@ -189,6 +229,8 @@ class RecordedModel:
         self._recording = recording
         self._otherwise = otherwise
         self._answers = recording.answers()
+        self.zero: float | None = None
+        """When the session began, in the loop's time: what is asked a moment too early waits."""
         self.requests = 0
         """How many requests there were."""
         self.recorded = 0
@@ -212,20 +254,33 @@ class RecordedModel:
                     yield event
             return
         self.recorded += 1
-        said, end, whole = self._recording.at(answers.popleft())
+        answer = self._recording.at(answers.popleft())
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        for after, kind, fields in said:
+        if self.zero is not None:
+            begun += _late(self.zero + answer.asked - begun)
+        try:
+            async with aclosing(self._told(answer, begun)) as stream:
+                async for event in stream:
+                    yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            if not answer.whole:
+                await asyncio.sleep(_late(begun + answer.end - loop.time()) + answer.teardown)
+            raise
+
+    async def _told(self, answer: Answer, begun: float) -> AsyncGenerator[ModelEvent, None]:
+        loop, end = asyncio.get_running_loop(), answer.end
+        for after, kind, fields in answer.said:
             if (wait := begun + after - loop.time()) > 0:
                 await asyncio.sleep(wait)
             if kind == "~error":
                 raise error_of(fields)
             yield event_of({**fields, "kind": kind})
-        if not whole:
+        if not answer.whole:
             end += GRACE
         if (wait := begun + end - loop.time()) > 0:
             await asyncio.sleep(wait)
-        if not whole:
+        if not answer.whole:
             self.cut += 1
             raise ModelCut("the recording has only the beginning of this answer")
 

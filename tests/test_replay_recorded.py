@@ -520,6 +520,64 @@ def test_a_viewer_who_reports_what_it_read_at_once_is_heard_so_again(
         assert line == {name: before.get(name) for name in line}
 
 
+def test_what_waits_for_a_connection_to_be_closed_waits_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # 4: its prompt holds what was told meanwhile
+    def slow(request: Request, number: int) -> Script:
+        text = f"{WORDS} ({number})"
+        return Script({"text": text}, ttft=0.37 + 0.01 * number, delay=0.013, teardown=0.12)
+
+    async def night() -> None:
+        settings = {"log_dir": str(tmp_path), "max_speculations": 2}
+        async with foretell.Game(settings, model=ScriptedModel(slow)) as game:
+            session = await game.session("table-7")
+            session.update(STATE)
+            for number in range(6):
+                session.begin_turn("mira")
+                action = session.declare("mira", "longsword", target="goblin-1")
+                await asyncio.sleep(0.65)
+                action.outcome(("hit", "miss")[number % 2], damage=1)
+                await asyncio.sleep(0.9)
+            await session.close(drain=30.0)
+
+    run_virtual(night())
+    path = tmp_path / "table-7.jsonl"
+    streams = replayed(capsys, path)["streams"]
+    assert streams["recorded"] == streams["requests"] > 6
+    then = [record.t for record in read(path) if record.kind == "~closed"]
+    assert [line["t"] for line in own_lines(path) if line["kind"] == "~closed"] == then
+
+
+async def test_who_closes_a_stream_waits_as_long_as_it_took_to_be_closed(tmp_path: Path) -> None:
+    said = [chunk(1.0, "a"), ended(3.0, "closed"), {"t": 3.25, "kind": "~closed"}]
+    loop = asyncio.get_running_loop()
+    path = lines((ask("Tell."), said)).write(tmp_path / "log.jsonl")
+    with Recording(path) as recording:
+        for leave in (1.0, 2.0):  # at a word, and between two
+            begun = loop.time()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(leave):
+                    await heard(RecordedModel(recording, ScriptedModel()), ask("Tell."))
+            assert loop.time() - begun == pytest.approx(leave + 0.25)
+
+
+@pytest.mark.parametrize(("early", "waits"), [(0.05, 0.05), (0.5, 0.0), (-0.05, 0.0)])
+async def test_what_is_asked_a_moment_before_it_was_is_answered_when_it_was(
+    early: float, waits: float, tmp_path: Path
+) -> None:
+    """The work of a live session takes its time; that of a replay takes none."""
+    loop = asyncio.get_running_loop()
+    path = lines((ask("Tell."), [chunk(1.0, "a"), ended(1.0)])).write(tmp_path / "log.jsonl")
+    asked = next(record.t for record in read(path) if record.kind == "~asked")
+    with Recording(path) as recording:
+        model = RecordedModel(recording, ScriptedModel())
+        model.zero = loop.time() + early - asked
+        found, _ = await heard(model, ask("Tell."))
+        ((after, said),) = found
+        assert said == Delta("a")
+        assert after == pytest.approx(1.0 + waits)
+
+
 async def test_a_recorded_error_comes_again_at_its_time(tmp_path: Path) -> None:
     later = {"kind": "~error", "error": "overloaded", "text": "later", "retry_after": 2.5}
     said = [chunk(1.0, "a"), {"t": 4.0, **later}, ended(4.0, "failed")]

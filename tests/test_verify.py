@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import random
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -18,7 +20,7 @@ import foretell
 from foretell.cli import main
 from foretell.config import Settings
 from foretell.errors import StateError
-from foretell.replay.lockstep import NotRecorded
+from foretell.replay.lockstep import Difference, Lockstep, NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read, seal, validate
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable
@@ -450,6 +452,63 @@ def test_a_log_of_inputs_alone_is_said_to_be_one(
         verify(path)
     assert main(["replay", str(path), "--verify"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_later_part_alone_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("night.0003.jsonl.gz", "night.0003.jsonl"):
+        header = {"id": "night", "continues": {"parts": 2, "n": 7}}
+        path = LogBuilder("night").state(STATE).write(tmp_path / "plain.jsonl")
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        text = orjson.dumps({**orjson.loads(first), **header}) + b"\n" + b"".join(rest)
+        part = tmp_path / name
+        part.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+        assert main(["replay", str(part), "--verify"]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert f"{part}: is a later part of a recording" in said
+        assert said.endswith(f"name the whole ({tmp_path / 'night.jsonl'})\n")
+
+
+def test_a_changed_prompt_is_told_as_one_whether_its_size_has_changed_or_not() -> None:
+    after: dict[str, Any]
+    before = {"kind": "~generation", "request": "c9b9", "prompt": 59, "model": "small"}
+    for after in ({"request": "fea2"}, {"request": "fea2", "prompt": 74}):
+        told = str(Difference("log", 3, 1.0, "speculate", before, {**before, **after}))
+        assert told.endswith(": the request is another: the prompt or a setting has changed")
+    for after in ({"prompt": 74}, {"request": "fea2", "model": "other"}):
+        told = str(Difference("log", 3, 1.0, "speculate", before, {**before, **after}))
+        assert "expected" in told and "the request is another" not in told
+
+
+def test_a_show_ends_quietly_when_nobody_reads_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = recorded(tmp_path, 3)
+    caplog.clear()
+    reading, writing = os.pipe()
+    os.close(reading)
+    given_up: list[float] = []
+    give_up = Lockstep.give_up
+
+    def noted(lockstep: Lockstep, error: Exception) -> None:
+        given_up.append(lockstep.last_t)
+        give_up(lockstep, error)
+
+    with monkeypatch.context() as patched:
+        output = open(writing, "w")  # noqa: SIM115
+        patched.setattr(sys, "stdout", output)
+        patched.setattr(Lockstep, "give_up", noted)
+        assert main(["replay", str(path), "--speed", "1000000"]) == 1
+        output.close()
+    said = capfd.readouterr().err
+    assert "Traceback" not in said and "error" not in said
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert len(given_up) == 1 and given_up[0] < [*read(path)][-1].t / 2
 
 
 def test_own_prompts_are_asked_for_and_can_be_named(
