@@ -40,7 +40,7 @@ MAX_ACTORS = 1024
 MAX_FALLS = 16
 TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
-AT_ONCE = 1.0
+AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
 
@@ -63,7 +63,8 @@ class Fall(NamedTuple):
 
     def shows(self, damage: float) -> bool:
         """Whether a blow of so much may be what it shows."""
-        return self.lost == damage or (self.after == 0 and self.lost <= damage)
+        same = math.isclose(self.lost, damage, rel_tol=1e-9, abs_tol=1e-6)
+        return same or (self.after == 0 and self.lost <= damage)
 
 
 class Account(NamedTuple):
@@ -151,6 +152,8 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     if not owed:
         return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
     known = _sum(damage for _, damage in owed)
+    if math.isnan(known):  # nobody knows whose this is
+        return Account((), (*account.falls, fall)[-MAX_FALLS:])
     if lost > known and was.health is not None:  # and another's blow, that is told of later
         fall = fall._replace(before=was.health - known, lost=lost - known)
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
@@ -203,16 +206,21 @@ class _Reckoning:
         self._just_now = [
             fall
             for fall in account.falls
-            if fall.action in (None, name)
-            and fall.revision <= done.since
-            and world.t - fall.t <= AT_ONCE
-            and done.event is None
+            if (fall.action == name and not fall.other)
+            or (
+                fall.action is None
+                and fall.revision <= done.since
+                and world.t - fall.t <= AT_ONCE
+                and done.event is None
+            )
         ]
-        self._untold = any(fall.after == 0 for fall in account.falls)
+        self._untold = any(fall.after == 0 and fall.before != 0 for fall in account.falls)
         open_ones = world.actions.keys() - {name}
         self._free = [
             fall for fall in since if fall.action != name and fall.action not in open_ones
         ]
+        if not self._free and done.event is None:
+            self._free = [each for each in self._just_now if each.action is None and each.lost > 0]
 
     def of(self, results: Sequence[Result]) -> list[Blow]:
         """What each did."""
@@ -222,8 +230,9 @@ class _Reckoning:
         if claimed is not None:
             return self._as_shown(results, damages, claimed)
         unknown = self._partly or (self._now is not None and not self._before_it)
-        if len(self._free) == 1 and self._free[0].lost > total > 0 and not unknown:
-            self._share(self._free[0], total)
+        larger = [fall for fall in self._free if fall.lost > total > 0]
+        if larger and not unknown:
+            self._share(larger[0], total)
             return [self._unclear(each) for each in results]
         if total and (self._free or unknown):  # its own and partly taken up, or another's
             self._settle(self._free)
@@ -243,6 +252,8 @@ class _Reckoning:
             for place, fall in enumerate(free):
                 if fall.shows(total) and not any(later.lost < 0 for later in free[place:]):
                     return [fall]
+                if fall.lost > total:  # this may be a part of it
+                    break
             if free:
                 whole = free[0]._replace(
                     after=free[-1].after, lost=_sum(fall.lost for fall in free)
@@ -321,7 +332,9 @@ class _Reckoning:
         said = number(result.values.get("target_hp"))
         lies = self._now is not None and self._now.health == 0
         if said is not None:
-            return Blow(result, max(0, said), said <= 0 or not lies, False)
+            down = lies and not self._untold
+            sure = not down and (said <= 0 or not lies)
+            return Blow(result, max(0, said), sure, down and said <= 0)
         return Blow(result, None, False, lies and not self._untold)
 
     def _reckoned(self) -> float | None:

@@ -338,7 +338,7 @@ def test_several_outcomes_may_be_told_of_one_state() -> None:  # G1
     assert happened(play(*start, other("tom", 4, "snag")))[0].values["target_hp"] == 8
     felled = [board(12, 4), TURN, board(9, 0), other("mira", 3), other("tom", 4, "snag")]
     assert happened(play(*felled))[0].name == KILL
-    late = ev.Outcome(9.0, (ev.Result("hit", "snag", {"damage": 4}),), None, None, "tom", SWORD)
+    late = ev.Outcome(20.0, (ev.Result("hit", "snag", {"damage": 4}),), None, None, "tom", SWORD)
     assert happened(play(*start, late))[0].values["target_hp"] == 4  # of another blow by then
 
 
@@ -358,6 +358,38 @@ def test_who_stood_when_it_was_struck_is_not_said_to_have_lain_there() -> None: 
     assert happened(standing)[0].values == {"damage": 4, "target_hp": 5}
     missed = happened(play(*frame, blow("a1", None, "miss")))[0]
     assert (missed.name, missed.down, missed.values) == ("", False, {})
+
+
+def test_after_a_blow_nobody_can_reckon_the_next_is_reckoned_again() -> None:  # G1
+    half = [state(12), DECLARED, TWIN, state(7), blow("a1", 10)]  # resisted, and nobody says so
+    assert happened(play(*half))[0].name == ""
+    found = happened(play(*half, state(4), blow("a2", 3)))[0]
+    assert (found.name, found.values["target_hp"]) == ("hit", 4)
+    assert happened(play(*half, state(0), blow("a2", 9)))[0].name == KILL
+    unshown = happened(play(*half, blow("a2", 3)))[0]
+    assert unshown.name == "" and "target_hp" not in unshown.values
+
+
+def test_health_may_have_decimals() -> None:  # G1
+    found = after(hit(damage=12.7), state(100.0), DECLARED, state(100.0 - 12.7))
+    assert found.name == "hit" and found.values["target_hp"] == pytest.approx(87.3)
+
+
+@pytest.mark.parametrize("said", [{}, {"target_hp": 0}])
+def test_one_who_lies_and_is_struck_again_does_not_fall_again(said: dict[str, int]) -> None:  # G1
+    saves = ev.State(1.5, state(0, death_saves=1).state, "a1")
+    for shown in ([], [saves]):
+        found = after(blow("a1", 6, **said), state(0), DECLARED, *shown)
+        assert (found.name, found.told, found.down) == ("", "hit", True)
+
+
+def test_of_two_frames_an_earlier_outcome_takes_no_later_fall() -> None:  # G1
+    second, third = (ev.Action(1.0, name, None, "tom", SWORD) for name in ("a2", "a3"))
+    frames = [state(12), DECLARED, second, third, state(3), state(0)]
+    told = [blow("a1", 7), blow("a2", 2), blow("a3", 9)]
+    worlds = [play(*frames, *told[:count]) for count in (1, 2, 3)]
+    assert [happened(world)[0].told for world in worlds] == ["hit", "hit", KILL]
+    assert not any(happened(world)[0].down for world in worlds)
 
 
 def test_who_falls_is_told_to_fall_whoever_else_does() -> None:  # G1
