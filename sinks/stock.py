@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 
 from ..operators.fingerprint import Dependence, dependence_of
-from ..streams.footprint import DEPTH
 from ..streams.log_own import own_problem
 from ..streams.world import World
 from .variant_store import VariantStore
@@ -60,6 +59,7 @@ class Stock:
         """By its stream, each variant that was kept of late."""
         self._turn = _turn_of(world)
         self._streams: dict[str, _Stream] = {}
+        self._tops: set[str] = set()  # the keys of a state under which something is depended on
 
     def put(
         self, slot: Slot, known: Id, depends: Dependence, value: float, text: Mapping[str, Any]
@@ -77,6 +77,7 @@ class Stock:
             value=value,
         )
         if taken:
+            self._tops |= {path[0] for path in depends.paths}
             self.ids[text["generation"]] = known
             while len(self.ids) > MOST:
                 del self.ids[next(iter(self.ids))]
@@ -104,12 +105,7 @@ class Stock:
             if self._turn is not None:
                 self.store.end_turn(self._turn)
             self._turn = turn
-        volatile = world.footprint.volatile  # what changes all the time, and nothing depends on
-        fresh = [
-            (path, because)
-            for path, because in world.fresh
-            if len(path) != DEPTH or path[-1] not in volatile
-        ]
+        fresh = [change for change in world.fresh if not change[0] or change[0][0] in self._tops]
         if doubtful := fresh and len(self.store) > 0:
             self.store.changed({}, fresh)  # the fingerprints tell its states apart
         return bool(doubtful) or turn != before

@@ -11,6 +11,7 @@ BUFFERS = ("temp_hp", "temporary_hp")
 """Health that goes first."""
 SHIELDS = ("shield", "shields", "barrier", "ward")
 """What may take a blow up, by rules of the game's own."""
+APART = frozenset((*BUFFERS, *SHIELDS))
 VITAL = {"hp", "health", "dead", "alive", "conditions", "effects", *BUFFERS, *SHIELDS}
 DOWN = ("dead", "dying", "down", "unconscious", "defeated", "slain", "destroyed", "ko")
 """Conditions of an actor that is out of the fight, whatever its health says."""
@@ -25,7 +26,8 @@ class Vitals(NamedTuple):
     shields: tuple[float, ...]
 
 
-GONE = Vitals(0, 0, ())
+NONE: tuple[float, ...] = ()
+GONE = Vitals(0, 0, NONE)
 
 
 def health_of(state: Mapping[str, Any], actor_id: str | None) -> float | None:
@@ -38,27 +40,33 @@ def vitals_of(state: Mapping[str, Any], actor_id: str | None) -> Vitals | None:
     """The same with what goes before the health; ``None`` of one who is not in the state."""
     actors = state.get("actors")
     actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
-    if not isinstance(actor, Mapping):
+    if not (type(actor) is dict or isinstance(actor, Mapping)):  # asked of everybody in each scene
         return None
-    if _down(actor):
+    hp, health = number(actor.get("hp")), number(actor.get("health"))
+    if (hp is not None and hp <= 0) or (health is not None and health <= 0) or _down(actor):
         return GONE
-    hp = number(actor.get("hp"))
     if hp is None:
-        hp = number(actor.get("health"))
-    buffer = next((b for b in (number(actor.get(each)) for each in BUFFERS) if b is not None), 0)
-    shields = tuple(s for s in (number(actor.get(each)) for each in SHIELDS) if s)
-    return Vitals(hp, None if hp is None else hp + max(0, buffer), shields)
+        hp = health
+    pool, shields = hp, NONE
+    if not APART.isdisjoint(actor):
+        found = (number(actor.get(each)) for each in BUFFERS)
+        buffer = next((each for each in found if each is not None), 0)
+        pool = None if hp is None else hp + max(0, buffer)
+        shields = tuple(each for each in (number(actor.get(each)) for each in SHIELDS) if each)
+    return Vitals(hp, pool, shields)
 
 
 def _down(actor: Mapping[str, Any]) -> bool:
+    """Whether anything but its health says that an actor is out of the fight."""
     if actor.get("alive") is False or actor.get("dead") is True:
         return True
-    for name in ("hp", "health"):
-        left = number(actor.get(name))
-        if left is not None and left <= 0:
-            return True
-    said = [actor[name] for name in ("conditions", "effects", "health") if actor.get(name)]
-    return any(word.lower() in DOWN for each in said for word in _words(each))
+    for name in ("conditions", "effects", "health"):
+        said = actor.get(name)
+        if said and not isinstance(said, (int, float)):
+            for word in _words(said):
+                if word.lower() in DOWN:
+                    return True
+    return False
 
 
 def _words(said: Any) -> Iterator[str]:
@@ -70,6 +78,6 @@ def _words(said: Any) -> Iterator[str]:
 
 def number(value: Any) -> float | None:
     """The value, if it is a number one can reckon with."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if -LARGEST < value < LARGEST else None
