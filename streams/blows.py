@@ -362,7 +362,7 @@ def laid_low(world: World, declared: Declared, target: str | None) -> bool:
         return False
     mine = (None, declared.event.action_id)
     return any(
-        fall.after == 0 and fall.action in mine and fall.revision > declared.since
+        fall.after == 0 != fall.before and fall.action in mine and fall.revision > declared.since
         for fall in world.accounts.get(target or "", NOTHING).falls
     )
 

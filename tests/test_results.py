@@ -463,6 +463,14 @@ def test_what_was_rolled_ahead_is_the_only_one() -> None:
     assert len(possible(SWORD, rolled={"snag": "miss"})) == 3
 
 
+def test_one_who_lay_there_is_not_laid_low_by_what_an_action_does_besides() -> None:
+    besides = ev.State(2.0, {**state(0).state, "tick": 7}, "a1")
+    world = play(state(0), DECLARED, besides)
+    assert KILL not in possible_results(world, world.actions["a1"], "grik")
+    felled = play(state(30), DECLARED, state(0))
+    assert KILL in possible_results(felled, felled.actions["a1"], "grik")
+
+
 def test_one_low_on_health_may_fall() -> None:
     assert KILL in possible(SWORD, hp=10)
     assert KILL not in possible(SWORD, hp=11)
