@@ -132,7 +132,9 @@ def seen(
             other = bool(paths) and was.health == now.health and not absorbed
             revision = world.revision + 1
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
-            accounts[each] = _seen(account, fall, was)
+            account = _seen(account, fall, was)
+            if account != NOTHING:
+                accounts[each] = account
     return _bounded(accounts)
 
 
@@ -297,7 +299,6 @@ class _Reckoning:
         lies = before is not None and before <= 0
         down = lies and not self._untold  # else it may be this that felled it, or not yet
         said, given = number(result.values.get("target_hp")), "damage" in result.values
-        left: float | None
         if said is not None:
             damage = 0 if before is None else max(0, before - max(0, said))
         elif result.result == KILL and not damage:
@@ -308,8 +309,7 @@ class _Reckoning:
         healed = harmless and self._is_help(result)
         left = self._reckoned() if damage or (harmless and not healed) else None
         if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
-            left, sure = None, before is not None and before > damage
-            return Blow(result, None, sure, down)
+            return Blow(result, None, before is not None and before > damage, down)
         if healed:
             return self._blow(result, left, down=False)
         if lies and self._untold:

@@ -266,8 +266,8 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
 
 def _taken_off(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> list[Path]:
     """The targets of the turn's actions that the state has no more: so games do with the slain."""
-    there = state.get("actors", NOTHING)
-    gone = [path for path in paths if len(path) == 2 and path[1] not in there]
+    removed = (path for path in paths if len(path) == 2 and path[0] == "actors")
+    gone = [path for path in removed if path[1] not in state["actors"]]
     if not gone:
         return []
     struck = {

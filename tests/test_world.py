@@ -117,6 +117,19 @@ def test_any_other_change_is_unexpected(change: dict[str, Any], paths: set[str])
     }
 
 
+@pytest.mark.parametrize("actors", [None, [], 5, "nobody"])
+def test_a_state_without_actors_is_taken_as_it_is(actors: Any) -> None:  # G4, G10
+    bare = {"actors": actors, "location": {"id": "hall"}}
+    after = play(ev.State(2.0, bare), world=play(*STARTED))
+    assert after.warning is None and after.state == bare
+
+
+def test_who_is_left_out_of_another_list_is_not_taken_off_the_board() -> None:  # G1
+    listed = play(*STARTED, state({"actors.grik": None, "order": {"grik": 1, "mira": 2}}))
+    without = state({"actors.grik": None, "actors.tom.hp": 2, "order": {"mira": 2}})
+    assert fresh(play(without, world=listed)) == {"actors.tom.hp", "order.grik"}
+
+
 def test_a_change_after_the_outcome_is_expected_until_the_turn_is_over() -> None:  # G1
     resolved = play(*STARTED, outcome("hit", damage=4))
     assert fresh(play(state({"actors.grik.hp": 3}), world=resolved)) == set()
