@@ -135,7 +135,7 @@ damages = st.none() | st.integers(0, 45)
 @given(
     hp=st.integers(1, 40),
     damage=damages,
-    result=st.sampled_from(["hit", "critical", "failure", "success"]),
+    result=st.sampled_from(["hit", "critical", "failure", "success", "miss", "scorched"]),
     said=st.booleans(),
     declared=st.booleans(),
 )
@@ -159,7 +159,7 @@ def test_update_then_outcome_is_outcome_then_update(
     )
     first, second = of(outcome, *start), of(outcome, *start, state(after))
     assert first == second
-    if damage is None and not said and result != "success":
+    if damage is None and not said and result != "miss":
         assert "target_hp" not in first.values  # nobody has said how much it was
     else:
         assert first.values["target_hp"] == after
@@ -358,6 +358,37 @@ def test_who_stood_when_it_was_struck_is_not_said_to_have_lain_there() -> None: 
     assert happened(standing)[0].values == {"damage": 4, "target_hp": 5}
     missed = happened(play(*frame, blow("a1", None, "miss")))[0]
     assert (missed.name, missed.down, missed.values) == ("", False, {})
+
+
+def test_a_miss_says_no_health_while_a_blow_is_shown_that_is_not_told() -> None:  # G1
+    second = ev.Action(1.0, "a2", None, "tom", SWORD)
+    missed = blow("a1", None, "miss")
+    for shown in (state(5), named("a2", 5)):
+        found = happened(play(state(9), DECLARED, second, shown, missed))[0]
+        assert (found.name, found.values) == ("miss", {})
+        told = happened(play(state(9), DECLARED, second, shown, blow("a2", 4), missed))[0]
+        assert told.values == {"target_hp": 5}
+    unasked = ev.Outcome(2.0, (ev.Result("miss", "grik"),), None, None, "tom", SWORD)
+    for others in ([], [other("mira", 0, "snag")]):
+        assert after(unasked, state(9), TURN, state(5), *others).values == {}
+    assert after(unasked, state(9), TURN).values == {"target_hp": 9}
+
+
+def test_what_a_word_of_the_games_own_does_nobody_knows() -> None:  # G1
+    for word in ("healed", "glancing", "success"):
+        assert "target_hp" not in after(blow("a1", None, word), state(9), DECLARED).values
+    assert after(blow("a1", 0, "glancing"), state(9), DECLARED).values["target_hp"] == 9
+    assert after(blow("a1", None, "resisted"), state(9), DECLARED).values["target_hp"] == 9
+
+
+def test_which_of_two_frames_an_outcome_is_of_may_be_unknown() -> None:  # G1
+    frames = [state(30), TURN, state(26), other("mira", 0, "snag"), state(22)]
+    first = happened(play(*frames, other("tom", 4)))[0]
+    assert (first.name, first.values) == ("", {"damage": 4})
+    second = happened(play(*frames, other("tom", 4), other("tom", 4)))[0]
+    assert second.values["target_hp"] == 22
+    felled = [state(12), TURN, state(5), other("mira", 0, "snag"), state(0)]
+    assert happened(play(*felled, other("tom", 7)))[0].told == "hit"
 
 
 def test_after_a_blow_nobody_can_reckon_the_next_is_reckoned_again() -> None:  # G1
