@@ -312,7 +312,7 @@ class _Reckoning:
             damage = 0 if before is None else max(0, before - max(0, said))
         elif result.result == KILL and not damage:
             damage = math.inf
-        if damage and self._now is not None:
+        if damage and self._now is not None and not down:
             self._owe(damage)
         nothing = not damage and (given or result.result in HARMLESS) and not self._open()
         healed = not damage and self._is_help(result)

@@ -414,6 +414,12 @@ def test_one_who_lies_and_is_struck_again_does_not_fall_again(said: dict[str, in
         assert (found.name, found.told, found.down) == ("", "hit", True)
 
 
+def test_one_who_lies_owes_nothing_for_being_struck_again() -> None:  # G1
+    rises = [state(0), other("tom", 14), DECLARED, state(6)]
+    found = happened(play(*rises, blow("a1", 4)))[0]
+    assert (found.name, found.values) == ("", {"damage": 4})  # struck before it rose, or after?
+
+
 def test_of_two_frames_an_earlier_outcome_takes_no_later_fall() -> None:  # G1
     second, third = (ev.Action(1.0, name, None, "tom", SWORD) for name in ("a2", "a3"))
     frames = [state(12), DECLARED, second, third, state(3), state(0)]
