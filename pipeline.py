@@ -374,8 +374,8 @@ class Pipeline(Generic[M]):
             self._planned_anew.on_next(self._scene)
 
     def cancel(self, telling: str) -> None:
-        """End a telling early, at the game's wish."""
-        self.tasks.take_in(partial(self.end_telling, telling))
+        """End a telling early, at the game's wish; from any thread."""
+        self.inputs.on_loop(lambda: self.tasks.take_in(partial(self.end_telling, telling)))
 
     def end_telling(self, telling: str) -> None:
         """End a telling early, now, if it is not over."""
