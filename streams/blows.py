@@ -42,6 +42,8 @@ MAX_ACTORS = 1024
 MAX_FALLS = 16
 TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
+SOON = 1.0
+"""Seconds within which an outcome that nobody declared is of the blow it may be of."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -198,6 +200,7 @@ class _Reckoning:
         self.account = account
         self._now = now
         self._name = name
+        self._t = world.t
         self._declared = done.event is not None
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
@@ -234,7 +237,8 @@ class _Reckoning:
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
         total = _sum(damages)
         fitting = [fall for fall in self._free if total and fall.shows(total)]
-        if len(fitting) > 1 and not (self._declared or self._own):
+        doubtful = len(fitting) > 1 or (fitting and self._t - fitting[0].t > SOON)
+        if doubtful and not (self._declared or self._own):
             self._settle(fitting[:1])
             return [self._unclear(each) for each in results]
         claimed = self._claimed(total)
