@@ -117,8 +117,21 @@ PROFILE = option(
     help="the narrator's speed: %(choices)s [%(default)s]",
     metavar="NAME",
 )
+
+
+def url(text: str) -> str:
+    """Where a server is."""
+    if not text.startswith(("http://", "https://")) or len(text.split("/")[2]) == 0:
+        from .streams.api_errors import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)!r} must begin with http:// or https://")
+    return text
+
+
 MODELS = (
-    option("--base-url", metavar="URL", help="a Messages API to use in place of the narrator"),
+    option(
+        "--base-url", type=url, metavar="URL", help="a Messages API to use in place of the narrator"
+    ),
     option("--model", metavar="NAME", help="main model"),
     option("--small-model", metavar="NAME", help="small model, for small adaptations"),
 )
@@ -1014,12 +1027,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         for flags, settings in options:
             sub.add_argument(*flags, **settings)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, command=sub)
     return parser
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = _parser().parse_args(argv)
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        args.command.error(f"unrecognized arguments: {' '.join(unknown)}")
     with _logged():
         try:
             return int(args.run(args))

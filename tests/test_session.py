@@ -496,12 +496,14 @@ async def test_a_bad_state_is_one_clear_line_and_spoils_nothing(state: Any, said
         lambda s: s.declare("mira", "bow").outcome("hit", results=3),
         lambda s: s.declare("mira", "bow").outcome("hit", to=3),
         lambda s: s.declare("mira", "bow", odds={"hit": 0.9, "miss": 0.3}),
+        lambda s: s.declare("mira", "bow", odds={"hit": float("nan"), "miss": 0.3}),
+        lambda s: s.subscribe(None),
         lambda s: s.declare("mira", "bow", odds={"hit": 1.5, "miss": -0.5}),
         lambda s: s.declare("mira", "bow", odds={"goblin-1": {"hit": 0.2}}),
         lambda s: s.declare("mira", "bow", odds={}),
         lambda s: s.put(lambda t: ev.Action(t, "a", None, "mira", {"type": "use"}, {"hit": 3})),
     ],
-    ids=range(41),
+    ids=range(43),
 )
 async def test_other_bad_inputs_are_refused_where_they_come_in(say: Any) -> None:
     async with opened() as (session, _):
