@@ -68,6 +68,17 @@ async def test_the_memory_cache_is_bounded_by_the_store() -> None:  # 1-57, G3
     assert not cold._cache._cache
 
 
+async def test_what_was_cold_once_leaves_nothing_in_the_memory_cache() -> None:  # 1-57, G3
+    cold = MemoryCold()
+    store = VariantStore(TINY, cold=cold)
+    for number in range(100):
+        store.store(f"k{number}", ["x"], 60)
+        store.store("other", ["x"])
+        assert store.ready(f"k{number}") == ["x"]
+        store.consume(f"k{number}")
+    assert len(cold._cache._cache) == store.stats().layers["cold"].entries == 0
+
+
 async def test_no_call_of_the_memory_cache_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forbidden(*_: object) -> None:
         raise AssertionError("wait_for orders tasks differently between versions")
