@@ -257,7 +257,9 @@ class Machine(RuleBasedStateMachine):
             assert layer.hits == self.model.hits[name]
         assert stats.misses == self.model.misses
         assert dict(stats.evictions) == {k: n for k, n in self.model.gone.items() if n}
-        assert len(self.cold._cache._cache) == len(self.model.level("cold")), "nothing is left there"
+        assert len(self.cold._cache._cache) == len(self.model.level("cold")), (
+            "nothing is left there"
+        )
         due = len(self.store._shelves._due)
         assert due <= 65 + 4 * len(self.store)
 
