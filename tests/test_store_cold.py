@@ -321,6 +321,36 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
     await cold.aclose()
 
 
+async def test_more_look_ups_at_once_than_there_is_time_for_are_no_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # G10
+    class Far:
+        kind, where, garbage, refusals = "far", "elsewhere", (ValueError,), ()
+        takes = 0.005
+
+        async def get(self, name: str) -> str:
+            await asyncio.sleep(self.takes)
+            return name
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
+    await cold.door.server.aclose()
+    cold.door.server = far = Far()  # type: ignore[assignment]
+    with caplog.at_level(logging.WARNING):
+        found = await asyncio.gather(*(cold.fetch(f"k{n}") for n in range(100)))
+        assert 20 <= len([each for each in found if each]) < 100
+        assert cold.answers and not caplog.records
+        assert await cold.fetch("k100") == "k100"
+        far.takes = 10
+        begun = asyncio.get_running_loop().time()
+        assert await asyncio.gather(*(cold.fetch(f"k{n}") for n in range(100))) == [None] * 100
+        assert asyncio.get_running_loop().time() - begun <= 0.05
+        assert not cold.answers and len(caplog.records) == 1
+    await cold.aclose()
+
+
 async def test_of_what_waits_to_be_written_a_deletion_is_the_last_to_be_dropped() -> None:  # G1
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     cold.door.again = math.inf
