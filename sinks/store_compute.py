@@ -52,6 +52,7 @@ class Computing(Lookups):
         guard: Iterable[Condition] = (),
         tags: Iterable[str] = (),
         turn: str | None = None,
+        ahead: bool = False,
     ) -> list[Any]:
         """The variants for a snapshot or one near it; computed, if there are none.
 
@@ -64,6 +65,8 @@ class Computing(Lookups):
         :param snapshot: the part of the state that matters; any JSON but ``null``.
         :param values: fills ``{name}`` in what is served, so that what was made for a near state
             has the numbers of this one; see :func:`~foretell.sinks.store_values.refilled`.
+        :param ahead: nobody has asked for it yet, as in a warm-up: it counts as no look-up, and
+            what is there already stays in its layer.
         :raises StateError: for a snapshot, or variants, that are no JSON.
         :raises StoreClosed: if the store is closed meanwhile.
         :raises TimeoutError: if it takes longer than the limits allow.
@@ -74,25 +77,30 @@ class Computing(Lookups):
         if values is not None and not isinstance(values, Mapping):
             raise StateError(f"values are names and what stands for them, not {values!r}")
         key = self._near_key(snapshot, scope, fingerprint)
-        found = self._found_near(key, snapshot)
+        found, there = self._found_near(key, snapshot, ahead)
         if found is None:
+            name = self.name_of(snapshot, scope)
             joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
             made = None
             if joined is not None:
                 self._tally.joined += 1
+                self._missed_unless(ahead, name)
                 made = await asyncio.shield(joined)
                 if not met_by(made.guard, snapshot):  # another process's, with a guard of its own
                     self._tally.near_mismatches += 1
                     made = None
             if made is None:
                 guarded = checked(guard)
-                words = (self.name_of(snapshot, scope), *texts("tags", tags))
+                words = (name, *texts("tags", tags))
                 seconds(ttl)
                 flight = Flight[Made](key, words, guarded, dependence_of(depends), turn)
 
                 async def computed(flight: Flight[Made]) -> Made:
-                    ours = await self._elsewhere(flight, fingerprint, snapshot)
+                    ours = await self._elsewhere(
+                        flight, there or (name, fingerprint), snapshot, ahead
+                    )
                     if ours is None:
+                        self._missed_unless(ahead, name)
                         variants = await self._computed(
                             flight, snapshot, make, scope=scope, ttl=ttl, fingerprint=fingerprint
                         )
@@ -107,32 +115,51 @@ class Computing(Lookups):
     @staticmethod
     def name_of(snapshot: Any, scope: str = "") -> str:
         """The key under which :meth:`get_or_compute` stores what is for a snapshot."""
-        raw = orjson.dumps((scope, snapshot), option=orjson.OPT_SORT_KEYS)
+        raw = orjson.dumps((scope, snapshot), dict, orjson.OPT_SORT_KEYS)
         return f"near:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
-    def _found_near(self, key: NearKey, snapshot: Any) -> list[Any] | None:
+    def _found_near(
+        self, key: NearKey, snapshot: Any, ahead: bool
+    ) -> tuple[list[Any] | None, tuple[str, str] | None]:
+        """What is at hand for a near state; else what is known to lie in a shared cache for one."""
         now, tally = self._shelves.swept(), self._tally
-        tally.near_lookups += 1
         candidates, others = self._shelves.near.search(key)
-        tally.near_mismatches += others
+        if not ahead:
+            tally.near_lookups += 1
+            tally.near_mismatches += others
+        there = None
         for entry in candidates:
-            if self._true(entry, None, snapshot) and self._shelves.at_hand(entry):
+            if not self._true(entry, None, snapshot):
+                tally.near_mismatches += 1
+            elif not self._shelves.at_hand(entry):
+                there = there or entry.id
+            elif ahead:
+                return entry.variants(), None
+            else:
                 tally.near_hits += 1
-                return self._served(entry, entry.level, now)
-            tally.near_mismatches += 1
-        self._missed(f"near:{key.exact:016x}", now)
-        return None
+                return self._served(entry, entry.level, now), None
+        return None, there
+
+    def _missed_unless(self, ahead: bool, name: str) -> None:
+        if not ahead:
+            self._missed(name, self._shelves.clock())
 
     async def _elsewhere(
-        self, flight: Flight[Made], fingerprint: str, snapshot: Any
+        self, flight: Flight[Made], where: tuple[str, str], snapshot: Any, ahead: bool
     ) -> Made | None:
-        """What another process has stored for this very snapshot."""
-        found = await self._shelves.fetch(flight.words[0], fingerprint)
+        """What a shared cache has under a key and a fingerprint, if it is good for a snapshot."""
+        found = await self._shelves.fetch(*where)
         if found is None or not flight.good or not self._true(found, None, snapshot):
             return None
         found.near = found.near or flight.near
         guard = found.guard
-        return Made(self._served(found, Level.COLD, self._shelves.swept()), guard)
+        if not ahead:
+            self._tally.near_hits += 1
+            return Made(self._served(found, Level.COLD, self._shelves.swept()), guard)
+        variants = found.variants()
+        if not found.seq:
+            self._put(found, write=False)
+        return Made(variants, guard)
 
     async def _computed(
         self, flight: Flight[Made], snapshot: Any, make: Make, **entry: Any

@@ -45,11 +45,9 @@ class Orjson(BaseSerializer):  # type: ignore[misc]
 
     def dumps(self, value: Any) -> bytes:
         """A value as JSON."""
-        """A value as JSON."""
         return orjson.dumps(value)
 
     def loads(self, value: bytes | None) -> Any:
-        """A value from its JSON; ``ValueError`` for what is none, or too large."""
         """A value from its JSON.
 
         :raises ValueError: for what is none, or too large.

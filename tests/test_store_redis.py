@@ -119,6 +119,23 @@ async def test_what_another_process_has_is_served_for_states_that_its_guard_fits
     assert await asyncio.gather(*callers) == [["low"], ["high"]]
 
 
+async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts_once(
+    colds: list[SharedCold],
+) -> None:  # 3-29, 1-41
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    for x in (10, 50, 90):
+        await ours.get_or_compute({"pos": [x, 1]}, lambda s: [s["pos"]], ttl=None)
+    await ours.flush()
+    assert ours.missing([ours.name_of({"pos": [10, 1]})]) == [], "it is known here"
+    assert ours.ready(ours.name_of({"pos": [10, 1]})) is None, "but not in memory"
+    assert await ours.get_or_compute({"pos": [12, 1]}, lambda s: ["made anew"]) == [[10, 1]]
+    stats = ours.stats()
+    assert stats.flights["computed"] == 3 and stats.layers["cold"].hits == 1
+    assert (stats.misses, stats.near["hits"], stats.near["mismatches"]) == (4, 1, 0)
+    assert await theirs.get_or_compute({"pos": [90, 1]}, lambda s: ["made anew"]) == [[90, 1]]
+    assert (theirs.stats().hits, theirs.stats().misses) == (1, 0)
+
+
 async def outage(store: VariantStore, kept: list[str]) -> None:
     """While the server is out: hot and warm serve, the rest is a miss, and nobody waits long."""
     for key in kept:
