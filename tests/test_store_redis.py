@@ -179,6 +179,25 @@ async def test_a_look_up_costs_the_limit_once_and_then_nothing(redis: Any) -> No
     await cold.aclose()
 
 
+async def test_a_server_that_hangs_costs_a_look_up_less_than_fifty_milliseconds(
+    redis: Any,
+) -> None:  # G10
+    cold = SharedCold(redis.url, wall=time.time)
+    store = VariantStore(cold=cold, session=SESSION)
+    assert await store.get("absent") is None
+    redis.signal(signal.SIGSTOP)
+    taken: list[float] = []
+    for number in range(20):
+        cold.door.again = 0.0  # as if it had answered until now
+        begun = time.perf_counter()
+        assert await store.get(f"k{number}") is None
+        taken.append(time.perf_counter() - begun)
+    assert min(taken) < 0.05, "the others may have waited for the machine"
+    assert cold.described()["met"]["time-outs"] == 20
+    redis.signal(signal.SIGCONT)
+    await cold.aclose()
+
+
 async def test_a_server_that_was_never_there_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     store = VariantStore(cold=cold, session=SESSION)
