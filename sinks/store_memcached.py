@@ -11,7 +11,7 @@ import orjson
 
 from ..errors import ConfigError
 from .store_news import BORN, MOST_WORDS, Board
-from .store_server import MONTH, GarbledBoard, Orjson
+from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Memcached"]
 
@@ -23,7 +23,7 @@ class Memcached:
     """Memcached: whole seconds. A cancelled call leaves its answer in the connection."""
 
     kind = "memcached"
-    garbage: tuple[type[Exception], ...] = (ValueError, GarbledBoard)
+    garbage: tuple[type[Exception], ...] = (Garbled, GarbledBoard)
     refusals: tuple[type[Exception], ...] = ()
 
     def __init__(self, host: str, port: int, most: int, prefix: str) -> None:

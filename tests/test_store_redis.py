@@ -441,6 +441,38 @@ async def test_what_is_no_redis_at_all_is_a_miss() -> None:
         await cold.aclose()
 
 
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+async def test_what_answers_without_end_is_an_outage_and_asked_no_more_for_a_while(
+    kind: str,
+) -> None:  # G10
+    pytest.importorskip("redis" if kind == "redis" else "aiomcache")
+    asked: list[bytes] = []
+
+    class Babbles(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            asked.append(data)
+            self.transport.write(b"x" * 300_000)
+
+    server = await asyncio.get_running_loop().create_server(Babbles, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cold = SharedCold(f"{kind}://127.0.0.1:{port}", limit=0.2, wall=time.time)
+    store = VariantStore(cold=cold, session=SESSION)
+    store.store("a", ["a"])
+    store.invalidate("b")
+    cold.drop("game:c")
+    await cold.flush()
+    await outage(store, ["a"])
+    await asyncio.sleep(0.5)
+    assert not cold.answers and len(asked) <= 5
+    await cold.aclose()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_warm_up_larger_than_the_queue_arrives_whole(
     colds: list[SharedCold],
 ) -> None:  # 1-40
