@@ -351,6 +351,35 @@ async def test_more_look_ups_at_once_than_there_is_time_for_are_no_outage(
     await cold.aclose()
 
 
+async def test_what_there_was_no_time_to_write_is_written_later() -> None:
+    class Crowded:
+        kind, where, garbage, refusals = "crowded", "elsewhere", (ValueError,), ()
+        gone: list[str] = []  # noqa: RUF012
+
+        async def get(self, name: str) -> None:
+            await asyncio.sleep(1)
+
+        async def delete(self, name: str) -> None:
+            self.gone.append(name)
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
+    await cold.door.server.aclose()
+    cold.door.server = there = Crowded()  # type: ignore[assignment]
+    asking = [cold.door.ask(lambda: there.get("x"), "x", 5) for _ in range(4)]
+    asked = asyncio.gather(*asking)
+    await asyncio.sleep(0)
+    cold.drop("untrue")
+    await asyncio.sleep(0.5)
+    assert cold.described()["waiting"] == 1 and cold.answers
+    await asked
+    await cold.flush()
+    assert there.gone == ["untrue"]
+    await cold.aclose()
+
+
 async def test_of_what_waits_to_be_written_a_deletion_is_the_last_to_be_dropped() -> None:  # G1
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     cold.door.again = math.inf
