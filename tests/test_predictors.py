@@ -279,6 +279,32 @@ def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:
     assert marks.error() < 0.05
 
 
+@pytest.mark.parametrize("make", [Recency, Markov, LastUsed, Frequent, Document])
+def test_after_a_long_routine_nothing_is_impossible_and_probabilities_still_are_some(
+    make: Any,
+) -> None:
+    learner, keys = make(), [("a",), ("b",), ("c",), ("d",)]
+    routine, newcomer = ("mira", "ranger", "party"), ("goblin", "goblin", "foes")
+    for number in range(130_000 if make is Recency else 5_000):
+        learner.learn(Event(T, keys[number % 4], routine))
+    for who in (routine, newcomer):
+        for _ in range(6):
+            for voice in learner.weigh(T, keys, who):
+                assert all(0 <= p <= 1 for p in voice), voice
+                assert math.fsum(voice) == pytest.approx(1)
+            learner.learn(Event(T, keys[0], who))
+    if make is Recency:
+        assert min(learner.weigh(T, keys, routine)[0]) > 1e-6
+
+
+def test_after_a_long_routine_something_new_may_still_come() -> None:
+    ensemble = Ensemble([Frequent()])
+    for _ in range(80_000):
+        ensemble.observe(of("rest"))
+    assert ensemble.novelty() > 1e-6
+    assert ensemble.choose(T, [("dance",), ("sing",)]) == [(("dance",), 0.5), (("sing",), 0.5)]
+
+
 def test_of_options_one_comes_and_new_ones_share_what_is_left() -> None:
     ensemble = standard()
     for _ in range(30):
