@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from foretell.cli import main
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
 from foretell.prefetch.config import PrefetchConfig
-from foretell.prefetch.fetch import file_of
+from foretell.prefetch.fetch import file_of, warm
 from foretell.sinks.usage_store import Query
 
 Capture = pytest.CaptureFixture[str]
@@ -157,7 +158,7 @@ def test_a_query_is_data_whatever_it_says(capsys: Capture, tmp_path: Path) -> No
 def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
     assert refused(capsys, "record-query", "", "price") == (
         1,
-        "foretell: error: subject: must be a text of 1 to 100,000 characters\n",
+        "foretell: error: ticker: must be a text of 1 to 100,000 characters\n",
     )
     assert refused(capsys, "record-query", "\udcff", "price")[0] == 1
     assert refused(capsys, "record-query", "AAPL")[0] == 2
@@ -262,10 +263,15 @@ def fetch(ticker, module):
 async def later(ticker, module):
     await asyncio.sleep(0)
     return [ticker, module]
+lent = lambda ticker, module: later(ticker, module)
+class Shop:
+    async def __call__(self, ticker, module):
+        return await later(ticker, module)
+shop = Shop()
 """
 
 
-@pytest.mark.parametrize("function", ["fetch", "later"])
+@pytest.mark.parametrize("function", ["fetch", "later", "lent", "shop"])
 def test_a_warm_up_fetches_what_will_be_wanted(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, function: str
 ) -> None:
@@ -303,6 +309,21 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
     assert os.listdir("data/prefetch_cache") == ["up_m_20010909.json"]
     for name in ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x"):
         assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
+    for command in ("serve", "mcp"):
+        assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
+
+
+async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
+    tmp_path: Path,
+) -> None:
+    async def fetch(ticker: str, module: str) -> Any:
+        await asyncio.sleep(1e9 if ticker == "stuck" else 1)
+        return 1
+
+    keys = [("stuck", "m"), ("up", "m")]
+    found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+    assert [each.error for each in found] == ["it took longer than 60 s", None]
+    assert os.listdir(tmp_path) == ["up_m_20260225.json"]
 
 
 def test_no_key_is_a_path_and_no_two_keys_share_a_file() -> None:
@@ -337,6 +358,15 @@ def test_what_is_wanted_within_the_horizon_counts_not_what_is_next(capsys: Captu
     assert len(list(quarter.worth_fetching(at))) < 20 == len(list(hour.worth_fetching(at)))
     assert hour.needed(0.05) == pytest.approx(1 - 0.95**120)
     assert list(Learned(store, PrefetchConfig(enabled=False)).worth_fetching(at)) == []
+
+
+def test_of_a_moment_no_more_is_concluded_than_was_seen_in_it() -> None:
+    store = opened()
+    store.record_all([Query(1e9 + n / 10, "AAPL", "price", True) for n in range(8)])
+    store.record(Query(1e9 + 1, "TSLA", "price", hit=False))
+    learned = Learned(store, PrefetchConfig())
+    assert learned.pace() == 8
+    assert learned.needed(0.05) == pytest.approx(1 - 0.95**8) != pytest.approx(1, abs=0.1)
 
 
 def test_the_more_was_recorded_the_better_it_is_predicted() -> None:

@@ -358,7 +358,7 @@ def test_counts_beyond_the_queries_are_kept_and_a_file_counts_once(path: str) ->
         (orjson.dumps({"queries": [QUERY, 5]}), "query 2: is no object"),
         (orjson.dumps({"queries": [{**QUERY, "hit": 1}]}), "query 1: needs"),
         (orjson.dumps({"queries": [{**QUERY, "ticker": None}]}), "query 1: needs"),
-        (orjson.dumps({"queries": [{**QUERY, "ticker": ""}]}), "subject"),
+        (orjson.dumps({"queries": [{**QUERY, "ticker": ""}]}), "ticker"),
         (orjson.dumps({"queries": [{**QUERY, "timestamp": "noon"}]}), "timestamp"),
         (orjson.dumps({"queries": [{**QUERY, "timestamp": 5}]}), "timestamp"),
         (orjson.dumps({"queries": [QUERY], "cache_hits": -1}), "cache_hits: is no count"),
