@@ -91,8 +91,9 @@ def _usage(log: str, started: float) -> Iterable[tuple[str, Event]]:
 
 def _started(said: object) -> float:
     try:
-        return datetime.fromisoformat(str(said)).replace(tzinfo=UTC).timestamp()
-    except ValueError:
+        found = datetime.fromisoformat(str(said))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
 
 
