@@ -16,7 +16,7 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Intensity", "Plan", "Variant", "schedule", "variants"]
+__all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
 
 class Intensity(StrEnum):
@@ -114,7 +114,7 @@ def _before_its_own(world: World, declared: Declared) -> World | None:
     return world._replace(state=kept | then)
 
 
-def schedule(
+def planner(
     intensity: Callable[[], Intensity],
     max_variants: int,
     candidates: Callable[[Scene], Sequence[Candidate]],
