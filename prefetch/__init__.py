@@ -158,9 +158,12 @@ class Learned:
         """
         if len(self._times) < 2:
             return 1.0
-        horizon = self.config.horizon
-        span = max(self._times) - min(self._times)
-        return max(1.0, (len(self._times) - 1) * horizon / max(span, horizon))
+        times, horizon = sorted(self._times), self.config.horizon
+        apart = (
+            len(times) // 20
+        )  # a clock may have jumped: the first and the last of them do not count
+        times = times[apart : len(times) - apart]
+        return max(1.0, (len(times) - 1) * horizon / max(times[-1] - times[0], horizon))
 
     def needed(self, probability: float) -> float:
         """The probability to be wanted within the horizon, of a key by that of being the next."""

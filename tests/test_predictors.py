@@ -19,7 +19,7 @@ from foretell.operators.follows import Follows
 from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
 from foretell.operators.predict_baselines import Frequent, LastUsed
 from foretell.operators.predict_document import Document
-from foretell.operators.predict_ensemble import Ensemble, standard
+from foretell.operators.predict_ensemble import Ensemble, reweighed, standard
 from foretell.operators.predict_markov import Markov
 from foretell.operators.predict_recency import Recency
 from foretell.operators.predictors import Event, Key, Learner, Scopes
@@ -262,6 +262,15 @@ def test_the_ensemble_is_nearly_as_good_as_its_best_voice_whichever_that_is() ->
             losses[name] = math.fsum(marks.losses) / len(events)
         best = min(value for name, value in losses.items() if name != "all")
         assert losses["all"] < best + 0.02, losses
+
+
+def test_a_voice_that_was_wrong_for_long_is_soon_heard_again_when_it_is_right() -> None:
+    weights = [0.5, 0.5]
+    for _ in range(1_000):
+        weights = reweighed(weights, [0.9, 0.1])
+    for _ in range(3):
+        weights = reweighed(weights, [0.1, 0.9])
+    assert weights[1] > 0.5 and math.fsum(weights) == pytest.approx(1)
 
 
 def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:

@@ -369,6 +369,14 @@ def test_of_a_moment_no_more_is_concluded_than_was_seen_in_it() -> None:
     assert learned.needed(0.05) == pytest.approx(1 - 0.95**8) != pytest.approx(1, abs=0.1)
 
 
+def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
+    store = opened()
+    rows = [Query(1e9 + 60 * n, f"s{n % 20}", "m", True) for n in range(200)]
+    wrong = [Query(at, "s1", "m", True) for at in (0.0, 60.0, 2e11)]
+    store.record_all([*rows[:50], *wrong, *rows[50:]])
+    assert Learned(store, PrefetchConfig()).pace() == pytest.approx(15, rel=0.05)
+
+
 def test_the_more_was_recorded_the_better_it_is_predicted() -> None:
     marks = []
     for many in (16, 400):
