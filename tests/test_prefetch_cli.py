@@ -326,6 +326,22 @@ async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
     assert os.listdir(tmp_path) == ["up_m_20260225.json"]
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_so_many_are_fetched_at_once_and_no_more(tmp_path: Path, jobs: int) -> None:  # 2-39
+    under_way = most = 0
+
+    async def fetch(ticker: str, module: str) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(1)
+        under_way -= 1
+
+    keys = [(f"s{n}", "m") for n in range(9)]
+    await warm(keys, fetch, str(tmp_path), "20260225", jobs, lambda done: None)
+    assert most == jobs and asyncio.get_running_loop().time() == pytest.approx(9 / jobs)
+
+
 def test_no_key_is_a_path_and_no_two_keys_share_a_file() -> None:
     words = [
         "a",

@@ -280,6 +280,15 @@ def test_recording_prunes_now_and_then_as_the_folder_says(
     store.close()
 
 
+def test_a_fork_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = opened(tmp_path)
+    assert opened(tmp_path) is parents
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with opened(tmp_path) as childs:
+        assert childs is not parents
+    parents.close()
+
+
 def test_the_public_function_records_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = time.time()
