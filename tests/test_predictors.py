@@ -141,6 +141,15 @@ def test_many_at_once_teach_the_formula_what_they_teach_one_by_one(events: list[
     assert found == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("make", [Document, standard])
+def test_a_pool_may_be_as_large_as_there_are_keys(make: Any) -> None:
+    predictor = make()
+    for number in range(600):
+        predictor.observe(of(f"k{number % 200}"))
+    for k in (15, 100, 200, 1_000):
+        assert len(predictor.predict(T, k)) == min(k, 200)
+
+
 def test_the_hour_counts_by_its_weight_and_the_weekday_is_the_moments() -> None:
     nine = datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp()  # a Monday, weight 1.5
     document = Document()
@@ -343,9 +352,9 @@ def test_a_tally_knows_its_greatest_and_the_shares(words: list[str]) -> None:
     for word in words:
         tally.add((word,))
     counts = Counter(words)
-    assert [tally.weights[key] for key in tally.greatest(4)] == sorted(
-        counts.values(), reverse=True
-    )[:4]
+    for k in (4, 99):
+        found = [tally.weights[key] for key in tally.greatest(k)]
+        assert found == sorted(counts.values(), reverse=True)[:k]
     assert tally.share((words[0],)) == pytest.approx(counts[words[0]] / len(words))
 
 
