@@ -19,7 +19,10 @@ from ..operators.predictors import Key
 from ..progress import Step
 from ..whatif import target
 
-__all__ = ["Fetch", "Fetched", "fetcher", "file_of", "warm"]
+__all__ = ["CACHE", "Fetch", "Fetched", "fetcher", "file_of", "warm"]
+
+CACHE = "prefetch_cache"
+"""The folder, in that of the history, of what warm-ups fetched."""
 
 Fetch = Callable[[str, str], Any]
 """Takes ticker and module, returns plain JSON; it may be ``async``, else it runs in a thread."""

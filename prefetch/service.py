@@ -14,16 +14,13 @@ from ..errors import ConfigError, ForetellError
 from ..progress import Step
 from . import FOLDER, Learned, closed, opened, record_query
 from .config import PrefetchConfig
-from .fetch import Fetch, Fetched, warm
+from .fetch import CACHE, Fetch, Fetched, warm
 
-__all__ = ["CACHE", "Prefetch", "configured", "status", "warmed"]
+__all__ = ["Prefetch", "configured", "status", "warmed"]
 
 log = logging.getLogger("foretell")
 
 ASIDE = "what stood there was damaged or of something else: now %s"
-
-CACHE = "prefetch_cache"
-"""The folder, in that of the history, of what warm-ups fetched."""
 
 Shown = Callable[[int], AbstractContextManager[Step]]
 """Shows how far a warm-up of so many keys has come."""

@@ -14,6 +14,7 @@ import pytest
 from foretell.cli import main
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
+from foretell.prefetch.cached import cached
 from foretell.prefetch.config import PrefetchConfig
 from foretell.prefetch.fetch import file_of, warm
 from foretell.sinks.usage_store import Query
@@ -294,6 +295,21 @@ def test_a_warm_up_fetches_what_will_be_wanted(
     )
     run(capsys, "prefetch-config", "--enable", "false")
     assert run(capsys, "prefetch-warmup", "--at", at)["wanted"] == []
+
+
+def test_what_was_fetched_is_found_that_day_and_each_look_up_is_recorded(capsys: Capture) -> None:
+    run(capsys, "prefetch-config", "--zone", "Pacific/Auckland")
+    strange, evening = ("../x", "m"), 1_771_986_600.0  # 15:30 on the 25th there
+    for key, value in ((strange, {"a": [1, 2]}), (("down", "m"), None)):
+        path = Path("data", "prefetch_cache", file_of(key, "20260225"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{" if value is None else orjson.dumps(value))
+    assert cached(*strange, at=evening) == {"a": [1, 2]}
+    assert cached("down", "m", at=evening) is None  # damaged
+    assert cached("up", "m", at=evening) is None
+    assert cached(*strange, at=evening + 9 * 3600) is None  # the 26th
+    assert opened().totals() == (1, 3)
+    assert [query.hit for query in opened().history()] == [True, False, False, False]
 
 
 def test_one_that_cannot_be_fetched_costs_the_others_nothing(
