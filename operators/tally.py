@@ -71,7 +71,7 @@ class Tally:
         return self.weights.get(key, 0.0) / self.total if self.total else 0.0
 
     def greatest(self, k: int) -> list[Key]:
-        """The ``k`` heaviest keys, heaviest first; all are gone through if more are asked for than are known."""
+        """The ``k`` heaviest keys, heaviest first; O(n) for more than are known at once."""
         weights = self.weights
         if k > self._most:
             return nlargest(k, weights, key=weights.__getitem__)
