@@ -16,7 +16,7 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Intensity", "Plan", "Variant", "schedule", "variants"]
+__all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
 
 class Intensity(StrEnum):
@@ -42,7 +42,7 @@ class Variant:
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
     are. ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
     where that has happened already. ``likely`` is the probability of its action, whatever comes
-    of it.
+    of it, and ``urgency`` how soon that is expected, from 0 to 1.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -55,6 +55,7 @@ class Variant:
     partial: bool = field(compare=False)
     account: Account | None = field(default=None, compare=False)
     likely: float | None = field(default=None, compare=False)
+    urgency: float = field(default=0.0, compare=False)
 
     @property
     def target(self) -> str | None:
@@ -85,6 +86,7 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
             source=candidate.source,
             partial=len(targets) > 1,
             likely=candidate.probability,
+            urgency=candidate.urgency,
         )
         for target in targets
         for result, probability in possible_results(
@@ -114,7 +116,7 @@ def _before_its_own(world: World, declared: Declared) -> World | None:
     return world._replace(state=kept | then)
 
 
-def schedule(
+def planner(
     intensity: Callable[[], Intensity],
     max_variants: int,
     candidates: Callable[[Scene], Sequence[Candidate]],
