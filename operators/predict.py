@@ -20,7 +20,10 @@ __all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
 
 class Intensity(StrEnum):
-    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several.
+    """How much to prepare [0-11]: nothing; the most likely action; several of them.
+
+    What is declared is prepared anywhere. An action that nobody has declared yet is prepared in
+    combat alone at ``conservative``, and anywhere at ``aggressive``.
 
     What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
     where there is room, for everybody.
@@ -132,12 +135,14 @@ def planner(
     :param max_variants: the most variants of one plan.
     :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
     :param branches: how many undeclared candidates are prepared at ``aggressive``.
-    :param scene_of: tells what is combat. An open action that has itself ended the combat, as a
-        state shows before the outcome comes, stays planned.
+    :param scene_of: tells the context. With it ends what was declared in it; but an open action
+        that has itself ended the combat, as a state shows before the outcome comes, stays planned.
     """
 
-    def ended_it(world: World, candidate: Candidate) -> bool:
-        declared = candidate.declared
+    def stays(scene: Scene, candidate: Candidate) -> bool:
+        world, declared = scene.world, candidate.declared
+        if scene_of(world._replace(state=declared.state)).context is scene.context:
+            return True
         if any(laid_low(world, declared, target) for target in targets_of(declared.action)):
             return True
         before = _before_its_own(world, declared)
@@ -148,8 +153,7 @@ def planner(
         if level is Intensity.OFF:
             return ()
         if level is Intensity.CONSERVATIVE and scene.context is not Context.COMBAT:
-            world = scene.world
-            likely, spare = [each for each in declared_in(world) if ended_it(world, each)], None
+            likely, spare = [each for each in declared_in(scene.world) if stays(scene, each)], None
         else:
             likely = [*candidates(scene)]
         if not any(each.source == "declared" for each in likely):
