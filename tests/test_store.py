@@ -379,6 +379,15 @@ async def test_statistics_say_it_all_in_json() -> None:  # 3-35
 PATHS = st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
 
 
+@pytest.mark.parametrize("other", [(), ("ac",)], ids=["same path", "inside"])
+async def test_what_leaves_the_index_takes_nobody_else_along(other: Any) -> None:  # 0-8
+    store = VariantStore()
+    store.store("told", ["t"], depends=GOBLIN)
+    store.store("other", ["o"], depends=[(*GOBLIN[0], *other)])
+    store.consume("told")
+    assert store.invalidate_path("actors", "goblin") == 1
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), PATHS), max_size=12), PATHS)
 def test_the_index_finds_what_a_scan_finds(known: list[tuple[int, Any]], path: Any) -> None:
     index: PathIndex[int] = PathIndex()

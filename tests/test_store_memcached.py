@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from foretell.sinks.store_shared import SharedCold
@@ -138,6 +139,10 @@ async def test_words_of_several_at_once_are_all_heard(stores: list[VariantStore]
         stores[number % 2].invalidate(f"k{number}")
         await asyncio.sleep(0)
     await asyncio.gather(*(store.flush() for store in stores))
+    stores[0].invalidate("k1")
+    await stores[0].flush()
+    told = orjson.loads(await client_of(stores[0]).get(b"foretell:1:game:news"))
+    assert len(told) == 11, "each word once, by the last time it was said"
     await stores[2].hear()
     assert [stores[2].ready(f"k{n}") for n in range(12)] == [None] * 10 + [[10], [11]]
 

@@ -158,6 +158,7 @@ async def test_what_is_served_for_a_near_state_has_the_current_values() -> None:
     await store.get_or_compute(at(10, 10), lambda s: [plan], values={"gx": 10, "gy": 10})
     again = await store.get_or_compute(at(12, 10), lambda s: [], values={"gx": 12, "gy": 10.5})
     assert again == [{"act": "move", "x": 12, "say": "To 12, 10.5! {damage} of it", "n": [10.5]}]
+    assert store.stats().near == {"lookups": 2, "hits": 1, "mismatches": 0}
     assert refilled("{gx}", None) == "{gx}" and refilled(3, {"a": 1}) == 3
 
 
