@@ -1,0 +1,190 @@
+"""What a scene needs to be told well: which content is loaded ahead, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..streams.content import NOTHING, Ask, kind_of, names_in
+from ..streams.content_names import NUMBER, plain
+from .classify import Context, Scene
+from .schedule_items import Item, Kind, Urgency
+
+__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "key_of", "preloads_of"]
+
+MOST = 200
+"""Items of one scene."""
+MOST_KEY = 200
+OF_A_SPELL = 160
+"""Characters."""
+PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
+NEXT_DOOR = 0.6
+"""How likely what is said of a place behind an exit is needed."""
+
+
+class Need(NamedTuple):
+    """Something a scene needs.
+
+    :param names: what it may be called, the surest first.
+    :param of: the actor it is about; with none, every prompt of the scene has it.
+    :param about: what the state says of it, for the source to go by.
+    :param mark: what else it depends on: with another, it is another content.
+    :param size: its characters, if known.
+    """
+
+    names: tuple[str, ...]
+    of: str | None = None
+    confidence: float = 1.0
+    urgency: Urgency = Urgency.MEDIUM
+    about: Mapping[str, Any] = NOTHING
+    mark: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """A kind of content that is loaded ahead, when, and what of it.
+
+    :param kind: its name; or a :class:`Kind` of the game's own, whose own source is asked if it
+        has one.
+    :param contexts: in which contexts.
+    :param needs: what a scene needs of it. Called with each scene that differs from the last; it
+        must go by the scene alone, and be quick.
+    """
+
+    kind: str | Kind
+    contexts: Collection[Context]
+    needs: Callable[[Scene], Iterable[Need]]
+
+    @property
+    def name(self) -> str:
+        """The name of the kind."""
+        return self.kind if isinstance(self.kind, str) else self.kind.name
+
+
+class Wanted(NamedTuple):
+    """An item to load, what to ask for, and whom it is about; ``said`` is what it is called."""
+
+    item: Item
+    ask: Ask
+    mark: str
+    of: tuple[str | None, ...]
+    said: str
+
+
+def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
+    """What of the preloads a scene needs, by key; what several actors share is one item."""
+    found: dict[str, Wanted] = {}
+    for preload in preloads:
+        if scene.context not in preload.contexts:
+            continue
+        for need in preload.needs(scene):
+            names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
+            if not names or len(found) >= MOST:
+                continue
+            kind, bare = preload.name, NUMBER.sub("", plain(names[0])) or plain(names[0])
+            key = f"{kind}:{bare}"[:MOST_KEY]
+            if (known := found.get(key)) is not None:
+                found[key] = known._replace(of=(*known.of, need.of))
+                continue
+            item = Item(key, kind, need.confidence, need.urgency, size=need.size)
+            ask = Ask(kind, names, need.about, key)
+            found[key] = Wanted(item, ask, need.mark, (need.of,), names[0])
+    return found
+
+
+def key_of(resource: str) -> str | None:
+    """The key of what a game says was needed, such as ``statblock:sea-hag``."""
+    kind, colon, name = resource.partition(":")
+    bare = plain(name)
+    return f"{kind_of(kind)}:{NUMBER.sub('', bare) or bare}"[:MOST_KEY] if colon and bare else None
+
+
+def _is_player(actor: Mapping[str, Any]) -> bool:
+    side = actor.get("side")
+    named = isinstance(side, str) and side.casefold() in PARTY
+    return named or bool(actor.get("player") or actor.get("class"))
+
+
+def _called(actor_id: str, actor: Mapping[str, Any]) -> tuple[str, ...]:
+    said = (actor.get("kind"), actor.get("species"), actor.get("name"), actor_id)
+    return tuple(each for each in said if isinstance(each, str))
+
+
+def _monsters(scene: Scene) -> Iterator[Need]:
+    """The stat blocks of all who are no player characters."""
+    for each in scene.world.actors:
+        actor = scene.world.actor(each)
+        if not _is_player(actor):
+            yield Need(_called(each, actor), each, about=actor)
+
+
+def _casters(scene: Scene) -> Iterator[Need]:
+    """The spell lists of the player characters."""
+    for each in scene.world.actors:
+        actor = scene.world.actor(each)
+        if not _is_player(actor):
+            continue
+        spells = names_in(actor.get("spells"))
+        own = actor.get("name")
+        names = (own if isinstance(own, str) and plain(own) else each, each)
+        mark = "\n".join((str(actor.get("class") or ""), *spells))
+        size = OF_A_SPELL * len(spells) if spells else None
+        yield Need(names, each, about=actor, mark=mark, size=size)
+
+
+def _place(scene: Scene) -> Iterator[Need]:
+    """What is told of where the party is, and of where its exits lead."""
+    place = scene.world.state.get("location")
+    if isinstance(place, str):
+        yield Need((place,))
+    elif isinstance(place, Mapping):
+        yield Need(tuple(str(place[key]) for key in ("name", "id") if place.get(key)))
+        for name in _exits(place.get("exits")):
+            yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
+
+
+def _exits(exits: Any) -> list[str]:
+    if isinstance(exits, Mapping):
+        exits = list(exits.values())
+    named = ("name", "to", "id")
+    return names_in(
+        [
+            next((each[key] for key in named if isinstance(each.get(key), str)), None)
+            if isinstance(each, Mapping)
+            else each
+            for each in exits
+        ]
+        if isinstance(exits, Sequence) and not isinstance(exits, str)
+        else []
+    )
+
+
+def _spoken_to(scene: Scene) -> Iterator[Need]:
+    """Who is spoken to."""
+    dialogue = scene.world.state.get("dialogue")
+    who = dialogue.get("npc") if isinstance(dialogue, Mapping) else dialogue
+    if isinstance(who, str):
+        own = scene.world.actor(who).get("name")
+        yield Need((own, who) if isinstance(own, str) else (who,))
+
+
+def _topic(scene: Scene) -> Iterator[Need]:
+    """Who is spoken to, and of what."""
+    yield from _spoken_to(scene)
+    dialogue = scene.world.state.get("dialogue")
+    topic = dialogue.get("topic") if isinstance(dialogue, Mapping) else None
+    if isinstance(topic, str):
+        yield Need((topic,))
+
+
+PRELOADS: Sequence[Preload] = (
+    Preload("stat_block", (Context.COMBAT,), _monsters),
+    Preload("spell_list", (Context.COMBAT,), _casters),
+    Preload("lore", (Context.EXPLORATION,), _place),
+    Preload("lore", (Context.DIALOGUE,), _topic),
+    Preload("voice", (Context.DIALOGUE,), _spoken_to),
+)
+"""What is loaded ahead, if nothing else is said; a game adds its own: ``(*PRELOADS, Preload(…))``.
+"""
