@@ -267,16 +267,17 @@ class Contents:
     def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
         """The source's content is another: all of it, of a kind, or one; from the loop's thread."""
         what = "" if kind is None else kind if name is None else f"{kind}:{name}"
-        self._tasks.take_in(partial(self._changed, what))
+        self._tasks.take_in(partial(self.changed, what))
 
     def hand_in(self, line: Mapping[str, Any]) -> None:
         """What came from outside when it was recorded."""
         if line["what"] == "changed":
-            self._changed(line["name"])
+            self.changed(line["name"])
         else:
             self.executor.hand_in(line)
 
-    def _changed(self, what: str) -> None:
+    def changed(self, what: str) -> None:
+        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
         self._trace("~content", what="changed", name=what)
         keys = [key for key in {**self._wanted, **self._known} if _named(key, what)]
         for key in keys:

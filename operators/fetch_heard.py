@@ -24,10 +24,11 @@ def nobody(call: Call, what: End, key: str, value: Any, tokens: int, why: str) -
 
 def line_of(call: Call, what: End, key: str, value: Any, tokens: int, why: str) -> dict[str, Any]:
     """The fields of the line that records it; ``began`` is when the call did, in seconds."""
-    first = next(iter(call.left), "")
-    line: dict[str, Any] = {"call": call.number, "what": what.value, "name": key or first}
+    line: dict[str, Any] = {"call": call.number, "what": what.value, "name": key or call.first}
+    if what is not End.CLOSED:
+        line["began"] = call.began
     if what is End.CAME:
-        line |= {"found": value, "tokens": tokens, "began": call.began}
+        line |= {"found": value, "tokens": tokens}
     elif what is End.FAILED:
         line["why"] = why
     return line

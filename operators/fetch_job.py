@@ -106,15 +106,21 @@ class End(Enum):
 
 
 class Call:
-    """One call of a source, for jobs of one kind; ``left`` of them have not come yet."""
+    """One call of a source, for jobs of one kind; ``left`` of them have not come yet.
 
-    __slots__ = ("alarm", "began", "end", "kind", "left", "number", "owner", "rank", "task")
+    ``first`` is the key of the most wanted.
+    """
+
+    __slots__ = (
+        *("alarm", "began", "end", "first", "kind", "left", "number", "owner", "rank", "task"),
+    )
 
     def __init__(self, jobs: list[Job], kind: Kind, owner: Owner, number: int) -> None:
         self.number = number
         self.kind = kind
         self.owner = owner
         self.rank = jobs[0].rank
+        self.first = jobs[0].asking.key
         self.left = {job.asking.key: job for job in jobs}
         self.began = 0.0
         self.end: End | None = None

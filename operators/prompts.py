@@ -163,7 +163,7 @@ class DefaultPrompts:
         stage = {
             "place": _place(scene),
             "present": {
-                each: _sheet(scene, each) | _known(content, each, action) for each in about
+                each: {**_sheet(scene, each), **_known(content, each, action)} for each in about
             },
             **_lore(content, about),
         }
