@@ -36,12 +36,12 @@ def line_of(call: Call, what: End, key: str, value: Any, tokens: int, why: str) 
 
 def hand_in(fetching: Fetching, line: Mapping[str, Any]) -> None:
     """Hear it again, as it was recorded."""
-    call = fetching.call(line["call"])
+    call = fetching.call(line.get("call"))
     if call is None:
         return
     match End(line["what"]):
         case End.CAME:
-            fetching.came(call, Content(line["name"], line.get("found"), line["tokens"]))
+            fetching.came(call, Content(line["name"], line.get("found"), line.get("tokens")))
         case End.CLOSED:
             fetching.closed(call)
         case how:

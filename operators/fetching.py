@@ -137,7 +137,7 @@ class Fetching:
             why = f"{type(error).__name__}: {error}"[:200]
             take_in(partial(self.ended, call, End.FAILED, why))
 
-    def call(self, number: int) -> Call | None:
+    def call(self, number: int | None) -> Call | None:
         """The call of this number, if its place is not free yet."""
         return next((call for call in self.calls if call.number == number), None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
-from ..streams.content_names import NUMBER, plain
+from ..streams.content_names import NUMBER, SHORT, plain
 from .classify import Context, Scene
 from .schedule_items import Item, Kind, Urgency
 
@@ -83,8 +83,8 @@ def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
             names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
             if not names or len(found) >= MOST:
                 continue
-            kind, bare = preload.name, NUMBER.sub("", plain(names[0])) or plain(names[0])
-            key = f"{kind}:{bare}"[:MOST_KEY]
+            kind = preload.name
+            key = _key(kind, names[0])
             if (known := found.get(key)) is not None:
                 found[key] = known._replace(of=(*known.of, need.of))
                 continue
@@ -97,8 +97,14 @@ def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
 def key_of(resource: str) -> str | None:
     """The key of what a game says was needed, such as ``statblock:sea-hag``."""
     kind, colon, name = resource.partition(":")
-    bare = plain(name)
-    return f"{kind_of(kind)}:{NUMBER.sub('', bare) or bare}"[:MOST_KEY] if colon and bare else None
+    return _key(kind_of(kind), name) if colon and plain(name) else None
+
+
+def _key(kind: str, name: str) -> str:
+    """Creatures are counted, and are of one kind all the same; but initials say too little."""
+    whole = plain(name)
+    counted = kind == "stat_block" and SHORT.fullmatch(name.strip()) is None
+    return f"{kind}:{(NUMBER.sub('', whole) if counted else '') or whole}"[:MOST_KEY]
 
 
 def _is_player(actor: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import ForetellError
 from ..streams.content import Ask
 from ..streams.log_inputs import LogInputs
+from ..streams.log_own import own_problem
 from ..streams.log_read import read
 
 __all__ = ["RecordedContent", "recorded_content"]
@@ -64,14 +65,14 @@ def recorded_content(inputs: LogInputs) -> RecordedContent | None:
         data = record.data
         sitting += record.kind == "~opened"
         what = data.get("what")
-        if record.kind != "~content" or what in (None, "changed"):
+        if record.kind != "~content" or what in (None, "changed") or own_problem(data) is not None:
             continue
         calls = answers.setdefault(data["name"], {})
-        call = sitting, data["call"]
+        call = sitting, data.get("call") or 0
         if what == "closed":  # it may have given nothing
             calls.setdefault(call, _Answer(None, None, None))
         else:
-            seconds = max(0.0, round(record.t - data["began"], 6))
+            seconds = max(0.0, round(record.t - (data.get("began") or 0.0), 6))
             calls[call] = _Answer(seconds, data.get("found"), data.get("why"))
     in_order = {
         key: [calls[call] for call in sorted(calls)]  # as they were made, and not as they ended

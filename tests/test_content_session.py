@@ -23,7 +23,12 @@ from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 
-HAG = {"name": "Sea Hag", "size": "Medium", "desc": "Slime drips from her."}
+HAG = {
+    "name": "Sea Hag",
+    "size": "Medium",
+    "desc": "Slime drips from her.",
+    "actions": [{"name": "Hex", "desc": "She lifts a finger."}],
+}
 CONTENT: dict[str, Any] = {
     "stat_block": {"Sea Hag": HAG, "Goblin": {"size": "Small"}},
     "spell_list": {"Mira": {"Hex": {"desc": "A curse settles."}}},
@@ -98,7 +103,7 @@ async def test_a_combat_begins_with_its_stat_blocks_and_spell_lists() -> None:  
             *("spell_list:mira", "stat_block:goblin", "stat_block:sea hag"),
         ]
         present = scene_of(model, 0)["present"]
-        assert present["sh1"]["stat_block"]["desc"] == "Slime drips from her."
+        assert present["sh1"]["stat_block"] == {"size": "Medium", "desc": "Slime drips from her."}
         assert present["mira"]["spell_list"] == {"desc": "A curse settles."}
         assert "goblin-1" not in present  # it has no part in it
         plan = session.prefetch_plan()
@@ -164,7 +169,7 @@ async def test_a_source_that_raises_is_told_and_left_alone_for_a_while(
         assert "stat_block" in scene_of(model)["present"]["sh1"]
 
 
-HUGE = [["x" * 100] * 10_000] * 10_000
+HUGE = [["x" * 100] * 10_000] * 100
 
 
 @pytest.mark.parametrize("given", [HUGE, "x" * 70_000, {1, 2}, {"n": object()}])
@@ -191,6 +196,25 @@ async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
         assert len(source.asked) == 3
         found = session.prefetch_report()["content"]["session_summary"]
         assert found["total_prefetches"] == found["cache_hits"] == found["cache_misses"] == 0
+
+
+async def test_who_is_counted_is_of_one_kind_and_whom_only_initials_name_is_not() -> None:
+    source = Source({})
+    foes = {name: {"name": name, "side": "foes"} for name in ("Orc 1", "Orc 2", "SH1", "SH2")}
+    tale = {
+        **STATE,
+        "actors": foes,
+        "mode": "exploration",
+        "location": {"exits": ["Hall 1", "Hall 2"]},
+    }
+    async with table(source) as (session, _):
+        session.update({**tale, "mode": "combat"})
+        await asyncio.sleep(1)
+        assert sorted(source.keys) == ["stat_block:orc", "stat_block:sh1", "stat_block:sh2"]
+        source.asked.clear()
+        session.update(tale)
+        await asyncio.sleep(1)
+        assert sorted(source.keys) == ["lore:hall 1", "lore:hall 2"]
 
 
 async def test_exploration_and_dialogue_have_lore_and_voices() -> None:
