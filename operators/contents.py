@@ -240,9 +240,10 @@ class Contents:
             self.executor.used(key)
 
     def _on_event(self, event: Fetched) -> None:
-        """That there is nothing of a name is no prefetch."""
-        nothing = event.what is What.LOADED and self._known.get(event.keys[0]) is None
-        if not nothing:
+        """That there is nothing of a name is no prefetch, and stays known."""
+        if event.what is What.LOADED and self._known.get(event.keys[0]) is None:
+            self.executor.used(event.keys[0])
+        else:
             self._metrics.on_event(event)
 
     # As the cache of the executor.

@@ -115,6 +115,12 @@ def test_a_file_is_named_after_its_kind(file: str, kind: str) -> None:
     assert kind_of(file) == kind
 
 
+def test_a_slip_of_the_pen_that_fits_two_names_is_none_of_them() -> None:
+    known = [((name,), name) for name in ("Red slime", "Bed slime", "Old ghoul")]
+    assert Index(known).find(("Ted slime",), {}) is None
+    assert Index(known[1:]).find(("Ted slime",), {}) == "Bed slime"
+
+
 @given(st.text(), st.lists(st.text(), max_size=4))
 def test_no_name_is_too_strange_to_look_for(name: str, known: list[str]) -> None:
     index = Index([((each,), each) for each in known])
@@ -147,6 +153,15 @@ async def test_a_folder_is_read_and_read_again_when_it_changes(tmp_path: Path) -
 async def test_a_file_that_is_no_good_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "lore.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ForetellError, match=r"lore\.json"):
+        await foretell.JsonFolder(tmp_path).find(foretell.Ask("lore", ("mill",)))
+
+
+async def test_a_file_without_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.streams.content_folder.MOST_BYTES", 10)
+    (tmp_path / "lore.json").write_text('{"mill": 7}')
+    with pytest.raises(ForetellError, match="larger than"):
         await foretell.JsonFolder(tmp_path).find(foretell.Ask("lore", ("mill",)))
 
 

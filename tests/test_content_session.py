@@ -17,10 +17,12 @@ import foretell
 from foretell import replay
 from foretell.cli import main
 from foretell.operators.fetch_source import each
-from foretell.operators.schedule import Kind, Priority
+from foretell.operators.schedule import Item, Kind, Priority
+from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read
+from foretell.streams.log_inputs import LogInputs
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 
 HAG = {
@@ -233,13 +235,36 @@ async def test_exploration_and_dialogue_have_lore_and_voices() -> None:
         assert told["lore"] == {"the debts": "Forty crowns."}
 
 
+async def test_what_no_prompt_has_had_in_30_seconds_goes_and_what_one_has_had_stays() -> None:
+    # 1-33
+    source = Source()
+    there = {**STATE, "mode": "exploration"}
+    async with table(source) as (session, model):
+        session.update(there)
+        await asyncio.sleep(1)
+        session.update({**there, "location": {"name": "Cellar"}})
+        await session.outcome("mira", "search", "success", type="use")
+        assert scene_of(model)["lore"] == {"Cellar": "Rats."}
+        await asyncio.sleep(40)
+        session.update(there)
+        await asyncio.sleep(1)
+        assert source.keys.count("lore:cellar") == 1
+        assert source.keys.count("lore:road") == 1  # that there is nothing of it stays known
+        source.content.shelves["lore"]["Road"] = "Long."
+        session.content_changed("lore")
+        await asyncio.sleep(40)
+        session.update({**there, "location": {"name": "Cellar"}})
+        await asyncio.sleep(1)
+        assert source.keys.count("lore:cellar") == 3
+
+
 async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
     closed = []
 
     class Slow(Source):
         async def find(self, ask: foretell.Ask) -> Any:
             try:
-                await asyncio.sleep(0.09)
+                await asyncio.sleep(0.09 if ask.kind == "stat_block" else 1.0)
             except asyncio.CancelledError:
                 closed.append(ask.key)
                 raise
@@ -248,10 +273,40 @@ async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
         attacked(session)
         await asyncio.sleep(0.01)
         session.end_turn()
-        session.update({**STATE, "mode": "menu"})
-        session.begin_turn("mira")  # a move: it does not wait behind its state
-        await asyncio.sleep(0.01)
+        session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(0.065)
         assert "stat_block:sea hag" in closed
+        await asyncio.sleep(0.7)
+        assert "lore:road" not in closed  # it is under way in the background
+        session.update({**STATE, "mode": "menu"})
+        await asyncio.sleep(0.06)
+        assert "lore:road" in closed
+
+
+async def test_the_background_waits_while_a_player_does() -> None:  # 1-31
+    source = Source()
+    async with table(source) as (session, _):
+        session.update({**STATE, "mode": "exploration"})
+        telling = session.outcome("mira", "search", "success", type="use")
+        await asyncio.sleep(0.15)
+        assert source.keys == ["lore:old mill"]
+        await telling
+        await asyncio.sleep(0.3)
+        assert source.keys == ["lore:old mill", "lore:cellar", "lore:road"]
+
+
+async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  # G3 1-65
+    async with table(Source()) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.1)
+        contents = session._pipeline.contents
+        assert contents is not None
+        keys = [f"lore:{number}" for number in range(1_000)]
+        for key in keys:
+            contents.put(Item(key, "lore"), "x", 1)
+        assert sum(key in contents for key in keys) <= 256
+        assert keys[-1] in contents and keys[0] not in contents
+        assert "stat_block:sea hag" in contents
 
 
 async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() -> None:  # 1-6
@@ -289,13 +344,15 @@ async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
         await asyncio.sleep(1)
         session.need("lore:the old mill")
         session.need("statblock:sea-hag")  # it is there
+        session.need("Stat blocks:Orc 2")
         for nothing in ("nobody knows:x", "lore:", "lore", ""):
             session.need(nothing)
         await asyncio.sleep(1)
         assert source.keys.count("lore:old mill") == 1
         assert source.keys.count("stat_block:sea hag") == 1
+        assert source.keys.count("stat_block:orc") == 1
         found = session.prefetch_report()["content"]["top_predictions"]
-        assert [each["name"] for each in found["missed"]] == ["lore:old mill"]
+        assert [each["name"] for each in found["missed"]] == ["lore:old mill", "stat_block:orc"]
 
 
 # ── the source changes ────────────────────────────────────────────────────────────────────────
@@ -306,8 +363,8 @@ async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too
     source = Source()
     async with table(source) as (session, model):
         attacked(session)
-        await asyncio.sleep(2)
-        before = len(asked(model))
+        await asyncio.sleep(0.1)
+        before = len(model.open)
         source.content.shelves["stat_block"]["Goblin"]["size"] = "Large"
         session.content_changed("stat_block", "goblin")
         await asyncio.sleep(2)
@@ -316,11 +373,34 @@ async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too
         source.content.shelves["stat_block"]["Sea Hag"]["desc"] = "She is dry."
         session.content_changed("stat_block")
         await asyncio.sleep(2)
+        plan = session.prefetch_plan()
+        assert plan is not None  # 1-18
+        reasons = {each["keys"][0]: str(each["modifiers"]) for each in plan["content"]["entries"]}
+        assert "accessed in the last 5 minutes" in reasons["stat_block:sea hag"]
+        assert "accessed" not in reasons["stat_block:goblin"]
         again = asked(model)[before:]
         assert len(again) == before and not model.open
         assert all("She is dry." in request.messages[0].text for request in again)
         await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")
         assert session.report()["served"]["hit"] == 1
+
+
+async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:  # 1-39
+    class Early(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = deepcopy(await self.content.find(ask))
+            await super().find(ask)
+            return found
+
+    source = Early(wait=0.06)
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.03)
+        source.content.shelves["stat_block"]["Sea Hag"]["desc"] = "She is dry."
+        session.content_changed("stat_block", "sea hag")
+        await asyncio.sleep(0.3)
+        assert source.keys.count("stat_block:sea hag") == 2
+        assert all("Slime" not in request.messages[0].text for request in asked(model))
 
 
 async def test_another_sheet_is_another_spell_list() -> None:
@@ -509,12 +589,52 @@ def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:
     assert verify(log).difference is None
 
 
+def test_after_the_end_of_a_session_nothing_that_a_source_does_counts(tmp_path: Path) -> None:
+    async def evening() -> None:
+        async with table(Source(wait=0.09), {"log_dir": str(tmp_path)}) as (session, _):
+            attacked(session)
+            await asyncio.sleep(0.03)
+
+    run_virtual(evening())
+    kinds = [record.kind for record in read(tmp_path / "table-7.jsonl")]
+    assert "~preload" in kinds and "~content" not in kinds
+    assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
 def test_a_replay_has_the_content_of_the_recording(tmp_path: Path) -> None:
     log = recorded(tmp_path, Source(wait=0.13))
     found = replay.report(log, {})
     assert found["streams"]["recorded"] == found["streams"]["requests"] > 10
     told = replay.report(log, {"narrator_profile": "hosted-small"})
     assert told["prefetch"]["content"]["session_summary"]["cache_hits"] > 0
+
+
+def test_answers_come_again_in_the_order_of_their_calls(tmp_path: Path) -> None:
+    class Stubborn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            if ask.key not in self.keys:
+                self.asked.append(ask)
+                try:
+                    await asyncio.sleep(1e9)
+                finally:
+                    await asyncio.sleep(0.8)  # it closes after the second call has its answer
+            return await super().find(ask)
+
+    log = recorded(tmp_path, Stubborn())
+    hag = [each.data for each in read(log) if each.data.get("name") == "stat_block:sea hag"]
+    assert [each["what"] for each in hag if "call" in each][:3] == ["came", "closed", "closed"]
+    source = recorded_content(LogInputs(log))
+    assert source is not None
+    ask = foretell.Ask("stat_block", ("Sea Hag",), key="stat_block:sea hag")
+
+    async def asking() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(100):
+                await source.find(ask)
+        assert await source.find(ask) == HAG
+
+    run_virtual(asking())
+    assert verify(log).difference is None
 
 
 def test_content_that_was_altered_in_the_log_is_found(tmp_path: Path) -> None:
