@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
 from ..streams.content_names import NUMBER, SHORT, plain
+from ..streams.footprint import targets_of
 from .classify import Context, Scene
 from .schedule_items import Item, Kind, Urgency
 
@@ -19,6 +20,8 @@ MOST_KEY = 200
 OF_A_SPELL = 160
 """Characters."""
 PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
+PRESENT = 0.95
+"""How likely one who is there has a part in what is told."""
 NEXT_DOOR = 0.6
 """How likely what is said of a place behind an exit is needed."""
 
@@ -74,23 +77,30 @@ class Wanted(NamedTuple):
 
 
 def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
-    """What of the preloads a scene needs, by key; what several actors share is one item."""
+    """What of the preloads a scene needs, by key; what several actors share is one item.
+
+    Of more than 200 it is the likeliest.
+    """
     found: dict[str, Wanted] = {}
     for preload in preloads:
         if scene.context not in preload.contexts:
             continue
         for need in preload.needs(scene):
             names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
-            if not names or len(found) >= MOST:
+            if not names:
                 continue
             kind = preload.name
             key = _key(kind, names[0])
-            if (known := found.get(key)) is not None:
-                found[key] = known._replace(of=(*known.of, need.of))
-                continue
             item = Item(key, kind, need.confidence, need.urgency, size=need.size)
             ask = Ask(kind, names, need.about, key)
-            found[key] = Wanted(item, ask, need.mark, (need.of,), names[0])
+            wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
+            known = found.get(key, wanted)
+            likelier = known if known.item.confidence >= item.confidence else wanted
+            of = wanted.of if known is wanted else (*known.of, need.of)
+            found[key] = likelier._replace(of=of)
+    if len(found) > MOST:
+        by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
+        return {key: found[key] for key in by_likelihood[:MOST]}
     return found
 
 
@@ -113,6 +123,19 @@ def _is_player(actor: Mapping[str, Any]) -> bool:
     return named or bool(actor.get("player") or actor.get("class"))
 
 
+def _likely(scene: Scene) -> dict[str, float]:
+    """Who has a part in what is told next: whoever's turn it is, who acts, and at whom."""
+    world = scene.world
+    turn = () if world.turn is None else (world.turn.actor,)
+    acting = (
+        each
+        for declared in world.actions.values()
+        if not declared.resolved
+        for each in (declared.actor, *targets_of(declared.action))
+    )
+    return dict.fromkeys((*turn, *acting), 1.0)
+
+
 def _called(actor_id: str, actor: Mapping[str, Any]) -> tuple[str, ...]:
     said = (actor.get("kind"), actor.get("species"), actor.get("name"), actor_id)
     return tuple(each for each in said if isinstance(each, str))
@@ -120,14 +143,16 @@ def _called(actor_id: str, actor: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _monsters(scene: Scene) -> Iterator[Need]:
     """The stat blocks of all who are no player characters."""
+    likely = _likely(scene)
     for each in scene.world.actors:
         actor = scene.world.actor(each)
         if not _is_player(actor):
-            yield Need(_called(each, actor), each, about=actor)
+            yield Need(_called(each, actor), each, likely.get(each, PRESENT), about=actor)
 
 
 def _casters(scene: Scene) -> Iterator[Need]:
     """The spell lists of the player characters."""
+    likely = _likely(scene)
     for each in scene.world.actors:
         actor = scene.world.actor(each)
         if not _is_player(actor):
@@ -137,7 +162,8 @@ def _casters(scene: Scene) -> Iterator[Need]:
         names = (own if isinstance(own, str) and plain(own) else each, each)
         mark = "\n".join((str(actor.get("class") or ""), *spells))
         size = OF_A_SPELL * len(spells) if spells else None
-        yield Need(names, each, about=actor, mark=mark, size=size)
+        how = likely.get(each, PRESENT)
+        yield Need(names, each, how, about=actor, mark=mark, size=size)
 
 
 def _place(scene: Scene) -> Iterator[Need]:

@@ -295,6 +295,24 @@ async def test_the_background_waits_while_a_player_does() -> None:  # 1-31
         assert source.keys == ["lore:old mill", "lore:cellar", "lore:road"]
 
 
+async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> None:  # 1-12
+    source = Source({})
+    crowd = [f"Foe {chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(300)]
+    foes = {name: {"name": name, "side": "foes"} for name in crowd}
+    async with table(source) as (session, _):
+        session.update({**STATE, "actors": foes})
+        session.begin_turn(crowd[150])
+        session.declare(crowd[150], "bite", target=crowd[299])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        plan = session.prefetch_plan()
+        assert plan is not None
+        assert len(plan["content"]["entries"]) == 200
+        assert plan["content"]["tokens"] == 10_000
+        assert {"stat_block:foe fu", "stat_block:foe ln"} <= {*source.keys}
+        assert len(source.asked) <= 3 * 10_000 // 400  # a round for each move
+
+
 async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  # G3 1-65
     async with table(Source()) as (session, _):
         attacked(session)
