@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Callable,
     Collection,
     Iterable,
@@ -13,7 +11,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,17 +18,16 @@ from ..streams.content import Ask, ContentSource, kind_of
 from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from .classify import Scene
-from .content_json import as_json
+from .content_asking import kinds_asking
 from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
-from .fetch_source import Content, Source, measured
 from .generation import Trace
 from .preload import Preload, Wanted, key_of, preloads_of
 from .publish import Fault
 from .schedule import schedule
 from .schedule_given import Constraints, State
-from .schedule_items import Item, Kind, Kinds, Priority
+from .schedule_items import Item
 from .schedule_plan import Plan
 from .schedule_settings import Scheduling
 
@@ -102,7 +98,6 @@ class Contents:
         anew: Callable[[], None],
     ) -> None:
         self.planned: Plan | None = None
-        self._source = source
         self._preloads = preloads
         self._tasks = tasks
         self._timers = timers
@@ -118,9 +113,7 @@ class Contents:
         self._marks: dict[str, str] = {}
         self._known: dict[str, Any] = {}
         self._revised: dict[str, int] = {}
-        self._kinds = Kinds()
-        for preload in preloads:
-            self._kinds.register(self._kind(preload))
+        self._kinds = kinds_asking(source, preloads, self._asks)
         self.executor = Executor(
             self._kinds,
             self,
@@ -308,43 +301,9 @@ class Contents:
         """Nothing is loaded any more."""
         self.executor.stop()
 
-    # ── asking ────────────────────────────────────────────────────────────────────────────────
-
-    def _kind(self, preload: Preload) -> Kind:
-        """The kind of a preload, with the source of this session."""
-        kind = preload.kind
-        if isinstance(kind, str):
-            known = self._kinds.get(kind)
-            kind = Kind(kind, Priority.BACKGROUND) if known is None else known
-        if self._source is None:
-            return replace(kind, source=_silence)
-        return replace(kind, source=self._checked(kind.source or self._asked))
-
-    def _checked(self, source: Source) -> Source:
-        """A source whose content is plain JSON, and not too large."""
-
-        async def checked(items: Sequence[Item]) -> AsyncIterator[Content]:
-            async for content in source(items):
-                key, value, tokens = Content(*content)
-                value = as_json(value)
-                yield Content(key, value, measured(value) if tokens is None else tokens)
-
-        return checked
-
-    async def _asked(self, items: Sequence[Item]) -> AsyncIterator[Content]:
-        assert self._source is not None
-        for item in items:
-            yield Content(item.key, await self._source.find(self._asks[item.key]))
-
 
 def _named(key: str, what: str) -> bool:
     """Whether a change is of this key; an empty one is of all."""
     if ":" in what:
         return key == what or key == key_of(what)
     return not what or kind_of(key.partition(":")[0]) == kind_of(what)
-
-
-async def _silence(items: Sequence[Item]) -> AsyncIterator[Content]:
-    """The source of a replay, which has none."""
-    await asyncio.get_running_loop().create_future()
-    yield Content("", None)
