@@ -378,7 +378,7 @@ class Pipeline(Generic[M]):
             self.guest_fault,
             habits=Habits(),
             metrics=self.content_metrics,
-            tell=logging_to(log) if replaying is None else lambda event: None,
+            tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,
         )

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["NUMBER", "SHORT", "Index", "plain"]
@@ -22,6 +23,7 @@ HEALTH = ("max_hp", "hit_points")
 """Where a game, and where a stat block, has the most health."""
 
 
+@lru_cache(4096)
 def plain(name: str) -> str:
     """A name in small letters, without accents, asides, articles and signs."""
     text = unicodedata.normalize("NFKD", ASIDE.sub(" ", name)).casefold()

@@ -171,6 +171,31 @@ async def test_a_source_that_raises_is_told_and_left_alone_for_a_while(
         assert "stat_block" in scene_of(model)["present"]["sh1"]
 
 
+async def test_a_source_that_is_down_for_hours_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Source()
+    source.raises = OSError("no route")
+
+    def told() -> int:
+        return sum("sea hag failed" in each.message for each in caplog.records)
+
+    caplog.set_level("INFO")
+    async with table(source) as (session, _):
+        for _ in range(20):
+            attacked(session)
+            await asyncio.sleep(60)
+        assert source.keys.count("stat_block:sea hag") == 20
+        assert told() == 1
+        source.raises = None
+        attacked(session)
+        await asyncio.sleep(60)
+        source.raises = OSError("no route")
+        session.content_changed()
+        await asyncio.sleep(1)
+        assert told() == 2
+
+
 HUGE = [["x" * 100] * 10_000] * 100
 
 
