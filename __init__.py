@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .streams.content_folder import JsonFolder
     from .streams.events import Result
     from .streams.models import Message, Model, ModelError, Request, Tool
+    from .threaded import Background, background
 
 __version__ = "0.1.0"
 
@@ -87,6 +88,7 @@ _HOME = {
     "streams.content_folder": ("JsonFolder",),
     "streams.events": ("Result",),
     "streams.models": ("Message", "Model", "ModelError", "Request", "Tool"),
+    "threaded": ("Background", "background"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
@@ -97,6 +99,7 @@ __all__ = [
     "Account",
     "Action",
     "Ask",
+    "Background",
     "Condition",
     "ConfigError",
     "ContentMapping",
@@ -155,6 +158,7 @@ __all__ = [
     "Unfinished",
     "VariantStore",
     "apply",
+    "background",
     "blocks",
     "follow",
     "from_async_iterable",

@@ -416,8 +416,8 @@ class Pipeline(Generic[M]):
             self._loop.call_soon_threadsafe(self.contents.content_changed, kind, name)
 
     def cancel(self, telling: str) -> None:
-        """End a telling early, at the game's wish."""
-        self.tasks.take_in(partial(self.end_telling, telling))
+        """End a telling early, at the game's wish; from any thread."""
+        self.inputs.on_loop(lambda: self.tasks.take_in(partial(self.end_telling, telling)))
 
     def end_telling(self, telling: str) -> None:
         """End a telling early, now, if it is not over."""
