@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,8 @@ from .content import Ask, Library, kind_of
 __all__ = ["JsonFolder"]
 
 MOST_BYTES = 64 * 1024 * 1024
+PATIENCE = 5.0
+"""Seconds to wait for another who reads; a disk that hangs must not gather threads."""
 R = TypeVar("R")
 Stamps = dict[Path, tuple[int, int]]
 
@@ -74,7 +78,9 @@ class JsonFolder:
         return found
 
     def _current(self) -> Library:
-        with self._reading:
+        if not self._reading.acquire(timeout=PATIENCE):
+            raise ForetellError(f"content: {self.folder} does not answer")
+        try:
             stamps = self._look()
             if self._library is None or stamps != self._stamps:
                 shelves: dict[str, Any] = {}
@@ -82,6 +88,8 @@ class JsonFolder:
                     self._put(shelves, path)
                 self._library, self._stamps = Library(shelves), stamps
             return self._library
+        finally:
+            self._reading.release()
 
     def _put(self, shelves: dict[str, Any], path: Path) -> None:
         """Put what a file holds on its shelf; several may be of one kind."""
@@ -112,7 +120,30 @@ def _named(entries: list[Any]) -> dict[str, Any]:
 
 
 async def _aside(work: Callable[[], R]) -> R:
-    """In a thread, so that nobody waits for the disk; a virtual loop waits for no thread."""
-    if isinstance(asyncio.get_running_loop(), VirtualLoop):
+    """In a thread, so that nobody waits for the disk; a virtual loop waits for no thread.
+
+    It is a daemon: neither a session nor a program that ends waits for a disk that hangs.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
         return work()
-    return await asyncio.to_thread(work)
+    done: asyncio.Future[R] = loop.create_future()
+
+    def settle(result: Future[R]) -> None:
+        if not done.done():
+            if (error := result.exception()) is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(result.result())
+
+    def run() -> None:
+        result: Future[R] = Future()
+        try:
+            result.set_result(work())
+        except Exception as error:
+            result.set_exception(error)
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=run, name="foretell content", daemon=True).start()
+    return await done

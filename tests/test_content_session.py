@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -479,6 +480,21 @@ async def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:  # 1-39
         await happens(lambda: bool(model.streams))
         file.write_bytes(orjson.dumps([{**HAG, "desc": "She is dry, and quite another."}]))
         await happens(lambda: "She is dry" in asked(model)[-1].messages[0].text)
+
+
+@pytest.mark.real_time
+async def test_nobody_waits_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # G10
+    hangs = threading.Event()
+    monkeypatch.setattr("foretell.streams.content_folder.PATIENCE", 0.01)
+    source = foretell.JsonFolder(tmp_path)
+    monkeypatch.setattr(source, "_look", lambda: hangs.wait(30) and {})
+    async with asyncio.timeout(15), table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.3)
+        assert (await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")).text
+    hangs.set()
 
 
 # ── without it ────────────────────────────────────────────────────────────────────────────────
