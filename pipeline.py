@@ -28,7 +28,7 @@ from .operators.narration import validate_final
 from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
 from .operators.overlap import overlap
 from .operators.partials import Patch, apply
-from .operators.predict import Intensity, Variant, schedule
+from .operators.predict import Intensity, Variant, planner
 from .operators.prompts import MOST, Account, prompted
 from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
@@ -275,7 +275,7 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
-        self._schedule = schedule(
+        self._planner = planner(
             lambda: self._planned_at,
             settings.max_variants,
             self._foreseen,
@@ -604,7 +604,7 @@ class Pipeline(Generic[M]):
         return found
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._revised(self._schedule(scene, self._spare)))
+        return self._fitted(self._revised(self._planner(scene, self._spare)))
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """The variants as they have to be prepared with the content that there is now."""

@@ -97,7 +97,9 @@ class Session(Generic[M]):
         :param state: the whole of it: a mapping, dataclass or pydantic model; the snapshot is
             taken at once, and what the game does to it later changes nothing.
         :param because: the action whose effect the change is, if it is one. What the state then
-            says of the targets is the last word on what the action did to them.
+            says of the targets is the last word on what the action did to them. Where poison, a
+            trap or somebody else hurts them too, name it: of losses that nobody names, an outcome
+            may be any, and is then told without a number.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """
@@ -306,7 +308,10 @@ class Session(Generic[M]):
         than 1,024 events wait for it the oldest are dropped.
 
         :param viewer: only what this viewer may see.
+        :raises StateError: for a handler that cannot be called.
         """
+        if not callable(handler):
+            raise StateError(f"subscribe needs a function, not {brief(handler)}")
         seen = self._seen_by(viewer)
         call = getattr(handler, "__call__", None)  # noqa: B004  # an object with an async one
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):

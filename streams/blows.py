@@ -44,6 +44,8 @@ TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
 SOON = 1.0
 """Seconds within which an outcome that nobody declared is of the blow it may be of."""
+HABIT = 60.0
+"""Seconds for which a game that tells a blow before a state shows it is expected to do so again."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -101,8 +103,8 @@ def seen(
     paths: Sequence[Path],
     because: str | None,
     t: float,
-) -> Accounts:
-    """The accounts once a state has come.
+) -> tuple[Accounts, float]:
+    """The accounts once a state has come, and when one last showed what had been told (seconds).
 
     :param paths: where it differs from the world's.
     :param because: the id of the action named as its reason.
@@ -123,7 +125,8 @@ def seen(
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):
-        return world.accounts
+        return world.accounts, world.met
+    met = world.met
     accounts = dict(world.accounts)
     for each in {**hurt, **dict.fromkeys(meant)}:
         was, now = vitals_of(world.state, each), vitals_of(state, each) or GONE
@@ -136,10 +139,13 @@ def seen(
             other = bool(paths) and was.health == now.health and not absorbed
             revision = world.revision + 1
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
-            account = _seen(account, fall, was)
+            before, account = account, _seen(account, fall, was)
+            settled = len(account.owed) < len(before.owed) and account.falls == before.falls
+            if settled and because is None and lost > 0:
+                met = t
             if account != NOTHING:
                 accounts[each] = account
-    return _bounded(accounts)
+    return _bounded(accounts), met
 
 
 def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
@@ -201,7 +207,9 @@ class _Reckoning:
         self._now = now
         self._name = name
         self._t = world.t
-        self._declared = done.event is not None
+        self._patience = math.inf if done.event is not None else SOON
+        if world.t - world.met <= HABIT:
+            self._patience = TOGETHER
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
@@ -225,6 +233,10 @@ class _Reckoning:
         ]
         self._untold = any(fall.after == 0 and fall.before != 0 for fall in account.falls)
         open_ones = world.actions.keys() - {name}
+        self._rivals = 1 + sum(  # ints
+            not each.resolved and key != name and target in targets_of(each.action)
+            for key, each in world.actions.items()
+        )
         self._free = [
             fall for fall in since if fall.action != name and fall.action not in open_ones
         ]
@@ -237,8 +249,8 @@ class _Reckoning:
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
         total = _sum(damages)
         fitting = [fall for fall in self._free if total and fall.shows(total)]
-        doubtful = len(fitting) > 1 or (fitting and self._t - fitting[0].t > SOON)
-        if doubtful and not (self._declared or self._own):
+        late = bool(fitting) and self._t - fitting[0].t > self._patience
+        if (late or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
             self._settle(fitting[:1])
             return [self._unclear(each) for each in results]
         claimed = self._claimed(total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -413,6 +414,32 @@ def test_what_fell_long_before_an_outcome_may_be_of_something_else() -> None:  #
         declared = ev.Outcome(t, (ev.Result("hit", "grik", {"damage": 4}),), "a1")
         found = happened(play(state(30), DECLARED, *poisoned[2:], declared))[0]
         assert found.values == {"damage": 4, "target_hp": 26}
+
+
+def test_which_of_two_losses_alike_a_blow_is_nobody_can_tell() -> None:  # G1
+    poisoned = [state(12), DECLARED, state(11), state(10)]
+    found = happened(play(*poisoned, blow("a1", 1)))[0]
+    assert (found.name, found.values, found.unsure) == ("", {"damage": 1}, True)
+    both = play(state(12), DECLARED, TWIN, state(11), state(10), blow("a1", 1))
+    assert happened(both)[0].values["target_hp"] == 11  # two blows that were declared
+    assert happened(then(both, blow("a2", 1)))[0].values["target_hp"] == 10
+
+
+def at(t: float, event: Any) -> Any:
+    return replace(event, t=t)
+
+
+def test_a_game_that_tells_before_it_shows_is_known_by_that() -> None:  # G1
+    wound_up = [at(5.0, DECLARED), at(6.0, state(8)), at(7.0, blow("a1", 2))]
+    found = happened(play(state(10), *wound_up))[0]
+    assert (found.name, found.values["target_hp"]) == ("hit", 8)  # shown, then told
+    habit = [state(12), at(1.0, other("mira", 2)), at(1.1, state(10))]
+    found = happened(play(*habit, *wound_up))[0]
+    assert (found.name, found.values, found.unsure) == ("", {"damage": 2}, True)  # or poison
+    promptly = happened(play(*habit, *wound_up[:1], at(6.98, state(8)), wound_up[2]))[0]
+    assert promptly.values["target_hp"] == 8
+    long_ago = [at(each.t + 80, each) for each in wound_up]
+    assert happened(play(*habit, *long_ago))[0].values["target_hp"] == 8
 
 
 def test_after_a_blow_nobody_can_reckon_the_next_is_reckoned_again() -> None:  # G1
