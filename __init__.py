@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         apply,
     )
     from .operators.predict import Intensity
+    from .operators.preload import PRELOADS, Need, Preload
     from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
     from .operators.sentences import Sentence, Sentences
     from .operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .sinks.telling import Telling
     from .sinks.variant_store import VariantStore
     from .streams.bridge import Full, Overrun, follow, from_async_iterable
+    from .streams.content import Ask, ContentMapping, ContentSource
+    from .streams.content_folder import JsonFolder
     from .streams.events import Result
     from .streams.models import Message, Model, ModelError, Request, Tool
     from .threaded import Background, background
@@ -67,6 +70,7 @@ _HOME = {
         "apply",
     ),
     "operators.predict": ("Intensity",),
+    "operators.preload": ("PRELOADS", "Need", "Preload"),
     "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
     "operators.sentences": ("Sentence", "Sentences"),
     "operators.typed": ("Element", "FieldDone", "TypedPartials", "Unfinished", "partials"),
@@ -80,6 +84,8 @@ _HOME = {
     "sinks.telling": ("Telling",),
     "sinks.variant_store": ("VariantStore",),
     "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
+    "streams.content": ("Ask", "ContentMapping", "ContentSource"),
+    "streams.content_folder": ("JsonFolder",),
     "streams.events": ("Result",),
     "streams.models": ("Message", "Model", "ModelError", "Request", "Tool"),
     "threaded": ("Background", "background"),
@@ -89,11 +95,15 @@ _WHERE = {name: home for home, names in _HOME.items() for name in names}
 __all__ = [
     "DEFAULT_RULES",
     "MISSING",
+    "PRELOADS",
     "Account",
     "Action",
+    "Ask",
     "Background",
     "Condition",
     "ConfigError",
+    "ContentMapping",
+    "ContentSource",
     "Context",
     "DefaultPrompts",
     "Element",
@@ -105,6 +115,7 @@ __all__ = [
     "Full",
     "Game",
     "Intensity",
+    "JsonFolder",
     "Line",
     "Message",
     "Model",
@@ -112,6 +123,7 @@ __all__ = [
     "Narration",
     "Narrative",
     "Near",
+    "Need",
     "Overlap",
     "Overrun",
     "Partial",
@@ -122,6 +134,7 @@ __all__ = [
     "Patch",
     "PatchError",
     "Patched",
+    "Preload",
     "Price",
     "Progress",
     "Prompt",

@@ -219,6 +219,11 @@ def _demo(args: Args) -> int:
     ),
     option("--heavy", action="store_true", help="with --verify: check all invariants at each step"),
     option(
+        "--content",
+        metavar="FOLDER",
+        help="JSON files of stat blocks, spells, lore and the like, for prompts [as recorded]",
+    ),
+    option(
         "--game",
         metavar="MODULE:FUNCTION",
         help="makes the game from its recorded settings, where the recording was made with "
@@ -293,7 +298,7 @@ def _replay(args: Args) -> int:
 
 RECORDED = (
     *("intensity", "seed", "profile", "model", "small_model", "base_url", "model_from"),
-    "settings",
+    *("settings", "content"),
 )
 ALONE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
@@ -349,6 +354,7 @@ def _given(args: Args) -> dict[str, Any]:
         "base_url": "base_url",
         "model": "main_model",
         "small_model": "small_model",
+        "content": "content",
     }
     given = {setting: getattr(args, name, None) for name, setting in names.items()}
     said = {name: value for name, value in given.items() if value is not None}

@@ -20,7 +20,7 @@ __all__ = ["ELSEWHERE", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
 LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
-ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout"))
+ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
 
@@ -48,6 +48,8 @@ class Settings(BaseModel):
     ``near_tolerance``: by how much the numbers under ``near_fields`` may differ for two states to
     share what was computed for one; those under ``near_bands`` count by band, each so wide; see
     :class:`~foretell.sinks.store_near.Near`.
+    ``content``: a folder of JSON files with stat blocks, spells, lore and the like; see
+    :class:`~foretell.streams.content_folder.JsonFolder`.
     ``schedule``: the section of prefetching; see
     :class:`~foretell.operators.schedule_settings.Scheduling`. ``hot_cache_size`` and its like may
     stand in it as well.
@@ -94,6 +96,8 @@ class Settings(BaseModel):
     near_bands: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
         default_factory=lambda: {"damage_taken": 100.0}
     )
+
+    content: str | None = None
 
     schedule: Scheduling = Field(default_factory=Scheduling)
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
-from .config import Settings
+from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
 from .operators.classify import DEFAULT_RULES, Rule
 from .operators.narration import Narration, schema_of
+from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
 from .sinks.ledger import Price
@@ -25,6 +26,8 @@ from .sinks.store_layers import Limits, Room
 from .sinks.store_near import Near
 from .sinks.variant_store import Make, VariantStore
 from .streams.clock import VirtualLoop
+from .streams.content import ContentMapping, ContentSource
+from .streams.content_folder import JsonFolder
 from .streams.lane import Lane
 from .streams.models import Message, Model, ModelUnavailable, Request
 from .streams.plain import PlainFallback
@@ -56,6 +59,10 @@ class Game(Generic[M]):
     :param rules: what makes a state combat, exploration or dialogue, in the place of the default
         ones; see :func:`foretell.operators.classify.classify`.
     :param price_list: dollars per million tokens by model; default: the list that ships.
+    :param content: where stat blocks, spell lists, lore and the like come from: a
+        :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
+        settings name, if any.
+    :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
     :raises ConfigError: from bad settings, or a narration model with no text field.
     """
 
@@ -69,8 +76,12 @@ class Game(Generic[M]):
         api_key: str | None = None,
         rules: Sequence[Rule] = DEFAULT_RULES,
         price_list: Mapping[str, Price] | None = None,
+        content: ContentSource | Mapping[str, Any] | None = None,
+        preloads: Sequence[Preload] = PRELOADS,
     ) -> None:
         self.settings = Settings.load(settings)
+        self.content = _content(content, self.settings.content)
+        self.preloads = preloads
         self.narration = narration
         given: Any = narration
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
@@ -145,12 +156,14 @@ class Game(Generic[M]):
             guests["narration"] = f"{self.narration.__module__}:{self.narration.__qualname__}"
         if self.rules is not DEFAULT_RULES:
             guests["rules"] = "own"
+        if self.preloads is not PRELOADS and self.content is not None:
+            guests["preloads"] = "own"
         return {
             "version": __version__,
             "settings": self.settings.model_dump(
                 mode="json",
                 exclude_defaults=True,
-                exclude={"base_url", "log_dir", "cache_url", "cache_timeout"},
+                exclude=set(ELSEWHERE),
             ),
             **({"guests": guests} if guests else {}),
         }
@@ -168,6 +181,16 @@ class Game(Generic[M]):
         except TimeoutError:
             at = self.settings.base_url or "the API"
             raise ModelUnavailable(f"{at} gave no answer in {LONGEST:g} s; is it busy?") from None
+
+    def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
+        """The content is another: what sessions have of it is loaded anew. From any thread.
+
+        What was prepared with it is prepared again; what is being told stays.
+
+        :param kind: of this kind only; ``name``: and only what is called so.
+        """
+        for session in [*self._sessions.values()]:
+            session.content_changed(kind, name)
 
     def variant_store(
         self, session_id: str, clock: Callable[[], float] | None = None
@@ -277,6 +300,19 @@ class Game(Generic[M]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _content(given: Any, folder: str | None) -> ContentSource | None:
+    if given is None:
+        return None if folder is None else JsonFolder(folder)
+    if isinstance(given, Mapping):
+        return ContentMapping(given)
+    if isinstance(given, type) or not inspect.iscoroutinefunction(getattr(given, "find", None)):
+        raise ConfigError(
+            f"content is a mapping by kind and name, or has a method `async find(ask)`: not "
+            f"{brief(given)}"
+        )
+    return given  # type: ignore[no-any-return]
 
 
 def _open_model(settings: Settings, api_key: str | None) -> Model:

@@ -20,6 +20,7 @@ from reactivex import operators as ops
 from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
+from .operators.contents import Contents
 from .operators.fingerprint import fingerprint, scene_fingerprint
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
@@ -43,6 +44,9 @@ from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.prefetch_gauge import Alert
+from .sinks.prefetch_log import logged as logging_to
+from .sinks.prefetch_metrics import Metrics
+from .sinks.prefetch_shelf import Habits
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
@@ -51,16 +55,17 @@ from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
-from .streams.footprint import Footprint
+from .streams.footprint import Footprint, targets_of
 from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
 from .streams.log_lock import LogLock
 from .streams.models import Purpose, Request
+from .streams.moments import Moments
 from .streams.names import numbered
 from .streams.tasks import Tasks
 from .streams.timers import LoopTimers, Timers
-from .streams.world import Numbered, World
+from .streams.world import Declared, Numbered, World
 
 if TYPE_CHECKING:
     from .game import Game
@@ -180,7 +185,9 @@ class Pipeline(Generic[M]):
         self.recorder.heard = self.speculated.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
-        self.recorder.trace("~opened", **game.described(), **sharing)
+        content = game.content is not None if replaying is None else replaying.content
+        supplied = {"content": True} if content else {}
+        self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
         for cut in before.cut():
             self.recorder.trace("~told", **cut)
             self.tally.restore({"kind": "~told", **cut})
@@ -191,6 +198,8 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
+        self.content_metrics = Metrics(self._on_alert)
+        self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._costs = Costs()
         least = settings.schedule.min_confidence_for_variants
@@ -256,6 +265,7 @@ class Pipeline(Generic[M]):
                 self._flawed,
                 self.kept,
                 self._affords,
+                None if self.contents is None else self.contents.ready,
             ),
             self.tasks,
             self.fault,
@@ -351,6 +361,33 @@ class Pipeline(Generic[M]):
             raise
         return writer
 
+    def _contents(self, replaying: Lockstep | None) -> Contents:
+        """The content of its scenes; in a replay it is what the recording has of it."""
+
+        def moment() -> float:
+            return self.recorder.moment if replaying is None else replaying.moment
+
+        return Contents(
+            self._game.content if replaying is None else None,
+            self._game.preloads,
+            self.tasks,
+            Moments(self.timers, moment),
+            self._settings.schedule,
+            self.recorder.trace,
+            self.fault,
+            self.guest_fault,
+            habits=Habits(),
+            metrics=self.content_metrics,
+            tell=logging_to(log, once=True) if replaying is None else lambda event: None,
+            busy=lambda: bool(self.teller.open),
+            anew=self._on_other_content,
+        )
+
+    def _on_other_content(self) -> None:
+        """What was prepared with other content is prepared anew."""
+        if self._scene is not None:
+            self._planned_anew.on_next(self._scene)
+
     @property
     def open_turn(self) -> str:
         """The turn that is open in the world as it stands, or an empty name."""
@@ -372,6 +409,11 @@ class Pipeline(Generic[M]):
         self.recorder.trace("~intensity", intensity=self.intensity)
         if self._scene is not None:
             self._planned_anew.on_next(self._scene)
+
+    def content_changed(self, kind: str | None, name: str | None) -> None:
+        """Load content anew; from any thread."""
+        if self.contents is not None and not self._over.is_set():
+            self._loop.call_soon_threadsafe(self.contents.content_changed, kind, name)
 
     def cancel(self, telling: str) -> None:
         """End a telling early, at the game's wish; from any thread."""
@@ -415,6 +457,8 @@ class Pipeline(Generic[M]):
         if world.warning is not None:
             log.warning("session %s: %s", self.name, world.warning)
             self.recorder.trace("~warning", text=world.warning)
+        if isinstance(world.cause, ev.Need) and self.contents is not None:
+            self.contents.need(world.cause.resource)
         if isinstance(world.cause, ev.Delivered):
             self.transcript.delivered(world.cause.telling, world.cause.viewer, world.cause.upto)
 
@@ -424,6 +468,8 @@ class Pipeline(Generic[M]):
     def _on_scene(self, scene: Scene) -> None:
         self._scene = scene
         self.recorder.trace("~scene", context=scene.context, revision=scene.world.revision)
+        if self.contents is not None:
+            self.contents.on_scene(scene)
 
     def _on_narrative(self, event: Narrative) -> None:
         self.transcript.on_event(event)
@@ -558,7 +604,19 @@ class Pipeline(Generic[M]):
         return found
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._planner(scene, self._spare))
+        return self._fitted(self._revised(self._planner(scene, self._spare)))
+
+    def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        """The variants as they have to be prepared with the content that there is now."""
+        contents = self.contents
+        if contents is None or not contents.revised:
+            return wanted
+        return tuple(
+            replace(each, content=contents.revision(_about(each.declared)))
+            if each.account is None
+            else each
+            for each in wanted
+        )
 
     def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
         """What of it the scheduler finds room for."""
@@ -651,7 +709,12 @@ class Pipeline(Generic[M]):
         if place is not None:
             account = replace(account, told=self.transcript.versions(place))
         declared = account.entries[0].declared
-        prompt = prompted(self._game.prompts, scene, declared, account, memory, {})
+        content: Mapping[str, Any] = {}
+        if self.contents is not None:
+            content = self.contents.of(
+                {each for entry in account.entries for each in _about(entry.declared)}
+            )
+        prompt = prompted(self._game.prompts, scene, declared, account, memory, content)
         return Request(
             model=settings.main_model,
             messages=tuple(prompt.messages),
@@ -708,6 +771,8 @@ class Pipeline(Generic[M]):
 
     def _on_last_input(self) -> None:
         self._preparing.dispose()
+        if self.contents is not None:
+            self.contents.close()
         self.inputs.complete()
         if not self._over.is_set():
             self._drained.set(self.timers.time() + self._patience)
@@ -744,6 +809,11 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
+
+
+def _about(declared: Declared) -> tuple[str, ...]:
+    """Whom a text about an action is about."""
+    return declared.actor, *targets_of(declared.action)
 
 
 def _retelling(event: Started | Ended) -> dict[str, str]:

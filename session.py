@@ -403,17 +403,31 @@ class Session(Generic[M]):
     def prefetch_plan(self) -> dict[str, Any] | None:
         """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.
 
+        ``content``, if there is a source of it: what the scene needed, and what of it was loaded.
         See :meth:`~foretell.operators.schedule_plan.Plan.as_json`.
         """
-        plan = self._pipeline.planned
-        return None if plan is None else plan.as_json()
+        plan, contents = self._pipeline.planned, self._pipeline.contents
+        if plan is None:
+            return None
+        if contents is None or contents.planned is None:
+            return plan.as_json()
+        return {**plan.as_json(), "content": contents.planned.as_json()}
 
     def prefetch_report(self) -> dict[str, Any]:
         """What speculation was worth so far: hits, accuracy, waste, and names.
 
-        See :func:`~foretell.sinks.prefetch_report.report`; ``text`` beside it puts it in words.
+        ``content``, if there is a source of it: the same of what was loaded from there. See
+        :func:`~foretell.sinks.prefetch_report.report`; ``text`` beside it puts it in words.
         """
-        return report(self._pipeline.speculated.metrics, self._pipeline.inputs.now)
+        pipeline = self._pipeline
+        found = report(pipeline.speculated.metrics, pipeline.inputs.now)
+        if pipeline.contents is None:
+            return found
+        return {**found, "content": report(pipeline.content_metrics, pipeline.inputs.now)}
+
+    def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
+        """The content is another; see :meth:`Game.content_changed`. From any thread."""
+        self._pipeline.content_changed(kind, name)
 
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.

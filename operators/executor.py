@@ -13,6 +13,7 @@ from .fetch_background import Background
 from .fetch_cache import Cache
 from .fetch_eager import Eager
 from .fetch_events import Fetched, What
+from .fetch_heard import Heard, hand_in, nobody
 from .fetch_immediate import Immediate
 from .fetch_job import Job, Round, jobs_of
 from .fetching import Fetching
@@ -52,6 +53,8 @@ class Executor:
     :param busy: whether the background has to wait, beside what is fetched here; for instance
         because a player waits for an answer.
     :param on_context: told of content that changes the context: then it is to be predicted anew.
+    :param heard: told what comes from sources, just before it has an effect; :meth:`hand_in` does
+        it again, for a replay, whose sources say nothing themselves.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Executor:
         *,
         busy: Callable[[], bool] = lambda: False,
         on_context: Callable[[Item, Any], None] = lambda item, value: None,
+        heard: Heard = nobody,
     ) -> None:
         self.settings = settings or Scheduling()
         self.listeners: list[Callable[[Fetched], None]] = []
@@ -73,6 +77,7 @@ class Executor:
         self._timers = timers
         self._fault = fault
         self._plan: Plan | None = None
+        self._told_missing: Plan | None = None
         self._items: dict[str, Item] = {}
         self._telling = False
         self._closed = False
@@ -87,6 +92,7 @@ class Executor:
             fault,
             find=self._item,
             on_context=on_context,
+            heard=heard,
         )
         self._immediate = Immediate(self._fetching)
         self._eager = Eager(self._fetching)
@@ -196,7 +202,8 @@ class Executor:
         await self._immediate.wait()
         critical = self._plan.critical if self._plan is not None else ()
         missing = tuple(item.key for item in critical if item.key not in self._fetching.cache)
-        if missing:
+        if missing and self._told_missing is not self._plan:
+            self._told_missing = self._plan
             why = f"{len(missing)} of {len(critical)} that must be there are not"
             now = self._timers.time()
             self._tell(Fetched(What.MISSING, missing, Lane.IMMEDIATE, now, 0, 0.0, why))
@@ -238,6 +245,17 @@ class Executor:
         for job in [*self._fetching.jobs.values()]:
             if job.key not in keep:
                 self._fetching.cancel(job, why)
+
+    def hand_in(self, line: Mapping[str, Any]) -> None:
+        """What was heard of a source when it was recorded."""
+        hand_in(self._fetching, line)
+
+    def stop(self) -> None:
+        """Cancel everything at once; what sources still say has no effect any more."""
+        self._closed = True
+        self.cancel("closed")
+        self._background.close()
+        self._fetching.stop()
 
     async def aclose(self) -> None:
         """Cancel everything, and wait until the sources are closed, a second at most."""

@@ -94,8 +94,10 @@ def jobs_of(entry: Entry, of: Round, owner: Owner) -> Iterator[Job]:
 
 
 class End(Enum):
-    """How a call ended."""
+    """How a call ended; and, of what is heard of it, that something came, and that it is closed."""
 
+    CAME = "came"
+    CLOSED = "closed"
     DONE = "done"
     FAILED = "failed"
     TIMED_OUT = "timed out"
@@ -104,14 +106,21 @@ class End(Enum):
 
 
 class Call:
-    """One call of a source, for jobs of one kind; ``left`` of them have not come yet."""
+    """One call of a source, for jobs of one kind; ``left`` of them have not come yet.
 
-    __slots__ = ("alarm", "began", "end", "kind", "left", "owner", "rank", "task")
+    ``first`` is the key of the most wanted.
+    """
 
-    def __init__(self, jobs: list[Job], kind: Kind, owner: Owner) -> None:
+    __slots__ = (
+        *("alarm", "began", "end", "first", "kind", "left", "number", "owner", "rank", "task"),
+    )
+
+    def __init__(self, jobs: list[Job], kind: Kind, owner: Owner, number: int) -> None:
+        self.number = number
         self.kind = kind
         self.owner = owner
         self.rank = jobs[0].rank
+        self.first = jobs[0].asking.key
         self.left = {job.asking.key: job for job in jobs}
         self.began = 0.0
         self.end: End | None = None

@@ -11,6 +11,7 @@ from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from .fetch_cache import Cache, Kept, Refused
 from .fetch_events import Fetched, Tell, What
+from .fetch_heard import Heard, nobody
 from .fetch_job import Call, End, Job
 from .fetch_source import Content, contents, measured
 from .publish import Fault
@@ -44,6 +45,7 @@ class Fetching:
     :param tell: told of all that happens.
     :param fault: told what a guest (a cache, a kind) raises.
     :param on_context: told of content that changes the context.
+    :param heard: told what comes from sources, just before it has an effect.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Fetching:
         *,
         find: Callable[[str], Item | None] = lambda key: None,
         on_context: Callable[[Item, Any], None] = lambda item, value: None,
+        heard: Heard = nobody,
     ) -> None:
         self.kinds = kinds
         self.cache = Kept(cache, fault)
@@ -75,6 +78,8 @@ class Fetching:
         self._fault = fault
         self._find = find
         self._on_context = on_context
+        self._heard = heard
+        self._begun = 0
 
     @property
     def open(self) -> list[Call]:
@@ -109,7 +114,8 @@ class Fetching:
         if not affordable:
             return
         kind = self.kinds[affordable[0].asking.kind]
-        call = Call(affordable, kind, affordable[0].owner)
+        self._begun += 1
+        call = Call(affordable, kind, affordable[0].owner, self._begun)
         call.began = self.timers.time()
         self.calls.append(call)
         limit = seconds if kind.limit_ms is None else kind.limit_ms / 1000
@@ -118,30 +124,38 @@ class Fetching:
         call.alarm.set(call.began + limit)
         items = [job.asking for job in affordable]
         call.task = self._tasks.start(self._read(call, items), name=name, outside=True)
-        call.task.add_done_callback(lambda _: self._tasks.take_in(partial(self._closed, call)))
+        call.task.add_done_callback(lambda _: self._tasks.take_in(partial(self.closed, call)))
 
     async def _read(self, call: Call, items: list[Item]) -> None:
         """Read a source, and give all it says to ``take_in``."""
         take_in = self._tasks.take_in
         try:
             async for content in contents(call.kind, items):
-                take_in(partial(self._came, call, content))
-            take_in(partial(self.end, call, End.DONE))
+                take_in(partial(self.came, call, content))
+            take_in(partial(self.ended, call, End.DONE))
         except Exception as error:
             why = f"{type(error).__name__}: {error}"[:200]
-            take_in(partial(self.end, call, End.FAILED, why))
+            take_in(partial(self.ended, call, End.FAILED, why))
 
-    def _came(self, call: Call, content: Any) -> None:
+    def call(self, number: int | None) -> Call | None:
+        """The call of this number, if its place is not free yet."""
+        return next((call for call in self.calls if call.number == number), None)
+
+    def came(self, call: Call, content: Any) -> None:
+        """A source has given something."""
         if call.end is not None:
             return
         try:
             key, value, said = Content(*content)
             tokens = measured(value) if said is None else max(0, int(said))
-            job = call.left.pop(key)
+            job = call.left[key]
         except (TypeError, ValueError, OverflowError, KeyError):
             return  # what nobody has asked for, or no content at all; what was is left to fail
+        self._heard(call, End.CAME, key, value, tokens, "")
+        del call.left[key]
         seconds = self.timers.time() - call.began
-        self.costs.observe(call.kind.name, tokens, 1000 * seconds)
+        if value is not None:  # that there is nothing says nothing of what others cost
+            self.costs.observe(call.kind.name, tokens, 1000 * seconds)
         more, job.tokens = tokens - job.tokens, tokens
         if more > 0 and not job.round.affords(more):
             job.round.spent -= tokens - more
@@ -168,6 +182,12 @@ class Fetching:
         except Exception as error:
             self._fault(f"kind {job.item.kind}", error)
 
+    def ended(self, call: Call, how: End, why: str = "") -> None:
+        """A source has come to its end."""
+        if call.end is None:
+            self._heard(call, how, "", None, 0, why)
+            self.end(call, how, why)
+
     def end(self, call: Call, how: End, why: str = "") -> None:
         """A call is over, or is to be; what it has not given goes its way."""
         if call.end is not None:
@@ -178,7 +198,8 @@ class Fetching:
         call.alarm.cancel()
         if not call.task.done():
             call.task.cancel()
-            call.alarm = self.timers.alarm("fetch teardown", partial(self._free, call))
+            name = f"fetch teardown {call.number}"
+            call.alarm = self.timers.alarm(name, partial(self._free, call))
             call.alarm.set(self.timers.time() + TEARDOWN)
         left = list(call.left.values())
         for job in left:
@@ -198,10 +219,12 @@ class Fetching:
                 self.tell(What.FAILED, job, why or "its source has not given it")
                 self._otherwise(job)
 
-    def _closed(self, call: Call) -> None:
+    def closed(self, call: Call) -> None:
         """Its task has ended, and with it its connection."""
-        self.end(call, End.FAILED, "it was cancelled from within")
-        self._free(call)
+        if call in self.calls:
+            self._heard(call, End.CLOSED, "", None, 0, "")
+            self.end(call, End.FAILED, "it was cancelled from within")
+            self._free(call)
 
     def _free(self, call: Call) -> None:
         if call in self.calls:
@@ -265,6 +288,13 @@ class Fetching:
                 job.round.spent -= job.tokens
             if not call.left:
                 self.end(call, End.CANCELLED)
+
+    def stop(self) -> None:
+        """Nothing of what is still closing has an effect any more."""
+        for call in self.calls:
+            if call.alarm is not None:
+                call.alarm.cancel()
+        self.calls.clear()
 
     def displace(self) -> bool:
         """Take its place from the background call that is wanted least, if there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from ..streams.models import Message
 from ..streams.said import brief
 from ..streams.world import Declared
 from .classify import Scene
+from .content_shown import shown
 from .results import HARMFUL, KILL, Happened, known_of
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts", "prompted"]
@@ -67,10 +68,11 @@ class Prompts(Protocol):
     """Turns what is to be told into a prompt; yours to replace.
 
     ``scene`` is the settled state with its context, ``action`` the first action of ``outcome``,
-    ``memory`` the end of the transcript, ``content`` what was preloaded for the scene. A plain
-    string, or a sequence of messages (``Message``, or ``{"role": "user", "content": "…"}``), may be
-    returned in the place of a :class:`Prompt`. It is called while the game waits, so it is a plain
-    function, and quick. What the text may speak of is what
+    ``memory`` the end of the transcript, ``content`` what was preloaded for the scene: by kind,
+    and in each by the actor it is about (``content["stat_block"]["goblin-2"]``), or by its name. A
+    plain string, or a sequence of messages (``Message``, or ``{"role": "user", "content": "…"}``),
+    may be returned in the place of a :class:`Prompt`. It is called while the game waits, so it is
+    a plain function, and quick. What the text may speak of is what
     :func:`~foretell.operators.fingerprint.dependence` covers.
     """
 
@@ -160,7 +162,10 @@ class DefaultPrompts:
         )
         stage = {
             "place": _place(scene),
-            "present": {each: _sheet(scene, each) for each in about},
+            "present": {
+                each: {**_sheet(scene, each), **_known(content, each, action)} for each in about
+            },
+            **_lore(content, about),
         }
         facts = {
             "context": scene.context,
@@ -233,6 +238,30 @@ SHOWN = ("name", "side", "race", "class", "kind", "description")
 def _sheet(scene: Scene, actor_id: str) -> Mapping[str, Any]:
     actor = scene.world.actor(actor_id)
     return {key: actor[key] for key in SHOWN if key in actor}
+
+
+def _known(content: Mapping[str, Any], actor_id: str, action: Declared) -> dict[str, Any]:
+    """What the content has of an actor; what the action looks like, if it is the one who acts."""
+    acts = actor_id == action.actor
+    found = {
+        kind: shown(kind, of[actor_id], action.action, acts)
+        for kind, of in content.items()
+        if actor_id in of
+    }
+    return {kind: value for kind, value in found.items() if value is not None}
+
+
+def _lore(content: Mapping[str, Any], actors: Collection[str]) -> dict[str, Any]:
+    """What the content has that is about nobody in particular."""
+    found: dict[str, Any] = {}
+    for kind, of in content.items():
+        every = {name: shown(kind, value, {}, False) for name, value in of.items()}
+        some = {
+            name: value for name, value in every.items() if name not in actors and value is not None
+        }
+        if some:
+            found[kind] = some
+    return found
 
 
 def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _priority(
         set_to = [override_of(override, item.key, item.kind) for item in items]
         if any(each is not None for each in set_to):
             first = min(each for each in set_to if each is not None)
-            return first, first, OVERRIDDEN
+            return min(kinds[item.kind].base for item in items), first, OVERRIDDEN
     accessed, used = state.accessed, state.used_today
     if len(items) == 1:
         item = items[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 from reactivex import Observable, abc
@@ -82,6 +82,7 @@ def speculate(
     flawed: Callable[[str], bool] = lambda text: False,
     keeper: Keeper | None = None,
     affords: Callable[[Variant, Request], bool] = lambda variant, request: True,
+    ready: Callable[[], Awaitable[None]] | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -97,7 +98,8 @@ def speculate(
     the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
     before it is asked for again, so that a state that never holds still does not cost a request
     at every tick. What ``keeper`` has as the answer to this very request is not asked for again,
-    and costs nothing; any other request has to be one that the budget ``affords``.
+    and costs nothing; any other request has to be one that the budget ``affords``. Before it is
+    made, it waits until what its prompt may need is ``ready``.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
@@ -123,6 +125,8 @@ def speculate(
         if times >= RESTLESS:
             calm = CALM * 2 ** min(times - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
+        if ready is not None:
+            await ready()
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )

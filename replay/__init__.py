@@ -33,6 +33,7 @@ from ..streams.clock import run_virtual
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model
 from ..streams.recorded_model import RecordedModel, Wish
+from .content import recorded_content
 from .source import Make, Source, opened
 
 __all__ = [
@@ -86,6 +87,8 @@ async def play(
     :param model: asked in the place of the one the settings and the environment name.
     :param wishes: what else the game asks for, among the inputs: see :class:`Wish`.
     :param price_list: dollars per million tokens by model; default: the list that ships.
+    Content is what the folder that the settings name holds; without one, what a recording has.
+
     :param game: makes the game from the settings, where it has prompts or the like of its own.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
@@ -109,7 +112,14 @@ async def play(
         if watch is not None:
             watch(event)
 
-    made = Game(settings, model=model, price_list=price_list) if game is None else game(settings)
+    content = None
+    if settings.content is None and isinstance(log, LogInputs):
+        content = recorded_content(log)
+    if game is None:
+        made: Game[Any] = Game(settings, model=model, price_list=price_list, content=content)
+    else:
+        made = game(settings)
+        made.content = content or made.content
     if game is not None and model is not None:
         made.model, made._door = model, None  # its own is not asked, nor opened
     async with made as table:
@@ -166,6 +176,9 @@ def _ask(session: Session[Any], wish: Wish) -> None:
     if wish.kind == "~intensity":  # in one go with the inputs before it, as it was recorded
         intensity = wish.value or session.settings.intensity
         pipeline.tasks.take_in(partial(pipeline.plan_at, intensity))
+    elif wish.kind == "~content":
+        if pipeline.contents is not None:
+            pipeline.tasks.take_in(partial(pipeline.contents.changed, wish.value or ""))
     elif wish.value is not None:
         pipeline.cancel(wish.value)
 

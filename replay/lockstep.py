@@ -58,13 +58,14 @@ OPERATORS = {
     "~account": "ledger",
     "~chunk": "generation",
     "~closed": "generation",
-    "~content": "kept",
+    "~content": "kept or preload",
     DAMAGE: "log",
     "~ended": "generation",
     "~error": "generation",
     "~foreseen": "foresee",
     "~generation": "speculate or tell",
     "~kept": "kept",
+    "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
     "~revoked": "revoke",
@@ -81,7 +82,7 @@ OPERATORS = {
 }
 
 
-GUEST = re.compile(r"subscriber|g[0-9]+")
+GUEST = re.compile(r"subscriber|content|g[0-9]+")
 """Where a fault is one of somebody whom a replay does not have."""
 
 
@@ -218,6 +219,10 @@ class Lockstep:
         self.last_t = 0.0
         self.shared_cache = False
         """Whether the session had a cache that it shared; what that answered is recorded."""
+        self.content = False
+        """Whether it had a source of content; what that gave is recorded."""
+        self.moment = 0.0
+        """The time of the last line that was handed in, in seconds."""
         self.timers: _HeldTimers
         self.model: _SilentModel
         self._path = path
@@ -363,6 +368,7 @@ class Lockstep:
             self._part = opening.number
             self._begin(loop)
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
+            self.content = bool(opening.record.data.get("content"))
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
             async with self._game(settings) as game:
                 self._session = Session(game, str(self.header["id"]), replaying=self)
@@ -380,6 +386,7 @@ class Lockstep:
         """Another part of the session."""
         self._done, self._closing, self._over = loop.create_future(), None, False
         self.timers, self.model = _HeldTimers(self), _SilentModel()
+        self.moment = 0.0
 
     def _let_all_go(self) -> None:
         """The walk is over: nothing is waited for any more."""
@@ -424,7 +431,7 @@ class Lockstep:
     def _take_in(self, line: _Line) -> None:
         """Hand in what came from outside."""
         if line.wrong is None and line.record.kind in OUTSIDE:
-            self.last_t = line.record.t
+            self.last_t = self.moment = line.record.t
             self._loop.advance_to(self._start + line.record.t)
             self._hand_in(line.record)
             try:
@@ -452,6 +459,9 @@ class Lockstep:
             self.timers.fire(data["name"])
         elif kind == "~cancel":
             pipeline.end_telling(data["telling"])
+        elif kind == "~content" and data.get("what") is not None:
+            if pipeline.contents is not None:
+                pipeline.contents.hand_in(data)
         elif kind == "~content":
             pipeline.kept.content(data["name"], data["found"])
         elif kind == "~intensity":

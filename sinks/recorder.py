@@ -53,6 +53,8 @@ class Recorder:
         self._put = writer.put if isinstance(writer, LogWriter) else None
         self._closing: _Writer | None = None
         self._t = writer.last_t if writer is not None else 0.0
+        self.moment = 0.0
+        """When the last thing came from outside, in seconds, as its line has it."""
         self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {}
         """Who listens to what the pipeline did, by kind; it is told after it was recorded."""
         self._digest = hashlib.sha256()
@@ -61,7 +63,8 @@ class Recorder:
     def on_input(self, numbered: Numbered) -> None:
         """Record an input."""
         self._tasks.first = True
-        self._t = t = max(self._t, round(numbered.event.t, 6))  # others may have come before it
+        t = max(self._t, round(numbered.event.t, 6))  # others may have come before it
+        self._t = self.moment = t
         if self._writer is not None:
             record = to_record(numbered.event)
             record["t"] = t
@@ -71,6 +74,8 @@ class Recorder:
         """Record what the pipeline did."""
         t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
         self._t = t = max(self._t, t)
+        if self._tasks.first:
+            self.moment = t
         record = {"t": t, "kind": kind, **fields}
         raw = orjson.dumps(record)
         self._undigested.append(raw)

@@ -12,6 +12,8 @@ __all__ = ["own_problem"]
 
 Check = Callable[[Any], bool]
 
+WHAT = ("came", "done", "failed", "closed", "changed")
+
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
@@ -50,6 +52,11 @@ def _is_slot(value: Any) -> bool:
     return named and isinstance(result, str)
 
 
+def _is_what(value: Any) -> bool:
+    """What became of a content source; nothing, where a cache has answered."""
+    return value in (None, *WHAT)
+
+
 def _is_value(value: Any) -> bool:
     return value is not None and _is_number(value)
 
@@ -59,7 +66,13 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~cancel": {"telling": _is_telling},
     "~chunk": {"generation": _is_text, "text": _is_text},
     "~closed": {"generation": _is_text},
-    "~content": {"name": _is_text},
+    "~content": {
+        "name": _is_text,
+        "what": _is_what,
+        "call": _is_count,
+        "tokens": _is_count,
+        "began": _is_number,
+    },
     "~ended": {"generation": _is_text, "phase": _is_text},
     "~error": {"generation": _is_text, "retry_after": _is_number},
     "~fault": {"where": _is_text, "error": _is_text},

@@ -54,8 +54,8 @@ class Wish(NamedTuple):
 
     :param after: how many inputs came before it; an end is none.
     :param t: seconds of the session.
-    :param kind: ``~intensity`` or ``~cancel``.
-    :param value: the intensity (``None``: that of the settings again), or the telling.
+    :param kind: ``~intensity``, ``~cancel``, or ``~content``: that content has changed.
+    :param value: the intensity (``None``: that of the settings again), the telling, or which.
     """
 
     after: int
@@ -87,6 +87,8 @@ class _Wishes:
         elif kind == "~cancel":
             number = int(data["telling"][1:])
             self._wish(t, kind, f"t{number - bisect_right(self._ends, number)}")
+        elif kind == "~content" and data.get("what") == "changed":
+            self._wish(t, kind, data["name"])
 
     def _wish(self, t: float, kind: str, value: str | None) -> None:
         self.found.append(Wish(self._inputs, t, kind, value))

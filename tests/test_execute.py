@@ -233,6 +233,8 @@ async def test_what_must_be_there_and_is_not_is_an_error_that_names_it() -> None
         event = t.told[-1][1]
         assert (event.what, event.keys, event.level) == (What.MISSING, ("b",), "error")
         assert t.time() == 0.1
+        assert await t.executor.ready() == ("b",)
+        assert [each.what for _, each in t.told].count(What.MISSING) == 1  # it is told once
 
 
 async def test_a_generation_has_its_own_limit_and_holds_nobody_up() -> None:  # 1-20 1-24

@@ -99,6 +99,22 @@ def test_names_come_by_how_often_and_ten_of_each() -> None:  # 1-46
     assert found[0]["times"] == 29
 
 
+def test_targets_and_alerts_are_the_documents() -> None:  # 1-41 1-42 1-44
+    metrics = Metrics()
+    found = report(metrics, 0.0)["metrics"]
+    limits = {name: (found[name]["target"], found[name].get("alert")) for name in (
+        "cache_hit_rate", "prefetch_accuracy", "wasted_tokens")}  # fmt: skip
+    assert limits == {
+        "cache_hit_rate": (0.7, 0.5),
+        "prefetch_accuracy": (0.6, 0.4),
+        "wasted_tokens": (0.2, None),
+    }
+    for number in range(5):
+        metrics.on_event(loaded(f"a{number}"))
+    metrics.unused("a0", 1.0)  # 20 % are not less than 20 %
+    assert report(metrics, 1.0)["metrics"]["wasted_tokens"]["met"] is False
+
+
 def test_a_report_of_nothing_divides_by_nothing() -> None:
     found = report(Metrics(), 0.0)
     assert found["session_summary"]["hit_rate"] is None

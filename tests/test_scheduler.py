@@ -119,7 +119,8 @@ def test_a_priority_can_be_set_for_all_for_a_kind_and_for_a_key() -> None:  # 1-
         "b": P0,
         "c": P1,
     }
-    assert schedule(items, own).entries[0].modifiers == ((0, "priority overridden"),)
+    first = schedule(items, own).entries[0]
+    assert (first.base, first.modifiers) == (P3, ((0, "priority overridden"),))
 
 
 # --- what is needed at all

@@ -1,0 +1,309 @@
+"""The content of a session: what its scenes need, loaded ahead, and at hand for its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Protocol
+
+from ..streams.content import Ask, ContentSource, kind_of
+from ..streams.tasks import Tasks
+from ..streams.timers import Timers
+from .classify import Scene
+from .content_asking import kinds_asking
+from .executor import Executor
+from .fetch_events import Fetched, What
+from .fetch_heard import line_of
+from .generation import Trace
+from .preload import Preload, Wanted, key_of, preloads_of
+from .publish import Fault
+from .schedule import schedule
+from .schedule_given import Constraints, State
+from .schedule_items import Item
+from .schedule_plan import Plan
+from .schedule_settings import Scheduling
+
+__all__ = ["Contents"]
+
+MOST_KEPT = 256
+MOST_ASKED = 1024
+
+SceneContent = Mapping[str, Mapping[str, Any]]
+"""By kind, and by the actor it is about, or by its own name."""
+
+
+class Habits(Protocol):
+    """What was used of late, and how often today."""
+
+    def used(self, key: str, t: float) -> None: ...
+    def accessed(self, now: float) -> Mapping[str, float]: ...
+    def used_today(self, now: float) -> Mapping[str, int]: ...
+
+
+class Looked(Protocol):
+    """Hears what was needed, and whether it was there."""
+
+    def on_plan(self, plan: Plan) -> None: ...
+    def on_event(self, event: Fetched) -> None: ...
+    def hit(self, key: str, t: float) -> None: ...
+    def missed(self, key: str, t: float) -> None: ...
+
+
+class Contents:
+    """Loads what scenes need, through the scheduler, and has it for prompts.
+
+    ::
+
+        scenes     --combat(mira, sea hag)-----------exploration--
+        wanted       spell_list:mira stat_block:sea hag   lore:old mill
+        source       [--found---|    [--found-|            [---|
+        prompts                  have what there is
+
+    What a source gives, or that it fails, comes from outside: it is taken in, and recorded, so
+    that a replay needs no source. That a source has nothing is content as well, and is not asked
+    for again. What a scene does not need any more stays as long as there is room.
+
+    :param source: ``None`` for a replay: what the recording holds is handed in.
+    :param timers: with the moments of the recording, :class:`~foretell.streams.moments.Moments`.
+    :param trace: records what is asked for and what comes.
+    :param fault: told what goes wrong here, and ``guest_fault`` what does with the source.
+    :param tell: told of all that happens to items.
+    :param busy: whether the background has to wait.
+    :param anew: called when prompts would be others now: content has changed.
+    """
+
+    def __init__(
+        self,
+        source: ContentSource | None,
+        preloads: Sequence[Preload],
+        tasks: Tasks,
+        timers: Timers,
+        settings: Scheduling,
+        trace: Trace,
+        fault: Fault,
+        guest_fault: Fault,
+        *,
+        habits: Habits,
+        metrics: Looked,
+        tell: Callable[[Fetched], None],
+        busy: Callable[[], bool],
+        anew: Callable[[], None],
+    ) -> None:
+        self.planned: Plan | None = None
+        self._preloads = preloads
+        self._tasks = tasks
+        self._timers = timers
+        self._trace = trace
+        self._fault = fault
+        self._constraints = Constraints.of(settings)
+        self._habits = habits
+        self._metrics = metrics
+        self._anew = anew
+        self._scene: Scene | None = None
+        self._wanted: dict[str, Wanted] = {}
+        self._asks: dict[str, Ask] = {}
+        self._marks: dict[str, str] = {}
+        self._known: dict[str, Any] = {}
+        self._revised: dict[str, int] = {}
+        self._kinds = kinds_asking(source, preloads, self._asks)
+        self.executor = Executor(
+            self._kinds,
+            self,
+            tasks,
+            timers,
+            fault,
+            settings,
+            busy=busy,
+            on_context=lambda item, value: anew(),
+            heard=lambda *heard: trace("~content", **line_of(*heard)),
+        )
+        self.executor.listeners += [tell, self._on_event]
+        changes = getattr(source, "changes", None)
+        if changes is not None:
+            tasks.start(self._watch(changes, guest_fault), name="content", outside=True)
+
+    # ── what is wanted ────────────────────────────────────────────────────────────────────────
+
+    def on_scene(self, scene: Scene) -> None:
+        """Load what a scene needs and is not there."""
+        self._scene = scene
+        try:
+            self._wanted = preloads_of(scene, self._preloads)
+        except Exception as error:
+            self._fault("preload", error)
+            return
+        for key, wanted in self._wanted.items():
+            self._asks[key] = wanted.ask
+            if self._marks.setdefault(key, wanted.mark) != wanted.mark:
+                self._marks[key] = wanted.mark
+                self._forget([key])
+        if len(self._asks) > MOST_ASKED:
+            needed = {*self._wanted, *self._known, *self.executor.pending}
+            for key in [key for key in self._asks if key not in needed]:
+                del self._asks[key]
+                self._marks.pop(key, None)
+        self._load([wanted.item for wanted in self._wanted.values()])
+
+    def _load(self, items: Sequence[Item]) -> None:
+        now = self._timers.time()
+        state = State(
+            frozenset(self._known),
+            self.executor.pending,
+            {"context": None if self._scene is None else self._scene.context},
+            self.executor.unavailable,
+            self._habits.accessed(now),
+            self._habits.used_today(now),
+            self.executor.costs,
+        )
+        self.planned = plan = schedule(items, self._constraints, state, self._kinds)
+        self._metrics.on_plan(plan)
+        if taken := [key for entry in plan.taken for key in entry.keys]:
+            self._trace("~preload", keys=taken)
+        self.executor.take(plan)
+
+    async def ready(self) -> None:
+        """Wait for what must be there first, 100 ms at most."""
+        await self.executor.ready()
+
+    def need(self, resource: str) -> None:
+        """The game needs something now, ``statblock:sea-hag`` for one."""
+        key = key_of(resource)
+        if key is None:
+            return
+        kind = next((each for each in self._kinds if kind_of(each) == key.partition(":")[0]), None)
+        if kind is None:
+            return
+        key = f"{kind}:{key.partition(':')[2]}"
+        self._look(key)
+        if key not in self._known:
+            name = resource.partition(":")[2]
+            if key not in self._wanted:
+                ask = self._asks[key] = Ask(kind, (name,), key=key)
+                self._wanted[key] = Wanted(Item(key, kind), ask, "", (), name)
+            item = self._wanted[key].item
+            self._tasks.start(self._demand(item), name=f"demand {key}")
+
+    async def _demand(self, item: Item) -> None:
+        await self.executor.demand(item)
+
+    # ── what there is ─────────────────────────────────────────────────────────────────────────
+
+    def of(self, actors: Collection[str | None]) -> SceneContent:
+        """What a prompt about these actors may have: content of theirs, and of the scene."""
+        found: dict[str, dict[str, Any]] = {}
+        for key, wanted in self._wanted.items():
+            about = [each for each in wanted.of if each is None or each in actors]
+            if not about:
+                continue
+            self._look(key)
+            value = self._known.get(key)
+            if value is not None:
+                for each in about:
+                    found.setdefault(wanted.item.kind, {})[each or wanted.said] = value
+        return found
+
+    @property
+    def revised(self) -> bool:
+        """Whether any content has changed."""
+        return bool(self._revised)
+
+    def revision(self, actors: Collection[str | None]) -> int:
+        """How often content that a prompt about these actors may have has changed."""
+        return sum(  # ints
+            self._revised.get(key, 0)
+            for key, wanted in self._wanted.items()
+            if any(each is None or each in actors for each in wanted.of)
+        )
+
+    def _look(self, key: str) -> None:
+        now = self._timers.time()
+        if key not in self._known:
+            self._metrics.missed(key, now)
+        elif self._known[key] is not None:
+            self._metrics.hit(key, now)
+            self._habits.used(key, now)
+            self.executor.used(key)
+
+    def _on_event(self, event: Fetched) -> None:
+        """That there is nothing of a name is no prefetch, and stays known."""
+        if event.what is What.LOADED and self._known.get(event.keys[0]) is None:
+            self.executor.used(event.keys[0])
+        else:
+            self._metrics.on_event(event)
+
+    # As the cache of the executor.
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def put(self, item: Item, value: Any, tokens: int) -> None:
+        """Keep content; what no scene needs goes, when there is too much."""
+        self._known.pop(item.key, None)
+        self._known[item.key] = value
+        if len(self._known) > MOST_KEPT:
+            spare = next((key for key in self._known if key not in self._wanted), None)
+            self.drop(spare if spare is not None else next(iter(self._known)))
+
+    def drop(self, key: str) -> None:
+        """Let content go: nobody has used it."""
+        self._known.pop(key, None)
+
+    # ── what comes from outside ───────────────────────────────────────────────────────────────
+
+    def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
+        """The source's content is another: all of it, of a kind, or one; from the loop's thread."""
+        what = "" if kind is None else kind if name is None else f"{kind}:{name}"
+        self._tasks.take_in(partial(self.changed, what))
+
+    def hand_in(self, line: Mapping[str, Any]) -> None:
+        """What came from outside when it was recorded."""
+        if line["what"] == "changed":
+            self.changed(line["name"])
+        else:
+            self.executor.hand_in(line)
+
+    def changed(self, what: str) -> None:
+        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
+        self._trace("~content", what="changed", name=what)
+        keys = [key for key in {**self._wanted, **self._known} if _named(key, what)]
+        for key in keys:
+            self._revised[key] = self._revised.get(key, 0) + 1
+        if keys:
+            self._forget(keys)
+            if self._scene is not None:
+                self.on_scene(self._scene)
+            self._anew()
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        """What is there of these is not good any more, nor what is on its way."""
+        gone = list(keys)
+        for key in gone:
+            self._known.pop(key, None)
+        self.executor.cancel("it has changed", keep=self.executor.pending.difference(gone))
+
+    async def _watch(self, changes: Callable[[], AsyncGenerator[str, None]], fault: Fault) -> None:
+        try:
+            async with aclosing(changes()) as stream:
+                async for what in stream:
+                    self.content_changed(str(what))
+        except Exception as error:
+            fault("content", error)
+
+    def close(self) -> None:
+        """Nothing is loaded any more."""
+        self.executor.stop()
+
+
+def _named(key: str, what: str) -> bool:
+    """Whether a change is of this key; an empty one is of all."""
+    if ":" in what:
+        return key == what or key == key_of(what)
+    return not what or kind_of(key.partition(":")[0]) == kind_of(what)

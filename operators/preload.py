@@ -1,0 +1,222 @@
+"""What a scene needs to be told well: which content is loaded ahead, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..streams.content import NOTHING, Ask, kind_of, names_in
+from ..streams.content_names import NUMBER, SHORT, plain
+from ..streams.footprint import targets_of
+from .classify import Context, Scene
+from .schedule_items import Item, Kind, Urgency
+
+__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "key_of", "preloads_of"]
+
+MOST = 200
+"""Items of one scene."""
+MOST_KEY = 200
+OF_A_SPELL = 160
+"""Characters."""
+PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
+PRESENT = 0.95
+"""How likely one who is there has a part in what is told."""
+NEXT_DOOR = 0.6
+"""How likely what is said of a place behind an exit is needed."""
+
+
+class Need(NamedTuple):
+    """Something a scene needs.
+
+    :param names: what it may be called, the surest first.
+    :param of: the actor it is about; with none, every prompt of the scene has it.
+    :param about: what the state says of it, for the source to go by.
+    :param mark: what else it depends on: with another, it is another content.
+    :param size: its characters, if known.
+    """
+
+    names: tuple[str, ...]
+    of: str | None = None
+    confidence: float = 1.0
+    urgency: Urgency = Urgency.MEDIUM
+    about: Mapping[str, Any] = NOTHING
+    mark: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """A kind of content that is loaded ahead, when, and what of it.
+
+    :param kind: its name; or a :class:`Kind` of the game's own, whose own source is asked if it
+        has one.
+    :param contexts: in which contexts.
+    :param needs: what a scene needs of it. Called with each scene that differs from the last; it
+        must go by the scene alone, and be quick.
+    """
+
+    kind: str | Kind
+    contexts: Collection[Context]
+    needs: Callable[[Scene], Iterable[Need]]
+
+    @property
+    def name(self) -> str:
+        """The name of the kind."""
+        return self.kind if isinstance(self.kind, str) else self.kind.name
+
+
+class Wanted(NamedTuple):
+    """An item to load, what to ask for, and whom it is about; ``said`` is what it is called."""
+
+    item: Item
+    ask: Ask
+    mark: str
+    of: tuple[str | None, ...]
+    said: str
+
+
+def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
+    """What of the preloads a scene needs, by key; what several actors share is one item.
+
+    Of more than 200 it is the likeliest.
+    """
+    found: dict[str, Wanted] = {}
+    for preload in preloads:
+        if scene.context not in preload.contexts:
+            continue
+        for need in preload.needs(scene):
+            names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
+            if not names:
+                continue
+            kind = preload.name
+            key = _key(kind, names[0])
+            item = Item(key, kind, need.confidence, need.urgency, size=need.size)
+            ask = Ask(kind, names, need.about, key)
+            wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
+            known = found.get(key, wanted)
+            likelier = known if known.item.confidence >= item.confidence else wanted
+            of = wanted.of if known is wanted else (*known.of, need.of)
+            found[key] = likelier._replace(of=of)
+    if len(found) > MOST:
+        by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
+        return {key: found[key] for key in by_likelihood[:MOST]}
+    return found
+
+
+def key_of(resource: str) -> str | None:
+    """The key of what a game says was needed, such as ``statblock:sea-hag``."""
+    kind, colon, name = resource.partition(":")
+    return _key(kind_of(kind), name) if colon and plain(name) else None
+
+
+def _key(kind: str, name: str) -> str:
+    """Creatures are counted, and are of one kind all the same; but initials say too little."""
+    whole = plain(name)
+    counted = kind == "stat_block" and SHORT.fullmatch(name.strip()) is None
+    return f"{kind}:{(NUMBER.sub('', whole) if counted else '') or whole}"[:MOST_KEY]
+
+
+def _is_player(actor: Mapping[str, Any]) -> bool:
+    side = actor.get("side")
+    named = isinstance(side, str) and side.casefold() in PARTY
+    return named or bool(actor.get("player") or actor.get("class"))
+
+
+def _likely(scene: Scene) -> dict[str, float]:
+    """Who has a part in what is told next: whoever's turn it is, who acts, and at whom."""
+    world = scene.world
+    turn = () if world.turn is None else (world.turn.actor,)
+    acting = (
+        each
+        for declared in world.actions.values()
+        if not declared.resolved
+        for each in (declared.actor, *targets_of(declared.action))
+    )
+    return dict.fromkeys((*turn, *acting), 1.0)
+
+
+def _called(actor_id: str, actor: Mapping[str, Any]) -> tuple[str, ...]:
+    said = (actor.get("kind"), actor.get("species"), actor.get("name"), actor_id)
+    return tuple(each for each in said if isinstance(each, str))
+
+
+def _monsters(scene: Scene) -> Iterator[Need]:
+    """The stat blocks of all who are no player characters."""
+    likely = _likely(scene)
+    for each in scene.world.actors:
+        actor = scene.world.actor(each)
+        if not _is_player(actor):
+            yield Need(_called(each, actor), each, likely.get(each, PRESENT), about=actor)
+
+
+def _casters(scene: Scene) -> Iterator[Need]:
+    """The spell lists of the player characters."""
+    likely = _likely(scene)
+    for each in scene.world.actors:
+        actor = scene.world.actor(each)
+        if not _is_player(actor):
+            continue
+        spells = names_in(actor.get("spells"))
+        own = actor.get("name")
+        names = (own if isinstance(own, str) and plain(own) else each, each)
+        mark = "\n".join((str(actor.get("class") or ""), *spells))
+        size = OF_A_SPELL * len(spells) if spells else None
+        how = likely.get(each, PRESENT)
+        yield Need(names, each, how, about=actor, mark=mark, size=size)
+
+
+def _place(scene: Scene) -> Iterator[Need]:
+    """What is told of where the party is, and of where its exits lead."""
+    place = scene.world.state.get("location")
+    if isinstance(place, str):
+        yield Need((place,))
+    elif isinstance(place, Mapping):
+        yield Need(tuple(str(place[key]) for key in ("name", "id") if place.get(key)))
+        for name in _exits(place.get("exits")):
+            yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
+
+
+def _exits(exits: Any) -> list[str]:
+    if isinstance(exits, Mapping):
+        exits = list(exits.values())
+    named = ("name", "to", "id")
+    return names_in(
+        [
+            next((each[key] for key in named if isinstance(each.get(key), str)), None)
+            if isinstance(each, Mapping)
+            else each
+            for each in exits
+        ]
+        if isinstance(exits, Sequence) and not isinstance(exits, str)
+        else []
+    )
+
+
+def _spoken_to(scene: Scene) -> Iterator[Need]:
+    """Who is spoken to."""
+    dialogue = scene.world.state.get("dialogue")
+    who = dialogue.get("npc") if isinstance(dialogue, Mapping) else dialogue
+    if isinstance(who, str):
+        own = scene.world.actor(who).get("name")
+        yield Need((own, who) if isinstance(own, str) else (who,))
+
+
+def _topic(scene: Scene) -> Iterator[Need]:
+    """Who is spoken to, and of what."""
+    yield from _spoken_to(scene)
+    dialogue = scene.world.state.get("dialogue")
+    topic = dialogue.get("topic") if isinstance(dialogue, Mapping) else None
+    if isinstance(topic, str):
+        yield Need((topic,))
+
+
+PRELOADS: Sequence[Preload] = (
+    Preload("stat_block", (Context.COMBAT,), _monsters),
+    Preload("spell_list", (Context.COMBAT,), _casters),
+    Preload("lore", (Context.EXPLORATION,), _place),
+    Preload("lore", (Context.DIALOGUE,), _topic),
+    Preload("voice", (Context.DIALOGUE,), _spoken_to),
+)
+"""What is loaded ahead, if nothing else is said; a game adds its own: ``(*PRELOADS, Preload(…))``.
+"""

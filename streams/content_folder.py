@@ -1,0 +1,149 @@
+"""Content from a folder of JSON files, read when it is first asked for and when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from ..errors import ConfigError, ForetellError
+from .clock import VirtualLoop
+from .content import Ask, Library, kind_of
+
+__all__ = ["JsonFolder"]
+
+MOST_BYTES = 64 * 1024 * 1024
+PATIENCE = 5.0
+"""Seconds to wait for another who reads; a disk that hangs must not gather threads."""
+R = TypeVar("R")
+Stamps = dict[Path, tuple[int, int]]
+
+
+class JsonFolder:
+    """A folder with a JSON file for each kind: ``lore.json``, ``5e-SRD-Monsters.json``.
+
+    A file holds a list of objects with a ``name``, or content by name. A folder in it is a kind as
+    well, with a file for each name: ``lore/old mill.json``. Files are read in a thread, and again
+    when they have changed; :meth:`changes` tells of that.
+
+    :param every: seconds between two looks whether a file has changed.
+    :raises ConfigError: if there is no such folder.
+    """
+
+    def __init__(self, folder: str | PathLike[str], *, every: float = 2.0) -> None:
+        self.folder = Path(fspath(folder))
+        if not self.folder.is_dir():
+            raise ConfigError(f"content: {self.folder} is no folder")
+        self._every = every
+        self._reading = threading.Lock()  # one reads, and the others have what it has read
+        self._stamps: Stamps = {}
+        self._library: Library | None = None
+
+    async def find(self, ask: Ask) -> Any:
+        """See :class:`~foretell.streams.content.ContentSource`.
+
+        :raises ForetellError: for a file that cannot be read; the message names it.
+        """
+        return await _aside(lambda: self._current().find(ask))
+
+    async def changes(self) -> AsyncGenerator[str, None]:
+        """The kinds of which a file has changed, come or gone, as that is noticed."""
+        known = await _aside(self._look)
+        while True:
+            await asyncio.sleep(self._every)
+            now = await _aside(self._look)
+            changed = {path for path in {**known, **now} if known.get(path) != now.get(path)}
+            known = now
+            for kind in sorted({self._kind(path) for path in changed}):
+                yield kind
+
+    def _kind(self, path: Path) -> str:
+        return kind_of(path.stem if path.parent == self.folder else path.parent.name)
+
+    def _look(self) -> Stamps:
+        found: Stamps = {}
+        for path in sorted((*self.folder.glob("*.json"), *self.folder.glob("*/*.json"))):
+            try:
+                about = path.stat()
+            except OSError:
+                continue  # it has just gone
+            found[path] = about.st_mtime_ns, about.st_size
+        return found
+
+    def _current(self) -> Library:
+        if not self._reading.acquire(timeout=PATIENCE):
+            raise ForetellError(f"content: {self.folder} does not answer")
+        try:
+            stamps = self._look()
+            if self._library is None or stamps != self._stamps:
+                shelves: dict[str, Any] = {}
+                for path in stamps:
+                    self._put(shelves, path)
+                self._library, self._stamps = Library(shelves), stamps
+            return self._library
+        finally:
+            self._reading.release()
+
+    def _put(self, shelves: dict[str, Any], path: Path) -> None:
+        """Put what a file holds on its shelf; several may be of one kind."""
+        try:
+            with path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+            if len(raw) > MOST_BYTES:
+                raise ValueError(f"is larger than {MOST_BYTES // 2**20} MiB")
+            data = orjson.loads(raw)
+        except (OSError, ValueError) as error:
+            raise ForetellError(f"content: {path}: {error}") from None
+        if path.parent != self.folder:
+            data = {path.stem: data}
+        elif not isinstance(data, dict | list):
+            raise ForetellError(f"content: {path}: holds neither a list nor an object")
+        entries = data.items() if isinstance(data, dict) else _named(data)
+        shelves.setdefault(self._kind(path), {}).update(entries)
+
+
+def _named(entries: list[Any]) -> dict[str, Any]:
+    """Objects by their name."""
+    found: dict[str, Any] = {}
+    for each in entries:
+        name = each.get("name") or each.get("index") if isinstance(each, dict) else None
+        if isinstance(name, str):
+            found[name] = each
+    return found
+
+
+async def _aside(work: Callable[[], R]) -> R:
+    """In a thread, so that nobody waits for the disk; a virtual loop waits for no thread.
+
+    It is a daemon: neither a session nor a program that ends waits for a disk that hangs.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        return work()
+    done: asyncio.Future[R] = loop.create_future()
+
+    def settle(result: Future[R]) -> None:
+        if not done.done():
+            if (error := result.exception()) is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(result.result())
+
+    def run() -> None:
+        result: Future[R] = Future()
+        try:
+            result.set_result(work())
+        except Exception as error:
+            result.set_exception(error)
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=run, name="foretell content", daemon=True).start()
+    return await done

@@ -1,0 +1,107 @@
+"""Names of content as players write them: "sea hag", "SH1", "Goblin 2", "the goblins"."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["NUMBER", "SHORT", "Index", "plain"]
+
+ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]")
+NUMBER = re.compile(r"(?<=\w)\s*(#\s*)?\d+$|\s+[a-z]$")
+ARTICLE = re.compile(r"^(the|a|an) (?=.)")
+EPITHET = re.compile(r"(?:,| the| a| an) +(.+)$")
+SHORT = re.compile(r"([A-Z]{1,4})[ #-]*\d*")
+LEAST = 6
+"""Letters a name must have to be known in spite of a slip of the pen."""
+CLOSE = 0.88
+HEALTH = ("max_hp", "hit_points")
+"""Where a game, and where a stat block, has the most health."""
+
+
+@lru_cache(4096)
+def plain(name: str) -> str:
+    """A name in small letters, without accents, asides, articles and signs."""
+    text = unicodedata.normalize("NFKD", ASIDE.sub(" ", name)).casefold()
+    text = "".join(each for each in text if not unicodedata.combining(each)).replace("'", "")
+    text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
+    return ARTICLE.sub("", " ".join(re.findall(r"[^\W_]+", text)))
+
+
+def _singular(name: str) -> str:
+    for end, instead in (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", "")):
+        if name.endswith(end):
+            return name[: -len(end)] + instead
+    return name
+
+
+class Index:
+    """Entries by their names. What fits several of them equally well is none of them."""
+
+    def __init__(self, entries: Iterable[tuple[Sequence[str], Any]]) -> None:
+        self._values: list[Any] = []
+        self._exact: dict[str, int] = {}
+        self._words: dict[str, int] = {}
+        self._initials: dict[str, list[int]] = {}
+        for names, value in entries:
+            number = len(self._values)
+            self._values.append(value)
+            for name in names:
+                known = plain(name)
+                self._exact.setdefault(known, number)
+                self._words.setdefault(" ".join(sorted(known.split())), number)
+            if names:
+                words = plain(names[0].partition(",")[0]).split()
+                initials = "".join(word[0] for word in words)
+                self._initials.setdefault(initials, []).append(number)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def find(self, names: Iterable[str], about: Mapping[str, Any]) -> Any:
+        """The entry that one of the names means, the first that means any; else ``None``.
+
+        Initials that fit several entries mean the one whose health is that of ``about``.
+        """
+        for name in names:
+            number = self._number(name, about)
+            if number is not None:
+                return self._values[number]
+        return None
+
+    def _number(self, name: str, about: Mapping[str, Any]) -> int | None:
+        known = plain(name)
+        bare = NUMBER.sub("", known)
+        for each in (known, bare, _singular(bare)):
+            if each and (found := self._exact.get(each)) is not None:
+                return found
+        if (found := self._words.get(" ".join(sorted(bare.split())))) is not None:
+            return found
+        if (short := SHORT.fullmatch(name.strip())) is not None:
+            return self._by_initials(short[1].lower(), about)
+        if (epithet := EPITHET.search(ASIDE.sub(" ", name).strip())) is not None:
+            of = NUMBER.sub("", plain(epithet[1]))
+            if (found := self._exact.get(of)) is not None:
+                return found
+        if len(bare) >= LEAST:
+            close = get_close_matches(bare, self._exact, 2, CLOSE)
+            if len({self._exact[each] for each in close}) == 1:
+                return self._exact[close[0]]
+        return None
+
+    def _by_initials(self, initials: str, about: Mapping[str, Any]) -> int | None:
+        fits = self._initials.get(initials, [])
+        if len(fits) == 1 and len(initials) > 1:
+            return fits[0]
+        health = about.get(HEALTH[0])
+        if health is not None:
+            fits = [each for each in fits if self._health(each) == health]
+        return fits[0] if health is not None and len(fits) == 1 else None
+
+    def _health(self, number: int) -> Any:
+        value = self._values[number]
+        return value.get(HEALTH[1]) if isinstance(value, Mapping) else None

@@ -1,0 +1,727 @@
+"""Content in a session: loaded ahead by the scheduler, in the prompts, and in the recording."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+import foretell
+from foretell import replay
+from foretell.cli import main
+from foretell.operators.fetch_source import each
+from foretell.operators.schedule import Item, Kind, Priority
+from foretell.replay.content import recorded_content
+from foretell.replay.lockstep import NotRecorded
+from foretell.replay.verify import verify
+from foretell.streams.log import read
+from foretell.streams.log_inputs import LogInputs
+from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
+
+HAG = {
+    "name": "Sea Hag",
+    "size": "Medium",
+    "desc": "Slime drips from her.",
+    "actions": [{"name": "Hex", "desc": "She lifts a finger."}],
+}
+CONTENT: dict[str, Any] = {
+    "stat_block": {"Sea Hag": HAG, "Goblin": {"size": "Small"}},
+    "spell_list": {"Mira": {"Hex": {"desc": "A curse settles."}}},
+    "lore": {"Old Mill": "It burned down.", "Cellar": "Rats.", "the debts": "Forty crowns."},
+    "voice": {"Grukk": "a rasp"},
+}
+STATE: dict[str, Any] = {
+    "mode": "combat",
+    "location": {"id": "mill", "name": "Old Mill", "exits": ["Cellar", {"to": "Road"}]},
+    "actors": {
+        "mira": {"name": "Mira", "side": "party", "hp": 20, "max_hp": 20},
+        "sh1": {"name": "SH1", "kind": "Sea Hag", "side": "foes", "hp": 52, "max_hp": 52},
+        "goblin-1": {"name": "Goblin 1", "side": "foes", "hp": 7, "max_hp": 7},
+        "goblin-2": {"name": "Goblin 2", "side": "foes", "hp": 7, "max_hp": 7},
+    },
+}
+TALK = {**STATE, "mode": "dialogue", "dialogue": {"npc": "Grukk", "topic": "the debts"}}
+SLOW = Script({"text": "The blade bites.", "lines": [], "cues": []}, ttft=0.2, delay=0.05, chunk=5)
+
+
+class Source:
+    """A source that does as it is told: ``wait`` seconds, then what is in ``content``."""
+
+    def __init__(self, content: Any = CONTENT, wait: float = 0.0) -> None:
+        self.content = foretell.ContentMapping(deepcopy(content))
+        self.wait = wait
+        self.asked: list[foretell.Ask] = []
+        self.raises: Exception | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        return [ask.key for ask in self.asked]
+
+    async def find(self, ask: foretell.Ask) -> Any:
+        self.asked.append(ask)
+        await asyncio.sleep(self.wait)
+        if self.raises is not None:
+            raise self.raises
+        return await self.content.find(ask)
+
+
+@asynccontextmanager
+async def table(
+    content: Any, settings: Any = None, **given: Any
+) -> AsyncIterator[tuple[foretell.Session[Any], ScriptedModel]]:
+    model = ScriptedModel(SLOW)
+    async with foretell.Game(settings, model=model, content=content, **given) as game:
+        yield await game.session("table-7"), model
+
+
+def asked(model: ScriptedModel) -> list[Any]:
+    return [stream.request for stream in model.streams]
+
+
+def scene_of(model: ScriptedModel, number: int = -1) -> Any:
+    prompt = asked(model)[number].messages[0].text
+    return orjson.loads(prompt[prompt.index("SCENE ") + 6 :])
+
+
+def attacked(session: foretell.Session[Any], state: Any = STATE) -> None:
+    session.update(state)
+    session.begin_turn("mira")
+    session.declare("mira", "Hex", type="cast", target="sh1")
+
+
+async def test_a_combat_begins_with_its_stat_blocks_and_spell_lists() -> None:  # 0-2
+    source = Source()
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.1)
+        assert sorted(source.keys) == [
+            *("spell_list:mira", "stat_block:goblin", "stat_block:sea hag"),
+        ]
+        present = scene_of(model, 0)["present"]
+        assert present["sh1"]["stat_block"] == {"size": "Medium", "desc": "Slime drips from her."}
+        assert present["mira"]["spell_list"] == {"desc": "A curse settles."}
+        assert "goblin-1" not in present  # it has no part in it
+        plan = session.prefetch_plan()
+        assert plan is not None
+        entries = plan["content"]["entries"]
+        assert {each["priority"] for each in entries} == {"P1"}
+        assert "confidence above 0.9" in str(entries)
+
+
+async def test_the_first_prompt_waits_for_what_comes_at_once_and_no_longer_than_that() -> None:
+    # 1-2 1-20
+    for wait, known in ((0.09, True), (0.2, False)):
+        source = Source(wait=wait)
+        async with table(source) as (session, model):
+            attacked(session)
+            await asyncio.sleep(0.08)
+            assert not asked(model)
+            await asyncio.sleep(0.03)
+            assert asked(model)
+            assert ("stat_block" in scene_of(model)["present"]["sh1"]) is known
+
+
+@pytest.mark.parametrize("wait", [0.2, 3.0, 1e9])
+async def test_a_source_that_hangs_holds_nothing_up_and_is_asked_again(
+    wait: float, caplog: pytest.LogCaptureFixture
+) -> None:  # 1-22 1-63
+    source = Source(wait=wait)
+    async with table(source, {"deadline": 5.0}) as (session, model):
+        attacked(session)
+        telling = session.outcome("mira", "Hex", "hit", target="sh1")  # nobody waits for content
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert asked(model)[-1].purpose == "foreground"
+        assert (await telling).text == "The blade bites."
+        await asyncio.sleep(10)
+        assert source.keys.count("stat_block:sea hag") > 1
+        assert "stat_block:sea hag timed out" in caplog.text
+        attacked(session)
+        await asyncio.sleep(0.2)
+        assert ("stat_block" in scene_of(model)["present"]["sh1"]) is (wait < 2)
+        gone = sorted(each for each in caplog.text.splitlines() if "unavailable" in each)
+        assert bool(gone) is (wait > 2)
+
+
+async def test_a_source_that_raises_is_told_and_left_alone_for_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-23 1-64
+    source = Source()
+    source.raises = OSError("the disk is on fire")
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert asked(model) and "stat_block" not in scene_of(model)["present"]["sh1"]
+        assert "OSError: the disk is on fire" in caplog.text
+        before, source.raises = len(source.asked), None
+        session.begin_turn("sh1")
+        await asyncio.sleep(1)
+        assert len(source.asked) == before
+        await asyncio.sleep(30)
+        attacked(session)
+        await asyncio.sleep(1)
+        assert len(source.asked) == 2 * before
+        assert "stat_block" in scene_of(model)["present"]["sh1"]
+
+
+async def test_a_source_that_is_down_for_hours_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Source()
+    source.raises = OSError("no route")
+
+    def told() -> int:
+        return sum("sea hag failed" in each.message for each in caplog.records)
+
+    caplog.set_level("INFO")
+    async with table(source) as (session, _):
+        for _ in range(20):
+            attacked(session)
+            await asyncio.sleep(60)
+        assert source.keys.count("stat_block:sea hag") == 20
+        assert told() == 1
+        source.raises = None
+        attacked(session)
+        await asyncio.sleep(60)
+        source.raises = OSError("no route")
+        session.content_changed()
+        await asyncio.sleep(1)
+        assert told() == 2
+
+
+HUGE = [["x" * 100] * 10_000] * 100
+
+
+@pytest.mark.parametrize("given", [HUGE, "x" * 70_000, {1, 2}, {"n": object()}])
+async def test_content_that_is_too_large_or_none_is_not_taken(
+    given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bad:
+        async def find(self, ask: foretell.Ask) -> Any:
+            return given
+
+    async with table(Bad()) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert asked(model) and "stat_block" not in scene_of(model)["present"]["sh1"]
+        assert "what its source gives is" in caplog.text
+
+
+async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
+    source = Source({})
+    async with table(source) as (session, _):
+        for _ in range(3):
+            attacked(session)
+            await asyncio.sleep(1)
+        assert len(source.asked) == 3
+        found = session.prefetch_report()["content"]["session_summary"]
+        assert found["total_prefetches"] == found["cache_hits"] == found["cache_misses"] == 0
+
+
+async def test_who_is_counted_is_of_one_kind_and_whom_only_initials_name_is_not() -> None:
+    source = Source({})
+    foes = {name: {"name": name, "side": "foes"} for name in ("Orc 1", "Orc 2", "SH1", "SH2")}
+    tale = {
+        **STATE,
+        "actors": foes,
+        "mode": "exploration",
+        "location": {"exits": ["Hall 1", "Hall 2"]},
+    }
+    async with table(source) as (session, _):
+        session.update({**tale, "mode": "combat"})
+        await asyncio.sleep(1)
+        assert sorted(source.keys) == ["stat_block:orc", "stat_block:sh1", "stat_block:sh2"]
+        source.asked.clear()
+        session.update(tale)
+        await asyncio.sleep(1)
+        assert sorted(source.keys) == ["lore:hall 1", "lore:hall 2"]
+
+
+async def test_exploration_and_dialogue_have_lore_and_voices() -> None:
+    source = Source()
+    async with table(source, {"intensity": "aggressive"}) as (session, model):
+        session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(1)
+        assert sorted(source.keys) == ["lore:cellar", "lore:old mill", "lore:road"]
+        await session.outcome("mira", "search", "success", type="use")
+        assert scene_of(model)["lore"] == {"Old Mill": "It burned down."}
+        session.update(TALK)
+        await asyncio.sleep(1)
+        await session.outcome("mira", "ask", "success", type="talk")
+        told = scene_of(model)
+        assert told["voice"] == {"Grukk": "a rasp"}
+        assert told["lore"] == {"the debts": "Forty crowns."}
+
+
+async def test_what_no_prompt_has_had_in_30_seconds_goes_and_what_one_has_had_stays() -> None:
+    # 1-33
+    source = Source()
+    there = {**STATE, "mode": "exploration"}
+    async with table(source) as (session, model):
+        session.update(there)
+        await asyncio.sleep(1)
+        session.update({**there, "location": {"name": "Cellar"}})
+        await session.outcome("mira", "search", "success", type="use")
+        assert scene_of(model)["lore"] == {"Cellar": "Rats."}
+        await asyncio.sleep(40)
+        session.update(there)
+        await asyncio.sleep(1)
+        assert source.keys.count("lore:cellar") == 1
+        assert source.keys.count("lore:road") == 1  # that there is nothing of it stays known
+        source.content.shelves["lore"]["Road"] = "Long."
+        session.content_changed("lore")
+        await asyncio.sleep(40)
+        session.update({**there, "location": {"name": "Cellar"}})
+        await asyncio.sleep(1)
+        assert source.keys.count("lore:cellar") == 3
+
+
+async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
+    closed = []
+
+    class Slow(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            try:
+                await asyncio.sleep(0.09 if ask.kind == "stat_block" else 1.0)
+            except asyncio.CancelledError:
+                closed.append(ask.key)
+                raise
+
+    async with table(Slow()) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.01)
+        session.end_turn()
+        session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(0.065)
+        assert "stat_block:sea hag" in closed
+        await asyncio.sleep(0.7)
+        assert "lore:road" not in closed  # it is under way in the background
+        session.update({**STATE, "mode": "menu"})
+        await asyncio.sleep(0.06)
+        assert "lore:road" in closed
+
+
+async def test_the_background_waits_while_a_player_does() -> None:  # 1-31
+    source = Source()
+    async with table(source) as (session, _):
+        session.update({**STATE, "mode": "exploration"})
+        telling = session.outcome("mira", "search", "success", type="use")
+        await asyncio.sleep(0.15)
+        assert source.keys == ["lore:old mill"]
+        await telling
+        await asyncio.sleep(0.3)
+        assert source.keys == ["lore:old mill", "lore:cellar", "lore:road"]
+
+
+async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> None:  # 1-12
+    source = Source({})
+    crowd = [f"Foe {chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(300)]
+    foes = {name: {"name": name, "side": "foes"} for name in crowd}
+    async with table(source) as (session, _):
+        session.update({**STATE, "actors": foes})
+        session.begin_turn(crowd[150])
+        session.declare(crowd[150], "bite", target=crowd[299])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        plan = session.prefetch_plan()
+        assert plan is not None
+        assert len(plan["content"]["entries"]) == 200
+        assert plan["content"]["tokens"] == 10_000
+        assert {"stat_block:foe fu", "stat_block:foe ln"} <= {*source.keys}
+        assert len(source.asked) <= 3 * 10_000 // 400  # a round for each move
+
+
+async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  # G3 1-65
+    async with table(Source()) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.1)
+        contents = session._pipeline.contents
+        assert contents is not None
+        keys = [f"lore:{number}" for number in range(1_000)]
+        for key in keys:
+            contents.put(Item(key, "lore"), "x", 1)
+        assert sum(key in contents for key in keys) <= 256
+        assert keys[-1] in contents and keys[0] not in contents
+        assert "stat_block:sea hag" in contents
+
+
+async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() -> None:  # 1-6
+    async def forecast(item: Any) -> str:
+        return f"{item.key}: storm"
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [foretell.Need(("the moor",), confidence=0.8)]
+
+    weather = Kind("weather", Priority.EAGER, tokens=20, source=each(forecast))
+    own = foretell.Preload(weather, (foretell.Context.COMBAT,), needs)
+    async with table(Source(), preloads=(*foretell.PRELOADS, own)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        await session.outcome("mira", "bow", "hit", target="sh1")
+        assert scene_of(model)["weather"] == {"the moor": "weather:moor: storm"}
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), -1.0, 2.0])
+async def test_needs_that_are_wrong_cost_the_session_nothing(
+    wrong: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = foretell.Preload("lore", ("combat",), lambda scene: [foretell.Need(("x",), None, wrong)])  # type: ignore[arg-type]
+    async with table(Source(), preloads=(own,)) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert (await session.outcome("mira", "bow", "hit", target="sh1")).text
+    assert "preload raised ValueError" in caplog.text
+
+
+async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
+    source = Source()
+    async with table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        session.need("lore:the old mill")
+        session.need("statblock:sea-hag")  # it is there
+        session.need("Stat blocks:Orc 2")
+        for nothing in ("nobody knows:x", "lore:", "lore", ""):
+            session.need(nothing)
+        await asyncio.sleep(1)
+        assert source.keys.count("lore:old mill") == 1
+        assert source.keys.count("stat_block:sea hag") == 1
+        assert source.keys.count("stat_block:orc") == 1
+        found = session.prefetch_report()["content"]["top_predictions"]
+        assert [each["name"] for each in found["missed"]] == ["lore:old mill", "stat_block:orc"]
+
+
+# ── the source changes ────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too() -> None:
+    # 1-39
+    source = Source()
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.1)
+        before = len(model.open)
+        source.content.shelves["stat_block"]["Goblin"]["size"] = "Large"
+        session.content_changed("stat_block", "goblin")
+        await asyncio.sleep(2)
+        assert len(asked(model)) == before  # no text was about a goblin
+        assert source.keys.count("stat_block:goblin") == 2
+        source.content.shelves["stat_block"]["Sea Hag"]["desc"] = "She is dry."
+        session.content_changed("stat_block")
+        await asyncio.sleep(2)
+        plan = session.prefetch_plan()
+        assert plan is not None  # 1-18
+        reasons = {each["keys"][0]: str(each["modifiers"]) for each in plan["content"]["entries"]}
+        assert "accessed in the last 5 minutes" in reasons["stat_block:sea hag"]
+        assert "accessed" not in reasons["stat_block:goblin"]
+        again = asked(model)[before:]
+        assert len(again) == before and not model.open
+        assert all("She is dry." in request.messages[0].text for request in again)
+        await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")
+        assert session.report()["served"]["hit"] == 1
+
+
+async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:  # 1-39
+    class Early(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = deepcopy(await self.content.find(ask))
+            await super().find(ask)
+            return found
+
+    source = Early(wait=0.06)
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.03)
+        source.content.shelves["stat_block"]["Sea Hag"]["desc"] = "She is dry."
+        session.content_changed("stat_block", "sea hag")
+        await asyncio.sleep(0.3)
+        assert source.keys.count("stat_block:sea hag") == 2
+        assert all("Slime" not in request.messages[0].text for request in asked(model))
+
+
+async def test_another_sheet_is_another_spell_list() -> None:
+    spells = {"spell": {"Hex": {"desc": "A curse."}, "Shield": {"desc": "A wall."}}}
+    async with table(spells) as (session, model):
+        state = deepcopy(STATE)
+        state["actors"]["mira"]["spells"] = ["Shield"]
+        attacked(session, state)
+        await asyncio.sleep(1)
+        assert "spell_list" not in scene_of(model)["present"]["mira"]
+        state["actors"]["mira"]["spells"] = ["Shield", "Hex"]
+        session.update(state)
+        await asyncio.sleep(1)
+        await session.outcome("mira", "Hex", "miss", target="goblin-1", type="cast")
+        assert scene_of(model)["present"]["mira"]["spell_list"] == {"desc": "A curse."}
+
+
+async def happens(what: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if what():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it does not happen")
+
+
+@pytest.mark.real_time
+async def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:  # 1-39
+    file = tmp_path / "stat_blocks.json"
+    file.write_bytes(orjson.dumps([HAG]))
+    source = foretell.JsonFolder(tmp_path, every=0.02)
+    async with table(source) as (session, model):
+        attacked(session)
+        await happens(lambda: bool(model.streams))
+        file.write_bytes(orjson.dumps([{**HAG, "desc": "She is dry, and quite another."}]))
+        await happens(lambda: "She is dry" in asked(model)[-1].messages[0].text)
+
+
+@pytest.mark.real_time
+async def test_nobody_waits_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # G10
+    hangs = threading.Event()
+    monkeypatch.setattr("foretell.streams.content_folder.PATIENCE", 0.01)
+    source = foretell.JsonFolder(tmp_path)
+    monkeypatch.setattr(source, "_look", lambda: hangs.wait(30) and {})
+    async with asyncio.timeout(15), table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.3)
+        assert (await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")).text
+    hangs.set()
+
+
+# ── without it ────────────────────────────────────────────────────────────────────────────────
+
+
+async def trace(content: Any = None) -> str:
+    async with table(content) as (session, _):
+        attacked(session)
+        session.need("statblock:sea-hag")
+        await asyncio.sleep(3)
+        await session.outcome("mira", "Hex", "hit", target="sh1")
+        assert ("content" in session.prefetch_report()) is (content is not None)
+        assert ("content" in (session.prefetch_plan() or {})) is (content is not None)
+        session.content_changed()
+        return session.trace_sha256
+
+
+async def test_without_a_source_nothing_is_asked_or_recorded() -> None:
+    assert await trace() == await trace()
+    assert await trace() != await trace(CONTENT)
+
+
+# ── exactly again ─────────────────────────────────────────────────────────────────────────────
+
+
+class Wild:
+    """A source that does all that one may do."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    async def find(self, ask: foretell.Ask) -> Any:
+        rng, what = self.rng, self.rng.random()
+        await asyncio.sleep(rng.choice((0, 0, 0.01, 0.05, 0.12, 0.6)))
+        if what < 0.15:
+            raise KeyError("broken")
+        if what < 0.25:
+            await asyncio.Event().wait()
+        if what < 0.35:
+            return rng.choice(("x" * 50_000, "x" * 100_000, {1, 2}, {"n": float("nan")}))
+        if what < 0.45:
+            return None
+        if what < 0.5:
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                await asyncio.sleep(rng.choice((0, 0.3, 2)))
+                raise
+        return {"name": ask.names[0], "size": "small", "v": rng.random()}
+
+    async def changes(self) -> Any:
+        while True:
+            await asyncio.sleep(self.rng.uniform(0.2, 3))
+            if self.rng.random() < 0.05:
+                raise ValueError("no more")
+            yield self.rng.choice(("stat_block", "lore", "stat_block:goblin", "voice", ""))
+
+
+def tales(scene: foretell.Scene) -> list[foretell.Need]:
+    return [foretell.Need((f"tale {scene.world.number % 3}",), confidence=0.7)]
+
+
+OWN = (*foretell.PRELOADS, foretell.Preload("lore", (foretell.Context.COMBAT,), tales))
+
+
+async def night(folder: Path, seed: int, moves: int, pauses: tuple[float, ...]) -> None:
+    """A night with a wild source, in two sittings."""
+    rng = random.Random(seed)
+    schedule = {
+        "max_background_time_ms": rng.choice((2000, 700)),
+        "unused_seconds": rng.choice((30, 1)),
+        "unavailable_seconds": rng.choice((30, 0, 1)),
+        "max_concurrent_fetches": rng.choice((8, 5)),
+        "max_prefetch_tokens": rng.choice((10_000, 3_000, 900)),
+    }
+    settings = {"log_dir": str(folder), "schedule": schedule, "intensity": "aggressive"}
+    content = Wild(random.Random(seed + 1))
+    model = ScriptedModel(SLOW)
+    state = deepcopy(STATE)
+    async with foretell.Game(settings, model=model, content=content, preloads=OWN) as game:
+        for _ in range(2):
+            session = await game.session(f"s{seed}")
+            for tick in range(moves):
+                await asyncio.sleep(rng.choice(pauses))
+                what, who, other = rng.random(), *rng.sample([*state["actors"]], 2)
+                if what < 0.2:
+                    session.begin_turn(who)
+                elif what < 0.5:
+                    session.declare(who, rng.choice(("Hex", "bow")), target=other)
+                elif what < 0.7:
+                    session.outcome(who, "bow", rng.choice(("hit", "miss")), target=other)
+                elif what < 0.8:
+                    session.need(rng.choice(("lore:cellar", "statblock:goblin", "spell:x")))
+                elif what < 0.85:
+                    session.content_changed(rng.choice((None, "lore")))
+                else:
+                    mode = rng.choice(("combat", "exploration", "dialogue", "menu"))
+                    state = {**(TALK if mode == "dialogue" else STATE), "mode": mode, "tick": tick}
+                    session.update(state)
+            await session.close(drain=rng.choice((0, 1)))
+
+
+def without_source(settings: foretell.Settings) -> foretell.Game[Any]:
+    return foretell.Game(settings, model=ScriptedModel(), preloads=OWN)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_recorded_night_comes_again_without_its_source(tmp_path: Path, seed: int) -> None:  # G9
+    run_virtual(night(tmp_path, seed, 90, (0, 0, 0.01, 0.1, 0.4, 1.5)))
+    walked = verify(tmp_path / f"s{seed}.jsonl", without_source)
+    assert walked.difference is None
+    assert walked.lines > 500
+
+
+@pytest.mark.real_time
+async def test_and_so_does_a_live_one(tmp_path: Path) -> None:  # G9
+    await night(tmp_path, 7, 120, (0, 0, 0.001, 0.02))
+    walked = await asyncio.to_thread(verify, tmp_path / "s7.jsonl", without_source)
+    assert walked.difference is None
+
+
+def recorded(folder: Path, source: Any, **given: Any) -> Path:
+    """An evening with content that comes too late at first, and changes."""
+
+    async def evening() -> None:
+        async with table(source, {"log_dir": str(folder)}, **given) as (session, _):
+            for number in range(4):
+                attacked(session)
+                await asyncio.sleep(2)
+                await session.outcome("mira", "Hex", "hit", target="sh1")
+                await asyncio.sleep(0.5)
+                if number == 1:
+                    session.content_changed("stat_block")
+
+    run_virtual(evening())
+    return folder / "table-7.jsonl"
+
+
+def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:
+    log = recorded(tmp_path, Source(wait=0.13))
+    lines = [record.data for record in read(log)]
+    opened = next(line for line in lines if line["kind"] == "~opened")
+    assert opened["content"] is True and "guests" not in opened
+    content = [line for line in lines if line["kind"] == "~content"]
+    assert {line["what"] for line in content} == {"came", "closed", "changed"}
+    came = next(
+        line for line in content if line.get("name") == "stat_block:sea hag" and "found" in line
+    )
+    assert came["found"] == HAG and came["t"] - came["began"] == pytest.approx(0.13)
+    assert [line["name"] for line in content if line["what"] == "changed"] == ["stat_block"]
+    assert verify(log).difference is None
+
+
+def test_after_the_end_of_a_session_nothing_that_a_source_does_counts(tmp_path: Path) -> None:
+    async def evening() -> None:
+        async with table(Source(wait=0.09), {"log_dir": str(tmp_path)}) as (session, _):
+            attacked(session)
+            await asyncio.sleep(0.03)
+
+    run_virtual(evening())
+    kinds = [record.kind for record in read(tmp_path / "table-7.jsonl")]
+    assert "~preload" in kinds and "~content" not in kinds
+    assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_a_replay_has_the_content_of_the_recording(tmp_path: Path) -> None:
+    log = recorded(tmp_path, Source(wait=0.13))
+    found = replay.report(log, {})
+    assert found["streams"]["recorded"] == found["streams"]["requests"] > 10
+    told = replay.report(log, {"narrator_profile": "hosted-small"})
+    assert told["prefetch"]["content"]["session_summary"]["cache_hits"] > 0
+
+
+def test_answers_come_again_in_the_order_of_their_calls(tmp_path: Path) -> None:
+    class Stubborn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            if ask.key not in self.keys:
+                self.asked.append(ask)
+                try:
+                    await asyncio.sleep(1e9)
+                finally:
+                    await asyncio.sleep(0.8)  # it closes after the second call has its answer
+            return await super().find(ask)
+
+    log = recorded(tmp_path, Stubborn())
+    hag = [each.data for each in read(log) if each.data.get("name") == "stat_block:sea hag"]
+    assert [each["what"] for each in hag if "call" in each][:3] == ["came", "closed", "closed"]
+    source = recorded_content(LogInputs(log))
+    assert source is not None
+    ask = foretell.Ask("stat_block", ("Sea Hag",), key="stat_block:sea hag")
+
+    async def asking() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(100):
+                await source.find(ask)
+        assert await source.find(ask) == HAG
+
+    run_virtual(asking())
+    assert verify(log).difference is None
+
+
+def test_content_that_was_altered_in_the_log_is_found(tmp_path: Path) -> None:
+    log = recorded(tmp_path, Source())
+    log.write_bytes(log.read_bytes().replace(b"Slime drips", b"Blood drips", 1))
+    difference = verify(log).difference
+    assert difference is not None and "edited" in str(difference)
+
+
+def test_own_preloads_want_their_game(tmp_path: Path) -> None:
+    log = recorded(tmp_path, Source(), preloads=OWN)
+    with pytest.raises(NotRecorded, match="preloads own"):
+        verify(log)
+    assert verify(log, without_source).difference is None
+
+
+def test_a_replay_takes_content_from_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content" / "bestiary.json").write_bytes(orjson.dumps([HAG]))
+    log = LogBuilder("night").state(STATE).turn("mira").action("mira", "bow", target="sh1").wait(5)
+    path = log.outcome("hit", damage=3).wait(5).write(tmp_path / "night.jsonl")
+    assert main(["replay", str(path), "--json", "--content", str(tmp_path / "content")]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    accurate = found["prefetch"]["content"]["top_predictions"]["accurate"]
+    assert [each["name"] for each in accurate] == ["stat_block:sea hag"]
+    assert main(["replay", str(path), "--json"]) == 0
+    assert "content" not in orjson.loads(capsys.readouterr().out)["prefetch"]
+    assert main(["replay", str(path), "--content", str(tmp_path / "none")]) == 2
+    assert main(["replay", str(path), "--verify", "--content", str(tmp_path)]) == 2
