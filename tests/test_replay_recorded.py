@@ -363,6 +363,18 @@ async def heard(model: Model, request: Request) -> tuple[list[tuple[float, Model
     return found, error
 
 
+def test_blanks_do_not_count_in_the_fingerprint_of_a_request() -> None:
+    from foretell.streams.recorded import digest
+
+    def asking(text: str) -> str:
+        return digest(Request("m", (Message("user", text),)))
+
+    assert (
+        asking("What  now?") == asking("What    now?") == asking("What now?") != asking("Whatnow?")
+    )
+    assert asking("a\n b") != asking("a b")
+
+
 def lines(*streams: tuple[Request, list[dict[str, Any]]], start: float = 5.0) -> LogLines:
     return LogLines(streams, start)
 
