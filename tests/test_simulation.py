@@ -400,6 +400,20 @@ def the_wall_clock_is_in_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @bug("G8")
+def tellings_are_named_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace(self: Any, kind: str, **fields: Any) -> None:
+        import secrets
+
+        secrets.token_hex(4)
+        self._traced(kind, **fields)
+
+    there = types.FunctionType(trace.__code__, recorder.__dict__)
+    there.__kwdefaults__ = trace.__kwdefaults__
+    monkeypatch.setattr(recorder.Recorder, "_traced", recorder.Recorder.trace, raising=False)
+    monkeypatch.setattr(recorder.Recorder, "trace", there)
+
+
+@bug("G8")
 def tellings_are_dated_by_another_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = tell.Teller.__init__
 
