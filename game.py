@@ -26,6 +26,7 @@ from .sinks.store_near import Near
 from .sinks.variant_store import Make, VariantStore
 from .streams.clock import VirtualLoop
 from .streams.lane import Lane
+from .streams.log_schema import RECORDING
 from .streams.models import Message, Model, ModelUnavailable, Request
 from .streams.plain import PlainFallback
 from .streams.said import brief
@@ -147,6 +148,7 @@ class Game(Generic[M]):
             guests["rules"] = "own"
         return {
             "version": __version__,
+            "recording": RECORDING,
             "settings": self.settings.model_dump(
                 mode="json",
                 exclude_defaults=True,

@@ -45,7 +45,7 @@ __all__ = ["Broken", "Difference", "Lockstep", "NotRecorded"]
 DAMAGE = "~damage"
 """In the place of a line that cannot be read."""
 
-LEFT_OUT = (*SEAL, "guests", "latency", "t", "version", "with")
+LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
 """What may differ. Guests have other names in a script; what they do is compared."""
 
 OUTSIDE = (
