@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import random
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ import foretell
 from foretell.cli import main
 from foretell.config import Settings
 from foretell.errors import StateError
+from foretell.replay import lockstep
 from foretell.replay.lockstep import Difference, Lockstep, NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read, seal, validate
@@ -548,3 +550,13 @@ def test_it_can_be_shown_in_its_own_time(
     assert main(["replay", str(path), "--speed", "2", "--from", "1"]) == 0
     assert "The blade bites" in capsys.readouterr().out
     assert max(slept) == pytest.approx((last - 1) / 2, abs=0.01)
+
+
+def test_whatever_a_session_writes_has_its_operator() -> None:
+    rooms = Path(foretell.__file__).parent
+    written = {
+        kind
+        for path in (rooms / "pipeline.py", *(rooms / "operators").glob("*.py"))
+        for kind in re.findall(r'"(~[a-z_]+)"', path.read_text("utf-8"))
+    }
+    assert len(written) > 20 and written <= {*lockstep.OPERATORS}
