@@ -90,6 +90,9 @@ OPERATORS = {
 }
 
 
+LIMITS = ("deadline ", "teardown ")
+"""Alarms that end what takes too long, by name; at the end of a walk nothing does."""
+
 GUEST = re.compile(r"subscriber|g[0-9]+")
 """Where a fault is one of somebody whom a replay does not have."""
 
@@ -519,7 +522,7 @@ class _HeldTimers:
 
     def hold(self, alarm: _HeldAlarm) -> None:
         self._set[alarm] = None
-        if self._over and not alarm.name.startswith("deadline"):
+        if self._over and not alarm.name.startswith(LIMITS):
             asyncio.get_running_loop().call_soon(self._go_off, alarm)
 
     def drop(self, alarm: _HeldAlarm) -> None:

@@ -560,3 +560,25 @@ def test_whatever_a_session_writes_has_its_operator() -> None:
         for kind in re.findall(r'"(~[a-z_]+)"', path.read_text("utf-8"))
     }
     assert len(written) > 20 and written <= {*lockstep.OPERATORS}
+
+
+def test_where_a_walk_ends_nothing_is_said_to_take_too_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = recorded(tmp_path)
+    end = [record.t for record in read(log)][-1]
+    for part in range(40):
+        assert verify(log, upto=end * part / 40).difference is None
+    assert "still ran" not in caplog.text
+
+
+def test_what_is_shown_from_after_the_end_is_said_to_be_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = recorded(tmp_path)
+    assert main(["replay", str(log), "--speed", "1000000", "--from", "100000"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and "s, before anything is shown" in told.err
+    assert main(["replay", str(log), "--speed", "1000000"]) == 0
+    told = capsys.readouterr()
+    assert told.out != "" and "before anything" not in told.err
