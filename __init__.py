@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .streams.bridge import Full, Overrun, follow, from_async_iterable
     from .streams.events import Result
     from .streams.models import Message, Model, ModelError, Request, Tool
+    from .threaded import Background, background
 
 __version__ = "0.1.0"
 
@@ -81,6 +82,7 @@ _HOME = {
     "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
     "streams.events": ("Result",),
     "streams.models": ("Message", "Model", "ModelError", "Request", "Tool"),
+    "threaded": ("Background", "background"),
 }
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
@@ -89,6 +91,7 @@ __all__ = [
     "MISSING",
     "Account",
     "Action",
+    "Background",
     "Condition",
     "ConfigError",
     "Context",
@@ -142,6 +145,7 @@ __all__ = [
     "Unfinished",
     "VariantStore",
     "apply",
+    "background",
     "blocks",
     "follow",
     "from_async_iterable",

@@ -117,8 +117,21 @@ PROFILE = option(
     help="the narrator's speed: %(choices)s [%(default)s]",
     metavar="NAME",
 )
+
+
+def url(text: str) -> str:
+    """Where a server is."""
+    if not text.startswith(("http://", "https://")) or len(text.split("/")[2]) == 0:
+        from .streams.api_errors import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)!r} must begin with http:// or https://")
+    return text
+
+
 MODELS = (
-    option("--base-url", metavar="URL", help="a Messages API to use in place of the narrator"),
+    option(
+        "--base-url", type=url, metavar="URL", help="a Messages API to use in place of the narrator"
+    ),
     option("--model", metavar="NAME", help="main model"),
     option("--small-model", metavar="NAME", help="small model, for small adaptations"),
 )
@@ -410,6 +423,25 @@ FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and modu
 JOBS = option(
     "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
 )
+IDLE = option(
+    "--idle",
+    type=limit,
+    metavar="S",
+    help="warm up by itself when nothing was asked for S seconds; needs --fetch",
+)
+
+
+def warming(args: Args) -> dict[str, Any]:
+    """What ``serve`` and ``mcp`` warm up with, and when.
+
+    :raises ConfigError: for a fetcher that is none, or an idle warm-up without one.
+    """
+    from .prefetch.fetch import fetcher
+
+    if args.idle is not None and not args.fetch:
+        raise ConfigError("--idle: name a fetcher with --fetch, for a warm-up would do nothing")
+    fetch = fetcher(args.fetch) if args.fetch else None
+    return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle}
 
 
 @command(
@@ -861,15 +893,16 @@ def _narrator(args: Args) -> int:
     ),
     FETCH,
     JOBS,
+    IDLE,
     FOLDER,
     example="foretell serve --port 8080\n"
+    "  foretell serve --fetch mytable.rules:fetch --idle 60\n"
     "  FORETELL_TOKEN=... foretell serve --host 0.0.0.0 --allow-host table.example",
 )
 def _serve(args: Args) -> int:
     """Serve usage and predictions over HTTP: in a game, for what is not written in Python."""
     import asyncio
 
-    from .prefetch.fetch import fetcher
     from .prefetch.service import Prefetch
     from .server.run import serve
 
@@ -878,10 +911,10 @@ def _serve(args: Args) -> int:
         print(f"What can be asked: {url}/docs. Ctrl-C ends it.", file=sys.stderr)
 
     token = os.environ.get("FORETELL_TOKEN") if args.token is None else args.token
-    fetch = fetcher(args.fetch) if args.fetch else None
+    how = warming(args)
 
     async def work() -> None:
-        prefetch = Prefetch(args.data, fetch, jobs=args.jobs)
+        prefetch = Prefetch(args.data, **how)
         await serve(prefetch, args.host, args.port, token, args.allow_host, announce)
 
     asyncio.run(work())
@@ -892,6 +925,7 @@ def _serve(args: Args) -> int:
     "mcp",
     FETCH,
     JOBS,
+    IDLE,
     FOLDER,
     example="foretell mcp --data /srv/table/data --fetch mytable.rules:fetch",
 )
@@ -899,14 +933,13 @@ def _mcp(args: Args) -> int:
     """Serve usage and predictions to an agent, as the tool smart_prefetch, on stdin and stdout."""
     import asyncio
 
-    from .prefetch.fetch import fetcher
     from .prefetch.service import Prefetch
     from .server import mcp_tool
 
-    fetch = fetcher(args.fetch) if args.fetch else None
+    how = warming(args)
 
     async def work() -> None:
-        await mcp_tool.serve(Prefetch(args.data, fetch, jobs=args.jobs))
+        await mcp_tool.serve(Prefetch(args.data, **how))
 
     asyncio.run(work())
     return 0
@@ -1014,12 +1047,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         for flags, settings in options:
             sub.add_argument(*flags, **settings)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, command=sub)
     return parser
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = _parser().parse_args(argv)
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        args.command.error(f"unrecognized arguments: {' '.join(unknown)}")
     with _logged():
         try:
             return int(args.run(args))

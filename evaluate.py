@@ -19,7 +19,7 @@ from .progress import progress
 from .sinks.terminal import counted, safe
 from .whatif import plot_hits
 from .whatif.foreseen import foreseen
-from .whatif.prequential import PREDICTORS, Night, difference, marked, nights
+from .whatif.prequential import PREDICTORS, K, Night, difference, marked, nights
 
 __all__ = ["evaluate", "run"]
 
@@ -27,6 +27,8 @@ BEST, FORMULA = "ensemble", "document"
 BASELINES = ("last", "frequent", "document")
 FEWEST = 3
 SHOWN_WIDE, NAME_WIDE = 160, 30
+AFTER = (16, 100)
+"""Queries after which hit rates are told: the document's."""
 
 Marks = dict[str, list[Calibration]]
 """For each predictor its marks, one for each night."""
@@ -130,7 +132,9 @@ def _table(
         pooled = Calibration()
         for one in each:
             pooled.merge(one)
-        rows[name] = pooled.report()
+        rates = plot_hits.curve(each, K)
+        after = {str(many): round(rates[many - 1], 4) for many in AFTER if many <= len(rates)}
+        rows[name] = {**pooled.report(), "coverage_after": after}
         if name != reference:
             mean, interval = difference(marks[reference], each, rng)
             rows[name]["against"] = {
@@ -179,6 +183,7 @@ def _show(found: Mapping[str, Any], each: bool) -> None:
         many = counted(next(iter(table["predictors"].values()))["events"], "event")
         over = counted(len(table["nights"]), "night")
         console.print(_printed(f"{title}, {many} of {over}", table["predictors"]))
+        console.print(_reliable(table["predictors"]))
         for night in table["nights"] if each else ():
             rows = {name: marks for name, marks in night.items() if name != "name"}
             console.print(_printed(f"{title}: {night['name']}", rows))
@@ -186,7 +191,9 @@ def _show(found: Mapping[str, Any], each: bool) -> None:
         console.print(_summed_up(tables, "log loss for each event, in nats", "log_loss", ".3f"))
         console.print(_summed_up(tables, "the first prediction came", "top1", ".1%"))
         console.print(_summed_up(tables, "one of the first three came", "top3", ".1%"))
+        console.print(_summed_up(tables, "Brier score", "brier", ".3f"))
         console.print(_summed_up(tables, "calibration error", "calibration_error", ".3f"))
+    console.print(_over_queries(tables))
     for listened in found.get("foreseen", ()):
         console.print(_heard(listened))
     if BEST not in found["tables"][0]["predictors"]:
@@ -217,6 +224,31 @@ def _summed_up(tables: Sequence[Mapping[str, Any]], title: str, name: str, form:
             *(format(mark[name], form) for mark in marks),
             end_section=ends,
         )
+    return table
+
+
+def _over_queries(tables: Sequence[Mapping[str, Any]]) -> Table:
+    """Of the last predictor: how often what came was in its pool, the more it had learned."""
+    name = list(tables[0]["predictors"])[-1]
+    table = Table(title=f"one of the first {K} of {name} came, of so many", title_justify="left")
+    for column in ("", "aspect", *map(str, AFTER), "all"):
+        table.add_column(column, justify="left" if column in {"", "aspect"} else "right")
+    for each in tables:
+        marks = each["predictors"][name]
+        after = [marks["coverage_after"].get(str(many)) for many in AFTER]
+        rates = ["-" if rate is None else f"{rate:.1%}" for rate in (*after, marks["coverage"])]
+        table.add_row(safe(_short(each["source"])), each["aspect"], *rates)
+    return table
+
+
+def _reliable(rows: Mapping[str, Any]) -> Table:
+    """Of the last predictor: what came of its probabilities."""
+    name = list(rows)[-1]
+    table = Table(title=f"probabilities of {name}", title_justify="left")
+    for column in ("predicted", "came", "predictions"):
+        table.add_column(column, justify="right")
+    for row in rows[name]["reliability"]:
+        table.add_row(f"{row['mean']:.1%}", f"{row['came']:.1%}", f"{row['predictions']:,}")
     return table
 
 

@@ -27,7 +27,7 @@ from .operators.narration import validate_final
 from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
 from .operators.overlap import overlap
 from .operators.partials import Patch, apply
-from .operators.predict import Intensity, Variant, schedule
+from .operators.predict import Intensity, Variant, planner
 from .operators.prompts import MOST, Account, prompted
 from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
@@ -265,7 +265,7 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
-        self._schedule = schedule(
+        self._planner = planner(
             lambda: self._planned_at,
             settings.max_variants,
             self._foreseen,
@@ -374,8 +374,8 @@ class Pipeline(Generic[M]):
             self._planned_anew.on_next(self._scene)
 
     def cancel(self, telling: str) -> None:
-        """End a telling early, at the game's wish."""
-        self.tasks.take_in(partial(self.end_telling, telling))
+        """End a telling early, at the game's wish; from any thread."""
+        self.inputs.on_loop(lambda: self.tasks.take_in(partial(self.end_telling, telling)))
 
     def end_telling(self, telling: str) -> None:
         """End a telling early, now, if it is not over."""
@@ -558,7 +558,7 @@ class Pipeline(Generic[M]):
         return found
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._schedule(scene, self._spare))
+        return self._fitted(self._planner(scene, self._spare))
 
     def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
         """What of it the scheduler finds room for."""

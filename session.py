@@ -22,6 +22,7 @@ from .operators.narrative import Narrative
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
+from .sinks.polled import Polled
 from .sinks.prefetch_report import report
 from .sinks.telling import Telling
 from .sinks.transcript import Transcript
@@ -72,6 +73,7 @@ class Session(Generic[M]):
         self._gone = asyncio.Event()
         self._handles: WeakValueDictionary[str, Action[M]] = WeakValueDictionary()
         self._handles_lock = threading.Lock()
+        self._polled: dict[str | None, Polled[Narrative]] = {}
         self._entry = Entry(self._pipeline, game.settings, self._telling)
 
     @property
@@ -95,7 +97,9 @@ class Session(Generic[M]):
         :param state: the whole of it: a mapping, dataclass or pydantic model; the snapshot is
             taken at once, and what the game does to it later changes nothing.
         :param because: the action whose effect the change is, if it is one. What the state then
-            says of the targets is the last word on what the action did to them.
+            says of the targets is the last word on what the action did to them. Where poison, a
+            trap or somebody else hurts them too, name it: of losses that nobody names, an outcome
+            may be any, and is then told without a number.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """
@@ -304,7 +308,10 @@ class Session(Generic[M]):
         than 1,024 events wait for it the oldest are dropped.
 
         :param viewer: only what this viewer may see.
+        :raises StateError: for a handler that cannot be called.
         """
+        if not callable(handler):
+            raise StateError(f"subscribe needs a function, not {brief(handler)}")
         seen = self._seen_by(viewer)
         call = getattr(handler, "__call__", None)  # noqa: B004  # an object with an async one
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):
@@ -337,6 +344,22 @@ class Session(Generic[M]):
         async with follow(self._seen_by(viewer), bound=bound, full=full) as events:
             async for event in events:
                 yield event
+
+    def poll(self, viewer: str | None = None) -> list[Narrative]:
+        """The events since the last call, for a game whose loop is not asyncio; never blocks.
+
+        May be called from any thread. The first call begins with the telling under way, as a late
+        subscriber does, and so does the next one after 4,096 events that nobody has asked for,
+        which are dropped.
+
+        :param viewer: only what this viewer may see; each has its own place in the events.
+        """
+        with self._handles_lock:
+            polled = self._polled.get(viewer)
+            if polled is None:
+                seen, on_loop = self._seen_by(viewer), self._pipeline.inputs.on_loop
+                polled = self._polled[viewer] = Polled(seen, on_loop)
+        return polled.take()
 
     def _seen_by(self, viewer: str | None) -> Observable[Narrative]:
         if viewer is None:

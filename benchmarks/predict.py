@@ -17,6 +17,7 @@ from functools import partial
 from itertools import count, islice
 from multiprocessing.synchronize import Barrier
 
+from foretell.operators.expect import habits
 from foretell.operators.predict_document import Document
 from foretell.operators.predict_ensemble import Ensemble, standard
 from foretell.operators.predictors import Event
@@ -50,7 +51,7 @@ def turns(rng: random.Random, keys: int) -> Iterator[Event]:
         if number < keys:
             at = number
         elif rng.random() < 0.6:
-            at = last[actor]
+            at = last.get(actor, kind)
         else:
             at = kind + 37 * int(keys // 37 * rng.random() ** 4)
         last[actor] = at
@@ -139,12 +140,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2_000)
     args = parser.parse_args()
     print(f"{args.keys:,} keys, µs          observe median, p99   predict({K}) median, p99")
-    for name, make in (("document", formula), ("ensemble", standard)):
-        for what, source in (("queries", queries), ("turns", turns)):
-            gc.collect()
-            gc.freeze()
-            found = measure(make(), source(random.Random(7), args.keys), args.keys, args.rounds)
-            print(f"{name:9} {what:8}      {found}", flush=True)
+    for name, make, what, source in (
+        ("document", formula, "queries", queries),
+        ("ensemble", standard, "queries", queries),
+        ("ensemble", standard, "turns", turns),
+        ("session", habits, "turns", turns),  # the ensemble without the formula
+    ):
+        gc.collect()
+        gc.freeze()
+        found = measure(make(), source(random.Random(7), args.keys), args.keys, args.rounds)
+        print(f"{name:9} {what:8}      {found}", flush=True)
     print(started(100_000), flush=True)
     print(recorded(8, 5_000))
 

@@ -12,7 +12,7 @@ names counts for each of them the less.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from .words import Token, initials, phrases, stem, tokens
@@ -105,12 +105,7 @@ class Names(Generic[T]):
     def _heard(self, said: Sequence[Token], typing: bool) -> dict[str, tuple[int, float]]:
         """Which of the known words are said: where first, and how surely."""
         found: dict[str, tuple[int, float]] = {}
-        unlike = -1
-        for place, token in enumerate(said):
-            if token.stem in NOT_SO:
-                unlike = place + AFTER
-            if place <= unlike:
-                continue
+        for place, token in _affirmed(said):
             if token.stem in self._common:
                 found.setdefault(token.stem, (place, 1.0))
                 continue
@@ -164,8 +159,18 @@ class Names(Generic[T]):
 
 def cued(text: str) -> list[str]:
     """The types of action that a text speaks of, by :data:`CUES`."""
-    said = {each.stem: None for each in tokens(text)}
+    said = {each.stem: None for _, each in _affirmed(tokens(text))}
     return [kind for kind, cues in CUES.items() if not cues.isdisjoint(said)]
+
+
+def _affirmed(said: Sequence[Token]) -> Iterator[tuple[int, Token]]:
+    """The words, with their places, but those behind a "not"."""
+    unlike = -1
+    for place, token in enumerate(said):
+        if token.stem in NOT_SO:
+            unlike = place + AFTER
+        if place > unlike:
+            yield place, token
 
 
 def _slipped(word: str, said: str) -> bool:

@@ -15,6 +15,9 @@ FADING = 0.99
 PRIOR = 3.0
 """How many events of one standing weigh as much as all standings together."""
 
+LEAST = 0.001
+"""Of all standings together, the least probability of something new: it never fades to nothing."""
+
 MOST = 4
 """More different keys of one actor than that make no difference."""
 
@@ -41,7 +44,7 @@ class Novelty:
             return 1.0
         new, all_ = self._rates[-1]
         own, count = self._rates.get(self.standing(scopes), (0.0, 0.0))
-        return (own + PRIOR * new / all_) / (count + PRIOR)
+        return (own + PRIOR * max(new / all_, LEAST)) / (count + PRIOR)
 
     def learn(self, event: Event) -> bool:
         """Whether the key was known; then learn that it is."""

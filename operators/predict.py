@@ -16,11 +16,14 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
 from .results import possible_results
 
-__all__ = ["Intensity", "Plan", "Variant", "schedule", "variants"]
+__all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
 
 class Intensity(StrEnum):
-    """How much to prepare [0-11]: nothing; in combat, the most likely action; anywhere, several.
+    """How much to prepare [0-11]: nothing; the most likely action; several of them.
+
+    What is declared is prepared anywhere. An action that nobody has declared yet is prepared in
+    combat alone at ``conservative``, and anywhere at ``aggressive``.
 
     What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
     where there is room, for everybody.
@@ -42,7 +45,7 @@ class Variant:
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
     are. ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
     where that has happened already. ``likely`` is the probability of its action, whatever comes
-    of it.
+    of it, and ``urgency`` how soon that is expected, from 0 to 1.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -55,6 +58,7 @@ class Variant:
     partial: bool = field(compare=False)
     account: Account | None = field(default=None, compare=False)
     likely: float | None = field(default=None, compare=False)
+    urgency: float = field(default=0.0, compare=False)
 
     @property
     def target(self) -> str | None:
@@ -85,6 +89,7 @@ def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
             source=candidate.source,
             partial=len(targets) > 1,
             likely=candidate.probability,
+            urgency=candidate.urgency,
         )
         for target in targets
         for result, probability in possible_results(
@@ -114,7 +119,7 @@ def _before_its_own(world: World, declared: Declared) -> World | None:
     return world._replace(state=kept | then)
 
 
-def schedule(
+def planner(
     intensity: Callable[[], Intensity],
     max_variants: int,
     candidates: Callable[[Scene], Sequence[Candidate]],
@@ -130,12 +135,14 @@ def schedule(
     :param max_variants: the most variants of one plan.
     :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
     :param branches: how many undeclared candidates are prepared at ``aggressive``.
-    :param scene_of: tells what is combat. An open action that has itself ended the combat, as a
-        state shows before the outcome comes, stays planned.
+    :param scene_of: tells the context. With it ends what was declared in it; but an open action
+        that has itself ended the combat, as a state shows before the outcome comes, stays planned.
     """
 
-    def ended_it(world: World, candidate: Candidate) -> bool:
-        declared = candidate.declared
+    def stays(scene: Scene, candidate: Candidate) -> bool:
+        world, declared = scene.world, candidate.declared
+        if scene_of(world._replace(state=declared.state)).context is scene.context:
+            return True
         if any(laid_low(world, declared, target) for target in targets_of(declared.action)):
             return True
         before = _before_its_own(world, declared)
@@ -146,8 +153,7 @@ def schedule(
         if level is Intensity.OFF:
             return ()
         if level is Intensity.CONSERVATIVE and scene.context is not Context.COMBAT:
-            world = scene.world
-            likely, spare = [each for each in declared_in(world) if ended_it(world, each)], None
+            likely, spare = [each for each in declared_in(scene.world) if stays(scene, each)], None
         else:
             likely = [*candidates(scene)]
         if not any(each.source == "declared" for each in likely):

@@ -8,6 +8,7 @@ last time" and "one of the last three" are the first places.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,13 +29,19 @@ SIZES = [
 ]
 """For a line so long, how many ranks each place has; the last: is there anything behind it."""
 
-ABSENT = [[[n for n, size in enumerate(row) if not size] for row in rows] for rows in SIZES]
 NO_ONE: dict[Key, None] = {}
 
 START = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
 """What each place and the lines behind count at first, in events; and all together."""
 
 TOTAL = NOT_HERE + 1
+
+REST = tuple(each / 100.0 for each in START)
+"""What of that is never forgotten: however regular it has been, no place becomes impossible."""
+
+PRESENT = [[[n for n, size in enumerate(row) if size] for row in rows] for rows in SIZES]
+LEFT = [[math.fsum(REST[n] for n in places) for places in rows] for rows in PRESENT]
+"""The places that such a line has, and what of them is never forgotten."""
 
 GROWTH = 1.01
 """How much more each event weighs than the one before it."""
@@ -111,12 +118,11 @@ class Recency:
                 line = {each: None for each in line if each not in passed}
             if not line:
                 continue
-            many, place = len(line), NOT_HERE
-            if key in line:
-                place = PLACE[next(n for n, each in enumerate(reversed(line)) if each == key)]
+            circle, many = level[0], len(line)
+            place = PLACE[many - 1 - [*line].index(key)] if key in line else NOT_HERE
             behind = len(self._known) > len(passed) + many
-            left *= self._share(level[0], many, behind, place)
-            self._count(level[0], many, place)
+            left *= self._share(circle, many, behind, place)
+            self._count(circle, many, place)
             if place != NOT_HERE:
                 return left
             passed.update(line)
@@ -127,29 +133,38 @@ class Recency:
 
         :param behind: whether there are keys that stand in none of the lines so far.
         """
-        overall, known, scale, whole = self._counted(circle, many, behind)
+        overall, known, scale, rest, whole = self._counted(circle, many, behind)
         size = SIZES[behind][many][place]
-        return (scale * overall[place] + known[place]) / (whole * size) if size else 0.0
+        here = scale * (overall[place] + rest * REST[place]) + known[place]
+        return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
         """The same for all places; the last is that of none of the line."""
-        overall, known, scale, whole = self._counted(circle, many, behind)
+        overall, known, scale, rest, whole = self._counted(circle, many, behind)
         return [
-            (scale * first + more) / (whole * size) if size else 0.0
-            for first, more, size in zip(overall, known, SIZES[behind][many], strict=False)
+            (scale * (first + rest * least) + more) / (whole * size) if size else 0.0
+            for first, least, more, size in zip(
+                overall, REST, known, SIZES[behind][many], strict=False
+            )
         ]
 
     def _counted(
         self, circle: int, many: int, behind: bool
-    ) -> tuple[Sequence[float], Sequence[float], float, float]:
-        """Counts with lines of any length and of such, what the former are scaled by, and all."""
+    ) -> tuple[Sequence[float], Sequence[float], float, float, float]:
+        """Counts with lines of any length, and with such; and what all places of one come to.
+
+        Between these: what the former are scaled by, and how much of :data:`REST` they have more.
+        """
+        unit = self._unit
         overall = self._counts.get((circle, ANY_LENGTH), START)
+        rest = 0.0 if overall is START else unit
         known = self._counts.get((circle, min(LONG, many)), NOTHING)
-        scale = PRIOR * self._unit / overall[TOTAL]
-        whole = PRIOR * self._unit + known[TOTAL]
-        for absent in ABSENT[behind][many]:
-            whole -= scale * overall[absent] + known[absent]
-        return overall, known, scale, whole
+        scale = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL])
+        everywhere, here = rest * LEFT[behind][many], 0.0
+        for place in PRESENT[behind][many]:
+            everywhere += overall[place]
+            here += known[place]
+        return overall, known, scale, rest, scale * everywhere + here
 
     def _count(self, circle: int, many: int, place: int) -> None:
         """One more at ``place``. What is new weighs more, so that nothing old has to be touched."""

@@ -125,7 +125,7 @@ Rules:
 - Tell exactly the results in FACTS, no more: nobody falls, flees or speaks unless FACTS say so. \
 A result "hit" leaves its target standing; "kill" fells it; "failure" and "success" are the \
 target's saving throw, or the actor's attempt where there is no target. A target that is "down" \
-was down before this.
+was down before this; of one that is "unsure" nobody knows whether it still stands: say neither.
 - Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
@@ -247,4 +247,6 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
         fact["values"] = dict(what.values)
     if what.down:
         fact["down"] = True
+    if what.unsure:
+        fact["unsure"] = True
     return {key: value for key, value in fact.items() if value is not None}

@@ -23,6 +23,8 @@ __all__ = [
 
 ATTACK = ("hit", "miss", "critical")
 SAVE = ("failure", "success")
+STRIKES = ("attack", "cast")
+"""Actions that do harm where a save against them fails, if nobody says how much."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
 FALLS_BELOW = 1 / 3
 ONE_BLOW = 10
@@ -36,7 +38,8 @@ class Happened:
     ``name`` is the name a variant for it would have: the result's own word, or ``kill`` where the
     target falls. It is empty where no variant can be trusted: the two accounts of the target's
     health disagree, or it was down before, or by another's hand. ``told`` is what it is told as,
-    whether a variant can be trusted or not; ``down`` is true of one who lay there before.
+    whether a variant can be trusted or not; ``down`` is true of one who lay there before, and
+    ``unsure`` of one who was struck and may have fallen: it is said neither to stand nor to fall.
     """
 
     target: str | None
@@ -45,6 +48,7 @@ class Happened:
     values: Mapping[str, Any]
     told: str
     down: bool = False
+    unsure: bool = False
 
 
 def possible_results(
@@ -133,17 +137,27 @@ def happened(world: World) -> tuple[Happened, ...]:
     """
     outcome = world.cause
     assert isinstance(outcome, Outcome)
-    unfit = health_of(world.state, world.doing(outcome).actor) == 0  # felled, and no text knows
-    return tuple(_one(blow, unfit) for blow in world.blows)
+    done = world.doing(outcome)
+    unfit = health_of(world.state, done.actor) == 0  # felled, and no text knows
+    return tuple(_one(world, done, blow, unfit) for blow in world.blows)
 
 
-def _one(blow: Blow, unfit: bool) -> Happened:
+def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
     name, values = blow.result.result, dict(blow.result.values)
+    struck = name in HARMFUL and (name != "failure" or done.action.get("type") in STRIKES)
     if blow.after is not None:
         values["target_hp"] = blow.after
         if blow.after <= 0 and not blow.down and (name in HARMFUL or number(values.get("damage"))):
             name = KILL
-    fits = blow.sure and not unfit and (name == KILL or blow.after is None or blow.after > 0)
+    of_any_force = struck and "damage" not in values and _may_fall(world, blow.result.target)
+    sure = blow.sure and (blow.after is not None or not of_any_force)
+    fits = sure and not unfit and (name == KILL or blow.after is None or blow.after > 0)
     return Happened(
-        blow.result.target, blow.result.result, name if fits else "", values, name, blow.down
+        blow.result.target,
+        blow.result.result,
+        name if fits else "",
+        values,
+        name,
+        blow.down,
+        struck and blow.after is None and not sure and not blow.down,
     )

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from .predict import Variant
 from .schedule import schedule
 from .schedule_given import Constraints, State
-from .schedule_items import Item, Kind, Kinds, Priority
+from .schedule_items import Item, Kind, Kinds, Priority, Urgency
 from .schedule_plan import Plan
 from .schedule_worth import Learned
 
-__all__ = ["fitted", "variant_kinds"]
+__all__ = ["fitted", "urgency_of", "variant_kinds"]
+
+SURE = 0.75
+"""From here on what is spoken of is as urgent as what is declared."""
 
 LIMIT_MS = 60_000.0
 MOST_NAMED = 120
@@ -58,6 +61,7 @@ def fitted(
                 "variant",
                 _share(variant.value),
                 together=f"{turn} {action}",
+                urgency=urgency_of(variant.urgency),
                 moment=None if variant.likely is None else _share(variant.likely),
                 turn=turn,
             )
@@ -66,6 +70,13 @@ def fitted(
     plan = schedule(predictions, constraints, state, kinds)
     kept = [entry.keys[0] for entry in plan.entries if entry.keys[0] in plan.wanted]
     return tuple(items[key] for key in kept), plan
+
+
+def urgency_of(expected: float) -> Urgency:
+    """By how soon it is expected: declared, or spoken of beyond doubt; spoken of; or neither."""
+    if expected >= SURE:
+        return Urgency.CRITICAL
+    return Urgency.HIGH if expected > 0 else Urgency.MEDIUM
 
 
 def _share(value: float) -> float:

@@ -71,8 +71,10 @@ class Tally:
         return self.weights.get(key, 0.0) / self.total if self.total else 0.0
 
     def greatest(self, k: int) -> list[Key]:
-        """The ``k`` heaviest keys, heaviest first; no more than are known at once."""
+        """The ``k`` heaviest keys, heaviest first; O(n) for more than are known at once."""
         weights = self.weights
+        if k > self._most:
+            return nlargest(k, weights, key=weights.__getitem__)
         return sorted(self._leaders, key=weights.__getitem__, reverse=True)[:k]
 
     def _select(self) -> None:

@@ -151,11 +151,19 @@ class Learned:
         return [Scored(key, p, p) for key, p in self._ensemble.predict(now, k)]
 
     def pace(self) -> float:
-        """How many queries the horizon has, at least one, at the pace of the newest ones."""
+        """How many queries the horizon has, at least one, at the pace of the newest ones.
+
+        At most as many as there were, where they do not fill a horizon: that nine came within a
+        second does not promise thousands.
+        """
         if len(self._times) < 2:
             return 1.0
-        span = max(self._times) - min(self._times)
-        return max(1.0, (len(self._times) - 1) * self.config.horizon / span) if span > 0 else 1.0
+        times, horizon = sorted(self._times), self.config.horizon
+        apart = (
+            len(times) // 20
+        )  # a clock may have jumped: the first and the last of them do not count
+        times = times[apart : len(times) - apart]
+        return max(1.0, (len(times) - 1) * horizon / max(times[-1] - times[0], horizon))
 
     def needed(self, probability: float) -> float:
         """The probability to be wanted within the horizon, of a key by that of being the next."""

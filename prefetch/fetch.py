@@ -19,10 +19,16 @@ from ..operators.predictors import Key
 from ..progress import Step
 from ..whatif import target
 
-__all__ = ["Fetch", "Fetched", "fetcher", "file_of", "warm"]
+__all__ = ["CACHE", "Fetch", "Fetched", "fetcher", "file_of", "warm"]
+
+CACHE = "prefetch_cache"
+"""The folder, in that of the history, of what warm-ups fetched."""
 
 Fetch = Callable[[str, str], Any]
 """Takes ticker and module, returns plain JSON; it may be ``async``, else it runs in a thread."""
+
+LONGEST = 60.0
+"""Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer."""
 
 PLAIN = re.compile(r"[A-Za-z0-9.-]{1,40}")
 
@@ -69,7 +75,8 @@ async def warm(
 ) -> list[Fetched]:
     """Fetch each key, ``jobs`` at a time. One that fails costs the others nothing.
 
-    When cancelled, it waits for what runs in threads.
+    One that is not there after a minute has failed.
+    When cancelled, so is what is ``async``; what runs in threads comes to its end by itself.
     """
     os.makedirs(folder, exist_ok=True)
     room = asyncio.Semaphore(jobs)
@@ -79,17 +86,26 @@ async def warm(
         nonlocal done
         path = os.path.join(folder, file_of(key, day))
         async with room:
+            limit = asyncio.timeout(LONGEST)
             try:
-                if inspect.iscoroutinefunction(fetch):
-                    found = await fetch(*key)
-                else:
-                    found = await asyncio.to_thread(fetch, *key)
+                async with limit:
+                    found = await _called(fetch, key)
                 target.write(path, orjson.dumps(found))
                 result = Fetched(key, path, None)
             except Exception as error:
-                result = Fetched(key, None, f"{type(error).__name__}: {error}"[:300])
+                said = f"{type(error).__name__}: {error}"[:300]
+                if limit.expired():
+                    said = f"it took longer than {LONGEST:g} s"
+                result = Fetched(key, None, said)
         done += 1
         step(done)
         return result
 
     return await asyncio.gather(*map(one, keys))
+
+
+async def _called(fetch: Fetch, key: Key) -> Any:
+    if inspect.iscoroutinefunction(fetch):
+        return await fetch(*key)
+    found = await asyncio.to_thread(fetch, *key)
+    return await found if inspect.isawaitable(found) else found  # of a lambda, or an object

@@ -10,20 +10,17 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ForetellError
 from ..progress import Step
 from . import FOLDER, Learned, closed, opened, record_query
 from .config import PrefetchConfig
-from .fetch import Fetch, Fetched, warm
+from .fetch import CACHE, Fetch, Fetched, warm
 
-__all__ = ["CACHE", "Prefetch", "configured", "status", "warmed"]
+__all__ = ["Prefetch", "configured", "status", "warmed"]
 
 log = logging.getLogger("foretell")
 
 ASIDE = "what stood there was damaged or of something else: now %s"
-
-CACHE = "prefetch_cache"
-"""The folder, in that of the history, of what warm-ups fetched."""
 
 Shown = Callable[[int], AbstractContextManager[Step]]
 """Shows how far a warm-up of so many keys has come."""
@@ -112,6 +109,8 @@ class Prefetch:
 
     :param fetch: what warm-ups fetch with; none: they only say what they would fetch.
     :param jobs: fetches at once.
+    :param idle: after so many seconds without a query, whoever records them, it warms up by itself:
+        once, until the next query comes. None: it does not.
     :param clock: seconds since 1970.
     :raises UsageError, ConfigError: from each method, for a folder that cannot be used.
     """
@@ -122,9 +121,12 @@ class Prefetch:
         fetch: Fetch | None = None,
         *,
         jobs: int = 4,
+        idle: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder, self._fetch, self._jobs, self._clock = folder, fetch, jobs, clock
+        self._idle = idle
+        self._watching: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()  # a whole history is learned from at a time, and no second one
         self._warming: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
@@ -136,6 +138,21 @@ class Prefetch:
                 "what stood there was damaged or of something else: now %s", store.set_aside
             )
         await asyncio.to_thread(PrefetchConfig.load, self.folder)
+        if self._idle is not None:
+            self._watching = asyncio.create_task(self._watch(self._idle), name="idle warm-up")
+
+    async def _watch(self, idle: float) -> None:
+        """It counts the queries, and reads no clock: that may jump."""
+        seen, quiet = -1, 0
+        while True:
+            try:
+                queries = (await asyncio.to_thread(lambda: opened(self.folder).totals())).queries
+                seen, quiet = queries, quiet + 1 if queries == seen else 0
+            except ForetellError as error:
+                log.warning("warm-up: %s", error)
+            if quiet == 1:
+                await asyncio.gather(self.warmup(), return_exceptions=True)  # it says what failed
+            await asyncio.sleep(idle)
 
     async def stats(self, by: str = "document") -> dict[str, Any]:
         """What was asked for, what will be, and how good such predictions were."""
@@ -197,7 +214,9 @@ class Prefetch:
 
     async def aclose(self) -> None:
         """Cancel a warm-up that runs, and close the history."""
-        tasks = list(self._warming.values())
+        tasks: list[asyncio.Task[Any]] = list(self._warming.values())
+        if self._watching is not None:
+            tasks.append(self._watching)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

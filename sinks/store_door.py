@@ -52,10 +52,16 @@ class Door:
         self.again = min(self.again, asyncio.get_running_loop().time() + FIRST_PAUSE)
 
     async def ask(self, ask: Callable[[], Awaitable[T]], name: str, limit: float) -> T | None:
-        """What the server says, within the limit; ``None`` if it does not say."""
-        again = self.again
+        """What the server says, within the limit; ``None`` if it does not say.
+
+        A few are asked at a time. Who has waited here for most of the limit is a miss, and says
+        nothing of the server.
+        """
+        again, clock = self.again, asyncio.get_running_loop().time
+        asked = math.inf
         try:
             async with asyncio.timeout(limit), self._room:
+                asked = clock()
                 if self._tainted:
                     self._tainted = False
                     await self.server.forget_connections()
@@ -72,8 +78,10 @@ class Door:
             self._up()
             return None
         except Exception as error:
-            self._tainted = True
-            if again == self.again:  # else another has found it out already
+            self._tainted |= asked < math.inf
+            if isinstance(error, TimeoutError) and clock() - asked < limit / 2:
+                self.met["crowded"] += 1
+            elif again == self.again:  # else another has found it out already
                 self._down(error, limit)
             return None
         self._up()

@@ -70,6 +70,11 @@ def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
     return guard
 
 
+def _json(value: Any) -> bytes:
+    """A copy of what orjson gives, which holds on to up to three times as much memory."""
+    return bytes(memoryview(orjson.dumps(value)))
+
+
 def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
     """Variants as they are kept, and their bytes.
 
@@ -78,7 +83,7 @@ def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
     if isinstance(variants, (str, bytes, Mapping)) or not isinstance(variants, Iterable):
         raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
     try:
-        parts = tuple(each if type(each) is str else orjson.dumps(each) for each in variants)
+        parts = tuple(each if type(each) is str else _json(each) for each in variants)
         size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints
     except (TypeError, UnicodeEncodeError) as error:
         raise StateError(f"a variant cannot be stored, for it is no JSON: {error}") from None

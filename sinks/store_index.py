@@ -85,17 +85,17 @@ class TagIndex(Generic[T]):
     def fitting(self, pattern: str) -> list[T]:
         """What has a tag that a glob pattern fits: ``*``, ``?`` and ``[…]``; case counts.
 
-        A pattern without those is looked up.
+        A pattern without those is looked up; one that is a tag itself fits that one as well.
         """
         magic = MAGIC.search(pattern)
-        if magic is None or pattern in self._tagged:
-            tags = [pattern]
-        elif magic.start() == len(pattern) - 1 and pattern[-1] == "*":
+        if magic is None:
+            return self.of(pattern)
+        if magic.start() == len(pattern) - 1 and pattern[-1] == "*":
             tags = [tag for tag in self._tagged if tag.startswith(pattern[:-1])]
         else:
             fits = re.compile(translate(pattern)).match
             tags = [tag for tag in self._tagged if fits(tag)]
-        return list(dict.fromkeys(item for tag in tags for item in self.of(tag)))
+        return list(dict.fromkeys(item for tag in (pattern, *tags) for item in self.of(tag)))
 
     def add(self, item: T, tags: Iterable[str]) -> None:
         """Know an item by its tags."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..errors import ConfigError
 from .store_entry import Entry, Level
 
 __all__ = ["POLICIES", "Layer", "Limits", "Policy", "Room"]
@@ -30,11 +31,18 @@ class Room:
     :param size: entries.
     :param seconds: how long one stays that is not used.
     :param policy: ``lru``, ``lfu`` or ``ttl``.
+    :raises ConfigError: for a room that nothing can be in, or another policy.
     """
 
     size: int
     seconds: float
     policy: str
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or not self.seconds > 0 or self.policy not in POLICIES:
+            raise ConfigError(
+                f"{self}: a layer holds 1 or more, for more than 0 s, by {', '.join(POLICIES)}"
+            )
 
 
 HOT, WARM, COLD = Room(20, 300.0, "lru"), Room(50, 900.0, "lfu"), Room(100, 3600.0, "ttl")

@@ -30,6 +30,9 @@ class Lookups(Truth):
     :param on_access: told of each look-up.
     """
 
+    on_access: Callable[[Access], None] | None
+    """Told of each look-up; may be set at any time, as for a game's store."""
+
     def __init__(
         self,
         shelves: Shelves,
@@ -40,7 +43,7 @@ class Lookups(Truth):
         super().__init__(shelves, flights)
         self.session = shelves.session
         self.near = near
-        self._on_access = on_access
+        self.on_access = on_access
         self._deaf = False
 
     def store(
@@ -189,10 +192,10 @@ class Lookups(Truth):
 
     def _heard(self, now: float, key: str, level: Level | None) -> None:
         self._tally.recent.append((now, key, level))
-        if self._on_access is None:
+        if self.on_access is None:
             return
         try:
-            self._on_access(Access(now, key, level))
+            self.on_access(Access(now, key, level))
         except Exception:
             if not self._deaf:
                 log.exception("store %r: a listener raised; told once", self.session)

@@ -11,18 +11,19 @@ import orjson
 
 from ..errors import ConfigError
 from .store_news import BORN, MOST_WORDS, Board
-from .store_server import MONTH, GarbledBoard, Orjson
+from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Memcached"]
 
 TRIES = 8
+POOL = 4
 
 
 class Memcached:
     """Memcached: whole seconds. A cancelled call leaves its answer in the connection."""
 
     kind = "memcached"
-    garbage: tuple[type[Exception], ...] = (ValueError, GarbledBoard)
+    garbage: tuple[type[Exception], ...] = (Garbled, GarbledBoard)
     refusals: tuple[type[Exception], ...] = ()
 
     def __init__(self, host: str, port: int, most: int, prefix: str) -> None:
@@ -38,11 +39,12 @@ class Memcached:
         self._cache: Any = MemcachedCache(
             endpoint=host,
             port=port,
-            pool_size=4,
+            pool_size=POOL,
             serializer=self._serializer,
             namespace="",
             timeout=0,
         )
+        self._cache.client = _client(host, port)
 
     async def get(self, name: str) -> Any:
         """See :class:`Server`."""
@@ -90,6 +92,25 @@ class Memcached:
     async def aclose(self) -> None:
         """See :class:`Server`."""
         await self._cache.client.close()
+
+
+def _client(host: str, port: int) -> Any:
+    """The client, but that a write to a server that closes the connection ends: its own never did.
+
+    It held up the whole loop, for it read on at the end of the stream, and never waited.
+    """
+    from aiomcache import Client
+
+    class Answered(Client):
+        async def _execute_simple_command(self, conn: Any, raw_command: bytes) -> bytes:
+            conn.writer.write(raw_command)
+            await conn.writer.drain()
+            line: bytes = await conn.reader.readline()
+            if not line.endswith(b"\r\n"):
+                raise ConnectionError("it has closed the connection")
+            return line[:-2]
+
+    return Answered(host, port, pool_size=POOL)
 
 
 def _words(board: str, raw: bytes | None) -> list[tuple[bytes, int]]:

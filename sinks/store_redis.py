@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote
 
 from ..errors import ConfigError
 from .store_news import BORN, MOST_WORDS, Board
-from .store_server import MONTH, GarbledBoard, Orjson
+from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Redis"]
 
@@ -46,7 +46,7 @@ class Redis:
             from aiocache import RedisCache  # type: ignore[import-untyped]
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
-            from redis.exceptions import DataError, ResponseError
+            from redis.exceptions import ResponseError
         except ImportError:
             raise ConfigError(
                 "cache_url: redis is not installed: pip install 'foretell[redis]'"
@@ -55,12 +55,7 @@ class Redis:
         if not database.isdecimal():
             raise ConfigError(f"cache_url: {database!r} is not the number of a Redis database")
         self.where = f"{host}:{port}/{database}"
-        self.garbage: tuple[type[Exception], ...] = (
-            ValueError,
-            DataError,
-            _WrongType,
-            GarbledBoard,
-        )
+        self.garbage: tuple[type[Exception], ...] = (Garbled, _WrongType, GarbledBoard)
         self.refusals: tuple[type[Exception], ...] = (ResponseError,)
         self._prefix = prefix
         self._most = most

@@ -141,7 +141,7 @@ async def compute(
     async def one(snapshot: Any) -> int:
         async with room:
             try:
-                await store.get_or_compute(snapshot, make, scope=scope, ttl=ttl)
+                await store.get_or_compute(snapshot, make, scope=scope, ttl=ttl, ahead=True)
             except Exception as error:
                 log.warning("store %r: not warmed up: %r", store.session, error)
                 return 0

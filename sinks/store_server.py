@@ -14,7 +14,16 @@ from ..errors import ConfigError
 from .store_entry import FORMAT
 from .store_news import Board
 
-__all__ = ["MONTH", "MOST_BYTES", "PREFIX", "GarbledBoard", "Orjson", "Server", "open_server"]
+__all__ = [
+    "MONTH",
+    "MOST_BYTES",
+    "PREFIX",
+    "Garbled",
+    "GarbledBoard",
+    "Orjson",
+    "Server",
+    "open_server",
+]
 
 PREFIX = f"foretell:{FORMAT}:"
 """What all our keys begin with: nobody else's are touched, nor those of another version."""
@@ -24,6 +33,10 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MOST_BYTES = 256 * 1024
 MONTH = 30 * 24 * 3600
 """Seconds a board is kept that nobody writes on."""
+
+
+class Garbled(ValueError):
+    """Under one key is what no store has written. What else is no answer is the server's fault."""
 
 
 class GarbledBoard(Exception):
@@ -45,20 +58,21 @@ class Orjson(BaseSerializer):  # type: ignore[misc]
 
     def dumps(self, value: Any) -> bytes:
         """A value as JSON."""
-        """A value as JSON."""
         return orjson.dumps(value)
 
     def loads(self, value: bytes | None) -> Any:
-        """A value from its JSON; ``ValueError`` for what is none, or too large."""
         """A value from its JSON.
 
-        :raises ValueError: for what is none, or too large.
+        :raises Garbled: for what is none, or too large.
         """
         if value is None:
             return None
         if len(value) > self._most:  # to read it would hold up the loop
-            raise ValueError(f"it has more than {self._most} bytes")
-        return orjson.loads(value)
+            raise Garbled(f"it has more than {self._most} bytes")
+        try:
+            return orjson.loads(value)
+        except ValueError as error:
+            raise Garbled(str(error)) from None
 
 
 class Server(Protocol):

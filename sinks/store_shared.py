@@ -244,9 +244,10 @@ class SharedCold:
                     self._waiting.pop(name, None)
                 return
             record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
-        limit = WRITING * self._limit
+        limit, crowded = WRITING * self._limit, self.door.met["crowded"]
         await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
-        if self.answers and self._waiting.get(name) is waiting:
+        asked = self.door.met["crowded"] == crowded
+        if asked and self.answers and self._waiting.get(name) is waiting:
             del self._waiting[name]
 
     async def _put(self, name: str, record: dict[str, Any] | None, seconds: float) -> bool:

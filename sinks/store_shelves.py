@@ -105,6 +105,8 @@ class Shelves:
             self._hot.stay(entry, now)
         else:
             self.layers[entry.level].remove(entry)
+            if entry.level is Level.COLD and not self.door.shared:
+                self.door.drop(self.name(*entry.id))  # it may leave from elsewhere
             self._enter(entry, Level.HOT, now)
 
     def unpin(self, turn: str) -> None:

@@ -122,6 +122,8 @@ class Truth:
         shelves.forget_all(shelves.layers[Level.HOT], "ended")
         for turn in {entry.turn: None for entry in shelves if entry.turn is not None}:
             shelves.unpin(turn)
+        for flight in self._flights:
+            flight.turn = None
 
     def _tell(self, word: Word) -> None:
         if self._shelves.door.shared:

@@ -263,7 +263,7 @@ class UsageStore:
 
 
 def _row(query: Query) -> tuple[Any, ...]:
-    texts: tuple[tuple[str, Any], ...] = (("subject", query.subject), ("module", query.module))
+    texts: tuple[tuple[str, Any], ...] = (("ticker", query.subject), ("module", query.module))
     for name, text in texts:
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST:
             raise UsageError(f"{name}: must be a text of 1 to {LONGEST:,} characters")

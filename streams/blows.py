@@ -33,6 +33,8 @@ __all__ = [
 KILL = "kill"
 """The name of a variant in which the target falls, whatever the roll was called."""
 HARMFUL = ("hit", "critical", "failure")
+HARMLESS = ("miss", "resisted", "concealed")
+"""Results that leave the target's health as it was, if no damage is said."""
 HEALS = ("healing", "healed", "heal")
 
 ACTORS: Path = ("actors",)
@@ -40,6 +42,10 @@ MAX_ACTORS = 1024
 MAX_FALLS = 16
 TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
+SOON = 1.0
+"""Seconds within which an outcome that nobody declared is of the blow it may be of."""
+HABIT = 60.0
+"""Seconds for which a game that tells a blow before a state shows it is expected to do so again."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -97,8 +103,8 @@ def seen(
     paths: Sequence[Path],
     because: str | None,
     t: float,
-) -> Accounts:
-    """The accounts once a state has come.
+) -> tuple[Accounts, float]:
+    """The accounts once a state has come, and when one last showed what had been told (seconds).
 
     :param paths: where it differs from the world's.
     :param because: the id of the action named as its reason.
@@ -119,7 +125,8 @@ def seen(
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):
-        return world.accounts
+        return world.accounts, world.met
+    met = world.met
     accounts = dict(world.accounts)
     for each in {**hurt, **dict.fromkeys(meant)}:
         was, now = vitals_of(world.state, each), vitals_of(state, each) or GONE
@@ -132,10 +139,13 @@ def seen(
             other = bool(paths) and was.health == now.health and not absorbed
             revision = world.revision + 1
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
-            account = _seen(account, fall, was)
+            before, account = account, _seen(account, fall, was)
+            settled = len(account.owed) < len(before.owed) and account.falls == before.falls
+            if settled and because is None and lost > 0:
+                met = t
             if account != NOTHING:
                 accounts[each] = account
-    return _bounded(accounts)
+    return _bounded(accounts), met
 
 
 def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
@@ -196,9 +206,14 @@ class _Reckoning:
         self.account = account
         self._now = now
         self._name = name
+        self._t = world.t
+        self._patience = math.inf if done.event is not None else SOON
+        if world.t - world.met <= HABIT:
+            self._patience = TOGETHER
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
+        self._since = since
         self._own = [fall for fall in since if fall.action == name and not fall.other]
         self._partly = any(  # with the outcome came a state that may show it, or a part of it
             fall.action == name and fall.other and fall.revision == world.revision - 1
@@ -218,16 +233,26 @@ class _Reckoning:
         ]
         self._untold = any(fall.after == 0 and fall.before != 0 for fall in account.falls)
         open_ones = world.actions.keys() - {name}
+        self._rivals = 1 + sum(  # ints
+            not each.resolved and key != name and target in targets_of(each.action)
+            for key, each in world.actions.items()
+        )
         self._free = [
             fall for fall in since if fall.action != name and fall.action not in open_ones
         ]
-        if not self._free and done.event is None:
-            self._free = [each for each in self._just_now if each.action is None and each.lost > 0]
+        if done.event is None:  # blows of a frame, or of one before it
+            earlier = [each for each in self._just_now if each.action is None and each.lost > 0]
+            self._free = earlier + self._free
 
     def of(self, results: Sequence[Result]) -> list[Blow]:
         """What each did."""
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
         total = _sum(damages)
+        fitting = [fall for fall in self._free if total and fall.shows(total)]
+        late = bool(fitting) and self._t - fitting[0].t > self._patience
+        if (late or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
+            self._settle(fitting[:1])
+            return [self._unclear(each) for each in results]
         claimed = self._claimed(total)
         if claimed is not None:
             return self._as_shown(results, damages, claimed)
@@ -303,11 +328,11 @@ class _Reckoning:
             damage = 0 if before is None else max(0, before - max(0, said))
         elif result.result == KILL and not damage:
             damage = math.inf
-        if damage and self._now is not None:
+        if damage and self._now is not None and not down:
             self._owe(damage)
-        harmless = not damage and (given or result.result not in (*HARMFUL, KILL))
-        healed = harmless and self._is_help(result)
-        left = self._reckoned() if damage or (harmless and not healed) else None
+        nothing = not damage and (given or result.result in HARMLESS) and not self._open()
+        healed = not damage and self._is_help(result)
+        left = self._reckoned() if damage or (nothing and not healed) else None
         if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
             return Blow(result, None, before is not None and before > damage, down)
         if healed:
@@ -315,6 +340,11 @@ class _Reckoning:
         if lies and self._untold:
             return self._unclear(result)
         return self._blow(result, left, down)
+
+    def _open(self) -> bool:
+        """Whether a state shows a blow already that may be another's, and is told of later."""
+        others = (fall for fall in self._since if fall.action != self._name)
+        return any(others) or bool(self._just_now)
 
     def _is_help(self, result: Result) -> bool:
         heals = any(result.values.get(each) for each in HEALS)

@@ -171,14 +171,18 @@ class Inputs(Observable[Numbered]):
                 return number
             self._in_lane = self._in_lane or waits
             self._scheduled = not waits
-        self._on_loop(self._queue if waits else self._wake)
+        self.on_loop(self._queue if waits else self._wake)
         return number
 
     def put_state(self, raw: bytes, because: str | None) -> int:
         """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes."""
         return self.put(lambda t: State(t, self._states.loads(raw), because), is_state=True)
 
-    def _on_loop(self, work: Callable[[], None]) -> None:
+    def on_loop(self, work: Callable[[], None]) -> None:
+        """Do ``work`` at once if this is the loop's thread, else soon; it raises nothing.
+
+        :raises StateError: if the loop has ended.
+        """
         try:
             if threading.get_ident() == self._thread:
                 work()

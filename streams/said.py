@@ -50,7 +50,8 @@ def checked(event: E) -> E:
         raise StateError(f"{what} is not usable: {bad}") from None
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise StateError(f"{what} is not usable: {error}; pass plain JSON values") from None
-    if isinstance(copy, ev.Action) and copy.odds is not None and (odd := odds_problem(copy.odds)):
+    odds = getattr(event, "odds", None)  # as given: JSON has no nan
+    if isinstance(odds, Mapping) and (odd := odds_problem(odds)):
         wrong = [odd]
     if wrong or not isinstance(copy, type(event)):
         raise StateError(f"{what} is not usable: {wrong[0]}")

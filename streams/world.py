@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -66,7 +67,8 @@ class World(NamedTuple):
     ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made, and ``blows`` what it did to whom, if it is
-    an outcome; ``accounts`` is what of such is open, by actor. ``outcomes`` counts the outcomes of
+    an outcome; ``accounts`` is what of such is open, by actor, and ``met`` when a state last showed
+    a blow that had been told (seconds). ``outcomes`` counts the outcomes of
     the turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
     latest at the end. ``baseline`` is the state of revision ``since``,
     at the begin of the turn or at its last outcome. ``told`` is the input of each action's last
@@ -84,6 +86,7 @@ class World(NamedTuple):
     unexpected: Mapping[Change, int] = NOTHING
     fresh: tuple[Change, ...] = ()
     accounts: blows.Accounts = NOTHING
+    met: float = -math.inf
     warning: str | None = None
     blows: tuple[blows.Blow, ...] = ()
     turn: Turn | None = None  # from here on, what a state does not change
@@ -160,6 +163,7 @@ Changed = tuple[
     Mapping[Change, int],
     tuple[Change, ...],
     blows.Accounts,
+    float,
     str | None,
     tuple[()],
 ]
@@ -167,7 +171,7 @@ Changed = tuple[
 
 
 def _unchanged(world: World, warning: str | None = None) -> Changed:
-    return world.state, world.unexpected, (), world.accounts, warning, ()
+    return world.state, world.unexpected, (), world.accounts, world.met, warning, ()
 
 
 def _moment(world: World, numbered: Numbered, changed: Changed) -> World:
@@ -227,9 +231,9 @@ def _heard(world: World, event: Say) -> World:
 
 def _changed(world: World, state: Mapping[str, Any], because: str | None, t: float) -> Changed:
     paths = changed_paths(world.state, state)
-    accounts = blows.seen(world, state, paths, because, t)
+    accounts, met = blows.seen(world, state, paths, because, t)
     if not paths:
-        return world.state, world.unexpected, (), accounts, None, ()
+        return world.state, world.unexpected, (), accounts, met, None, ()
     warning = key = None
     if because is not None:
         named = world.actions.get(because)
@@ -261,7 +265,7 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
         unexpected = {**unexpected, **dict.fromkeys(fresh, revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): revision}
-    return state, unexpected, fresh, accounts, warning, ()
+    return state, unexpected, fresh, accounts, met, warning, ()
 
 
 def _taken_off(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> list[Path]:

@@ -98,23 +98,28 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-class RedisServer:
-    """A Redis of the test's own, on a free port; to be killed, frozen, and started again."""
+class CacheServer:
+    """A server of the test's own, on a free port; to be killed, frozen, and started again.
 
-    def __init__(self, folder: Path) -> None:
+    :param url: where it is; ``{port}`` in it and in the command is the port.
+    """
+
+    def __init__(self, folder: Path, url: str, *command: str) -> None:
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = url.format(port=self.port)
+        self.command = [each.format(port=self.port) for each in command]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-             "--appendonly", "no"],
-            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            self.command,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
@@ -131,12 +136,29 @@ class RedisServer:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
+def redis(tmp_path: Path) -> Iterator[CacheServer]:
     """A running Redis; the test is skipped where there is none."""
     pytest.importorskip("redis", reason="the redis client is not installed: foretell[redis]")
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
-    server = RedisServer(tmp_path)
+    server = CacheServer(
+        tmp_path, "redis://127.0.0.1:{port}/0",
+        "redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "",
+        "--appendonly", "no",
+    )  # fmt: skip
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def memcached(tmp_path: Path) -> Iterator[CacheServer]:
+    """A running Memcached; the test is skipped where there is none."""
+    pytest.importorskip("aiomcache", reason="its client is not installed: foretell[memcached]")
+    if shutil.which("memcached") is None:
+        pytest.skip("no memcached here")
+    command = ("memcached", "-p", "{port}", "-l", "127.0.0.1", "-U", "0", "-u", "root")
+    server = CacheServer(tmp_path, "memcached://127.0.0.1:{port}", *command)
     server.start()
     yield server
     server.kill()

@@ -505,7 +505,7 @@ async def test_a_draft_is_written_then_ready_or_closed() -> None:
 
 @pytest.mark.real_time
 def test_a_beat_is_told_over_http_and_the_servers_account_is_asked() -> None:
-    pace = Pace(settle=0.01, roll=0.3, change=0.05, ask=0.5, read=0.0)
+    pace = Pace(settle=0.01, roll=0.3, change=0.05, ask=3.0, read=0.0)
 
     async def beat(url: str) -> tuple[tuple[Side, Side], list[str]]:
         model = AnthropicModel(url, "none")

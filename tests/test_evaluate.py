@@ -125,6 +125,17 @@ def test_nights_begin_with_nothing_learned_but_a_campaigns_logs_are_one(
     assert losses[0] < losses[1]
 
 
+def test_the_hour_of_an_event_is_that_of_its_log_whatever_the_offset(tmp_path: Path) -> None:
+    first, *rest = night("n", 1, rounds=2).write(tmp_path / "n.jsonl").read_bytes().split(b"\n")
+    times = []
+    for started in ("2026-02-25T23:30:00-05:00", "2026-02-26T04:30:00Z"):
+        header = {**orjson.loads(first), "started": started}
+        (tmp_path / "n.jsonl").write_bytes(b"\n".join([orjson.dumps(header), *rest]))
+        (read,) = nights([str(tmp_path / "n.jsonl")])
+        times.append(read.events["item"][0].t)
+    assert len({*times}) == 1 and times[0] == pytest.approx(1_772_080_200, abs=60)
+
+
 def test_two_predictors_are_compared_with_an_interval(capsys: Capture, logs: list[str]) -> None:
     (table,) = found(capsys, *logs, "--ab", "last,frequent", "--aspects", "target")["tables"]
     assert list(table["predictors"]) == ["last", "frequent"]  # 2-37
@@ -166,6 +177,13 @@ def test_tables_are_printed_for_people(capsys: Capture, logs: list[str]) -> None
     assert main(["evaluate", *logs, "--aspects", "item", "--each"]) == 0
     told = capsys.readouterr().out
     assert told.count("ensemble │") == 4 and "237 events of 3 nights" in told
+    (table,) = found(capsys, *logs, "--aspects", "item")["tables"]
+    marks = table["predictors"]["ensemble"]
+    for row in marks["reliability"]:  # what 0.7 means
+        assert f"{row['mean']:.1%} │ {row['came']:.1%}".replace(" ", "") in told.replace(" ", "")
+    rates = marks["coverage_after"]["16"], marks["coverage"]  # 2-30
+    assert "100" not in marks["coverage_after"]  # no night has so many
+    assert f"│ {rates[0]:.1%} │   - │ {rates[1]:.1%} │".replace(" ", "") in told.replace(" ", "")
     assert "the ensemble had the smallest log loss" in told
 
 

@@ -280,6 +280,22 @@ async def test_what_is_prepared_says_what_foresaw_it_and_why(tmp_path: Path) -> 
     assert (prepared[-1]["action"], prepared[-1]["target"]) == ("bow", "snag")
 
 
+async def test_it_learns_at_off_too_so_that_it_knows_when_it_is_turned_on() -> None:
+    model = ScriptedModel(lambda request, number: Script({"text": "So it is."}))
+    async with foretell.Game({"intensity": "off"}, model=model) as game:
+        session = await game.session("night")
+        session.update(state().state)
+        for number in range(5):
+            if number == 4:
+                session.intensity = "conservative"
+            session.begin_turn("mira", options=[AXE, BOW, REST])
+            await asyncio.sleep(10)
+            await session.declare("mira", BOW, target="snag").outcome("hit", damage=1)
+            session.end_turn()
+        report = session.report()
+    assert report["prediction"]["top1"] > 0.5 and report["served"]["hit"] == 1
+
+
 async def test_a_session_that_goes_on_foresees_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     await sitting(tmp_path / "one", 7)
     await sitting(tmp_path / "two", 6)

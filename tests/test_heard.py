@@ -94,6 +94,28 @@ def test_what_is_said_goes_away_with_the_turn_and_with_time() -> None:
     assert first(*spoken, state(182.0))[3] == BY
 
 
+def test_of_two_things_that_are_named_the_later_counts_for_more() -> None:
+    assert first(state(), turn(), says("the bow"), says("the longsword", 2.0))[1] == "longsword"
+    assert first(state(), turn(), says("the longsword"), says("the bow", 2.0))[1] == "bow"
+
+
+def test_who_is_not_in_turn_is_heard_for_a_minute() -> None:
+    spoken = (state(), turn(), says("Ray of Frost!", who="tom"))
+    for age, heard in ((60.0, True), (62.0, False)):
+        found = [each.declared.actor for each in played(*spoken, state(age))]
+        assert ("tom" in found) is heard
+
+
+def test_only_so_many_open_declarations_are_remembered_as_they_were_foreseen() -> None:
+    marks: list[Mark] = []
+    many = [
+        ev.Action(float(n), f"a{n}", None, "mira", {**BOW, "target": "grik"}) for n in range(70)
+    ]
+    ended = [ev.Outcome(99.0, (ev.Result("hit", "grik"),), f"a{n}") for n in (0, 69)]
+    played(state(), turn(), *many, *ended, on_mark=marks.append)
+    assert [mark.t for mark in marks] == [99.0, 69.0]
+
+
 def test_what_was_done_since_is_not_what_it_still_speaks_of() -> None:
     spoken = (state(), turn(), says("A Fire Bolt, and then a Second Wind"))
     assert first(*spoken, did(BOLT))[:2] == ("mira", "Second Wind")

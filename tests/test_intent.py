@@ -113,6 +113,7 @@ def test_the_type_of_an_action_is_known_by_its_verbs() -> None:
     assert cued("And she swings!") == ["attack"]
     assert cued("he casts about, striking") == ["attack", "cast"]
     assert cued("Hello?") == []
+    assert cued("I won't attack, I run") == ["move"]
 
 
 def test_forms_of_one_word_have_one_stem() -> None:

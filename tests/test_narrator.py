@@ -870,3 +870,23 @@ def test_one_who_was_down_before_does_nothing_more() -> None:
             text = tell(f"FACTS {json.dumps(facts)}", seed=seed).text
             lying = r"Bob,? (who )?(lies|does not stir|no longer stirs|is past)"
             assert re.search(lying, text), text
+
+
+def test_of_one_who_may_have_fallen_it_says_neither() -> None:  # G1
+    book = phrases()
+    stands = [each for mood in ("hurt", "badly", "shaken") for each in book["react"][mood]]
+    ends = stands + book["after"]["good"] + book["after"]["kill"]
+    kept = [
+        re.escape(part) for each in ends for part in re.split(r"\[.*?\]", each) if len(part) > 12
+    ]
+    telling = {"actor": "Ann", "action": {"type": "attack", "name": "longsword"}, "target": "Bob"}
+
+    def text(seed: int, **more: Any) -> str:
+        facts = {"tellings": [telling | more], "form": "full"}
+        return tell(f"FACTS {json.dumps(facts)}", seed=seed).text
+
+    for result in ("hit", "critical"):
+        assert any(re.search("|".join(kept), text(seed, result=result)) for seed in range(20))
+        for seed in range(40):
+            said = text(seed, result=result, unsure=True)
+            assert not re.search("|".join(kept), said) and not FALLS.search(said), said

@@ -8,7 +8,7 @@ import pytest
 
 from foretell.operators.classify import Context, Scene, classify
 from foretell.operators.foresee import Candidate, Foresight
-from foretell.operators.predict import Intensity, Variant, schedule, variants
+from foretell.operators.predict import Intensity, Variant, planner, variants
 from foretell.streams import events as ev
 from foretell.streams.world import Numbered, World, advance
 
@@ -100,7 +100,7 @@ def test_a_variant_is_the_same_as_long_as_its_text_would_be() -> None:
 
 
 def planned(scene: Scene, level: Intensity, most: int = 8) -> list[tuple[str, Any, str]]:
-    plan = schedule(lambda: level, most, candidates)(scene)
+    plan = planner(lambda: level, most, candidates)(scene)
     return [(each.declared.action["name"], each.target, each.result) for each in plan]
 
 
@@ -134,7 +134,7 @@ def test_the_most_valuable_come_first_within_the_limit() -> None:  # G3
 
 def test_the_level_is_read_anew_for_each_scene() -> None:
     levels = iter([Intensity.OFF, Intensity.CONSERVATIVE])
-    plan = schedule(lambda: next(levels), 8, candidates)
+    plan = planner(lambda: next(levels), 8, candidates)
     scene = play(state(), turn(), declare("a1", "grik"))
     assert (len(plan(scene)), len(plan(scene))) == (0, 3)
 

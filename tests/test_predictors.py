@@ -19,7 +19,7 @@ from foretell.operators.follows import Follows
 from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
 from foretell.operators.predict_baselines import Frequent, LastUsed
 from foretell.operators.predict_document import Document
-from foretell.operators.predict_ensemble import Ensemble, standard
+from foretell.operators.predict_ensemble import Ensemble, reweighed, standard
 from foretell.operators.predict_markov import Markov
 from foretell.operators.predict_recency import Recency
 from foretell.operators.predictors import Event, Key, Learner, Scopes
@@ -139,6 +139,15 @@ def test_many_at_once_teach_the_formula_what_they_teach_one_by_one(events: list[
     keys = list(dict.fromkeys(event.key for event in events))
     (found,), (wanted,) = (each.weigh(T, keys, ()) for each in (at_once, one_by_one))
     assert found == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("make", [Document, standard])
+def test_a_pool_may_be_as_large_as_there_are_keys(make: Any) -> None:
+    predictor = make()
+    for number in range(600):
+        predictor.observe(of(f"k{number % 200}"))
+    for k in (15, 100, 200, 1_000):
+        assert len(predictor.predict(T, k)) == min(k, 200)
 
 
 def test_the_hour_counts_by_its_weight_and_the_weekday_is_the_moments() -> None:
@@ -264,6 +273,15 @@ def test_the_ensemble_is_nearly_as_good_as_its_best_voice_whichever_that_is() ->
         assert losses["all"] < best + 0.02, losses
 
 
+def test_a_voice_that_was_wrong_for_long_is_soon_heard_again_when_it_is_right() -> None:
+    weights = [0.5, 0.5]
+    for _ in range(1_000):
+        weights = reweighed(weights, [0.9, 0.1])
+    for _ in range(3):
+        weights = reweighed(weights, [0.1, 0.9])
+    assert weights[1] > 0.5 and math.fsum(weights) == pytest.approx(1)
+
+
 def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:
     rng, ensemble, marks = random.Random(1), standard(), Calibration()
     for _ in range(3000):
@@ -277,6 +295,32 @@ def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:
         share = math.fsum(row["predictions"] * row[what] for row in likely) / many
         assert share == pytest.approx(0.7, abs=0.03)
     assert marks.error() < 0.05
+
+
+@pytest.mark.parametrize("make", [Recency, Markov, LastUsed, Frequent, Document])
+def test_after_a_long_routine_nothing_is_impossible_and_probabilities_still_are_some(
+    make: Any,
+) -> None:
+    learner, keys = make(), [("a",), ("b",), ("c",), ("d",)]
+    routine, newcomer = ("mira", "ranger", "party"), ("goblin", "goblin", "foes")
+    for number in range(130_000 if make is Recency else 5_000):
+        learner.learn(Event(T, keys[number % 4], routine))
+    for who in (routine, newcomer):
+        for _ in range(6):
+            for voice in learner.weigh(T, keys, who):
+                assert all(0 <= p <= 1 for p in voice), voice
+                assert math.fsum(voice) == pytest.approx(1)
+            learner.learn(Event(T, keys[0], who))
+    if make is Recency:
+        assert min(learner.weigh(T, keys, routine)[0]) > 1e-6
+
+
+def test_after_a_long_routine_something_new_may_still_come() -> None:
+    ensemble = Ensemble([Frequent()])
+    for _ in range(80_000):
+        ensemble.observe(of("rest"))
+    assert ensemble.novelty() > 1e-6
+    assert ensemble.choose(T, [("dance",), ("sing",)]) == [(("dance",), 0.5), (("sing",), 0.5)]
 
 
 def test_of_options_one_comes_and_new_ones_share_what_is_left() -> None:
@@ -308,9 +352,9 @@ def test_a_tally_knows_its_greatest_and_the_shares(words: list[str]) -> None:
     for word in words:
         tally.add((word,))
     counts = Counter(words)
-    assert [tally.weights[key] for key in tally.greatest(4)] == sorted(
-        counts.values(), reverse=True
-    )[:4]
+    for k in (4, 99):
+        found = [tally.weights[key] for key in tally.greatest(k)]
+        assert found == sorted(counts.values(), reverse=True)[:k]
     assert tally.share((words[0],)) == pytest.approx(counts[words[0]] / len(words))
 
 

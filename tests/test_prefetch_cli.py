@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from foretell.cli import main
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
+from foretell.prefetch.cached import cached
 from foretell.prefetch.config import PrefetchConfig
-from foretell.prefetch.fetch import file_of
+from foretell.prefetch.fetch import file_of, warm
 from foretell.sinks.usage_store import Query
 
 Capture = pytest.CaptureFixture[str]
@@ -157,7 +159,7 @@ def test_a_query_is_data_whatever_it_says(capsys: Capture, tmp_path: Path) -> No
 def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
     assert refused(capsys, "record-query", "", "price") == (
         1,
-        "foretell: error: subject: must be a text of 1 to 100,000 characters\n",
+        "foretell: error: ticker: must be a text of 1 to 100,000 characters\n",
     )
     assert refused(capsys, "record-query", "\udcff", "price")[0] == 1
     assert refused(capsys, "record-query", "AAPL")[0] == 2
@@ -262,10 +264,15 @@ def fetch(ticker, module):
 async def later(ticker, module):
     await asyncio.sleep(0)
     return [ticker, module]
+lent = lambda ticker, module: later(ticker, module)
+class Shop:
+    async def __call__(self, ticker, module):
+        return await later(ticker, module)
+shop = Shop()
 """
 
 
-@pytest.mark.parametrize("function", ["fetch", "later"])
+@pytest.mark.parametrize("function", ["fetch", "later", "lent", "shop"])
 def test_a_warm_up_fetches_what_will_be_wanted(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, function: str
 ) -> None:
@@ -290,6 +297,21 @@ def test_a_warm_up_fetches_what_will_be_wanted(
     assert run(capsys, "prefetch-warmup", "--at", at)["wanted"] == []
 
 
+def test_what_was_fetched_is_found_that_day_and_each_look_up_is_recorded(capsys: Capture) -> None:
+    run(capsys, "prefetch-config", "--zone", "Pacific/Auckland")
+    strange, evening = ("../x", "m"), 1_771_986_600.0  # 15:30 on the 25th there
+    for key, value in ((strange, {"a": [1, 2]}), (("down", "m"), None)):
+        path = Path("data", "prefetch_cache", file_of(key, "20260225"))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{" if value is None else orjson.dumps(value))
+    assert cached(*strange, at=evening) == {"a": [1, 2]}
+    assert cached("down", "m", at=evening) is None  # damaged
+    assert cached("up", "m", at=evening) is None
+    assert cached(*strange, at=evening + 9 * 3600) is None  # the 26th
+    assert opened().totals() == (1, 3)
+    assert [query.hit for query in opened().history()] == [True, False, False, False]
+
+
 def test_one_that_cannot_be_fetched_costs_the_others_nothing(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -303,6 +325,37 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
     assert os.listdir("data/prefetch_cache") == ["up_m_20010909.json"]
     for name in ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x"):
         assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
+    for command in ("serve", "mcp"):
+        assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
+
+
+async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
+    tmp_path: Path,
+) -> None:
+    async def fetch(ticker: str, module: str) -> Any:
+        await asyncio.sleep(1e9 if ticker == "stuck" else 1)
+        return 1
+
+    keys = [("stuck", "m"), ("up", "m")]
+    found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+    assert [each.error for each in found] == ["it took longer than 60 s", None]
+    assert os.listdir(tmp_path) == ["up_m_20260225.json"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_so_many_are_fetched_at_once_and_no_more(tmp_path: Path, jobs: int) -> None:  # 2-39
+    under_way = most = 0
+
+    async def fetch(ticker: str, module: str) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(1)
+        under_way -= 1
+
+    keys = [(f"s{n}", "m") for n in range(9)]
+    await warm(keys, fetch, str(tmp_path), "20260225", jobs, lambda done: None)
+    assert most == jobs and asyncio.get_running_loop().time() == pytest.approx(9 / jobs)
 
 
 def test_no_key_is_a_path_and_no_two_keys_share_a_file() -> None:
@@ -337,6 +390,23 @@ def test_what_is_wanted_within_the_horizon_counts_not_what_is_next(capsys: Captu
     assert len(list(quarter.worth_fetching(at))) < 20 == len(list(hour.worth_fetching(at)))
     assert hour.needed(0.05) == pytest.approx(1 - 0.95**120)
     assert list(Learned(store, PrefetchConfig(enabled=False)).worth_fetching(at)) == []
+
+
+def test_of_a_moment_no_more_is_concluded_than_was_seen_in_it() -> None:
+    store = opened()
+    store.record_all([Query(1e9 + n / 10, "AAPL", "price", True) for n in range(8)])
+    store.record(Query(1e9 + 1, "TSLA", "price", hit=False))
+    learned = Learned(store, PrefetchConfig())
+    assert learned.pace() == 8
+    assert learned.needed(0.05) == pytest.approx(1 - 0.95**8) != pytest.approx(1, abs=0.1)
+
+
+def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
+    store = opened()
+    rows = [Query(1e9 + 60 * n, f"s{n % 20}", "m", True) for n in range(200)]
+    wrong = [Query(at, "s1", "m", True) for at in (0.0, 60.0, 2e11)]
+    store.record_all([*rows[:50], *wrong, *rows[50:]])
+    assert Learned(store, PrefetchConfig()).pace() == pytest.approx(15, rel=0.05)
 
 
 def test_the_more_was_recorded_the_better_it_is_predicted() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.operators.results import KILL, Happened, happened, possible_results
+from foretell.operators.results import HARMFUL, KILL, Happened, happened, possible_results
 from foretell.streams import events as ev
 from foretell.streams.blows import health_left
 from foretell.streams.world import Declared, Numbered, World, advance
@@ -135,7 +136,7 @@ damages = st.none() | st.integers(0, 45)
 @given(
     hp=st.integers(1, 40),
     damage=damages,
-    result=st.sampled_from(["hit", "critical", "failure", "success"]),
+    result=st.sampled_from(["hit", "critical", "failure", "success", "miss", "scorched"]),
     said=st.booleans(),
     declared=st.booleans(),
 )
@@ -159,14 +160,16 @@ def test_update_then_outcome_is_outcome_then_update(
     )
     first, second = of(outcome, *start), of(outcome, *start, state(after))
     assert first == second
-    if damage is None and not said and result != "success":
+    if damage is None and not said and result != "miss":
         assert "target_hp" not in first.values  # nobody has said how much it was
     else:
         assert first.values["target_hp"] == after
     if after == 0:
         assert first.name == KILL
+    elif damage is None and not said and result in HARMFUL and hp <= 10:
+        assert (first.name, first.told, first.unsure) == ("", result, True)  # it may have fallen
     else:
-        assert first.name == result
+        assert (first.name, first.unsure) == (result, False)
 
 
 @given(hp=st.integers(1, 40), now=health, damage=damages, result=st.sampled_from(["hit", "miss"]))
@@ -294,9 +297,19 @@ def test_a_blow_of_which_nobody_says_how_hard_it_was() -> None:  # G1
     bare = ev.State(1.0, {"actors": {"mira": {"hp": 9}}}, "a1")
     assert after(blow("a1", None), state(10), DECLARED, bare).name == KILL
     assert after(blow("a1", None), state(10), DECLARED, named("a1", 6)).values == {"target_hp": 6}
-    for shown in ([], [state(6)]):
-        found = after(blow("a1", None), state(10), DECLARED, *shown)
-        assert (found.name, found.values) == ("hit", {})
+    for hale in ([state(20)], [state(20), state(16)]):
+        found = after(blow("a1", None), hale[0], DECLARED, *hale[1:])
+        assert (found.name, found.values, found.unsure) == ("hit", {}, False)
+    for hurt in ([state(10)], [state(10), state(6)], [state(20), state(0)]):
+        found = after(blow("a1", None), hurt[0], DECLARED, *hurt[1:])
+        assert (found.name, found.told, found.values) == ("", "hit", {})
+        assert found.unsure and not found.down  # it stands or it has fallen: nobody can tell
+    assert not after(blow("a1", 4), state(10), DECLARED).unsure
+    assert not after(blow("a1", None, "miss"), state(10), DECLARED).unsure
+    fear = ev.Action(1.0, "a1", None, "grik", {"type": "use", "name": "resist fear"})
+    assert not after(blow("a1", None, "failure"), state(4), fear).unsure
+    missed = after(blow("a1", None, "miss"), state(10), DECLARED, state(6))
+    assert (missed.name, missed.unsure) == ("miss", False)
 
 
 def test_who_is_healed_may_have_lain_there() -> None:  # G1
@@ -360,6 +373,75 @@ def test_who_stood_when_it_was_struck_is_not_said_to_have_lain_there() -> None: 
     assert (missed.name, missed.down, missed.values) == ("", False, {})
 
 
+def test_a_miss_says_no_health_while_a_blow_is_shown_that_is_not_told() -> None:  # G1
+    second = ev.Action(1.0, "a2", None, "tom", SWORD)
+    missed = blow("a1", None, "miss")
+    for shown in (state(5), named("a2", 5)):
+        found = happened(play(state(9), DECLARED, second, shown, missed))[0]
+        assert (found.name, found.values) == ("miss", {})
+        told = happened(play(state(9), DECLARED, second, shown, blow("a2", 4), missed))[0]
+        assert told.values == {"target_hp": 5}
+    unasked = ev.Outcome(2.0, (ev.Result("miss", "grik"),), None, None, "tom", SWORD)
+    for others in ([], [other("mira", 0, "snag")]):
+        assert after(unasked, state(9), TURN, state(5), *others).values == {}
+    assert after(unasked, state(9), TURN).values == {"target_hp": 9}
+
+
+def test_what_a_word_of_the_games_own_does_nobody_knows() -> None:  # G1
+    for word in ("healed", "glancing", "success"):
+        assert "target_hp" not in after(blow("a1", None, word), state(9), DECLARED).values
+    assert after(blow("a1", 0, "glancing"), state(9), DECLARED).values["target_hp"] == 9
+    assert after(blow("a1", None, "resisted"), state(9), DECLARED).values["target_hp"] == 9
+
+
+def test_which_of_two_frames_an_outcome_is_of_may_be_unknown() -> None:  # G1
+    frames = [state(30), TURN, state(26), other("mira", 0, "snag"), state(22)]
+    first = happened(play(*frames, other("tom", 4)))[0]
+    assert (first.name, first.values) == ("", {"damage": 4})
+    second = happened(play(*frames, other("tom", 4), other("tom", 4)))[0]
+    assert second.values["target_hp"] == 22
+    felled = [state(12), TURN, state(5), other("mira", 0, "snag"), state(0)]
+    assert happened(play(*felled, other("tom", 7)))[0].told == "hit"
+
+
+def test_what_fell_long_before_an_outcome_may_be_of_something_else() -> None:  # G1
+    for t, told in ((2.9, {"damage": 4, "target_hp": 26}), (3.1, {"damage": 4})):
+        poisoned = [state(30), TURN, ev.State(2.0, state(26).state)]
+        outcome = ev.Outcome(
+            t, (ev.Result("hit", "grik", {"damage": 4}),), None, None, "tom", SWORD
+        )
+        assert happened(play(*poisoned, outcome))[0].values == told
+        declared = ev.Outcome(t, (ev.Result("hit", "grik", {"damage": 4}),), "a1")
+        found = happened(play(state(30), DECLARED, *poisoned[2:], declared))[0]
+        assert found.values == {"damage": 4, "target_hp": 26}
+
+
+def test_which_of_two_losses_alike_a_blow_is_nobody_can_tell() -> None:  # G1
+    poisoned = [state(12), DECLARED, state(11), state(10)]
+    found = happened(play(*poisoned, blow("a1", 1)))[0]
+    assert (found.name, found.values, found.unsure) == ("", {"damage": 1}, True)
+    both = play(state(12), DECLARED, TWIN, state(11), state(10), blow("a1", 1))
+    assert happened(both)[0].values["target_hp"] == 11  # two blows that were declared
+    assert happened(then(both, blow("a2", 1)))[0].values["target_hp"] == 10
+
+
+def at(t: float, event: Any) -> Any:
+    return replace(event, t=t)
+
+
+def test_a_game_that_tells_before_it_shows_is_known_by_that() -> None:  # G1
+    wound_up = [at(5.0, DECLARED), at(6.0, state(8)), at(7.0, blow("a1", 2))]
+    found = happened(play(state(10), *wound_up))[0]
+    assert (found.name, found.values["target_hp"]) == ("hit", 8)  # shown, then told
+    habit = [state(12), at(1.0, other("mira", 2)), at(1.1, state(10))]
+    found = happened(play(*habit, *wound_up))[0]
+    assert (found.name, found.values, found.unsure) == ("", {"damage": 2}, True)  # or poison
+    promptly = happened(play(*habit, *wound_up[:1], at(6.98, state(8)), wound_up[2]))[0]
+    assert promptly.values["target_hp"] == 8
+    long_ago = [at(each.t + 80, each) for each in wound_up]
+    assert happened(play(*habit, *long_ago))[0].values["target_hp"] == 8
+
+
 def test_after_a_blow_nobody_can_reckon_the_next_is_reckoned_again() -> None:  # G1
     half = [state(12), DECLARED, TWIN, state(7), blow("a1", 10)]  # resisted, and nobody says so
     assert happened(play(*half))[0].name == ""
@@ -381,6 +463,12 @@ def test_one_who_lies_and_is_struck_again_does_not_fall_again(said: dict[str, in
     for shown in ([], [saves]):
         found = after(blow("a1", 6, **said), state(0), DECLARED, *shown)
         assert (found.name, found.told, found.down) == ("", "hit", True)
+
+
+def test_one_who_lies_owes_nothing_for_being_struck_again() -> None:  # G1
+    rises = [state(0), other("tom", 14), DECLARED, state(6)]
+    found = happened(play(*rises, blow("a1", 4)))[0]
+    assert (found.name, found.values) == ("", {"damage": 4})  # struck before it rose, or after?
 
 
 def test_of_two_frames_an_earlier_outcome_takes_no_later_fall() -> None:  # G1

@@ -121,9 +121,42 @@ async def test_before_a_scene_there_is_no_plan() -> None:
         assert (await game.session("x")).prefetch_plan() is None
 
 
-def variant(number: int, action: str, value: float) -> Any:
+def variant(number: int, action: str, value: float, urgency: float = 0.0) -> Any:
     slot = ("t1", action, None, f"result {number}")
-    return SimpleNamespace(slot=slot, value=value, likely=None)
+    return SimpleNamespace(slot=slot, value=value, likely=None, urgency=urgency)
+
+
+@pytest.mark.parametrize("urgency", [1.0, 0.8])
+def test_what_is_declared_or_spoken_of_beyond_doubt_comes_before_what_is_likely(
+    urgency: float,
+) -> None:
+    variants = [variant(1, "habit", 0.5), variant(2, "maybe", 0.2, 0.4)]
+    variants.append(variant(3, "said", 0.3, urgency))
+    constraints = Constraints(EACH, 0.0, None, 0.0, 0.0)  # room for one
+    learned = {"variant": Learned(EACH, 0.0)}
+    (kept,), plan = fitted(variants, constraints, lambda each: False, learned, variant_kinds(EACH))
+    assert kept.slot[1] == "said"
+    (first, *_) = plan.as_json()["entries"]
+    assert "urgency is critical" in str(first)
+
+
+async def test_the_scheduler_hears_of_what_players_say() -> None:
+    bow, axe = ({"type": "attack", "name": name} for name in ("bow", "axe"))
+    async with foretell.Game({"intensity": "aggressive"}, model=ScriptedModel()) as game:
+        session = await game.session("x")
+        session.update(STATE)
+        session.begin_turn("mira", options=[axe, bow])
+        session.say("mira", "I draw my bow!")
+        await asyncio.sleep(1)
+        plan = session.prefetch_plan()
+        assert plan is not None
+        urgent = {
+            name: {
+                "urgency is critical" in str(each) for each in plan["entries"] if name in str(each)
+            }
+            for name in ('"bow"', '"axe"')
+        }
+        assert urgent == {'"bow"': {True}, '"axe"': {False}}
 
 
 VARIANTS = st.lists(

@@ -29,7 +29,7 @@ from foretell.prefetch.service import Prefetch
 from foretell.server import app as server_app
 from foretell.server.guard import Limits
 from foretell.server.run import running
-from foretell.sinks.usage_store import Query
+from foretell.sinks.usage_store import Query, Totals, UsageStore
 from foretell.streams.listener import ServerMissing
 
 pytestmark = pytest.mark.real_time
@@ -154,6 +154,65 @@ async def test_a_warm_up_fetches_and_two_at_once_fetch_once(tmp_path: Path) -> N
         assert (status["cached_items"], status["cached_bytes"]) == (1, 11)  # 2-32
         await http.get(PATH, **ask)
         assert len(fetched) == 2
+
+
+class Idle(Prefetch):
+    """One that warms up when it is idle; it can be waited for that it looks, and warms up."""
+
+    def __init__(self, folder: Path, fetch: Any) -> None:
+        super().__init__(str(folder), fetch, idle=0.05, clock=lambda: AT)
+        self.warming, self.looked = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    def warmup(self, by: str = "document") -> Any:
+        self.warming.release()
+        return super().warmup(by)
+
+
+async def test_when_nothing_is_asked_for_it_warms_up_once_until_the_next_query(  # 2-28
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    async def fetch(ticker: str, module: str) -> Any:
+        fetched.append(ticker)
+
+    opened(tmp_path).record_all([Query(AT - n, "AAPL", "price", True) for n in range(9)])
+    prefetch, loop = Idle(tmp_path, fetch), asyncio.get_running_loop()
+    totals = UsageStore.totals
+
+    def looking(store: UsageStore) -> Totals:
+        loop.call_soon_threadsafe(prefetch.looked.release)
+        return totals(store)
+
+    monkeypatch.setattr(UsageStore, "totals", looking)
+    async with asyncio.timeout(20), running(prefetch):
+        await prefetch.warming.acquire()
+        for _ in range(9):
+            await prefetch.looked.acquire()
+        assert fetched == ["AAPL"] and prefetch.warming.locked()
+        opened(tmp_path).record(Query(AT, "AAPL", "price", hit=True))  # another process, say
+        await prefetch.warming.acquire()
+
+
+async def test_an_idle_warm_up_that_fails_is_said_and_another_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = asyncio.Event()
+
+    async def fetch(ticker: str, module: str) -> Any:
+        done.set()
+
+    opened(tmp_path).record_all([Query(AT - n, "AAPL", "price", True) for n in range(9)])
+    prefetch, config = Idle(tmp_path, fetch), tmp_path / "prefetch_config.json"
+    async with asyncio.timeout(20), running(prefetch):
+        config.write_text("[")
+        await prefetch.warming.acquire()
+        opened(tmp_path).record(Query(AT, "AAPL", "price", hit=True))
+        while "mend it" not in caplog.text:
+            await prefetch.warming.acquire()
+        config.unlink()
+        opened(tmp_path).record(Query(AT, "AAPL", "price", hit=True))
+        await done.wait()
 
 
 @pytest.mark.parametrize(

@@ -496,12 +496,14 @@ async def test_a_bad_state_is_one_clear_line_and_spoils_nothing(state: Any, said
         lambda s: s.declare("mira", "bow").outcome("hit", results=3),
         lambda s: s.declare("mira", "bow").outcome("hit", to=3),
         lambda s: s.declare("mira", "bow", odds={"hit": 0.9, "miss": 0.3}),
+        lambda s: s.declare("mira", "bow", odds={"hit": float("nan"), "miss": 0.3}),
+        lambda s: s.subscribe(None),
         lambda s: s.declare("mira", "bow", odds={"hit": 1.5, "miss": -0.5}),
         lambda s: s.declare("mira", "bow", odds={"goblin-1": {"hit": 0.2}}),
         lambda s: s.declare("mira", "bow", odds={}),
         lambda s: s.put(lambda t: ev.Action(t, "a", None, "mira", {"type": "use"}, {"hit": 3})),
     ],
-    ids=range(41),
+    ids=range(43),
 )
 async def test_other_bad_inputs_are_refused_where_they_come_in(say: Any) -> None:
     async with opened() as (session, _):
@@ -913,13 +915,25 @@ async def test_a_change_of_intensity_takes_effect_at_once() -> None:  # 0-11
 
 async def test_conservative_stays_in_combat_and_aggressive_goes_everywhere() -> None:  # 0-11
     async with opened(Script(ttft=9.0), state={**STATE, "mode": "exploration"}) as (session, model):
-        session.begin_turn("mira")
-        session.declare("mira", "search", type="use")
+        session.begin_turn("mira", options=[{"type": "use", "name": "search"}])
         await instant()
         assert model.open == []
         session.intensity = "aggressive"
         await instant()
-        assert len(model.open) == 2
+        assert model.open != []
+
+
+@pytest.mark.parametrize(
+    "state", [{"mode": "dialogue"}, {"location": "the old mill"}, {"mode": "idle"}, {}]
+)
+async def test_what_is_declared_is_prepared_anywhere(state: dict[str, Any]) -> None:
+    script = Script({"text": "The door opens."}, ttft=0.5)
+    async with opened(script, state={**state, "actors": STATE["actors"]}) as (session, model):
+        action = session.declare("mira", "search", type="use")
+        await asyncio.sleep(30)
+        await action.outcome("success")
+        assert session.report()["served"]["hit"] == 1
+        assert not model.open
 
 
 @pytest.mark.parametrize("cap", [0, 1500, 3000, 10_000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -283,6 +284,36 @@ async def test_a_key_with_brackets_is_invalidated_by_its_own_name() -> None:
     store = VariantStore()
     store.store('["mira", "attack"]', ["a"])
     assert store.invalidate('["mira", "attack"]') == 1
+
+
+async def test_a_pattern_that_is_a_name_as_well_fits_all_the_same() -> None:  # 0-16
+    store = VariantStore()
+    for key in ("a*", "ab", "c"):
+        store.store(key, [key])
+    assert store.invalidate("a*") == 2
+    assert store.ready("ab") is None and store.ready("c") == ["c"]
+
+
+async def test_what_is_kept_takes_no_more_memory_than_it_has_bytes() -> None:  # 3-35
+    store = VariantStore(Limits(Room(2, 1, "lru"), Room(100, 900, "lfu"), Room(1, 1, "ttl")))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100):
+            store.store(f"k{number}", [{"steps": ["x" * 50] * 180}], None)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.5 * store.stats().layers["warm"].bytes
+
+
+async def test_who_listens_to_a_games_store_hears_of_each_look_up() -> None:  # 1-38
+    async with foretell.Game() as game:
+        heard: list[Access] = []
+        game.store.on_access = heard.append
+        game.store.store("a", ["x"])
+        assert game.store.ready("a") and game.store.ready("b") is None
+        assert [(each.key, each.level) for each in heard] == [("a", "warm"), ("b", None)]
 
 
 async def test_what_lies_under_a_path_is_invalidated_with_it() -> None:

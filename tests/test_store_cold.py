@@ -68,6 +68,17 @@ async def test_the_memory_cache_is_bounded_by_the_store() -> None:  # 1-57, G3
     assert not cold._cache._cache
 
 
+async def test_what_was_cold_once_leaves_nothing_in_the_memory_cache() -> None:  # 1-57, G3
+    cold = MemoryCold()
+    store = VariantStore(TINY, cold=cold)
+    for number in range(100):
+        store.store(f"k{number}", ["x"], 60)
+        store.store("other", ["x"])
+        assert store.ready(f"k{number}") == ["x"]
+        store.consume(f"k{number}")
+    assert len(cold._cache._cache) == store.stats().layers["cold"].entries == 0
+
+
 async def test_no_call_of_the_memory_cache_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async def forbidden(*_: object) -> None:
         raise AssertionError("wait_for orders tasks differently between versions")
@@ -307,6 +318,65 @@ async def test_what_waits_to_be_written_is_bounded_and_at_hand(
         assert cold.described()["waiting"] == 256
         assert await cold.fetch("n999") == {"n": 999} and await cold.fetch("n0") is None
         assert len(caplog.records) == 1, "one outage is logged once"
+    await cold.aclose()
+
+
+async def test_more_look_ups_at_once_than_there_is_time_for_are_no_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # G10
+    class Far:
+        kind, where, garbage, refusals = "far", "elsewhere", (ValueError,), ()
+        takes = 0.005
+
+        async def get(self, name: str) -> str:
+            await asyncio.sleep(self.takes)
+            return name
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
+    await cold.door.server.aclose()
+    cold.door.server = far = Far()  # type: ignore[assignment]
+    with caplog.at_level(logging.WARNING):
+        found = await asyncio.gather(*(cold.fetch(f"k{n}") for n in range(100)))
+        assert 20 <= len([each for each in found if each]) < 100
+        assert cold.answers and not caplog.records
+        assert await cold.fetch("k100") == "k100"
+        far.takes = 10
+        begun = asyncio.get_running_loop().time()
+        assert await asyncio.gather(*(cold.fetch(f"k{n}") for n in range(100))) == [None] * 100
+        assert asyncio.get_running_loop().time() - begun <= 0.05
+        assert not cold.answers and len(caplog.records) == 1
+    await cold.aclose()
+
+
+async def test_what_there_was_no_time_to_write_is_written_later() -> None:
+    class Crowded:
+        kind, where, garbage, refusals = "crowded", "elsewhere", (ValueError,), ()
+        gone: list[str] = []  # noqa: RUF012
+
+        async def get(self, name: str) -> None:
+            await asyncio.sleep(1)
+
+        async def delete(self, name: str) -> None:
+            self.gone.append(name)
+
+        async def forget_connections(self) -> None: ...
+        async def aclose(self) -> None: ...
+
+    cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
+    await cold.door.server.aclose()
+    cold.door.server = there = Crowded()  # type: ignore[assignment]
+    asking = [cold.door.ask(lambda: there.get("x"), "x", 5) for _ in range(4)]
+    asked = asyncio.gather(*asking)
+    await asyncio.sleep(0)
+    cold.drop("untrue")
+    await asyncio.sleep(0.5)
+    assert cold.described()["waiting"] == 1 and cold.answers
+    await asked
+    await cold.flush()
+    assert there.gone == ["untrue"]
     await cold.aclose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from foretell.errors import StateError
 from foretell.sinks.store_flight import ComputeError, StoreClosed
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits
+from foretell.sinks.store_scenarios import compute
+from foretell.sinks.store_stats import Access
 from foretell.sinks.variant_store import VariantStore
 
 SNAPSHOT = {"actors": {"goblin": {"pos": [10, 10]}}}
@@ -265,3 +268,45 @@ async def test_what_is_no_list_or_is_for_nothing_is_refused() -> None:
         store.store("k", "a text")
     with pytest.raises(StateError, match="nothing"):
         await store.get_or_compute(None, lambda snapshot: ["a"])
+
+
+async def test_a_warm_up_counts_as_no_look_up_and_leaves_what_is_there_where_it_is() -> (
+    None
+):  # 1-41
+    heard: list[Access] = []
+    store = VariantStore(on_access=heard.append)
+    snapshots = [{"n": number} for number in range(3)]
+    for _ in range(2):
+        assert await compute(store, snapshots, lambda snapshot: [snapshot["n"]]) == 3
+    stats = store.stats()
+    assert (stats.hits, stats.misses, stats.near["lookups"], heard) == (0, 0, 0, [])
+    assert (stats.layers["warm"].entries, stats.flights["computed"]) == (3, 3)
+    assert await store.get_or_compute({"n": 1}, lambda snapshot: ["new"]) == [1]
+    assert store.stats().hit_rate() == 1.0
+
+
+async def test_a_miss_is_told_of_by_the_name_that_it_is_stored_under() -> None:  # 1-38
+    store = VariantStore()
+    await store.get_or_compute({"n": 1}, lambda snapshot: ["a"], scope="plan")
+    await store.get_or_compute({"n": 1}, lambda snapshot: ["a"], scope="plan")
+    name = store.name_of({"n": 1}, "plan")
+    assert [(each.key, each.level) for each in store.recent] == [(name, None), (name, "warm")]
+
+
+async def test_a_snapshot_may_be_of_any_mappings() -> None:
+    store = VariantStore()
+    frozen = MappingProxyType({"a": MappingProxyType({"b": (1, 2)})})
+    assert await store.get_or_compute(frozen, lambda snapshot: ["made"]) == ["made"]
+    assert await store.get_or_compute({"a": {"b": [1, 2]}}, lambda snapshot: ["new"]) == ["made"]
+    assert store.name_of(frozen) == store.name_of({"a": {"b": [1, 2]}})
+
+
+async def test_what_is_computed_when_the_session_ends_is_not_pinned_for_ever() -> None:  # G3
+    store, make = VariantStore(), Maker()
+    late = asyncio.create_task(store.get_or_compute(SNAPSHOT, make, turn="t1", ttl=5))
+    await asyncio.sleep(0.5)
+    store.end_session()
+    await late
+    assert store.stats().layers["warm"].pinned == 0
+    await asyncio.sleep(6)
+    assert store.stats().layers["warm"].entries == 0

@@ -9,6 +9,7 @@ import pytest
 
 from foretell.errors import ConfigError, StateError
 from foretell.sinks.store_guard import Condition
+from foretell.sinks.store_layers import Room
 from foretell.sinks.store_near import Near
 from foretell.sinks.variant_store import VariantStore
 
@@ -89,6 +90,14 @@ async def test_what_is_no_state_no_pattern_and_no_path_is_refused(call: str, giv
 def test_what_cannot_be_near_says_so(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Near(**given)
+
+
+@pytest.mark.parametrize(
+    "given", [(0, 1.0, "lru"), (1, 0.0, "lru"), (1, math.nan, "lfu"), (1, 1, "fifo")]
+)
+def test_a_layer_that_nothing_can_be_in_says_so(given: Any) -> None:
+    with pytest.raises(ConfigError, match="a layer holds 1 or more"):
+        Room(*given)
 
 
 async def test_a_tuple_in_a_state_is_the_list_that_json_makes_of_it() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from foretell.operators.fingerprint import Dependence
+from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.variant_store import VariantStore
 from foretell.streams.clock import VirtualLoop
@@ -114,10 +115,11 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.loop = VirtualLoop()
         self.model = Model()
+        self.cold = MemoryCold()
         self.number = 0
 
         async def make() -> VariantStore:
-            return VariantStore(LIMITS)
+            return VariantStore(LIMITS, cold=self.cold)
 
         self.store = self.run(make())
 
@@ -255,6 +257,9 @@ class Machine(RuleBasedStateMachine):
             assert layer.hits == self.model.hits[name]
         assert stats.misses == self.model.misses
         assert dict(stats.evictions) == {k: n for k, n in self.model.gone.items() if n}
+        assert len(self.cold._cache._cache) == len(self.model.level("cold")), (
+            "nothing is left there"
+        )
         due = len(self.store._shelves._due)
         assert due <= 65 + 4 * len(self.store)
 

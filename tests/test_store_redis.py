@@ -119,6 +119,23 @@ async def test_what_another_process_has_is_served_for_states_that_its_guard_fits
     assert await asyncio.gather(*callers) == [["low"], ["high"]]
 
 
+async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts_once(
+    colds: list[SharedCold],
+) -> None:  # 3-29, 1-41
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    for x in (10, 50, 90):
+        await ours.get_or_compute({"pos": [x, 1]}, lambda s: [s["pos"]], ttl=None)
+    await ours.flush()
+    assert ours.missing([ours.name_of({"pos": [10, 1]})]) == [], "it is known here"
+    assert ours.ready(ours.name_of({"pos": [10, 1]})) is None, "but not in memory"
+    assert await ours.get_or_compute({"pos": [12, 1]}, lambda s: ["made anew"]) == [[10, 1]]
+    stats = ours.stats()
+    assert stats.flights["computed"] == 3 and stats.layers["cold"].hits == 1
+    assert (stats.misses, stats.near["hits"], stats.near["mismatches"]) == (4, 1, 0)
+    assert await theirs.get_or_compute({"pos": [90, 1]}, lambda s: ["made anew"]) == [[90, 1]]
+    assert (theirs.stats().hits, theirs.stats().misses) == (1, 0)
+
+
 async def outage(store: VariantStore, kept: list[str]) -> None:
     """While the server is out: hot and warm serve, the rest is a miss, and nobody waits long."""
     for key in kept:
@@ -158,6 +175,25 @@ async def test_a_look_up_costs_the_limit_once_and_then_nothing(redis: Any) -> No
     assert [await store.get(f"k{n}") for n in range(100)] == [None] * 100
     met = cold.described()["met"]
     assert met["time-outs"] == 1 and met["not asked"] == 99
+    redis.signal(signal.SIGCONT)
+    await cold.aclose()
+
+
+async def test_a_server_that_hangs_costs_a_look_up_less_than_fifty_milliseconds(
+    redis: Any,
+) -> None:  # G10
+    cold = SharedCold(redis.url, wall=time.time)
+    store = VariantStore(cold=cold, session=SESSION)
+    assert await store.get("absent") is None
+    redis.signal(signal.SIGSTOP)
+    taken: list[float] = []
+    for number in range(20):
+        cold.door.again = 0.0  # as if it had answered until now
+        begun = time.perf_counter()
+        assert await store.get(f"k{number}") is None
+        taken.append(time.perf_counter() - begun)
+    assert min(taken) < 0.05, "the others may have waited for the machine"
+    assert cold.described()["met"]["time-outs"] == 20
     redis.signal(signal.SIGCONT)
     await cold.aclose()
 
@@ -403,6 +439,38 @@ async def test_what_is_no_redis_at_all_is_a_miss() -> None:
         store.store("a", ["a"])
         await outage(store, ["a"])
         await cold.aclose()
+
+
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+async def test_what_answers_without_end_is_an_outage_and_asked_no_more_for_a_while(
+    kind: str,
+) -> None:  # G10
+    pytest.importorskip("redis" if kind == "redis" else "aiomcache")
+    asked: list[bytes] = []
+
+    class Babbles(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            asked.append(data)
+            self.transport.write(b"x" * 300_000)
+
+    server = await asyncio.get_running_loop().create_server(Babbles, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cold = SharedCold(f"{kind}://127.0.0.1:{port}", limit=0.2, wall=time.time)
+    store = VariantStore(cold=cold, session=SESSION)
+    store.store("a", ["a"])
+    store.invalidate("b")
+    cold.drop("game:c")
+    await cold.flush()
+    await outage(store, ["a"])
+    await asyncio.sleep(0.5)
+    assert not cold.answers and len(asked) <= 5
+    await cold.aclose()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_warm_up_larger_than_the_queue_arrives_whole(

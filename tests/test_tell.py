@@ -442,6 +442,19 @@ async def test_what_is_told_late_speaks_of_who_stood_when_it_happened() -> None:
         assert [each.get("down", False) for each in said] == [False, False, False, True]
 
 
+@pytest.mark.parametrize("hp", [4, 0])
+async def test_a_blow_that_may_have_felled_is_told_as_neither(hp: int) -> None:  # G1
+    answer = Script({"text": "It is done."})
+    async with table(answer, prompts=None, state=after(4)) as t:
+        action = t.declare()
+        await asyncio.sleep(30)
+        if hp == 0:
+            t.session.update(after(0))  # not said to be of this blow: it may be another's
+        await action.outcome("hit")
+        [told] = orjson.loads(t.foreground[0].prompt.rsplit("FACTS ", 1)[1])["tellings"]
+        assert (told["result"], told["unsure"]) == ("hit", True) and "values" not in told
+
+
 @pytest.mark.parametrize("wait", [0, 0.1])
 async def test_the_slain_may_be_taken_off_the_board_by_any_update(wait: float) -> None:
     felled = after(0)

@@ -280,6 +280,15 @@ def test_recording_prunes_now_and_then_as_the_folder_says(
     store.close()
 
 
+def test_a_fork_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = opened(tmp_path)
+    assert opened(tmp_path) is parents
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with opened(tmp_path) as childs:
+        assert childs is not parents
+    parents.close()
+
+
 def test_the_public_function_records_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = time.time()
@@ -358,7 +367,7 @@ def test_counts_beyond_the_queries_are_kept_and_a_file_counts_once(path: str) ->
         (orjson.dumps({"queries": [QUERY, 5]}), "query 2: is no object"),
         (orjson.dumps({"queries": [{**QUERY, "hit": 1}]}), "query 1: needs"),
         (orjson.dumps({"queries": [{**QUERY, "ticker": None}]}), "query 1: needs"),
-        (orjson.dumps({"queries": [{**QUERY, "ticker": ""}]}), "subject"),
+        (orjson.dumps({"queries": [{**QUERY, "ticker": ""}]}), "ticker"),
         (orjson.dumps({"queries": [{**QUERY, "timestamp": "noon"}]}), "timestamp"),
         (orjson.dumps({"queries": [{**QUERY, "timestamp": 5}]}), "timestamp"),
         (orjson.dumps({"queries": [QUERY], "cache_hits": -1}), "cache_hits: is no count"),

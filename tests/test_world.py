@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from foretell.operators.classify import classify
 from foretell.operators.fingerprint import scene_fingerprint
 from foretell.operators.foresee import Foresight
-from foretell.operators.predict import Intensity, schedule
+from foretell.operators.predict import Intensity, planner
 from foretell.operators.results import happened
 from foretell.streams import events as ev
 from foretell.streams import world as world_module
@@ -386,7 +386,7 @@ def test_nothing_a_game_says_stops_the_world(said: list[Any]) -> None:  # G10
     What is foreseen in it hangs on the worlds alone, and not on when it was asked for.
     """
     foresight, unasked = Foresight(), Foresight()
-    plan = schedule(lambda: Intensity.AGGRESSIVE, 8, foresight.candidates)
+    plan = planner(lambda: Intensity.AGGRESSIVE, 8, foresight.candidates)
     before = deepcopy(said)
     world = World()
     history = History(world, 1000)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..operators.calibration import Calibration
+from ..operators.expect import habits
 from ..operators.predict_baselines import Frequent, LastUsed
 from ..operators.predict_document import Document
 from ..operators.predict_ensemble import Ensemble, standard
@@ -41,6 +42,7 @@ PREDICTORS: Mapping[str, Make] = {
     "recency": lambda zone: Ensemble([Recency()]),
     "markov-1": lambda zone: Ensemble([Markov((0, 1), (1,))]),
     "markov-3": lambda zone: Ensemble([Markov(voices=(3,))]),
+    "session": lambda zone: habits(),
     "ensemble": lambda zone: standard(Document(zone)),
 }
 """Each begins with nothing learned. All give something new the same probability."""
@@ -91,8 +93,9 @@ def _usage(log: str, started: float) -> Iterable[tuple[str, Event]]:
 
 def _started(said: object) -> float:
     try:
-        return datetime.fromisoformat(str(said)).replace(tzinfo=UTC).timestamp()
-    except ValueError:
+        found = datetime.fromisoformat(str(said))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
 
 

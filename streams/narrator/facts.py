@@ -43,6 +43,8 @@ class Happening:
     effects: list[str] = field(default_factory=list)
     down: bool = False
     """Whether its target lay there before."""
+    unsure: bool = False
+    """Whether nobody knows if its target still stands."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -106,4 +108,5 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         if isinstance(effects, list)
         else [],
         entry.get("down") is True,
+        entry.get("unsure") is True,
     )

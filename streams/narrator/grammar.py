@@ -240,6 +240,7 @@ def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[s
             out.append(_filled(teller.opening(first), first))
         for h in group:
             sentence, mood = teller.event(h)
+            mood = "even" if h.unsure else mood
             out.append(_filled(sentence, h))
             if (len(group) == 1 and len(groups) <= 2) or (part and mood in ("hurt", "badly")):
                 out.append(_filled(teller.reaction(h, mood), h))

@@ -1,0 +1,187 @@
+"""Variants for a state or one near it: found, or computed once for all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+import orjson
+
+from ..errors import StateError
+from ..operators.fingerprint import Dependence
+from ..streams.footprint import Path
+from .store_entry import FREE, Level
+from .store_flight import Flight, Flights
+from .store_given import checked, dependence_of, packed, seconds, texts
+from .store_guard import Condition, met_by
+from .store_lookup import Lookups
+from .store_near import NearKey
+from .store_values import refilled
+
+__all__ = ["Computing", "Made", "Make"]
+
+Make = Callable[[Any], Awaitable[list[Any]] | list[Any]]
+"""Computes the variants for a snapshot."""
+
+
+class Made(NamedTuple):
+    """What was computed, and what must be true of a snapshot for it to be served."""
+
+    variants: list[Any]
+    guard: tuple[Condition, ...]
+
+
+class Computing(Lookups):
+    """What is found by its state, and computed if it is not."""
+
+    _flights: Flights[Made]
+
+    async def get_or_compute(
+        self,
+        snapshot: Any,
+        make: Make,
+        *,
+        scope: str = "",
+        values: Mapping[str, Any] | None = None,
+        ttl: float | None = 60,
+        fingerprint: str = "",
+        depends: Dependence | Iterable[Path] = FREE,
+        guard: Iterable[Condition] = (),
+        tags: Iterable[str] = (),
+        turn: str | None = None,
+        ahead: bool = False,
+    ) -> list[Any]:
+        """The variants for a snapshot or one near it; computed, if there are none.
+
+        Of all who ask for the same at once, one ``make(snapshot)`` is called. It belongs to the
+        store: a caller that is cancelled cancels nobody else, and what is computed is kept even
+        if nobody waits any more. What it raises goes to all who wait, and is not kept. What is
+        invalidated, or cleared, while it is computed goes to those who wait already, and is not
+        kept either. The other arguments are those of :meth:`store`.
+
+        :param snapshot: the part of the state that matters; any JSON but ``null``.
+        :param values: fills ``{name}`` in what is served, so that what was made for a near state
+            has the numbers of this one; see :func:`~foretell.sinks.store_values.refilled`.
+        :param ahead: nobody has asked for it yet, as in a warm-up: it counts as no look-up, and
+            what is there already stays in its layer.
+        :raises StateError: for a snapshot, or variants, that are no JSON.
+        :raises StoreClosed: if the store is closed meanwhile.
+        :raises TimeoutError: if it takes longer than the limits allow.
+        :raises ComputeError: if it cancels itself, or asks for itself.
+        """
+        if snapshot is None:
+            raise StateError("a snapshot of nothing has no key")
+        if values is not None and not isinstance(values, Mapping):
+            raise StateError(f"values are names and what stands for them, not {values!r}")
+        key = self._near_key(snapshot, scope, fingerprint)
+        found, there = self._found_near(key, snapshot, ahead)
+        if found is None:
+            name = self.name_of(snapshot, scope)
+            joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
+            made = None
+            if joined is not None:
+                self._tally.joined += 1
+                self._missed_unless(ahead, name)
+                made = await asyncio.shield(joined)
+                if not met_by(made.guard, snapshot):  # another process's, with a guard of its own
+                    self._tally.near_mismatches += 1
+                    made = None
+            if made is None:
+                guarded = checked(guard)
+                words = (name, *texts("tags", tags))
+                seconds(ttl)
+                flight = Flight[Made](key, words, guarded, dependence_of(depends), turn)
+
+                async def computed(flight: Flight[Made]) -> Made:
+                    ours = await self._elsewhere(
+                        flight, there or (name, fingerprint), snapshot, ahead
+                    )
+                    if ours is None:
+                        self._missed_unless(ahead, name)
+                        variants = await self._computed(
+                            flight, snapshot, make, scope=scope, ttl=ttl, fingerprint=fingerprint
+                        )
+                        ours = Made(variants, flight.guard)
+                    return ours
+
+                made = await asyncio.shield(self._flights.start(flight, computed))
+            found = orjson.loads(orjson.dumps(made.variants))
+        filled: list[Any] = refilled(found, values)
+        return filled
+
+    @staticmethod
+    def name_of(snapshot: Any, scope: str = "") -> str:
+        """The key under which :meth:`get_or_compute` stores what is for a snapshot."""
+        raw = orjson.dumps((scope, snapshot), dict, orjson.OPT_SORT_KEYS)
+        return f"near:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
+
+    def _found_near(
+        self, key: NearKey, snapshot: Any, ahead: bool
+    ) -> tuple[list[Any] | None, tuple[str, str] | None]:
+        """What is at hand for a near state; else what is known to lie in a shared cache for one."""
+        now, tally = self._shelves.swept(), self._tally
+        candidates, others = self._shelves.near.search(key)
+        if not ahead:
+            tally.near_lookups += 1
+            tally.near_mismatches += others
+        there = None
+        for entry in candidates:
+            if not self._true(entry, None, snapshot):
+                tally.near_mismatches += 1
+            elif not self._shelves.at_hand(entry):
+                there = there or entry.id
+            elif ahead:
+                return entry.variants(), None
+            else:
+                tally.near_hits += 1
+                return self._served(entry, entry.level, now), None
+        return None, there
+
+    def _missed_unless(self, ahead: bool, name: str) -> None:
+        if not ahead:
+            self._missed(name, self._shelves.clock())
+
+    async def _elsewhere(
+        self, flight: Flight[Made], where: tuple[str, str], snapshot: Any, ahead: bool
+    ) -> Made | None:
+        """What a shared cache has under a key and a fingerprint, if it is good for a snapshot."""
+        found = await self._shelves.fetch(*where)
+        if found is None or not flight.good or not self._true(found, None, snapshot):
+            return None
+        found.near = found.near or flight.near
+        guard = found.guard
+        if not ahead:
+            self._tally.near_hits += 1
+            return Made(self._served(found, Level.COLD, self._shelves.swept()), guard)
+        variants = found.variants()
+        if not found.seq:
+            self._put(found, write=False)
+        return Made(variants, guard)
+
+    async def _computed(
+        self, flight: Flight[Made], snapshot: Any, make: Make, **entry: Any
+    ) -> list[Any]:
+        self._tally.computed += 1
+        try:
+            made = make(snapshot)
+            variants = await made if isawaitable(made) else made
+            packed(variants)
+            if flight.good:
+                name, *tags = flight.words
+                self.store(
+                    name,
+                    variants,
+                    depends=flight.depends,
+                    guard=flight.guard,
+                    tags=tags,
+                    turn=flight.turn,
+                    snapshot=snapshot,
+                    **entry,
+                )
+        except BaseException:
+            self._tally.failed += 1
+            raise
+        return variants
