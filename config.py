@@ -8,7 +8,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import ConfigError
 from .operators.overlap import Overlap
@@ -23,6 +30,11 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
+AUTO = "auto"
+NOT_YET = (
+    "auto, which would weigh dollars against the seconds they save, is not there yet: "
+    "choose among off, conservative and aggressive, or let `foretell tune LOG` find settings"
+)
 
 
 class Settings(BaseModel):
@@ -106,6 +118,13 @@ class Settings(BaseModel):
     log_dir: str | None = None
     log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
+
+    @field_validator("intensity", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if value == AUTO:
+            raise ValueError(NOT_YET)
+        return value
 
     @model_validator(mode="before")
     @classmethod

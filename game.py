@@ -29,6 +29,7 @@ from .streams.clock import VirtualLoop
 from .streams.content import ContentMapping, ContentSource
 from .streams.content_folder import JsonFolder
 from .streams.lane import Lane
+from .streams.log_schema import RECORDING
 from .streams.models import Message, Model, ModelUnavailable, Request
 from .streams.plain import PlainFallback
 from .streams.said import brief
@@ -160,6 +161,7 @@ class Game(Generic[M]):
             guests["preloads"] = "own"
         return {
             "version": __version__,
+            "recording": RECORDING,
             "settings": self.settings.model_dump(
                 mode="json",
                 exclude_defaults=True,

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -519,7 +519,7 @@ class Pipeline(Generic[M]):
     def _on_generated(self, generation: Generation) -> None:
         account = self.ledger.add(generation)
         if account is not None:
-            known = asdict(account)
+            known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"]
             phase = generation.phase
             if generation.request.purpose is Purpose.PREFETCH and phase == "done":

@@ -24,6 +24,7 @@ from hygiene_order import INSTEAD, sets_seen_in_order
 LOOP = "the loop's time (asyncio.get_running_loop().time()), or a clock that is passed in"
 SEEDED = "a random.Random(seed) that is passed in"
 IDS = "an id that is passed in"
+NAMELESS = "a path that is passed in, or TemporaryFile, which has no name"
 TIMEOUT = "asyncio.timeout (wait_for orders tasks differently between versions)"
 FSUM = "math.fsum, or a comment `# ints` (sums of floats differ between versions)"
 DIGEST = "a digest (hash() differs from process to process)"
@@ -53,16 +54,38 @@ FORBIDDEN = {
     "datetime.datetime.utcnow": LOOP,
     "datetime.datetime.today": LOOP,
     "datetime.date.today": LOOP,
+    "timeit": LOOP,
+    "os.times": LOOP,
+    "sched.scheduler": LOOP,
+    "signal.alarm": LOOP,
+    "signal.setitimer": LOOP,
+    "threading.Timer": LOOP,
+    "email.utils.formatdate": LOOP,
+    "email.utils.localtime": LOOP,
     "random": SEEDED,
+    "_random": SEEDED,
     "secrets": SEEDED,
     "os.urandom": SEEDED,
     "os.getrandom": SEEDED,
+    "posix.urandom": SEEDED,
+    "ssl.RAND_bytes": SEEDED,
+    "numpy.random": SEEDED,
     "uuid.uuid1": IDS,
     "uuid.uuid4": IDS,
+    "uuid.uuid6": IDS,
+    "uuid.uuid7": IDS,
+    "uuid.uuid8": IDS,
     "uuid.getnode": IDS,
+    "email.utils.make_msgid": IDS,
+    "tempfile.mktemp": NAMELESS,
+    "tempfile.mkstemp": NAMELESS,
+    "tempfile.mkdtemp": NAMELESS,
+    "tempfile.NamedTemporaryFile": NAMELESS,
+    "tempfile.TemporaryDirectory": NAMELESS,
     "asyncio.wait_for": TIMEOUT,
     "asyncio.tasks.wait_for": TIMEOUT,
     "builtins.sum": FSUM,
+    "numpy.sum": FSUM,
     "builtins.hash": DIGEST,
     "importlib.import_module": IMPORT,
     "importlib.__import__": IMPORT,

@@ -44,7 +44,11 @@ class Dependence:
 
     def revision(self, unexpected: Mapping[Change, int]) -> int:
         """The revision of the last unexpected change of what the text covers; 0 if none."""
-        return max((rev for change, rev in unexpected.items() if self.on(change)), default=0)
+        last = 0
+        for change, rev in reversed([*unexpected.items()]):  # the latest stand at the end
+            if rev > last and self.on(change):
+                last = rev
+        return last
 
 
 def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependence:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -239,7 +238,8 @@ class Generation:
                 self.text.append(text)
             case Usage():
                 self.usage = _merged(self.usage, event)
-                self._owner.trace("~usage", generation=self.id, **asdict(event))
+                known = {name: getattr(event, name) for name in event.__slots__}
+                self._owner.trace("~usage", generation=self.id, **known)
             case Stop(reason=reason):
                 self.stop = reason
                 self._owner.trace("~stop", generation=self.id, reason=reason)

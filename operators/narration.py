@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -42,7 +43,8 @@ FORMATS = {
 }  # fmt: skip
 
 
-def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
     """The JSON schema of ``model`` as structured output takes it.
 
     Objects allow no further properties, and every property is required, so that they come in the
@@ -51,7 +53,7 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
     :raises ConfigError: if the model has a mapping with free keys, which no such schema can say.
     """
-    schema: dict[str, Any] = _strict(model.model_json_schema(), model.__name__)
+    schema: Mapping[str, Any] = _strict(model.model_json_schema(), model.__name__)
     return schema
 
 

@@ -45,7 +45,7 @@ __all__ = ["Broken", "Difference", "Lockstep", "NotRecorded"]
 DAMAGE = "~damage"
 """In the place of a line that cannot be read."""
 
-LEFT_OUT = (*SEAL, "guests", "latency", "t", "version", "with")
+LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
 """What may differ. Guests have other names in a script; what they do is compared."""
 
 OUTSIDE = (
@@ -56,31 +56,43 @@ OUTSIDE = (
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
     "~account": "ledger",
+    "~asked": "generation",
+    "~cancel": "session",
     "~chunk": "generation",
     "~closed": "generation",
     "~content": "kept or preload",
     DAMAGE: "log",
+    "~dropped": "generation",
     "~ended": "generation",
     "~error": "generation",
+    "~fault": "session",
     "~foreseen": "foresee",
     "~generation": "speculate or tell",
+    "~intensity": "session",
     "~kept": "kept",
+    "~opened": "session",
+    "~over": "session",
     "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
     "~revoked": "revoke",
     "~scene": "settle, classify",
     "~served": "tell",
+    "~slow_teardown": "switch_map",
     "~stop": "generation",
     "~take": "claim",
     "~telling": "tell",
     "~text": "tell",
     "~timer": "timers",
     "~told": "tell",
+    "~turn_to_tell": "overlap",
     "~usage": "generation",
     "~warning": "advance",
 }
 
+
+LIMITS = ("deadline ", "teardown ")
+"""Alarms that end what takes too long, by name; at the end of a walk nothing does."""
 
 GUEST = re.compile(r"subscriber|content|g[0-9]+")
 """Where a fault is one of somebody whom a replay does not have."""
@@ -520,7 +532,7 @@ class _HeldTimers:
 
     def hold(self, alarm: _HeldAlarm) -> None:
         self._set[alarm] = None
-        if self._over and not alarm.name.startswith("deadline"):
+        if self._over and not alarm.name.startswith(LIMITS):
             asyncio.get_running_loop().call_soon(self._go_off, alarm)
 
     def drop(self, alarm: _HeldAlarm) -> None:

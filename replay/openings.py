@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any
 
 from ..streams.log_read import BadLine, LogError, open_lines, parse
+from ..streams.log_schema import RECORDING
 
 __all__ = ["another_version", "guests_of", "last_t", "no_game", "openings"]
 
@@ -60,8 +61,15 @@ def another_version(openings: Iterable[Opening]) -> str | None:
     """That another Foretell has recorded it, if one has, in a few words."""
     from .. import __version__
 
-    others = {str(opening.get("version") or "of no version"): None for opening in openings}
+    said = [(each.get("version") or "of no version", each.get("recording", 0)) for each in openings]
+    others = {str(version): None for version, _ in said}
     others.pop(__version__, None)
-    if not others:
+    if others:
+        return f"recorded by Foretell {', '.join(others)}, and this is {__version__}"
+    builds = {str(build): None for _, build in said if build != RECORDING}
+    if not builds:
         return None
-    return f"recorded by Foretell {', '.join(others)}, and this is {__version__}"
+    return (
+        f"recorded by another build of Foretell {__version__}: "
+        f"revision {', '.join(builds)} of what is recorded, and this writes revision {RECORDING}"
+    )

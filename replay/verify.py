@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["Broken", "check_session", "run", "show", "verify"]
+
+logger = logging.getLogger("foretell")
 
 Make = Callable[[Settings], Game[Any]]
 
@@ -144,6 +147,8 @@ def show(
     lockstep = Lockstep(log, game or _plain_game(log), upto=stop, opened=opened, after=after)
     console = _Output(lockstep)
     run_virtual(lockstep.run(), paced(speed, start))
+    if not printing and lockstep.difference is None:
+        logger.warning("%s: ends at %g s, before anything is shown", log, lockstep.last_t)
     return lockstep.difference
 
 

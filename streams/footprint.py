@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_json = json.encoder.encode_basestring_ascii  # a fifth of the time of json.dumps of it all
+
 __all__ = [
     "DEPTH",
     "VOLATILE",
@@ -74,9 +76,9 @@ def targets_of(action: Mapping[str, Any]) -> tuple[str, ...]:
 
 def action_key(actor: str | None, action: Mapping[str, Any]) -> str:
     """Two actions with one key are the same thing done by the same actor to the same targets."""
-    targets = sorted(targets_of(action))
-    parts = [actor or "", str(action.get("type", "")), str(action.get("name", "")).lower(), targets]
-    return json.dumps(parts)
+    what = str(action.get("type", "")), str(action.get("name", "")).lower()
+    targets = ", ".join(map(_json, sorted(targets_of(action))))
+    return f"[{_json(actor or '')}, {_json(what[0])}, {_json(what[1])}, [{targets}]]"
 
 
 def covers(prefix: Path, path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from .events import Input, Rewind, State
+from .events import Input, Outcome, Rewind, State
 from .log_read import BadLine, open_lines, parse
 from .log_schema import KINDS, to_event
 from .world import Numbered, World, advance, rewound
@@ -33,6 +33,9 @@ EACH, MEMBER = 64, 50
 
 MARKS = 16
 """Worlds that are kept of a session whose inputs can be read again, evenly along its length."""
+
+LATEST = 4
+"""Worlds of the latest outcomes that are at hand: these are asked for when each has been told."""
 
 MOST_JUMPS = 10_000
 
@@ -101,6 +104,7 @@ class History:
         self._most = most_bytes
         self._segments = deque([_Segment(world)])
         self._weight = self._segments[0].weight
+        self._latest: deque[World] = deque(maxlen=LATEST)
         self._marks: list[World] = []
         self._stride = SEGMENT
         self._jumps: dict[int, int] = {}  # by the revision of each rewind, where it went
@@ -118,6 +122,8 @@ class History:
             self._begin(after)
             return after
         after = advance(world, numbered)
+        if isinstance(event, Outcome):
+            self._latest.append(after)
         segment = self._segments[-1]
         self._weight += segment.append(world.state, numbered)
         if len(segment.inputs) >= SEGMENT or segment.weight > self._most / SEGMENTS:
@@ -190,6 +196,9 @@ class History:
         """
         for segment in reversed(self._segments):
             if segment.start.revision <= revision:
+                for world in self._latest:
+                    if world.revision == revision:
+                        return world
                 later = islice(segment.worlds(), revision - segment.start.revision)
                 return reduce(lambda _, world: world, later, segment.start)
         if revision <= 0:

@@ -29,6 +29,7 @@ __all__ = [
     "FORMAT",
     "KINDS",
     "MAX_DEPTH",
+    "RECORDING",
     "Record",
     "problems",
     "to_event",
@@ -38,6 +39,10 @@ __all__ = [
 
 FORMAT = 1
 """The format this version writes, and the newest one it reads."""
+
+RECORDING = 1
+"""The revision of what a session records beside its inputs: one more wherever another line, field
+or order of lines comes out of the same inputs, so that an older recording is known as such."""
 
 MAX_DEPTH = 250
 """Levels of nesting in one line. orjson writes at most 254."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sys
 import time
 import uuid
@@ -13,10 +14,13 @@ from typing import Any
 
 __all__ = ["no_ambience"]
 
+CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+DRAWN = ("random", "randint", "randrange", "choice", "choices", "shuffle", "uniform", "sample")
 AMBIENT = (
-    (time, ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")),
-    (random, ("random", "randint", "choice", "shuffle", "uniform", "sample", "getrandbits")),
-    (uuid, ("uuid1", "uuid4")),
+    (time, (*CLOCKS, *(f"{clock}_ns" for clock in CLOCKS), "sleep")),
+    (random, (*DRAWN, "getrandbits", "gauss", "randbytes")),
+    (uuid, ("uuid1", "uuid4", "uuid6", "uuid7", "uuid8")),
+    (secrets, ("choice", "randbelow", "randbits", "token_bytes", "token_hex", "token_urlsafe")),
     (os, ("urandom",)),
 )
 PACKAGE = __name__.partition(".")[0]
@@ -27,7 +31,12 @@ ROOMS = tuple(f"{PACKAGE}.{room}." for room in ("streams", "operators", "sinks")
 def no_ambience() -> Iterator[list[str]]:
     """What reads the wall clock or global chance in one of the rooms is written down."""
     found: list[str] = []
-    before = [(module, name, getattr(module, name)) for module, names in AMBIENT for name in names]
+    before = [
+        (module, name, getattr(module, name))
+        for module, names in AMBIENT
+        for name in names
+        if hasattr(module, name)
+    ]
     for module, name, real in before:
         setattr(module, name, _watched(f"{module.__name__}.{name}", real, found))
     try:

@@ -49,10 +49,11 @@ class Narrated:
         about = {**asked(request), "stream": number}
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
+        trouble = self._moods.trouble
         cuts = self._moods.cuts if request.purpose is Purpose.PREFETCH else 0.0
         rates = tuple(
-            (fault, rate * self._moods.trouble + (cuts if fault.kind == "cut" else 0.0))
-            for fault, rate in TROUBLES.rates
+            (fault, rate * trouble + (cuts if fault.kind == "cut" else 0.0))
+            for fault, rate in (TROUBLES.rates if trouble or cuts else ())
         )
         if (fault := Faults(rates).of(seed, count)) is not None:
             if fault.share is not None:

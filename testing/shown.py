@@ -91,10 +91,10 @@ class Shown:
         elif not path:
             if telling.value:
                 self._breaks("G6", f"{telling.id}: {patch} sets all anew")
-            telling.value = deepcopy(value)
+            telling.value = _copied(value)
         else:
             try:
-                wrong = _put(telling.value, path, op, deepcopy(value))
+                wrong = _put(telling.value, path, op, _copied(value))
             except (KeyError, IndexError, TypeError) as error:
                 wrong = f"it has no place: {error!r}"
             if wrong:
@@ -127,6 +127,11 @@ class Shown:
             elif telling.retells in versions and telling.whole:
                 versions[telling.retells] = telling
         return [each for each in versions.values() if not each.to]
+
+
+def _copied(value: Any) -> Any:
+    """The same; later patches change what they find in place."""
+    return deepcopy(value) if isinstance(value, (dict, list)) else value
 
 
 def _put(value: Any, path: tuple[Any, ...], op: str, new: Any) -> str | None:

@@ -29,6 +29,7 @@ from .relived import check_log
 from .scripted import ScriptedModel
 from .shrinking import shrink
 from .stamps import stamped_prompts
+from .sweeping import swept_once
 from .table import Table
 
 __all__ = ["Simulated", "play", "simulate"]
@@ -105,14 +106,28 @@ def play(history: History, *, twice: bool = False) -> Simulated:
 
 def _run(history: History, said: list[logging.LogRecord]) -> Simulated:
     said.clear()
+    escaped: list[str] = []
+    with swept_once():
+        done = _ran(history, said, escaped)
+    _none_came_through(escaped)  # what nobody has heard of comes to light when it is swept up
+    return done
+
+
+def _ran(history: History, said: list[logging.LogRecord], escaped: list[str]) -> Simulated:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, no_ambience() as ambience:
+        runner.get_loop().set_exception_handler(lambda _, what: escaped.append(f"{what}"))
         if not history.recorded:
-            return runner.run(_World(history, None, said, ambience).run())
+            return runner.run(_World(history, None, said, escaped, ambience).run())
         with tempfile.TemporaryDirectory(prefix="foretell-") as folder:
-            done = runner.run(_World(history, folder, said, ambience).run())
+            done = runner.run(_World(history, folder, said, escaped, ambience).run())
             for log in sorted(Path(folder).glob("*.jsonl")):
                 check_log(log)
             return done
+
+
+def _none_came_through(escaped: list[str], at: float = 0.0) -> None:
+    for each in escaped:
+        raise Broken("G10", f"an exception came through: {each}", at=at)
 
 
 class _World:
@@ -121,6 +136,7 @@ class _World:
         history: History,
         folder: str | None,
         said: list[logging.LogRecord],
+        escaped: list[str],
         ambience: list[str],
     ) -> None:
         self.history = history
@@ -141,13 +157,12 @@ class _World:
         if history.narrator:
             self.model = Narrated(history.narrator, self.answers)
         self.slept = 0.0
-        self.escaped: list[str] = []
+        self.escaped = escaped
         self.digest = hashlib.sha256()
         self.done = Simulated()
 
     async def run(self) -> Simulated:
         loop = self.loop = _virtual()
-        loop.set_exception_handler(lambda _, what: self.escaped.append(f"{what}"))
         self.game = Game(self.settings, model=self.model, prompts=stamped_prompts)
         names = [f"table-{number}" for number in range(self.history.sessions)]
         sessions = [await self.game.session(name) for name in names]
@@ -200,8 +215,7 @@ class _World:
     def clean(self) -> None:
         """Nothing may come through that is not a guest's own fault, and nobody read a clock."""
         now = self.loop.time()
-        for escaped in self.escaped:
-            raise Broken("G10", f"an exception came through: {escaped}", at=now)
+        _none_came_through(self.escaped, now)
         for record in self.said:
             if record.exc_info and not isinstance(record.exc_info[1], GuestError):
                 raise Broken("G10", f"no guest's fault: {record.getMessage()}", at=now)

@@ -271,3 +271,13 @@ def test_what_is_talked_about_counts_in_a_dialogue_only() -> None:
 def test_odds_that_are_no_json_stop_nothing(odds: Any) -> None:  # G10
     strange = ev.Action(1.0, "a1", None, "mira", SWORD, odds)
     assert scene(strange) != scene()
+
+
+@given(st.permutations([(("actors", who, "name"), None) for who in ("mira", "grik", "tom")]))
+def test_the_last_change_counts_wherever_it_is_kept(changes: list[Any]) -> None:
+    depends = dependence(World(), "mira", SWORD)
+    unexpected = {change: 1 + at for at, change in enumerate(changes)}
+    unexpected[changes[0]] = 9  # it keeps its place
+    heard = [rev for (path, _), rev in unexpected.items() if path[1] != "tom"]
+    assert depends.revision(unexpected) == max(heard)
+    assert depends.revision({}) == 0

@@ -281,3 +281,20 @@ def test_how_much_is_between_two_worlds_does_not_matter(monkeypatch: pytest.Monk
         monkeypatch.setattr(history_module, "SEGMENT", segment)
         found.append([then(world) for world in play(History(World(), 10**7), night(5, 200))])
     assert found[0] == found[1] == found[2]
+
+
+def test_a_world_that_was_just_told_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    blow = ev.Outcome(200.0, actor="mira", action={"name": "bow"}, results=())
+    ticks = [ev.State(float(t), {"tick": t}) for t in range(1, 200)]
+    history = History(World(), 10**7)
+    worlds = play(history, [*ticks, blow, ev.State(201.0, {"tick": 201})])
+
+    def again(*given: object) -> World:
+        raise AssertionError("gone through again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history_module, "advance", again)
+        assert history.at(200) is worlds[200]
+        with pytest.raises(AssertionError):
+            history.at(199)
+    assert then(history.at(199)) == then(worlds[199])

@@ -18,6 +18,7 @@ from foretell.replay.lockstep import NotRecorded
 from foretell.replay.source import opened
 from foretell.streams.events import Outcome
 from foretell.streams.log import read, seal
+from foretell.streams.log_schema import RECORDING
 from foretell.streams.models import (
     Delta,
     Message,
@@ -363,6 +364,18 @@ async def heard(model: Model, request: Request) -> tuple[list[tuple[float, Model
     return found, error
 
 
+def test_blanks_do_not_count_in_the_fingerprint_of_a_request() -> None:
+    from foretell.streams.recorded import digest
+
+    def asking(text: str) -> str:
+        return digest(Request("m", (Message("user", text),)))
+
+    assert (
+        asking("What  now?") == asking("What    now?") == asking("What now?") != asking("Whatnow?")
+    )
+    assert asking("a\n b") != asking("a b")
+
+
 def lines(*streams: tuple[Request, list[dict[str, Any]]], start: float = 5.0) -> LogLines:
     return LogLines(streams, start)
 
@@ -673,6 +686,27 @@ def test_a_recording_of_another_version_is_played_with_a_remark(
     assert "the same" in told.out and remark in told.out
     assert main(["replay", str(path), "--verify", "--json"]) == 0
     assert orjson.loads(capsys.readouterr().out)["another_version"] == remark
+
+
+def test_a_recording_of_another_build_of_this_version_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def older(log: list[dict[str, Any]]) -> None:
+        assert log[1].pop("recording") == RECORDING
+        log[:] = [line for line in log if line["kind"] != "~kept"]
+
+    path = rewritten(recorded(tmp_path), older)
+    remark = (
+        f"recorded by another build of Foretell {foretell.__version__}: "
+        f"revision 0 of what is recorded, and this writes revision {RECORDING}"
+    )
+    assert main(["replay", str(path), "--verify"]) == 1
+    said = capsys.readouterr().out
+    assert '"kind":"~kept"' in said and f"{remark}: that may be the reason" in said
+    assert main(["replay", str(path), "--verify", "--json"]) == 1
+    assert orjson.loads(capsys.readouterr().out)["another_version"] == remark
+    assert main(["replay", str(path), "--json"]) == 0
+    assert remark in capsys.readouterr().err
 
 
 def test_a_difference_from_another_version_is_named_with_that_remark(

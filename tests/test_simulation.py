@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import gc
 import itertools
 import os
 import random
@@ -28,6 +30,7 @@ from foretell.streams.models import Purpose
 from foretell.streams.world import World
 from foretell.testing import Broken, History, Step, draw, play, simulate
 from foretell.testing.__main__ import main
+from foretell.testing.table import Table
 
 SEEDS = int(os.environ.get("FORETELL_SEEDS", "300"))
 WITHIN = 300
@@ -397,6 +400,20 @@ def the_wall_clock_is_in_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @bug("G8")
+def tellings_are_named_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace(self: Any, kind: str, **fields: Any) -> None:
+        import secrets
+
+        secrets.token_hex(4)
+        self._traced(kind, **fields)
+
+    there = types.FunctionType(trace.__code__, recorder.__dict__)
+    there.__kwdefaults__ = trace.__kwdefaults__
+    monkeypatch.setattr(recorder.Recorder, "_traced", recorder.Recorder.trace, raising=False)
+    monkeypatch.setattr(recorder.Recorder, "trace", there)
+
+
+@bug("G8")
 def tellings_are_dated_by_another_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = tell.Teller.__init__
 
@@ -550,6 +567,44 @@ def test_a_deliberate_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -
     patch(monkeypatch)
     seed, broken = found()
     assert broken.guarantee == guarantee, f"seed {seed}: {broken}"
+
+
+def test_an_exception_that_nobody_hears_of_before_it_is_swept_up_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    advanced = Table.update
+
+    async def fails(held: list[object]) -> None:
+        held.append(held)
+        raise RuntimeError("nobody listens")
+
+    def failing(self: Table) -> None:
+        held: list[object] = []
+        held.append(asyncio.get_running_loop().create_task(fails(held)))
+        advanced(self)
+
+    monkeypatch.setattr(Table, "update", failing)
+    with pytest.raises(Broken, match="nobody listens") as raised:
+        play(History([Step(1.0, "say", who="gm", text="Well?")]))
+    assert raised.value.guarantee == "G10"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_collector_is_as_it_was_after_a_world(begun: bool) -> None:
+    history = History([Step(1.0, "say", who="gm", text="Well?")])
+    was, frozen = gc.isenabled(), gc.get_freeze_count()
+    try:
+        (gc.enable if begun else gc.disable)()
+        play(history)
+        assert (gc.isenabled(), gc.get_freeze_count()) == (begun, frozen)
+        gc.freeze()  # as a server does that is up
+        frozen = gc.get_freeze_count()
+        play(history)
+        assert gc.isenabled() is begun
+        assert gc.get_freeze_count() >= frozen - 1000
+    finally:
+        gc.unfreeze()
+        (gc.enable if was else gc.disable)()
 
 
 def test_every_guarantee_has_its_bug() -> None:

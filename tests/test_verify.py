@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import random
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ import foretell
 from foretell.cli import main
 from foretell.config import Settings
 from foretell.errors import StateError
+from foretell.replay import lockstep
 from foretell.replay.lockstep import Difference, Lockstep, NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read, seal, validate
@@ -548,3 +550,35 @@ def test_it_can_be_shown_in_its_own_time(
     assert main(["replay", str(path), "--speed", "2", "--from", "1"]) == 0
     assert "The blade bites" in capsys.readouterr().out
     assert max(slept) == pytest.approx((last - 1) / 2, abs=0.01)
+
+
+def test_whatever_a_session_writes_has_its_operator() -> None:
+    rooms = Path(foretell.__file__).parent
+    written = {
+        kind
+        for path in (rooms / "pipeline.py", *(rooms / "operators").glob("*.py"))
+        for kind in re.findall(r'"(~[a-z_]+)"', path.read_text("utf-8"))
+    }
+    assert len(written) > 20 and written <= {*lockstep.OPERATORS}
+
+
+def test_where_a_walk_ends_nothing_is_said_to_take_too_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = recorded(tmp_path)
+    end = [record.t for record in read(log)][-1]
+    for part in range(40):
+        assert verify(log, upto=end * part / 40).difference is None
+    assert "still ran" not in caplog.text
+
+
+def test_what_is_shown_from_after_the_end_is_said_to_be_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = recorded(tmp_path)
+    assert main(["replay", str(log), "--speed", "1000000", "--from", "100000"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "" and "s, before anything is shown" in told.err
+    assert main(["replay", str(log), "--speed", "1000000"]) == 0
+    told = capsys.readouterr()
+    assert told.out != "" and "before anything" not in told.err

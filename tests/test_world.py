@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from copy import deepcopy
@@ -18,7 +19,14 @@ from foretell.operators.predict import Intensity, planner
 from foretell.operators.results import happened
 from foretell.streams import events as ev
 from foretell.streams import world as world_module
-from foretell.streams.footprint import Footprint, action_key, changed_paths, covers, targets_of
+from foretell.streams.footprint import (
+    Footprint,
+    action_key,
+    actor_and_targets,
+    changed_paths,
+    covers,
+    targets_of,
+)
 from foretell.streams.history import History
 from foretell.streams.world import Numbered, World, advance
 
@@ -503,3 +511,10 @@ def test_the_key_of_an_action_is_who_what_and_whom() -> None:
     ]
     assert len({action_key(*each) for each in [("mira", SWORD), *other]}) == 4
     assert targets_of({}) == () and targets_of({"target": 3}) == ("3",)
+
+
+@given(st.text(), st.text(), st.text(), st.lists(st.text()))
+def test_the_key_of_an_action_is_json(actor: str, kind: str, name: str, targets: list[str]) -> None:
+    key = action_key(actor, {"type": kind, "name": name, "target": targets})
+    assert key == json.dumps([actor, kind, name.lower(), sorted(targets)])
+    assert actor_and_targets(key) == (actor, sorted(targets))

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ..config import ELSEWHERE, Settings, how
+from ..config import AUTO, ELSEWHERE, NOT_YET, Settings, how
 from ..errors import ConfigError
 from ..operators.predict import Intensity
 from ..sinks.ledger import Price
@@ -92,6 +92,8 @@ def _policy(parts: Sequence[str], base: Settings) -> Policy:
     for part in parts:
         name, equals, raw = (each.strip() for each in part.partition("="))
         if not equals:
+            if part == AUTO:
+                raise ConfigError(f"--compare: {NOT_YET}")
             if part not in frozenset(Intensity):
                 raise ConfigError(
                     f"--compare: {part!r} is neither an intensity ({', '.join(Intensity)}) "
