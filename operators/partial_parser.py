@@ -10,13 +10,15 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from . import partial_lone as lone
+from . import partial_repair as repair
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
 from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply, unended
 from .partial_reading import Expect
 from .partial_rescue import Contradiction, growth
-from .partial_resume import LEAST, go_on
+from .partial_resume import go_on
 from .partial_text import HALF, OPENING, begin, read_exactly
+from .partial_trials import LEAST
 
 __all__ = ["PartialParser"]
 
@@ -170,6 +172,7 @@ class PartialParser(FastMachine):
         self._read_rest(patches, rest)
         lone.ended(self)
         if self._in_series and len(self._stack) == 1 and not self._stopped:
+            repair.no_object(self, "", 0)
             patches.append(Patch((), "done", None))
             self._complete = True
         if self._root is MISSING and self._flaw is None:
@@ -185,14 +188,18 @@ class PartialParser(FastMachine):
 
     def _alone(self, patches: list[Patch]) -> None:
         """A string or scalar that is the whole text, or all that a fence holds."""
-        if self._expect != "any":
-            self._flaw = f"no JSON {self._expect} in the text"
-            return
         text = self._before_value()
+        wanted = "object or array" if self._expect == "any" else self._expect
+        none = f"no JSON {wanted} in the text"
+        if bracket := self._opening.search(text):
+            none += f": the bracket at character {bracket.start()} begins none"
+        if self._expect != "any":
+            self._flaw = none
+            return
         try:
             value = self._read_scalar(text if self._strict else lone.unfenced(text))
         except orjson.JSONDecodeError as error:
-            self._flaw = "no JSON object or array in the text"
+            self._flaw = none
             if self._step is LONE:
                 self._flaw, self._position = f"no JSON value: {error.msg}", error.pos
         else:
@@ -209,7 +216,7 @@ class PartialParser(FastMachine):
             pos, sure = begin(text, pos, self._opening)
             if not sure or left <= 0:
                 return
-            reader = PartialParser(expect=self._expect, max_depth=self._max_depth)
+            reader = type(self)(expect=self._expect, max_depth=self._max_depth)
             reader._read_scalar = self._read_scalar
             reader.feed(text[pos:])
             end = len(text) if reader._end is None else pos + reader._end

@@ -146,7 +146,7 @@ def test_an_element_never_gets_what_belongs_to_the_next(broken: str, comma: str,
 
 def test_what_begins_within_a_bracket_is_not_the_next_element() -> None:
     text = '[\n  {\n    "s": oh no [\n      {"k":1},\n      {"k":2}\n    ]\n  },\n  {"n":2}\n]'
-    assert read(text)[1].value == [{}]
+    assert read(text)[1].value == [{}, {"n": 2}]
 
 
 def test_broken_steps_one_after_another_keep_their_places() -> None:
@@ -236,8 +236,9 @@ def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
     for text, at in (
-        ('{"n":1}\n"n":2}\n{"n":3}', [8]),
+        ('{"n":1}\nThen:\n{"n":3}', [8]),
         ('{"n":1}\n{"n":3}\nDone.', [16]),
+        ('Fill in {x}, like\n{"n":1}\n{"n":3}\nand {y}.', [34]),
         ('```json\n{"n":1},\n{"n":3}\n]\n```\n', []),
     ):
         parser = PartialParser(expect="array")
@@ -246,6 +247,84 @@ def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
         found = parser.finish()
         assert found.value == [{"n": 1}, {"n": 3}]
         assert [note.position for note in found.notes if "passed over" in note.what] == at
+
+
+@pytest.mark.parametrize(
+    "line", ["{n 2}", '{1"n":2}', '"n":2}', '("n":2}', '["n":2},', "  {n\n2 }"]
+)
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_null_stands_for_a_line_that_is_no_object(line: str, at: int, size: int) -> None:
+    if at == 0 and line[0] == "[":
+        return  # it begins another array
+    lines = ['{"n":1}', '{"n":3}', '{"n":4}']
+    lines.insert(at, line)
+    parser, found = read("Here:\n" * (at == 0) + "\n".join(lines), size, expect="array")
+    shown: list[Any] = [{"n": 1}, {"n": 3}, {"n": 4}]
+    shown.insert(at, None)
+    assert found.value == shown
+    assert [*parser.lost] == [(at,)]
+    assert found.position == ("Here:\n" * (at == 0) + "\n".join(lines)).index(line) + sum(
+        line.startswith(odd) * len(odd) for odd in ("(", "[", "  ")
+    )
+
+
+@pytest.mark.parametrize("end", ["{", "{n", '{"', '{"n"'])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_line_that_has_begun_is_cut_off(end: str, size: int) -> None:
+    _, found = read(f'{{"n":1}}\n{{"n":2}}\n{end}', size, expect="array")
+    assert found.value == [{"n": 1}, {"n": 2}, {}]
+    assert found.reason == "cut off before its end"
+
+
+@pytest.mark.parametrize("broken", ['{"n":1,"t":"5" x"}', '{"n":1,"t":"x"{', '{"n":1 0 "'])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_comma_after_a_line_costs_no_line(broken: str, size: int) -> None:
+    text = f'{{"n":0}},\n{broken},\n{{"n":2,"u":2}},\n{{"n":3}}'
+    _, found = read(text, size, expect="array")
+    assert [each["n"] for each in found.value] == [0, 1, 2, 3]
+    assert "u" not in found.value[1]
+
+
+def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:
+    for lost in ('"s":[', '"t" "a","s":[{"q":1},', '"t":5" x,"s":[{"q":1},'):
+        _, found = read(f'{{"n":1}}\n{{{lost}\n{{"x":1 0}},\n{{"y":2}},\n{{"z', expect="array")
+        assert len(found.value) == 2, found.value
+
+
+@pytest.mark.parametrize("junk", ["{", "{ ", "#", "a ", "-", "-> ", "step: "])
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_stands_before_an_object_does_not_cost_it(junk: str, at: int, size: int) -> None:
+    steps = ['{"n":0,"t":0}', '{"n":1,"t":1}', '{"n":2,"t":2}']
+    steps[at] = junk + steps[at]
+    parser, found = read(f'{{"steps":[{",".join(steps)}],"id":5}}', size)
+    assert found.value == {"steps": [{"n": n, "t": n} for n in range(3)], "id": 5}
+    assert not parser.lost
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_object_without_its_beginning_costs_no_other(at: int) -> None:
+    steps = ['{"n":0,"t":0}', '{"n":1,"t":1}', '{"n":2,"t":2}']
+    steps[at] = steps[at][1:]
+    parser, found = read(f"[{','.join(steps)}]")
+    shown: list[Any] = [{"n": n, "t": n} for n in range(3)]
+    shown[at] = "n"
+    assert found.value == shown
+    assert [*parser.lost] == [(at,)]
+
+
+def test_what_the_lost_part_holds_costs_no_other_element() -> None:
+    text = '[{"id":"a" x "steps":[{"m":1},{"m":2}]},{"id":"b","steps":[{"m":3}]}]'
+    parser, found = read(text)
+    assert found.value == [{"id": "a"}, {"id": "b", "steps": [{"m": 3}]}]
+    assert [*parser.lost] == [(0, "id")]
+
+
+def test_a_name_that_has_the_beginning_of_the_next_element_in_it_gives_it_nothing() -> None:
+    assert read('[{"a":[1]", {"b":1,"c":2}]')[1].value == [{"a": [1]}]
+    assert read('{"a":[1]:\n{"b":1,"c":2}', expect="array")[1].value == [{"a": [1]}]
 
 
 def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
