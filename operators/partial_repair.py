@@ -35,6 +35,7 @@ __all__ = [
 PLAIN_WORD = re.compile(r"[\w.+\-*/%]+")  # no quote or bracket is in it, so it ends where it ends
 GAP = 64  # so many blanks may follow it
 BROKEN = re.compile(r'(?:\A|\n)[ \t,;\[]*+(\{)|("[^"\n]{0,64}"[ \t]*+:)')  # a line of an object
+BOX = re.compile(r"[\[{]")
 BEGUN = re.compile(r"(?:\A|\n)[ \t,;\[]*+(\{)")
 AROUND = " \t\n\r,;]`"
 QUOTES = {"'": "'", "“": '“”„"', "”": '“”„"', "„": '“”„"'}
@@ -128,8 +129,8 @@ def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
     """
     reason = f"{token[:40]!r} is no JSON value"
     in_list = type(m._box) is list
-    if in_list and not m._strict and "{" in token:  # an object begins in it
-        m._stop(reason, token[token.index("{") :] + text[end:], 0)
+    if not m._strict and (box := BOX.search(token)):  # an object or array begins in it
+        m._stop(reason, token[box.start() :] + text[end:], 0)
         return len(text)
     after = SPACE.match(text, end).end()  # type: ignore[union-attr]
     if m._strict or after - end > GAP or not PLAIN_WORD.fullmatch(token):

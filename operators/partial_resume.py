@@ -43,8 +43,8 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
             _take_up(m, text, (len(boxes), 0), patches)
             continue
         if m._back is AFTER_ITEM and text[0] == ":":  # an object without its beginning
-            boxes[-1] = [{}]
-        line = trials.line(text, boxes) if m._in_series else None
+            boxes[-2:] = [[{}] if type(box) is list else box for box in boxes[-2:]]
+        line = trials.line(m, text, boxes) if m._in_series else None
         place = trials.place(text if line is None else text[:line], boxes)
         if place is None:
             if line is None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from .partial_machine import AFTER_ITEM, FIRST_IN_LIST, FIRST_NAME, ITEM, SCALAR
+from .partial_machine import (
+    AFTER_ITEM,
+    AFTER_MEMBER,
+    FIRST_IN_LIST,
+    FIRST_NAME,
+    ITEM,
+    SCALAR,
+    VALUE,
+)
 
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
@@ -16,7 +25,7 @@ __all__ = ["LEAST", "PIECE", "Place", "Trials"]
 Place = tuple[int, int]
 """How many boxes stay open, and where in the text it goes on."""
 
-AT_ITEM = (ITEM, FIRST_IN_LIST, SCALAR)
+AT_VALUE = (ITEM, FIRST_IN_LIST, VALUE, SCALAR)
 LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
 TRIAL = 256  # and what it costs to begin
 PIECE = 1 << 12
@@ -27,7 +36,7 @@ COMMA = re.compile(",")
 MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
 NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
-TO_OBJECT = re.compile(rf"[^\"'\[\]{{}},\n]{{0,16}}(?=\{{\s*(?:{NAME}|\}}))")
+TO_BOX = re.compile(r"""[^"'\[\]{},\n]{0,16}(?=[\[{])""")
 LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
 NO_LIST = re.compile(r"[\[(:]\s*\Z")  # the same where no list is open: there it is no element's
@@ -74,14 +83,19 @@ class Trials:
 
     def begun(self, m: PartialParser, text: str, boxes: list[Any]) -> tuple[str, int] | None:
         """The text as it would be without what stands right before the beginning of an object."""
+        before, rest = ",", ""
         if m._back is FIRST_NAME and not m._box and text[0] == "{":
             rest = text[1:]
-        elif type(m._box) is list and m._back in AT_ITEM and (found := TO_OBJECT.match(text)):
+        elif (m._back in AT_VALUE or (m._back is AFTER_ITEM and type(m._box[-1]) is dict)) and (
+            found := TO_BOX.match(text)
+        ):
             rest = text[found.end() :]
-        else:
+            if type(m._box) is dict:
+                before = f",{json.dumps(m._name)}:"
+        if not rest:
             return None
         outside, over = self._outer()
-        text, at = f",{rest}", m._tail_at + len(text) - len(rest) - 1
+        text, at = before + rest, m._tail_at + len(text) - len(rest) - len(before)
         end = self._end(boxes[outside:], text, 0)
         if end is None or not over.match(text, end):
             return None
@@ -89,19 +103,23 @@ class Trials:
             m._back = AFTER_ITEM  # nothing of the element is lost
         return text, at
 
+    def line(self, m: PartialParser, text: str, boxes: list[Any]) -> int | None:
+        """Where the next of objects one after another begins a line."""
+        start = int(m._back is AFTER_MEMBER)  # nothing begins with what stands there
+        in_list = any(type(box) is list for box in boxes[1:])
+        first = 0 if in_list else text.find("[", start)
+        return self.find(LINE, text, start, len(text) if first < 0 else first)
+
     def _outer(self) -> tuple[int, re.Pattern[str]]:
         """How many boxes stand around what is a value of its own, and what shows its end."""
         return (1, OVER_IN_SERIES) if self._in_series else (0, OVER)
 
-    def line(self, text: str, boxes: list[Any]) -> int | None:
-        """Where the next of objects one after another begins a line."""
-        in_list = any(type(box) is list for box in boxes[1:])
-        first = 0 if in_list else text.find("[")
-        return self.find(LINE, text, len(text) if first < 0 else first)
-
-    def find(self, wanted: re.Pattern[str], text: str, no_list: int = 0) -> int | None:
+    def find(
+        self, wanted: re.Pattern[str], text: str, start: int = 0, no_list: int = 0
+    ) -> int | None:
         """Where what is wanted begins first, beside or around the place and not within.
 
+        :param start: from where on it can be within something.
         :param no_list: up to where no list can be open.
         """
         if self._left <= 0:
@@ -110,7 +128,7 @@ class Trials:
             self._left -= 16
             pos = found.start()
             within = NO_LIST if pos < no_list else WITHIN
-            if pos == 0 or text[pos] == "," or not within.search(text, max(0, pos - GAP), pos):
+            if pos == 0 or text[pos] == "," or not within.search(text, max(start, pos - GAP), pos):
                 break
             if self._left <= 0:
                 return None

@@ -146,7 +146,8 @@ def test_an_element_never_gets_what_belongs_to_the_next(broken: str, comma: str,
 
 def test_what_begins_within_a_bracket_is_not_the_next_element() -> None:
     text = '[\n  {\n    "s": oh no [\n      {"k":1},\n      {"k":2}\n    ]\n  },\n  {"n":2}\n]'
-    assert read(text)[1].value == [{}, {"n": 2}]
+    assert read(text)[1].value == [{"s": [{"k": 1}, {"k": 2}]}, {"n": 2}]
+    assert read(text.replace("no", 'no"'))[1].value == [{}]
 
 
 def test_broken_steps_one_after_another_keep_their_places() -> None:
@@ -304,6 +305,34 @@ def test_what_stands_before_an_object_does_not_cost_it(junk: str, at: int, size:
     assert found.notes == ()
 
 
+@pytest.mark.parametrize("junk", ["#", "->", "steps = ", "list("])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_stands_before_a_list_does_not_cost_it(junk: str, size: int) -> None:
+    end = ")" * (junk == "list(")
+    text = f'{{"a":"b","s\\"s":{junk}[{{"n":1}},{{"n":2}}]{end},"id":5}}'
+    parser, found = read(text, size)
+    if not end:
+        assert found.value == {"a": "b", 's"s': [{"n": 1}, {"n": 2}], "id": 5}
+        assert not parser.lost
+    else:  # nor is it taken if what follows it is not JSON either
+        assert found.value == {"a": "b", "id": 5}
+
+
+@pytest.mark.parametrize("between", [": ", "1 ", "} ", "]"])
+def test_an_object_costs_no_other_if_no_comma_is_between(between: str) -> None:
+    _, found = read(f'{{"s":[{{"a":1}},{{"b":1}}{between}{{"c":1}},{{"d":1}}],"id":5}}')
+    if between in (": ", "1 "):
+        assert found.value == {"s": [{"a": 1}, {"b": 1}, {"c": 1}, {"d": 1}], "id": 5}
+    else:
+        assert found.value["s"][:2] == [{"a": 1}, {"b": 1}]
+
+
+@pytest.mark.parametrize("end", [":", "[", "{", "("])
+def test_what_stands_for_the_end_of_a_line_costs_no_line(end: str) -> None:
+    _, found = read(f'{{"n":1}}\n{{"n":"2"{end}\n{{"n":3}}\n{{"n":4}}', expect="array")
+    assert found.value == [{"n": 1}, {"n": "2"}, {"n": 3}, {"n": 4}]
+
+
 @pytest.mark.parametrize("at", [0, 1])
 def test_an_object_without_its_beginning_costs_no_other(at: int) -> None:
     steps = ['{"n":0,"t":0}', '{"n":1,"t":1}', '{"n":2,"t":2}']
@@ -313,6 +342,9 @@ def test_an_object_without_its_beginning_costs_no_other(at: int) -> None:
     shown[at] = "n"
     assert found.value == shown
     assert [*parser.lost] == [(at,)]
+    steps[at] = f"[{steps[at]}"
+    shown[at] = ["n"]
+    assert read(f"[{','.join(steps)}]")[1].value == shown
 
 
 def test_what_the_lost_part_holds_costs_no_other_element() -> None:
@@ -324,7 +356,7 @@ def test_what_the_lost_part_holds_costs_no_other_element() -> None:
 
 def test_a_name_that_has_the_beginning_of_the_next_element_in_it_gives_it_nothing() -> None:
     assert read('[{"a":[1]", {"b":1,"c":2}]')[1].value == [{"a": [1]}]
-    assert read('{"a":[1]:\n{"b":1,"c":2}', expect="array")[1].value == [{"a": [1]}]
+    assert read('{"a":[1] x "k":\n{"b":1,"c":2}', expect="array")[1].value == [{"a": [1]}]
 
 
 def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
@@ -360,9 +392,16 @@ def test_it_is_taken_up_again_so_many_times() -> None:
     assert len(found.value) == 257
 
 
-def test_what_is_looked_at_is_bounded() -> None:
-    text = '{"a":"x" ' + "and, so, on, " * 40_000
-    parser = PartialParser()
+@pytest.mark.parametrize(
+    ("text", "settings", "times"),
+    [
+        ('{"a":"x" ' + "and, so, on, " * 40_000, {}, 2),
+        ('[{"a":1},{"b" x "c":[' + '{"q":1},' * 200_000 + '0]},{"z":1}]', {}, 1.4),
+        ('[x y [{"a":1},' + '[{"a":1},' * 200_000, {"expect": "array"}, 0.4),
+    ],
+)
+def test_what_is_looked_at_is_bounded(text: str, settings: dict[str, Any], times: float) -> None:
+    parser = PartialParser(**settings)
     parser.feed(text)
     fed: list[int] = []
 
@@ -371,11 +410,11 @@ def test_what_is_looked_at_is_bounded() -> None:
             fed.append(len(chunk))
             return super().feed(chunk)
 
-    counted = Counted()
+    counted = Counted(**settings)
     counted.feed(text)
     fed.clear()
     assert counted.finish() == parser.finish()
-    assert sum(fed) < 2 * len(text)
+    assert sum(fed) < times * len(text)
 
 
 SIZE = 400_000
