@@ -397,7 +397,7 @@ def test_it_is_taken_up_again_so_many_times() -> None:
     [
         ('{"a":"x" ' + "and, so, on, " * 40_000, {}, 2),
         ('[{"a":1},{"b" x "c":[' + '{"q":1},' * 200_000 + '0]},{"z":1}]', {}, 1.4),
-        ('[x y [{"a":1},' + '[{"a":1},' * 200_000, {"expect": "array"}, 0.4),
+        ('[x y [{"a":1},' + '[{"a":1},' * 200_000, {"expect": "array"}, 0.5),
     ],
 )
 def test_what_is_looked_at_is_bounded(text: str, settings: dict[str, Any], times: float) -> None:
