@@ -39,6 +39,7 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         if read := _has_been_read(m, text, boxes):
             text, m._tail_at = f"{read}{text}", at - 1
         if begun := trials.begun(m, text, boxes):
+            m._notes.setdefault("what stands before an object or array is passed over", at)
             text, m._tail_at = begun
             _take_up(m, text, (len(boxes), 0), patches)
             continue

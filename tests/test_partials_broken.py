@@ -270,6 +270,14 @@ def test_null_stands_for_a_line_that_is_no_object(line: str, at: int, size: int)
     )
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+def test_null_stands_for_a_line_that_is_no_object_and_has_no_end(size: int) -> None:
+    for after, value in (("", []), ('\n{"n":3}', [{"n": 3}]), ("\nDone.", [])):
+        parser, found = read(f'{{"n":1}}\n{{n 2{after}', size, expect="array")
+        assert found.value == [{"n": 1}, None, *value]
+        assert [*parser.lost] == [(1,)]
+
+
 @pytest.mark.parametrize("end", ["{", "{n", '{"', '{"n"'])
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_line_that_has_begun_is_cut_off(end: str, size: int) -> None:
@@ -302,7 +310,9 @@ def test_what_stands_before_an_object_does_not_cost_it(junk: str, at: int, size:
     parser, found = read(f'{{"steps":[{",".join(steps)}],"id":5}}', size)
     assert found.value == {"steps": [{"n": n, "t": n} for n in range(3)], "id": 5}
     assert not parser.lost
-    assert found.notes == ()
+    assert [note.what for note in found.notes] == [
+        "what stands before an object or array is passed over"
+    ]
 
 
 @pytest.mark.parametrize("junk", ["#", "->", "steps = ", "list("])
@@ -345,6 +355,7 @@ def test_an_object_without_its_beginning_costs_no_other(at: int) -> None:
     steps[at] = f"[{steps[at]}"
     shown[at] = ["n"]
     assert read(f"[{','.join(steps)}]")[1].value == shown
+    assert read('["n":{"q":1},{"n":1}]')[1].value == ["n", {"n": 1}]
 
 
 def test_what_the_lost_part_holds_costs_no_other_element() -> None:
@@ -396,7 +407,7 @@ def test_it_is_taken_up_again_so_many_times() -> None:
     ("text", "settings", "times"),
     [
         ('{"a":"x" ' + "and, so, on, " * 40_000, {}, 2),
-        ('[{"a":1},{"b" x "c":[' + '{"q":1},' * 200_000 + '0]},{"z":1}]', {}, 1.4),
+        ('[{"a":1},{"b" x "c":[' + '{"q":1},' * 100_000 + '0]},{"z":1}]', {}, 1.5),
         ('[x y [{"a":1},' + '[{"a":1},' * 200_000, {"expect": "array"}, 0.5),
     ],
 )
