@@ -152,6 +152,8 @@ def no_object(m: Machine, text: str, pos: int) -> None:
     """Null stands for an object that cannot be read, before the one at ``pos`` or the end."""
     passed = "".join(m._passed)
     m._passed.clear()
+    if not ("{" in passed or '"' in passed):
+        return
     if passed.rstrip(AROUND).endswith("}"):
         found = BROKEN.search(passed)
     else:
