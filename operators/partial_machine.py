@@ -49,12 +49,16 @@ class Machine(Scalars):
         at, sure = begin(text, pos, self._opening)
         while sure and self._root is MISSING and self._is_index(text, pos, at):
             at, sure = begin(text, at + 1, self._opening)
-        held = sure is None and not self._ended
+        if sure is None and self._ended:
+            sure = self._in_series  # what was cut off was to be the next of the objects
+        held = sure is None
         end = at if held or sure else len(text)
         if self._root is MISSING:
             self._prose.append(text[pos:end])
-        elif odd := ODD.search(text, pos, end):
-            self._note("text between or after the objects is passed over", text, odd.start())
+        else:
+            self._passed.append(text[pos:end])
+            if odd := ODD.search(text, pos, end):
+                self._note("text between or after the objects is passed over", text, odd.start())
         if held:
             return self._hold(text, at)
         if not sure:
@@ -64,13 +68,17 @@ class Machine(Scalars):
             self._opening = OPENING["object"]
             self._in_series = True
             self._begin_box([], ())
-        return self._open(self._place_path() if self._in_series else (), text, at)
+            self._passed = self._prose[:]
+        if not self._in_series:
+            return self._open((), text, at)
+        repair.no_object(self, text, at)
+        return self._open(self._place_path(), text, at)
 
     def _is_index(self, text: str, pos: int, at: int) -> bool:
         """Whether a bracket belongs to the word before it, as in ``items[0]``."""
         if not INDEX.match(text, at):
             return False
-        before = "".join(piece[-40:] for piece in self._prose[-80:]) + text[pos:at]
+        before = "".join(piece[-40:] for piece in self._prose[-80:]) + text[max(pos, at - 40) : at]
         return bool(WORD_BEFORE.search(before[-40:]) and not FENCE_BEFORE.search(before[-40:]))
 
     def _strictly_before(self, text: str, pos: int) -> int:

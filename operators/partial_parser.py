@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -10,22 +9,18 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from . import partial_lone as lone
+from . import partial_repair as repair
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
-from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, apply, unended
+from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, unended
 from .partial_reading import Expect
-from .partial_rescue import Contradiction, growth
-from .partial_resume import LEAST, go_on
-from .partial_text import HALF, OPENING, begin, read_exactly
+from .partial_rescue import rescue
+from .partial_resume import go_on
+from .partial_text import HALF, OPENING, read_exactly
 
 __all__ = ["PartialParser"]
 
-INSIDE = re.compile(
-    r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
-)  # what precedes a value within another
-GOES_ON = re.compile(r"\s*[\]},:]")
 DEEPEST = 512  # what writes or compares a value goes down with it, and Python has a limit
-ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
 
 
 class PartialParser(FastMachine):
@@ -170,12 +165,13 @@ class PartialParser(FastMachine):
         self._read_rest(patches, rest)
         lone.ended(self)
         if self._in_series and len(self._stack) == 1 and not self._stopped:
+            repair.no_object(self, "", 0)
             patches.append(Patch((), "done", None))
             self._complete = True
         if self._root is MISSING and self._flaw is None:
             self._alone(patches)
         elif self._tail and self._root is not MISSING and not self._complete:
-            self._rescued(patches)
+            rescue(self, patches)
             go_on(self, patches)
         notes, told = self.notes, tuple(patches)
         if self._complete and self._flaw is None:
@@ -185,14 +181,18 @@ class PartialParser(FastMachine):
 
     def _alone(self, patches: list[Patch]) -> None:
         """A string or scalar that is the whole text, or all that a fence holds."""
-        if self._expect != "any":
-            self._flaw = f"no JSON {self._expect} in the text"
-            return
         text = self._before_value()
+        wanted = "object or array" if self._expect == "any" else self._expect
+        none = f"no JSON {wanted} in the text"
+        if bracket := self._opening.search(text):
+            none += f": the bracket at character {bracket.start()} begins none"
+        if self._expect != "any":
+            self._flaw = none
+            return
         try:
             value = self._read_scalar(text if self._strict else lone.unfenced(text))
         except orjson.JSONDecodeError as error:
-            self._flaw = "no JSON object or array in the text"
+            self._flaw = none
             if self._step is LONE:
                 self._flaw, self._position = f"no JSON value: {error.msg}", error.pos
         else:
@@ -200,37 +200,6 @@ class PartialParser(FastMachine):
             patches.append(Patch((), "set", value))
             if isinstance(value, str):
                 patches.append(Patch((), "done", None))
-
-    def _rescued(self, patches: list[Patch]) -> None:
-        """A later value, if it continues what was shown; the first whole one decides."""
-        text, pos = "".join(self._tail), 0
-        left = LEAST
-        for _ in range(ATTEMPTS):
-            pos, sure = begin(text, pos, self._opening)
-            if not sure or left <= 0:
-                return
-            reader = PartialParser(expect=self._expect, max_depth=self._max_depth)
-            reader._read_scalar = self._read_scalar
-            reader.feed(text[pos:])
-            end = len(text) if reader._end is None else pos + reader._end
-            if reader._complete and not (INSIDE.search(text[:pos]) or GOES_ON.match(text, end)):
-                break
-            left -= reader._tail_at if reader._stopped else end - pos
-            pos = end if reader._complete else pos + max(1, reader._position or 0)
-        else:
-            return
-        try:
-            more = list(growth(self.value, reader.value, self._growing()))
-        except Contradiction:
-            self._flaw = f"{self._flaw}; a later value contradicts what was shown"
-            self._tail = [text[:pos]]
-            return
-        for patch in more:
-            apply(self._root, patch)
-        patches += more
-        self._notes["the value is continued by a later one"] = self._tail_at + pos
-        self._flaw, self._position = reader._flaw, None
-        self._complete, self._in_string = True, False
 
     def _growing(self) -> Path:
         """The path of what is growing; what it lies in is growing too."""

@@ -53,6 +53,7 @@ class Reading:
         "_opening",
         "_out",
         "_parts",
+        "_passed",
         "_patches",
         "_path",
         "_position",
@@ -91,6 +92,7 @@ class Reading:
         self._token: list[str] = []  # of a name or a scalar
         self._held = ""  # text to be read again with what comes next
         self._prose: list[str] = []  # the text before the value
+        self._passed: list[str] = []  # the text after the last of objects one after another
         self._tail: list[str] = []  # the text from where reading stopped
         self._tail_at = 0
         self._broken = ""  # why reading stopped there

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .partial_patches import Patch, Path
+from .partial_machine import SCALAR
+from .partial_patches import Patch, Path, apply
+from .partial_text import begin
+from .partial_trials import LEAST, PIECE
 
-__all__ = ["Contradiction", "growth"]
+if TYPE_CHECKING:
+    from .partial_parser import PartialParser
+
+__all__ = ["Contradiction", "growth", "rescue"]
+
+ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
+INSIDE = re.compile(
+    r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
+)  # what precedes a value within another
+GOES_ON = re.compile(r"\s*[\]},:]")
 
 
 class Contradiction(Exception):
     """The later value is not what was shown and more."""
+
+
+def rescue(m: PartialParser, patches: list[Patch]) -> None:
+    """A later value, if it continues what was shown; the first whole one decides."""
+    text, pos = "".join(m._tail), int(m._back is SCALAR)  # what begins there is no value of its own
+    left = LEAST
+    for _ in range(ATTEMPTS):
+        pos, sure = begin(text, pos, m._opening)
+        if not sure or left <= 0:
+            return
+        reader = type(m)(expect=m._expect, max_depth=m._max_depth)
+        reader._read_scalar = m._read_scalar
+        inside = INSIDE.search(text[:pos]) is not None
+        end = _read(reader, text, pos, inside)
+        if reader._complete and not (inside or GOES_ON.match(text, end)):
+            break
+        left -= reader._tail_at if reader._stopped else end - pos
+        pos = end if reader._complete else pos + max(1, reader._position or 0)
+    else:
+        return
+    try:
+        more = list(growth(m.value, reader.value, m._growing()))
+    except Contradiction:
+        m._flaw = f"{m._flaw}; a later value contradicts what was shown"
+        m._tail = [text[:pos]]
+        return
+    for patch in more:
+        apply(m._root, patch)
+    patches += more
+    m._notes["the value is continued by a later one"] = m._tail_at + pos
+    m._flaw, m._position = reader._flaw, None
+    m._complete, m._in_string = True, False
+
+
+def _read(reader: PartialParser, text: str, pos: int, inside: bool) -> int:
+    """Read a value, of one inside another no more than looking for a later one may cost."""
+    end = pos
+    while end < len(text) and not (reader._complete or reader._stopped):
+        if end - pos > LEAST and (inside or reader._in_series):
+            return end
+        reader.feed(text[end : end + PIECE])
+        end = min(end + PIECE, len(text))
+    return end if reader._end is None else pos + reader._end
 
 
 def growth(old: Any, now: Any, growing: Path, at: Path = ()) -> Iterator[Patch]:

@@ -10,41 +10,24 @@ the value. In a list no other comma may come before it: each element keeps its p
 from __future__ import annotations
 
 import re
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from .partial_machine import AFTER_ITEM, AFTER_MEMBER, BEFORE, COLON, FIRST_NAME, KEY
 from .partial_patches import Patch, Path
+from .partial_trials import PIECE, Place, Trials
 
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
 
 __all__ = ["go_on"]
 
-Place = tuple[int, int]
-"""How many boxes stay open, and where in the text it goes on."""
-
 TIMES = 256  # so often it is taken up again
-LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
-TRIAL = 256  # and what it costs to begin
-PIECE = 1 << 12
-GAP = 64
-NAME = r'"[^"\\\n]{0,64}"\s*:'
-TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
-COMMA = re.compile(",")
-MEMBER = re.compile(rf",\s*{NAME}")
-OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
-NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
-SWALLOWED = re.compile(r"[\]}]\s*(?:,\s*[\[{]?|\n\s*\{)\s*\Z")
-LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
-WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
-OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
-OVER_IN_SERIES = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|[`,]|\Z)")
+SWALLOWED = re.compile(r"(?:[\]}]\s*(?:,\s*[\[{]?|\n\s*\{)|(?:\A|[,\n])\s*\{)\s*\Z")
 
 
 def go_on(m: PartialParser, patches: list[Patch]) -> None:
     """Read the rest of a text in which reading stopped, as far as it is certain what it is."""
-    trials = _Trials(m)
+    trials = Trials(m)
     for _ in range(TIMES):
         text = "".join(m._tail)
         if not (m._stopped and text) or m._complete or m._dropped is not None:
@@ -55,7 +38,14 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         at = m._tail_at
         if read := _has_been_read(m, text, boxes):
             text, m._tail_at = f"{read}{text}", at - 1
-        line = trials.find(LINE, text) if m._in_series else None
+        if begun := trials.begun(m, text, boxes):
+            m._notes.setdefault("what stands before an object or array is passed over", at)
+            text, m._tail_at = begun
+            _take_up(m, text, (len(boxes), 0), patches)
+            continue
+        if m._back is AFTER_ITEM and text[0] == ":":  # an object without its beginning
+            boxes[-2:] = [[{}] if type(box) is list else box for box in boxes[-2:]]
+        line = trials.line(m, text, boxes) if m._in_series else None
         place = trials.place(text if line is None else text[:line], boxes)
         if place is None:
             if line is None:
@@ -82,103 +72,6 @@ def _has_been_read(m: PartialParser, text: str, boxes: list[Any]) -> str:
         if not m._in_series and not after_comma:
             return "\n"
     return "," if after_comma else ""
-
-
-def _is_of_objects(box: Any) -> bool:
-    return type(box) is list and bool(box) and type(box[-1]) is dict
-
-
-def _beside(text: str, boxes: list[Any], upto: int) -> Place | None:
-    """The comma beside the place or around it, as brackets and strings say."""
-    depth = len(boxes) - 1
-    inner: list[str] = []
-    for found in TOKEN.finditer(text, 0, upto + 1):
-        char, in_list = found[0], type(boxes[depth]) is list
-        if char in "[{":
-            inner.append("]" if char == "[" else "}")
-        elif char in "]}":
-            if inner:
-                closes = inner.pop()
-            else:
-                closes = "]" if in_list else "}"
-                depth -= 1
-            if char != closes or depth < 0:
-                return None
-        elif char == "," and not inner:
-            if (OBJECT if in_list else MEMBER).match(text, found.start()):
-                return depth + 1, found.start()
-            if in_list:
-                return None
-    return None
-
-
-class _Trials:
-    """Looks for the place to go on from; what that costs is bounded."""
-
-    def __init__(self, m: PartialParser) -> None:
-        self._parser = type(m)
-        self._depth = m._max_depth
-        self._in_series = m._in_series
-        self._left = LEAST + sum(map(len, m._tail))
-
-    def find(self, wanted: re.Pattern[str], text: str) -> int | None:
-        """Where what is wanted begins first, beside or around the place and not within."""
-        if self._left <= 0:
-            return None
-        for found in wanted.finditer(text):
-            pos = found.start()
-            if pos == 0 or text[pos] == "," or not WITHIN.search(text, max(0, pos - GAP), pos):
-                break
-        else:
-            pos = None
-        self._left -= (len(text) if pos is None else pos) // 4
-        return pos
-
-    def place(self, text: str, boxes: list[Any]) -> Place | None:
-        """Where to go on, if that is certain."""
-        upto = self.find(NEXT_OBJECT, text) if any(map(_is_of_objects, boxes)) else None
-        if self._left <= 0:
-            return None
-        if upto is None:
-            upto = len(text)
-        return _beside(text, boxes, upto) or self._before(text, boxes, upto)
-
-    def _before(self, text: str, boxes: list[Any], upto: int) -> Place | None:
-        """The comma before what is JSON up to its end, and in which box it is."""
-        outside, over = (1, OVER_IN_SERIES) if self._in_series else (0, OVER)
-        depths = range(len(boxes), outside, -1)
-        named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
-        first = text.find(",", 0, upto + 1)
-        commas = islice(COMMA.finditer(text, 0, upto), None if named else 1)
-        for pos in chain(map(re.Match.start, commas), (upto,)):
-            for depth in depths if pos in (first, upto) else named:
-                box = boxes[depth - 1]
-                if type(box) is list and pos != (upto if _is_of_objects(box) else first):
-                    continue
-                end = self._end(boxes[outside:depth], text, pos)
-                if end is not None and over.match(text, end):
-                    return depth, pos
-                if self._left <= 0:
-                    return None
-        return None
-
-    def _end(self, boxes: list[Any], text: str, pos: int) -> int | None:
-        """Where the value ends, if it does, read from ``pos`` on within such boxes."""
-        reader = self._parser(max_depth=self._depth)
-        before = "".join("[" if type(box) is list else '{"":' for box in boxes) + "0"
-        before += "" if text[pos : pos + 1] == "," else ","
-        reader.feed(before)
-        start, size = pos - len(before), 64
-        self._left -= TRIAL + 4 * len(before)
-        while pos < len(text) and not (reader._stopped or self._left <= 0):
-            piece = text[pos : pos + size]
-            reader.feed(piece)
-            pos += len(piece)
-            self._left -= len(piece)
-            if reader._complete:
-                return pos if reader._end is None else start + reader._end
-            size = min(2 * size, PIECE)
-        return None
 
 
 def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) -> None:

@@ -58,8 +58,8 @@ SOME = rf"{BLANKS}{{0,63}}"
 FEW = rf"{BLANKS}{{0,15}}"
 WORDS = ("true", "false", "null", "True", "False", "None", "NaN")
 NAME = r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}"
-NUMBER = r"-?[0-9.][-+0-9.eE]{0,39}"
-LONG_NUMBER = r"-?[0-9.][-+0-9.eE]{40}"
+NUMBER = r"[-+]?[0-9.][-+0-9.eE]{0,39}"
+LONG_NUMBER = r"[-+]?[0-9.][-+0-9.eE]{40}"
 FULL = "|".join(WORDS)
 CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 1)}, reverse=True))
 DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
@@ -71,7 +71,7 @@ BEGIN = re.compile(
 )
 MAY_BEGIN = re.compile(
     rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT})?)?)?"
-    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|-|(?:{FULL}){FEW}/?|{CUT})?"
+    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|[-+]|(?:{FULL}){FEW}/?|{CUT})?"
 )
 OPENING = {"object": re.compile(r"\{"), "array": re.compile(r"[{\[]"), "any": re.compile(r"[{\[]")}
 

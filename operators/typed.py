@@ -105,7 +105,7 @@ def partials(
         the result, and the source is disposed of.
     :param parser: makes the parser of each subscription; default: a tolerant one, which looks for
         an object where the model is one, and for an array where it is a list. What comes first is
-            the value: if it does not fit the model, none that follows takes its place.
+        the value: if it does not fit the model, none that follows takes its place.
     """
     check_limit(limit)
     # What cannot be is said here, not in the stream.

@@ -12,9 +12,10 @@ from .partial_reading import Expect
 from .partials import MISSING, Final, Partial, PartialParser, Patch, Path
 from .sentences import Sentences
 from .typed_errors import FieldError, said
+from .typed_nodes import Node, Text
 from .typed_rest import grows_into, rest_of
 from .typed_shape import Form, leads_somewhere, text_at
-from .typed_tree import Node, Text, Tree
+from .typed_tree import Tree
 from .typed_views import PartialOf, Said, moment, view
 
 __all__ = ["Element", "Emit", "FieldDone", "TypedPartials", "Unfinished"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from .typed_tree import Box, Node
+    from .typed_nodes import Box, Node
 
 __all__ = ["share"]
 

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from .partials import MISSING, Progress
 from .typed_errors import ErrorMark, Errors, FieldError
+from .typed_nodes import Body, Box, Mark, Node, Text
 from .typed_shape import ANY
-from .typed_tree import Body, Box, Mark, Node, Text
 
 __all__ = ["PartialDict", "PartialList", "PartialOf", "moment", "view"]
 

@@ -35,7 +35,7 @@ TOLERANT = {
     "commas too many": "[1,, 2]",
     "no commas": '[{"a": 1}\n{"a": 2} "x" "y"]',
     "semicolons": '[{"a": 1}; {"a": 2}]',
-    "single quotes": "{'it''s': 1}",
+    "single quotes": "{'tool': 'Wait'}",
     "apostrophe": "{'text': 'it's \"so\"'}",
     "bare names": "{tool: 'MoveTo', x: 1}",
     "smart quotes": "{“a”: “b”}",
@@ -58,6 +58,9 @@ TOLERANT = {
     "a quote too many": '{"a": "5" tall", "b": "x, y", "c": [1]}',
     "a later value": '{"a": "b", oh no\n{"a": "b", "c": [1]}',
     "a later value that differs": '{"a": 1, oh no\n{"a": 2}',
+    "a brace too many": '[{"a": 1}, {{"b": 2}, {"c": 3}]',
+    "a brace too few": '[{"a": 1}, "b": 2}, {"c": 3}]',
+    "a bracket that begins nothing": "[1 2 3]",
     "no json": "The goblin falls {damage} times.",
     "lone string": '"Ha!"',
     "lone number in a fence": "```\n12\n```",
@@ -86,6 +89,10 @@ SERIES = {
     "commas": 'Steps: {"a": 1}, {"a": 2}',
     "cut": '{"a": 1}\n{"a": "x',
     "array": '[{"a": 1}]\n{"a": 2}',
+    "a line that is no object": '{"a": 1}\n{a 2}\n{"a": 3}',
+    "a first line that is no object": '{a 1}\n{"a": 2}',
+    "a line that breaks": '{"a": "5" x"},\n{"a": 2, "b": 3}',
+    "cut at a line's beginning": '{"a": 1}\n{',
 }
 LIMITS = {"max_depth": 2, "max_length": 16}
 

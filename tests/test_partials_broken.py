@@ -146,7 +146,8 @@ def test_an_element_never_gets_what_belongs_to_the_next(broken: str, comma: str,
 
 def test_what_begins_within_a_bracket_is_not_the_next_element() -> None:
     text = '[\n  {\n    "s": oh no [\n      {"k":1},\n      {"k":2}\n    ]\n  },\n  {"n":2}\n]'
-    assert read(text)[1].value == [{}]
+    assert read(text)[1].value == [{"s": [{"k": 1}, {"k": 2}]}, {"n": 2}]
+    assert read(text.replace("no", 'no"'))[1].value == [{}]
 
 
 def test_broken_steps_one_after_another_keep_their_places() -> None:
@@ -236,8 +237,9 @@ def test_prose_between_the_lines_after_a_broken_one_is_passed_over() -> None:
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
     for text, at in (
-        ('{"n":1}\n"n":2}\n{"n":3}', [8]),
+        ('{"n":1}\nThen:\n{"n":3}', [8]),
         ('{"n":1}\n{"n":3}\nDone.', [16]),
+        ('Fill in {x}, like\n{"n":1}\n{"n":3}\nand {y}.', [34]),
         ('```json\n{"n":1},\n{"n":3}\n]\n```\n', []),
     ):
         parser = PartialParser(expect="array")
@@ -246,6 +248,126 @@ def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
         found = parser.finish()
         assert found.value == [{"n": 1}, {"n": 3}]
         assert [note.position for note in found.notes if "passed over" in note.what] == at
+
+
+@pytest.mark.parametrize(
+    "line", ["{n 2}", '{1"n":2}', '"n":2}', '("n":2}', '["n":2},', "  {n\n2 }"]
+)
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_null_stands_for_a_line_that_is_no_object(line: str, at: int, size: int) -> None:
+    if at == 0 and line[0] == "[":
+        return  # it begins another array
+    lines = ['{"n":1}', '{"n":3}', '{"n":4}']
+    lines.insert(at, line)
+    parser, found = read("Here:\n" * (at == 0) + "\n".join(lines), size, expect="array")
+    shown: list[Any] = [{"n": 1}, {"n": 3}, {"n": 4}]
+    shown.insert(at, None)
+    assert found.value == shown
+    assert [*parser.lost] == [(at,)]
+    assert found.position == ("Here:\n" * (at == 0) + "\n".join(lines)).index(line) + sum(
+        line.startswith(odd) * len(odd) for odd in ("(", "[", "  ")
+    )
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_null_stands_for_a_line_that_is_no_object_and_has_no_end(size: int) -> None:
+    for after, value in (("", []), ('\n{"n":3}', [{"n": 3}]), ("\nDone.", [])):
+        parser, found = read(f'{{"n":1}}\n{{n 2{after}', size, expect="array")
+        assert found.value == [{"n": 1}, None, *value]
+        assert [*parser.lost] == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["{", "{n", '{"', '{"n"'])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_line_that_has_begun_is_cut_off(end: str, size: int) -> None:
+    _, found = read(f'{{"n":1}}\n{{"n":2}}\n{end}', size, expect="array")
+    assert found.value == [{"n": 1}, {"n": 2}, {}]
+    assert found.reason == "cut off before its end"
+
+
+@pytest.mark.parametrize("broken", ['{"n":1,"t":"5" x"}', '{"n":1,"t":"x"{', '{"n":1 0 "'])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_comma_after_a_line_costs_no_line(broken: str, size: int) -> None:
+    text = f'{{"n":0}},\n{broken},\n{{"n":2,"u":2}},\n{{"n":3}}'
+    _, found = read(text, size, expect="array")
+    assert [each["n"] for each in found.value] == [0, 1, 2, 3]
+    assert "u" not in found.value[1]
+
+
+def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:
+    for lost in ('"s":[', '"t" "a","s":[{"q":1},', '"t":5" x,"s":[{"q":1},'):
+        _, found = read(f'{{"n":1}}\n{{{lost}\n{{"x":1 0}},\n{{"y":2}},\n{{"z', expect="array")
+        assert len(found.value) == 2, found.value
+
+
+@pytest.mark.parametrize("junk", ["{", "{ ", "#", "a ", "-", "-> ", "step: "])
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_stands_before_an_object_does_not_cost_it(junk: str, at: int, size: int) -> None:
+    steps = ['{"n":0,"t":0}', '{"n":1,"t":1}', '{"n":2,"t":2}']
+    steps[at] = junk + steps[at]
+    parser, found = read(f'{{"steps":[{",".join(steps)}],"id":5}}', size)
+    assert found.value == {"steps": [{"n": n, "t": n} for n in range(3)], "id": 5}
+    assert not parser.lost
+    assert [note.what for note in found.notes] == [
+        "what stands before an object or array is passed over"
+    ]
+
+
+@pytest.mark.parametrize("junk", ["#", "->", "steps = ", "list("])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_stands_before_a_list_does_not_cost_it(junk: str, size: int) -> None:
+    end = ")" * (junk == "list(")
+    text = f'{{"a":"b","s\\"s":{junk}[{{"n":1}},{{"n":2}}]{end},"id":5}}'
+    parser, found = read(text, size)
+    if not end:
+        assert found.value == {"a": "b", 's"s': [{"n": 1}, {"n": 2}], "id": 5}
+        assert not parser.lost
+    else:  # nor is it taken if what follows it is not JSON either
+        assert found.value == {"a": "b", "id": 5}
+
+
+@pytest.mark.parametrize("between", [": ", "1 ", "} ", "]"])
+def test_an_object_costs_no_other_if_no_comma_is_between(between: str) -> None:
+    _, found = read(f'{{"s":[{{"a":1}},{{"b":1}}{between}{{"c":1}},{{"d":1}}],"id":5}}')
+    if between in (": ", "1 "):
+        assert found.value == {"s": [{"a": 1}, {"b": 1}, {"c": 1}, {"d": 1}], "id": 5}
+    else:
+        assert found.value["s"][:2] == [{"a": 1}, {"b": 1}]
+
+
+@pytest.mark.parametrize("end", [":", "[", "{", "("])
+def test_what_stands_for_the_end_of_a_line_costs_no_line(end: str) -> None:
+    _, found = read(f'{{"n":1}}\n{{"n":"2"{end}\n{{"n":3}}\n{{"n":4}}', expect="array")
+    assert found.value == [{"n": 1}, {"n": "2"}, {"n": 3}, {"n": 4}]
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_object_without_its_beginning_costs_no_other(at: int) -> None:
+    steps = ['{"n":0,"t":0}', '{"n":1,"t":1}', '{"n":2,"t":2}']
+    steps[at] = steps[at][1:]
+    parser, found = read(f"[{','.join(steps)}]")
+    shown: list[Any] = [{"n": n, "t": n} for n in range(3)]
+    shown[at] = "n"
+    assert found.value == shown
+    assert [*parser.lost] == [(at,)]
+    steps[at] = f"[{steps[at]}"
+    shown[at] = ["n"]
+    assert read(f"[{','.join(steps)}]")[1].value == shown
+    assert read('["n":{"q":1},{"n":1}]')[1].value == ["n", {"n": 1}]
+
+
+def test_what_the_lost_part_holds_costs_no_other_element() -> None:
+    text = '[{"id":"a" x "steps":[{"m":1},{"m":2}]},{"id":"b","steps":[{"m":3}]}]'
+    parser, found = read(text)
+    assert found.value == [{"id": "a"}, {"id": "b", "steps": [{"m": 3}]}]
+    assert [*parser.lost] == [(0, "id")]
+
+
+def test_a_name_that_has_the_beginning_of_the_next_element_in_it_gives_it_nothing() -> None:
+    assert read('[{"a":[1]", {"b":1,"c":2}]')[1].value == [{"a": [1]}]
+    assert read('{"a":[1] x "k":\n{"b":1,"c":2}', expect="array")[1].value == [{"a": [1]}]
 
 
 def test_elements_on_lines_of_their_own_are_not_taken_for_lines() -> None:
@@ -281,9 +403,16 @@ def test_it_is_taken_up_again_so_many_times() -> None:
     assert len(found.value) == 257
 
 
-def test_what_is_looked_at_is_bounded() -> None:
-    text = '{"a":"x" ' + "and, so, on, " * 40_000
-    parser = PartialParser()
+@pytest.mark.parametrize(
+    ("text", "settings", "times"),
+    [
+        ('{"a":"x" ' + "and, so, on, " * 40_000, {}, 2),
+        ('[{"a":1},{"b" x "c":[' + '{"q":1},' * 100_000 + '0]},{"z":1}]', {}, 1.5),
+        ('[x y [{"a":1},' + '[{"a":1},' * 200_000, {"expect": "array"}, 0.5),
+    ],
+)
+def test_what_is_looked_at_is_bounded(text: str, settings: dict[str, Any], times: float) -> None:
+    parser = PartialParser(**settings)
     parser.feed(text)
     fed: list[int] = []
 
@@ -292,11 +421,11 @@ def test_what_is_looked_at_is_bounded() -> None:
             fed.append(len(chunk))
             return super().feed(chunk)
 
-    counted = Counted()
+    counted = Counted(**settings)
     counted.feed(text)
     fed.clear()
     assert counted.finish() == parser.finish()
-    assert sum(fed) < 2 * len(text)
+    assert sum(fed) < times * len(text)
 
 
 SIZE = 400_000

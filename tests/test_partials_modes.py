@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
@@ -546,6 +547,19 @@ def test_the_work_per_character_does_not_grow(write: Callable[[int], str], size:
     assert more_seen <= seen * growth * 1.2
 
 
+def test_a_preamble_full_of_indexes_costs_as_its_length_in_one_piece() -> None:
+    def spent(brackets: int) -> float:
+        text, best = "a[0] " * brackets, float("inf")
+        for _ in range(3):
+            parser = PartialParser()
+            before = time.process_time()
+            parser.feed(text)
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(320_000) < 16 * spent(40_000)  # eight times, if each costs the same
+
+
 def test_a_plan_costs_far_below_a_tenth_of_a_second() -> None:
     plan = '{"plans": [' + ",".join([STEP.rstrip(",")] * 240) + "]}"  # 3-23
     assert len(plan) > 15_000
@@ -627,6 +641,22 @@ def test_an_index_in_the_preamble_is_no_list(text: str, value: object, size: int
         parser.feed(text[at : at + size])
     assert parser.finish() == Final(value)
     assert text.startswith(parser.raw_text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expect", "reason"),
+    [
+        ("[1 2 3]", "any", "object or array in the text: the bracket at character 0 begins none"),
+        ("roll {x}", "object", "object in the text: the bracket at character 5 begins none"),
+        ("[1 2 3]", "object", "object in the text"),
+        ("items[0]", "array", "array in the text: the bracket at character 5 begins none"),
+    ],
+)
+def test_a_bracket_that_begins_nothing_is_named(text: str, expect: Any, reason: str) -> None:
+    found = read_all(text, expect=expect)
+    assert isinstance(found, Partial)
+    assert found.value is MISSING
+    assert found.reason == f"no JSON {reason}"
 
 
 def test_a_parser_is_not_copied() -> None:

@@ -1,0 +1,201 @@
+"""Where a text certainly goes on after a place that cannot be read; the search is bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from .partial_machine import (
+    AFTER_ITEM,
+    AFTER_MEMBER,
+    FIRST_IN_LIST,
+    FIRST_NAME,
+    ITEM,
+    SCALAR,
+    VALUE,
+)
+
+if TYPE_CHECKING:
+    from .partial_parser import PartialParser
+
+__all__ = ["LEAST", "PIECE", "Place", "Trials"]
+
+Place = tuple[int, int]
+"""How many boxes stay open, and where in the text it goes on."""
+
+AT_VALUE = (ITEM, FIRST_IN_LIST, VALUE, SCALAR)
+LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
+TRIAL = 256  # and what it costs to begin
+PIECE = 1 << 12
+GAP = 64
+NAME = r'"[^"\\\n]{0,64}"\s*:'
+TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+COMMA = re.compile(",")
+MEMBER = re.compile(rf",\s*{NAME}")
+OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
+NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
+TO_BOX = re.compile(r"""[^"'\[\]{},\n]{0,16}(?=[\[{])""")
+LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
+WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
+NO_LIST = re.compile(r"[\[(:]\s*\Z")  # the same where no list is open: there it is no element's
+OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
+OVER_IN_SERIES = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|[`,]|\Z)")
+
+
+def _is_of_objects(box: Any) -> bool:
+    return type(box) is list and bool(box) and type(box[-1]) is dict
+
+
+def _beside(text: str, boxes: list[Any], upto: int) -> Place | None:
+    """The comma beside the place or around it, as brackets and strings say."""
+    depth = len(boxes) - 1
+    inner: list[str] = []
+    for found in TOKEN.finditer(text, 0, upto + 1):
+        char, in_list = found[0], type(boxes[depth]) is list
+        if char in "[{":
+            inner.append("]" if char == "[" else "}")
+        elif char in "]}":
+            if inner:
+                closes = inner.pop()
+            else:
+                closes = "]" if in_list else "}"
+                depth -= 1
+            if char != closes or depth < 0:
+                return None
+        elif char == "," and not inner:
+            if (OBJECT if in_list else MEMBER).match(text, found.start()):
+                return depth + 1, found.start()
+            if in_list:
+                return None
+    return None
+
+
+class Trials:
+    """Looks for the place to go on from; what that costs is bounded."""
+
+    def __init__(self, m: PartialParser) -> None:
+        self._parser = type(m)
+        self._depth = m._max_depth
+        self._in_series = m._in_series
+        self._left = LEAST + sum(map(len, m._tail))
+
+    def begun(self, m: PartialParser, text: str, boxes: list[Any]) -> tuple[str, int] | None:
+        """The text as it would be without what stands right before the beginning of an object."""
+        before, rest = ",", ""
+        if m._back is FIRST_NAME and not m._box and text[0] == "{":
+            rest = text[1:]
+        elif (m._back in AT_VALUE or (m._back is AFTER_ITEM and type(m._box[-1]) is dict)) and (
+            found := TO_BOX.match(text)
+        ):
+            rest = text[found.end() :]
+            if type(m._box) is dict:
+                before = f",{json.dumps(m._name)}:"
+        if not rest:
+            return None
+        outside, over = self._outer()
+        text, at = before + rest, m._tail_at + len(text) - len(rest) - len(before)
+        end = self._end(boxes[outside:], text, 0)
+        if end is None or not over.match(text, end):
+            return None
+        if type(m._box) is list:
+            m._back = AFTER_ITEM  # nothing of the element is lost
+        return text, at
+
+    def line(self, m: PartialParser, text: str, boxes: list[Any]) -> int | None:
+        """Where the next of objects one after another begins a line."""
+        start = int(m._back is AFTER_MEMBER)  # nothing begins with what stands there
+        in_list = any(type(box) is list for box in boxes[1:])
+        first = 0 if in_list else text.find("[", start)
+        return self.find(LINE, text, start, len(text) if first < 0 else first)
+
+    def _outer(self) -> tuple[int, re.Pattern[str]]:
+        """How many boxes stand around what is a value of its own, and what shows its end."""
+        return (1, OVER_IN_SERIES) if self._in_series else (0, OVER)
+
+    def find(
+        self, wanted: re.Pattern[str], text: str, start: int = 0, no_list: int = 0
+    ) -> int | None:
+        """Where what is wanted begins first, beside or around the place and not within.
+
+        :param start: from where on it can be within something.
+        :param no_list: up to where no list can be open.
+        """
+        if self._left <= 0:
+            return None
+        for found in wanted.finditer(text):
+            self._left -= 16
+            pos = found.start()
+            within = NO_LIST if pos < no_list else WITHIN
+            if pos == 0 or text[pos] == "," or not within.search(text, max(start, pos - GAP), pos):
+                break
+            if self._left <= 0:
+                return None
+        else:
+            pos = None
+        self._left -= (len(text) if pos is None else pos) // 4
+        return pos
+
+    def place(self, text: str, boxes: list[Any]) -> Place | None:
+        """Where to go on, if that is certain."""
+        upto = self.find(NEXT_OBJECT, text) if any(map(_is_of_objects, boxes)) else None
+        if self._left <= 0:
+            return None
+        if upto is None:
+            upto = len(text)
+        return (
+            _beside(text, boxes, upto)
+            or self._before(text, boxes, upto)
+            or self._beyond(text, boxes, upto)
+        )
+
+    def _beyond(self, text: str, boxes: list[Any], upto: int) -> Place | None:
+        """The comma beside or around the place, past objects within what is lost."""
+        self._left -= (len(text) - upto) // 4
+        found = _beside(text, boxes, len(text)) if self._left > 0 and upto < len(text) else None
+        outside, over = self._outer()
+        if found is not None and found[0] > outside:
+            end = self._end(boxes[outside : found[0]], text, found[1])
+            if end is not None and over.match(text, end):
+                return found
+        return None
+
+    def _before(self, text: str, boxes: list[Any], upto: int) -> Place | None:
+        """The comma before what is JSON up to its end, and in which box it is."""
+        within = NEXT_OBJECT.search(text, 0, upto) if any(map(_is_of_objects, boxes)) else None
+        inside = upto if within is None else within.start()
+        outside, over = self._outer()
+        depths = range(len(boxes), outside, -1)
+        named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
+        first = text.find(",", 0, upto + 1)
+        commas = islice(COMMA.finditer(text, 0, inside), None if named else 1)
+        for pos in chain(map(re.Match.start, commas), (upto,)):
+            for depth in depths if pos in (first, upto) else named:
+                box = boxes[depth - 1]
+                if type(box) is list and pos != (upto if _is_of_objects(box) else first):
+                    continue
+                end = self._end(boxes[outside:depth], text, pos)
+                if end is not None and over.match(text, end):
+                    return depth, pos
+                if self._left <= 0:
+                    return None
+        return None
+
+    def _end(self, boxes: list[Any], text: str, pos: int) -> int | None:
+        """Where the value ends, if it does, read from ``pos`` on within such boxes."""
+        reader = self._parser(max_depth=self._depth)
+        before = "".join("[" if type(box) is list else '{"":' for box in boxes) + "0"
+        before += "" if text[pos : pos + 1] == "," else ","
+        reader.feed(before)
+        start, size = pos - len(before), 64
+        self._left -= TRIAL + 4 * len(before)
+        while pos < len(text) and not (reader._stopped or self._left <= 0):
+            piece = text[pos : pos + size]
+            reader.feed(piece)
+            pos += len(piece)
+            self._left -= len(piece)
+            if reader._complete:
+                return pos if reader._end is None else start + reader._end
+            size = min(2 * size, PIECE)
+        return None
