@@ -224,6 +224,8 @@ async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
         assert len(source.asked) == 3
         found = session.prefetch_report()["content"]["session_summary"]
         assert found["total_prefetches"] == found["cache_hits"] == found["cache_misses"] == 0
+        contents = session._pipeline.contents
+        assert contents is not None and not contents.executor.costs  # nothing says nothing
 
 
 async def test_who_is_counted_is_of_one_kind_and_whom_only_initials_name_is_not() -> None:
