@@ -1,0 +1,198 @@
+"""What commands and options are made of, and those that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..config import Settings
+
+Args = argparse.Namespace
+Option = tuple[tuple[str, ...], dict[str, Any]]
+COMMANDS: dict[str, tuple[Callable[[Args], int], str, tuple[Option, ...]]] = {}
+
+
+def option(*flags: str, **settings: Any) -> Option:
+    """An option or argument, as argparse takes them."""
+    return flags, settings
+
+
+def command(
+    name: str, *options: Option, example: str
+) -> Callable[[Callable[[Args], int]], Callable[[Args], int]]:
+    """Declare a command; the function's docstring is its help, what it returns its exit code."""
+
+    def declare(run: Callable[[Args], int]) -> Callable[[Args], int]:
+        COMMANDS[name] = run, example, options
+        return run
+
+    return declare
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 stands for any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose 0 to 65535")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    """How many seconds of the log pass in one second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: choose a number above 0")
+    return value
+
+
+def limit(text: str) -> float:
+    """For how many seconds to wait."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: choose seconds above 0")
+    return value
+
+
+def file(text: str) -> str:
+    """The name of a file to write."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return text
+
+
+def whole(text: str) -> int:
+    """How many of something."""
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1,000,000")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A part of the whole; all of it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: choose 0 up to, not with, 1")
+    return value
+
+
+def picture(text: str) -> str:
+    """The name of a picture to write."""
+    if not text.lower().endswith((".png", ".svg")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no picture: end it in .png or .svg")
+    return text
+
+
+def url(text: str) -> str:
+    """Where a server is."""
+    if not text.startswith(("http://", "https://")) or len(text.split("/")[2]) == 0:
+        from ..streams.api_errors import shown
+
+        raise argparse.ArgumentTypeError(f"{shown(text)!r} must begin with http:// or https://")
+    return text
+
+
+def moment(text: str) -> float:
+    """A time of a session."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: choose seconds from 0")
+    return value
+
+
+def some(text: str) -> float:
+    """A number that a budget may be."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a budget: choose a number from 0")
+    return value
+
+
+LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")
+OUTPUT = option("-o", "--output", type=file, metavar="LOG", help="session log to write")
+JSON = option("--json", action="store_true", help="print one JSON object, for programs")
+SEED = option("--seed", type=int, default=0, metavar="N", help="decides all that is drawn [0]")
+PROFILES = ("hosted-large", "hosted-small", "local-8b", "instant")
+PROFILE = option(
+    "--profile",
+    choices=PROFILES,
+    default="hosted-large",
+    help="the narrator's speed: %(choices)s [%(default)s]",
+    metavar="NAME",
+)
+MODELS = (
+    option(
+        "--base-url", type=url, metavar="URL", help="a Messages API to use in place of the narrator"
+    ),
+    option("--model", metavar="NAME", help="main model"),
+    option("--small-model", metavar="NAME", help="small model, for small adaptations"),
+)
+SPEED = option(
+    "--speed",
+    type=speed,
+    metavar="X",
+    help="show it as it was told, at X seconds a second; against a server: its pace [1]",
+)
+FOLDER = option(
+    "--data", type=file, default="data", metavar="DIR", help="folder of the history [%(default)s]"
+)
+AT = option("--at", metavar="TIME", help="as if it were then, 2026-02-25T10:00:00 [now]")
+BY = option(
+    "--by",
+    choices=("document", "ensemble"),
+    default="document",
+    metavar="NAME",
+    help="who predicts: %(choices)s [%(default)s]",
+)
+FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON")
+JOBS = option(
+    "--jobs", type=whole, default=4, metavar="N", help="fetch so many at once [%(default)s]"
+)
+IDLE = option(
+    "--idle",
+    type=limit,
+    metavar="S",
+    help="warm up by itself when nothing was asked for S seconds; needs --fetch",
+)
+
+
+def settings_of(args: Args) -> Settings:
+    """The settings that the common options stand for."""
+    from ..config import Settings
+
+    return Settings.load(given_of(args))
+
+
+def given_of(args: Args) -> dict[str, Any]:
+    """What was said of settings, and no more."""
+    names = {
+        "seed": "seed",
+        "intensity": "intensity",
+        "profile": "narrator_profile",
+        "base_url": "base_url",
+        "model": "main_model",
+        "small_model": "small_model",
+        "content": "content",
+    }
+    given = {setting: getattr(args, name, None) for name, setting in names.items()}
+    said = {name: value for name, value in given.items() if value is not None}
+    if getattr(args, "settings", None) is None:
+        return said
+    from ..config import how
+
+    return {**how(args.settings), **said}
