@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..streams.blows import laid_low
 from ..streams.footprint import targets_of
@@ -73,31 +73,58 @@ class Variant:
         return self.slot[3]
 
 
+class _Chance(NamedTuple):
+    """That a candidate comes to one result, for one target; ``value`` is its probability."""
+
+    value: float
+    candidate: Candidate
+    target: str | None
+    result: str
+
+
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
-    world, declared = scene.world, candidate.declared
-    depends = dependence(world, declared.actor, declared.action)
-    mark = fingerprint(world, depends)
-    turn = world.turn.turn if world.turn is not None else None
-    targets: tuple[str | None, ...] = targets_of(declared.action) or (None,)
+    return _made(scene, _chances(scene.world, candidate))
+
+
+def _chances(world: World, candidate: Candidate) -> list[_Chance]:
+    declared = candidate.declared
     return [
-        Variant(
-            slot=(turn, declared.key, target, result),
-            fingerprint=mark,
-            scene=scene,
-            declared=declared,
-            depends=depends,
-            value=candidate.probability * probability,
-            source=candidate.source,
-            partial=len(targets) > 1,
-            likely=candidate.probability,
-            urgency=candidate.urgency,
-        )
-        for target in targets
+        _Chance(candidate.probability * probability, candidate, target, result)
+        for target in targets_of(declared.action) or (None,)
         for result, probability in possible_results(
             world, declared, target, candidate.odds, candidate.rolled
         ).items()
     ]
+
+
+def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
+    """A variant of each chance; what those of one candidate depend on is worked out once."""
+    world = scene.world
+    turn = world.turn.turn if world.turn is not None else None
+    known: dict[int, tuple[Dependence, str]] = {}
+    found = []
+    for value, candidate, target, result in chances:
+        declared = candidate.declared
+        if id(candidate) not in known:
+            depends = dependence(world, declared.actor, declared.action)
+            known[id(candidate)] = depends, fingerprint(world, depends)
+        depends, mark = known[id(candidate)]
+        found.append(
+            Variant(
+                slot=(turn, declared.key, target, result),
+                fingerprint=mark,
+                scene=scene,
+                declared=declared,
+                depends=depends,
+                value=value,
+                source=candidate.source,
+                partial=len(targets_of(declared.action)) > 1,
+                likely=candidate.probability,
+                urgency=candidate.urgency,
+            )
+        )
+    return found
 
 
 class Plan(Protocol):
@@ -161,9 +188,12 @@ def planner(
         if not any(each.source == "declared" for each in likely):
             likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
             likely = [each for each in likely if each.probability >= LEAST[level]]
-        wanted = [variant for candidate in likely for variant in variants(scene, candidate)]
+        chances = [each for candidate in likely for each in _chances(scene.world, candidate)]
+        chances.sort(key=lambda each: -each.value)
+        wanted = _made(scene, chances[:max_variants])
         if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):
             wanted.append(spare)
-        return tuple(sorted(wanted, key=lambda variant: -variant.value)[:max_variants])
+            wanted.sort(key=lambda variant: -variant.value)
+        return tuple(wanted[:max_variants])
 
     return plan

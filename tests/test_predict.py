@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from foretell.operators.classify import Context, Scene, classify
+from foretell.operators.fingerprint import dependence
 from foretell.operators.foresee import Candidate, Foresight
 from foretell.operators.predict import Intensity, Variant, planner, variants
 from foretell.streams import events as ev
@@ -158,3 +159,27 @@ def test_what_is_hardly_likely_is_not_prepared() -> None:  # 0-11
     several = play(state(), turn("mira", *many[:8]))
     assert planned(several, Intensity.CONSERVATIVE) == []
     assert len({name for name, _, _ in planned(several, Intensity.AGGRESSIVE)}) == 2
+
+
+@pytest.mark.parametrize("open_actions", [3, 60])
+def test_what_has_no_place_in_the_plan_is_not_made(
+    open_actions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odds = [{"hit": 0.5 + number / 200, "miss": 0.4} for number in range(open_actions)]
+    declared = [
+        declare(f"a{number}", ("grik", "snag")[number % 2], odds=each)
+        for number, each in enumerate(odds)
+    ]
+    scene = play(state(), turn(), *declared)
+    every = [each for candidate in candidates(scene) for each in variants(scene, candidate)]
+    asked: list[str] = []
+
+    def counted(world: World, actor: str, action: Any) -> Any:
+        asked.append(actor)
+        return dependence(world, actor, action)
+
+    monkeypatch.setattr("foretell.operators.predict.dependence", counted)
+    plan = planner(lambda: Intensity.AGGRESSIVE, 8, candidates)(scene)
+    assert [*plan] == sorted(every, key=lambda each: -each.value)[:8]
+    assert [each.value for each in plan] == sorted((each.value for each in every), reverse=True)[:8]
+    assert len(asked) <= 8
