@@ -153,13 +153,15 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     if because is not None:
         own = _sum(damage for action, damage in owed if action == because)
         if not any(action == because for action, _ in owed):
-            return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
+            falls = (*account.falls, fall)[-MAX_FALLS:]
+            both = lost > 0 and any(map(fall.shows, _owing(owed)))  # what was told, or its own
+            return Account(((because, math.nan),) if both else owed, falls)
         if fall.other:
             return account
         left = tuple(each for each in owed if each[0] != because)
         return account._replace(owed=left if fall.shows(own) else ())
-    for count in range(1, len(owed) + 1):
-        if fall.shows(_sum(damage for _, damage in owed[:count])):
+    for count, damage in enumerate(_owing(owed), 1):
+        if fall.shows(damage):
             return account._replace(owed=owed[count:])
     if not owed:
         return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
@@ -170,6 +172,11 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
         fall = fall._replace(before=was.health - known, lost=lost - known)
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     return account._replace(owed=())
+
+
+def _owing(owed: Sequence[tuple[str, float]]) -> list[float]:
+    """The damage of the first that is owed, of the first two, and so on."""
+    return [_sum(damage for _, damage in owed[: count + 1]) for count in range(len(owed))]
 
 
 def told(

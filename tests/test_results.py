@@ -425,6 +425,15 @@ def test_which_of_two_losses_alike_a_blow_is_nobody_can_tell() -> None:  # G1
     assert happened(then(both, blow("a2", 1)))[0].values["target_hp"] == 10
 
 
+def test_a_state_that_names_one_blow_may_show_what_was_told_of_another() -> None:  # G1
+    shown = [state(20), other("tom", 4), DECLARED, named("a1", 16), blow("a1", 5)]
+    assert happened(play(*shown))[0].values["target_hp"] == 16
+    third = happened(play(*shown, other("tom", 3)))[0]
+    assert (third.name, third.values) == ("", {"damage": 3})  # 13, or 9
+    apart = happened(play(*shown[:3], named("a1", 15), blow("a1", 5), other("tom", 3)))[0]
+    assert apart.values["target_hp"] == 8  # of 4, 5 and 3 damage: tom's first is still to be shown
+
+
 def at(t: float, event: Any) -> Any:
     return replace(event, t=t)
 
