@@ -316,8 +316,8 @@ def test_objects_one_after_another_on_one_line_cost_no_other() -> None:
 
 
 def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:
-    _, found = read('{"n":1,"t":"] 5" x","s":[{"q":1},\n{"y":2}]}\n{"n":3}', expect="array")
-    assert found.value == [{"n": 1, "t": "] 5", "s": [{"q": 1}, {"y": 2}]}, {"n": 3}]
+    _, found = read('{"n":1,"t":"5" ]","s":[{"q":1},\n{"y":2}]}\n{"n":3}', expect="array")
+    assert found.value == [{"n": 1, "t": "5", "s": [{"q": 1}, {"y": 2}]}, {"n": 3}]
     for lost in ('"s":[', '"t" "a","s":[{"q":1},', '"t":5" x,"s":[{"q":1},'):
         _, found = read(f'{{"n":1}}\n{{{lost}\n{{"x":1 0}},\n{{"y":2}},\n{{"z', expect="array")
         assert len(found.value) == 2, found.value
