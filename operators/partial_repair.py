@@ -34,7 +34,9 @@ __all__ = [
 
 PLAIN_WORD = re.compile(r"[\w.+\-*/%]+")  # no quote or bracket is in it, so it ends where it ends
 GAP = 64  # so many blanks may follow it
-BROKEN = re.compile(r'(?:\A|\n)[ \t,;\[]*+(\{)|("[^"\n]{0,64}"[ \t]*+:)')  # a line of an object
+BROKEN = re.compile(  # a line of an object
+    r'(?:\A|\n)(?:[ \t,;\[]*+(\{)|[ \t]*+[^"\n]{0,3}("?"[^"\n]{0,64}"[ \t]*+:))'
+)
 BOX = re.compile(r"[\[{]")
 BEGUN = re.compile(r"(?:\A|\n)[ \t,;\[]*+(\{)")
 AROUND = " \t\n\r,;]`"

@@ -30,6 +30,7 @@ LEAST = 1 << 18  # what looking for a place may cost, in characters, beside thos
 TRIAL = 256  # and what it costs to begin
 PIECE = 1 << 12
 GAP = 64
+AROUND = " \t\n\r,`"
 NAME = r'"[^"\\\n]{0,64}"\s*:'
 TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 COMMA = re.compile(",")
@@ -41,7 +42,8 @@ LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
 NO_LIST = re.compile(r"[\[(:]\s*\Z")  # the same where no list is open: there it is no element's
 OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
-OVER_IN_SERIES = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|[`,]|\Z)")
+AFTER_COMMA = re.compile(rf"[^\n]*,[ \t\r]*(?=\n\{{\s*+{NAME})")
+OTHERS = re.compile(r"[ \t\r]*,")
 
 
 def _is_of_objects(box: Any) -> bool:
@@ -94,10 +96,8 @@ class Trials:
                 before = f",{json.dumps(m._name)}:"
         if not rest:
             return None
-        outside, over = self._outer()
         text, at = before + rest, m._tail_at + len(text) - len(rest) - len(before)
-        end = self._end(boxes[outside:], text, 0)
-        if end is None or not over.match(text, end):
+        if not self._certain(boxes, text, 0):
             return None
         if type(m._box) is list:
             m._back = AFTER_ITEM  # nothing of the element is lost
@@ -106,13 +106,14 @@ class Trials:
     def line(self, m: PartialParser, text: str, boxes: list[Any]) -> int | None:
         """Where the next of objects one after another begins a line."""
         start = int(m._back is AFTER_MEMBER)  # nothing begins with what stands there
-        in_list = any(type(box) is list for box in boxes[1:])
-        first = 0 if in_list else text.find("[", start)
-        return self.find(LINE, text, start, len(text) if first < 0 else first)
-
-    def _outer(self) -> tuple[int, re.Pattern[str]]:
-        """How many boxes stand around what is a value of its own, and what shows its end."""
-        return (1, OVER_IN_SERIES) if self._in_series else (0, OVER)
+        lists = sum(type(box) is list for box in boxes[1:])
+        first = 0 if lists else text.find("[", start)
+        pos = self.find(LINE, text, start, len(text) if first < 0 else first)
+        if (found := AFTER_COMMA.match(text)) and (pos is None or found.end() < pos):
+            closed = found[0].count("]") - found[0].count("[") >= lists
+            if closed and self._is_list(text, found.end()):
+                return found.end()
+        return pos
 
     def find(
         self, wanted: re.Pattern[str], text: str, start: int = 0, no_list: int = 0
@@ -154,19 +155,15 @@ class Trials:
         """The comma beside or around the place, past objects within what is lost."""
         self._left -= (len(text) - upto) // 4
         found = _beside(text, boxes, len(text)) if self._left > 0 and upto < len(text) else None
-        outside, over = self._outer()
-        if found is not None and found[0] > outside:
-            end = self._end(boxes[outside : found[0]], text, found[1])
-            if end is not None and over.match(text, end):
-                return found
+        if found is not None and self._certain(boxes[: found[0]], text, found[1]):
+            return found
         return None
 
     def _before(self, text: str, boxes: list[Any], upto: int) -> Place | None:
         """The comma before what is JSON up to its end, and in which box it is."""
         within = NEXT_OBJECT.search(text, 0, upto) if any(map(_is_of_objects, boxes)) else None
         inside = upto if within is None else within.start()
-        outside, over = self._outer()
-        depths = range(len(boxes), outside, -1)
+        depths = range(len(boxes), int(self._in_series), -1)
         named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
         first = text.find(",", 0, upto + 1)
         commas = islice(COMMA.finditer(text, 0, inside), None if named else 1)
@@ -175,27 +172,41 @@ class Trials:
                 box = boxes[depth - 1]
                 if type(box) is list and pos != (upto if _is_of_objects(box) else first):
                     continue
-                end = self._end(boxes[outside:depth], text, pos)
-                if end is not None and over.match(text, end):
+                if self._certain(boxes[:depth], text, pos):
                     return depth, pos
                 if self._left <= 0:
                     return None
         return None
 
-    def _end(self, boxes: list[Any], text: str, pos: int) -> int | None:
-        """Where the value ends, if it does, read from ``pos`` on within such boxes."""
+    def _certain(self, boxes: list[Any], text: str, pos: int) -> bool:
+        """Whether, read from ``pos`` on within such boxes, all is JSON up to the value's end."""
+        inner = boxes[self._in_series :]
+        reader, end = self._read(inner, text, pos)
+        if not (inner and reader._complete):
+            return False
+        if OVER.match(text, end):
+            return True
+        if not (self._in_series and OTHERS.match(text, end)):
+            return False
+        return self._is_list(text, end)  # more objects after it, and not of a list within
+
+    def _is_list(self, text: str, pos: int) -> bool:
+        """Whether from ``pos`` on all is values with commas, of a list that does not end."""
+        reader, _ = self._read([[]], text.rstrip(AROUND), pos)
+        return not (reader._complete or reader._stopped) and self._left > 0
+
+    def _read(self, boxes: list[Any], text: str, pos: int) -> tuple[PartialParser, int]:
+        """Read on from ``pos`` within such boxes; and where the value, or the text, ends."""
         reader = self._parser(max_depth=self._depth)
         before = "".join("[" if type(box) is list else '{"":' for box in boxes) + "0"
         before += "" if text[pos : pos + 1] == "," else ","
         reader.feed(before)
         start, size = pos - len(before), 64
         self._left -= TRIAL + 4 * len(before)
-        while pos < len(text) and not (reader._stopped or self._left <= 0):
+        while pos < len(text) and not (reader._complete or reader._stopped or self._left <= 0):
             piece = text[pos : pos + size]
             reader.feed(piece)
             pos += len(piece)
             self._left -= len(piece)
-            if reader._complete:
-                return pos if reader._end is None else start + reader._end
             size = min(2 * size, PIECE)
-        return None
+        return reader, pos if reader._end is None else start + reader._end

@@ -240,6 +240,7 @@ def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
         ('{"n":1}\nThen:\n{"n":3}', [8]),
         ('{"n":1}\n{"n":3}\nDone.', [16]),
         ('Fill in {x}, like\n{"n":1}\n{"n":3}\nand {y}.', [34]),
+        ('Each has "n": {x}\n{"n":1}\n{"n":3}', []),
         ('```json\n{"n":1},\n{"n":3}\n]\n```\n', []),
     ):
         parser = PartialParser(expect="array")
@@ -251,7 +252,7 @@ def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{n 2}", '{1"n":2}', '"n":2}', '("n":2}', '["n":2},', "  {n\n2 }"]
+    "line", ["{n 2}", '{1"n":2}', '""n":2}', '"n":2}', '("n":2}', '["n":2},', "  {n\n2 }"]
 )
 @pytest.mark.parametrize("at", [0, 1, 3])
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -295,7 +296,28 @@ def test_a_comma_after_a_line_costs_no_line(broken: str, size: int) -> None:
     assert "u" not in found.value[1]
 
 
+@pytest.mark.parametrize("broken", ['"s"#:', '"x"s":', '"x": "5" y", "s":'])
+@pytest.mark.parametrize("comma", ["", ","])
+@pytest.mark.parametrize("cut", ["", '\n{"n'])
+def test_of_a_line_that_breaks_nothing_within_is_an_element(
+    broken: str, comma: str, cut: str
+) -> None:
+    lines = [f'{{"n":1,{broken}[{{"m":1,"k":2}},{{"m":3}}]}}', '{"n":2,"s":[]}', '{"n":3}']
+    _, found = read(f"{comma}\n".join(lines) + comma + cut, expect="array")
+    assert found.value[1:3] == [{"n": 2, "s": []}, {"n": 3}]
+    assert found.value[0]["n"] == 1
+    assert "k" not in found.value[0]
+    assert len(found.value) == 3 + bool(cut)
+
+
+def test_objects_one_after_another_on_one_line_cost_no_other() -> None:
+    _, found = read('{"n":1,"t":"5" x","u":1}, {"n":2}, {"n":3}', expect="array")
+    assert found.value == [{"n": 1, "t": "5", "u": 1}, {"n": 2}, {"n": 3}]
+
+
 def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:
+    _, found = read('{"n":1,"t":"5" ]","s":[{"q":1},\n{"y":2}]}\n{"n":3}', expect="array")
+    assert found.value == [{"n": 1, "t": "5", "s": [{"q": 1}, {"y": 2}]}, {"n": 3}]
     for lost in ('"s":[', '"t" "a","s":[{"q":1},', '"t":5" x,"s":[{"q":1},'):
         _, found = read(f'{{"n":1}}\n{{{lost}\n{{"x":1 0}},\n{{"y":2}},\n{{"z', expect="array")
         assert len(found.value) == 2, found.value
