@@ -12,11 +12,12 @@ from .slots import SlotFiller
 __all__ = ["Composer"]
 
 ABSENT = object()
-JSON_BEGINS = re.compile(r"""[{\[]\s*["{\[\]}]|```""")
+JSON_BEGINS = re.compile(r"""[{\[]\s*(?:["'“”‘’{\[\]}]|/[/*]|\w+\s*:)|```""")
 ONLY_BEGUN = re.compile(r"\s*(?:```[a-z]*\s*)?[{\[]?\s*")
 """An answer cut off where its JSON begins is no text to tell."""
 PREAMBLE = 80
-"""So many characters are looked at for the beginning of JSON before they are told as they are."""
+"""So many characters are looked at for the beginning of JSON before they are told as they are, in
+however many pieces they come."""
 SENTENCE_ENDS = tuple(".!?…。！？\"'”’»)")
 
 
@@ -151,10 +152,10 @@ class _Piece:
         if self._plain:
             return self._filled([Patch(self._text_path, "append", chunk)])
         self._head = (self._head + chunk).lstrip()
-        if JSON_BEGINS.search(self._head):
+        if JSON_BEGINS.search(self._head, 0, PREAMBLE):
             self._parser = PartialParser(expect="object")
             return self._filled(self._parser.feed(self._head))
-        return self._as_text(self._head) if len(self._head) > PREAMBLE else []
+        return self._as_text(self._head) if len(self._head) >= PREAMBLE else []
 
     def finish(self) -> list[Patch]:
         out: list[Patch] = []

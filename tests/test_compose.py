@@ -174,6 +174,28 @@ def test_a_code_fence_around_the_json_is_no_text() -> None:
     assert composer.value == {"text": "Mira swings."}
 
 
+@pytest.mark.parametrize("cut", [1, 7, 79, 80, 81, 1000])
+@pytest.mark.parametrize(
+    ("answer", "clean"),
+    [
+        ("{'text': 'TEXT'}", True),
+        ('{text: "TEXT"}', True),
+        ("{“text”: “TEXT”}", True),
+        ('{ // here it is\n"text": "TEXT"}', True),
+        ('Of course:\n{"text": "TEXT"}', True),
+        (
+            f'{"So it is said, at some length, and nobody knows why. " * 3}\n{{"text": "TEXT"}}',
+            False,
+        ),
+    ],
+)
+def test_what_is_told_does_not_depend_on_the_chunks(answer: str, clean: bool, cut: int) -> None:
+    text = "Steel sings in the dark, and the goblin gives ground. " * 3  # G6
+    answer = answer.replace("TEXT", text)
+    composer, _ = compose(answer, cut=cut)
+    assert composer.text == (text if clean else answer)
+
+
 def test_an_empty_piece_leaves_no_trace() -> None:
     composer, _ = compose(js(text="One."), "  \n", js(text="Two."))
     assert composer.text == "One. Two."
