@@ -28,6 +28,8 @@ from .partial_text import (
 __all__ = ["Machine"]
 
 BLANK = " \t\n\r"
+UNCLOSED = re.compile(r"[{\[][^{}\[\]]*\Z")
+MOST_BEFORE = 4096
 WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
 FENCE_BEFORE = re.compile(r"```[a-zA-Z]{1,31}\Z")
 ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
@@ -69,6 +71,8 @@ class Machine(Scalars):
             self._in_series = True
             self._begin_box([], ())
             self._passed = self._prose[:]
+        if self._root is MISSING and UNCLOSED.search("".join(self._prose)[-MOST_BEFORE:]):
+            self._note("it lies within a bracket that begins no JSON", text, at)
         if not self._in_series:
             return self._open((), text, at)
         repair.no_object(self, text, at)

@@ -539,3 +539,42 @@ def _is_big(value: Any) -> bool:
 
 def _as_read(steps: list[Any]) -> list[Any]:
     return [{name: float(v) if _is_big(v) else v for name, v in step.items()} for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{\u00a0"a":{"c":1}}', {"a": {"c": 1}}),
+        ('{\ufeff"a":{"c":1}}', {"a": {"c": 1}}),
+        ('[\u3000{"c":1}]', [{"c": 1}]),
+        ('{,"a":{"c":1}}', {"a": {"c": 1}}),
+        ('[,1,{"c":1}]', [1, {"c": 1}]),
+        ('[undefined, {"c":1}]', [None, {"c": 1}]),
+        ('{a: Infinity, "b":{"c":1}}', {"a": None, "b": {"c": 1}}),
+        ('{a: +1, "b":{"c":1}}', {"a": 1, "b": {"c": 1}}),
+        ('{a: .5, "b":{"c":1}}', {"a": 0.5, "b": {"c": 1}}),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_what_is_taken_within_a_value_is_taken_at_its_begin(
+    text: str, value: Any, chunk: int
+) -> None:
+    parser = PartialParser()
+    for at in range(0, len(text), chunk):
+        parser.feed(text[at : at + chunk])
+    result = parser.finish()
+    assert isinstance(result, Final) and result.value == value
+
+
+def test_a_value_within_a_bracket_that_begins_none_says_so() -> None:
+    def notes(text: str) -> list[str]:
+        parser = PartialParser()
+        parser.feed(text)
+        assert parser.finish().value == {"c": 1}
+        return [note.what for note in parser.notes]
+
+    within = "it lies within a bracket that begins no JSON"
+    for text in ('{größe: {"c":1}}', 'as in [attack, {"c":1}]', 'see [above: {"c":1}'):
+        assert within in notes(text)
+    for text in ('{"c":1}', 'as in [above]: {"c":1}', 'a {braced} word {"c":1}'):
+        assert notes(text) == []
