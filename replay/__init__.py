@@ -112,6 +112,9 @@ async def play(
         if watch is not None:
             watch(event)
 
+    wishes = list(wishes)
+    last = wishes.pop() if wishes and wishes[-1].kind == "~drain" else None
+    drain = DRAIN if last is None else float(last.value or 0)
     content = None
     if settings.content is None and isinstance(log, LogInputs):
         content = recorded_content(log)
@@ -148,7 +151,7 @@ async def play(
             if step is not None:
                 step(event.t)
         cache = session.cache_status()
-        await session.close(DRAIN)
+        await session.close(drain)
         return Run(
             session.report(),
             session.summary(),
@@ -179,6 +182,8 @@ def _ask(session: Session[Any], wish: Wish) -> None:
     elif wish.kind == "~content":
         if pipeline.contents is not None:
             pipeline.tasks.take_in(partial(pipeline.contents.changed, wish.value or ""))
+    elif wish.kind == "~drain":  # of an earlier sitting
+        pipeline.tasks.take_in(pipeline.teller.cancel_all)
     elif wish.value is not None:
         pipeline.cancel(wish.value)
 

@@ -54,8 +54,10 @@ class Wish(NamedTuple):
 
     :param after: how many inputs came before it; an end is none.
     :param t: seconds of the session.
-    :param kind: ``~intensity``, ``~cancel``, or ``~content``: that content has changed.
-    :param value: the intensity (``None``: that of the settings again), the telling, or which.
+    :param kind: ``~intensity``, ``~cancel``, ``~content``: that content has changed, or ``~drain``:
+        that at the end there was no more time for what was being told.
+    :param value: the intensity (``None``: that of the settings again), the telling, which, or the
+        seconds that there were.
     """
 
     after: int
@@ -72,10 +74,14 @@ class _Wishes:
         self._inputs = 0
         self._ends: list[int] = []
         self._changed = False
+        self._ended = 0.0
 
     def on_line(self, t: float, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "end":
             self._ends.append(self._inputs + len(self._ends) + 1)
+            self._ended = t
+        elif kind == "~timer" and data["name"] == "drain":
+            self._wish(t, "~drain", str(round(t - self._ended, 6)))
         elif kind in KINDS and kind != "session":
             self._inputs += 1
         elif kind == "~intensity":

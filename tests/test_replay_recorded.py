@@ -838,3 +838,28 @@ def test_an_input_changed_by_hand_is_another_night_and_no_damage(
     found = replayed(capsys, path)
     assert found["stopped"] is None
     assert 0 < found["streams"]["recorded"] < found["streams"]["requests"]
+
+
+@pytest.mark.parametrize("sittings", [1, 2])
+def test_what_an_end_has_cut_off_is_cut_off_again(tmp_path: Path, sittings: int) -> None:
+
+    async def evening() -> None:
+        for _ in range(sittings):
+            model = ScriptedModel(Script({"text": WORDS * 9}, ttft=0.5, delay=0.17))
+            async with foretell.Game({"log_dir": str(tmp_path)}, model=model) as game:
+                session = await game.session("table-7")
+                session.update(STATE)
+                session.outcome("mira", "bow", "hit", target="goblin-1", damage=2)
+                await asyncio.sleep(1.0)
+                await session.close(drain=0.5)
+
+    run_virtual(evening())
+    log = tmp_path / "table-7.jsonl"
+    was = [line.data for line in read(log) if line.kind == "~told"]
+    ends: list[Any] = []
+    replay.report(
+        log, {}, watch=lambda event: isinstance(event, foretell.Ended) and ends.append(event)
+    )
+    assert [(end.status, end.text) for end in ends[:sittings]] == [
+        ("superseded", told["text"]) for told in was
+    ]
