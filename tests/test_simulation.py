@@ -501,13 +501,13 @@ def an_account_is_restored_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @bug("G3")
 def what_is_turned_off_prepares_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    schedule = pipeline.schedule
+    planner = pipeline.planner
 
     def always(intensity: Callable[[], str], *given: Any, **more: Any) -> Any:
         level = lambda: "conservative" if intensity() == "off" else intensity()  # noqa: E731
-        return schedule(level, *given, **more)
+        return planner(level, *given, **more)
 
-    monkeypatch.setattr(pipeline, "schedule", always)
+    monkeypatch.setattr(pipeline, "planner", always)
 
 
 @bug("G7")

@@ -197,6 +197,17 @@ async def test_it_may_be_asked_for_in_any_way_and_again(by: str) -> None:
         assert asked(model).count('TOLD "') == 2
 
 
+async def test_a_version_that_is_undone_is_not_named_in_the_next() -> None:  # G7
+    async with opened() as (session, model):
+        first = hit(session)
+        await first
+        back = session.world.revision
+        await session.retell(first)
+        session.rewind(back)
+        await session.retell(first)
+        assert 'TOLD "Text 1' in asked(model) and "Text 2" not in asked(model)
+
+
 async def test_an_outcome_nobody_declared_is_told_again_by_its_telling(tmp_path: Path) -> None:
     async with opened(log_dir=str(tmp_path)) as (session, _):
         telling = hit(session)
