@@ -28,7 +28,8 @@ from .partial_text import (
 __all__ = ["Machine"]
 
 BLANK = " \t\n\r"
-UNCLOSED = re.compile(r"[{\[][^{}\[\]]*\Z")
+NAMED = re.compile(r"""["']\s*:\s*\Z""")
+UNCLOSED = re.compile(r"[{\[]\s*[^\s{}\[\]][^{}\[\]]*\Z")  # a bracket alone is often a doubled one
 MOST_BEFORE = 4096
 WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
 FENCE_BEFORE = re.compile(r"```[a-zA-Z]{1,31}\Z")
@@ -71,8 +72,11 @@ class Machine(Scalars):
             self._in_series = True
             self._begin_box([], ())
             self._passed = self._prose[:]
-        if self._root is MISSING and UNCLOSED.search("".join(self._prose)[-MOST_BEFORE:]):
-            self._note("it lies within a bracket that begins no JSON", text, at)
+        if self._root is MISSING:
+            before = "".join(self._prose)[-MOST_BEFORE:]
+            if UNCLOSED.search(before):
+                self._note("it follows a bracket that begins no JSON", text, at)
+            self._doubt = bool(UNCLOSED.search(before) or NAMED.search(before))
         if not self._in_series:
             return self._open((), text, at)
         repair.no_object(self, text, at)
@@ -110,6 +114,10 @@ class Machine(Scalars):
         if self._strict:
             pos = SPACE.match(text, pos).end()  # type: ignore[union-attr]
             return pos if pos == len(text) else self._unexpected("the end", text, pos)
+        if self._doubt and (following := text[pos:].lstrip()):
+            self._doubt = False
+            if following[0] in ",]}":
+                self._spoil("it lies in another value, whose beginning cannot be read", self._end)
         at, sure = begin(text, pos, self._opening)
         if sure is None and not self._ended:
             return self._hold(text, at)

@@ -36,6 +36,7 @@ class Reading:
         "_broken",
         "_closers",
         "_complete",
+        "_doubt",
         "_dropped",
         "_end",
         "_ended",
@@ -99,6 +100,7 @@ class Reading:
         self._after_comma = False
         self._gap = False  # a blank or comment stands before what comes
         self._in_series = False  # objects one after another, taken for one list
+        self._doubt = False  # whether the value may lie within another that did not begin
         self._out: list[Patch] = []  # what `feed` returns, while a value is dropped
         self._dropped: int | None = None  # how deep the value is that is read for nothing
         self._room = 0  # characters until the parts are folded and the limits looked at

@@ -58,7 +58,7 @@ OTHERS = "\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 SOME = rf"[ \t\n\r,{OTHERS}]{{0,63}}"
 FEW = rf"{BLANKS}{{0,15}}"
 WORDS = ("true", "false", "null", "True", "False", "None", "NaN", "Infinity", "undefined")
-NAME = r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}"
+NAME = r"[A-Za-z0-9_$][A-Za-z0-9_$-]{0,63}"
 NUMBER = r"[-+]?[0-9.][-+0-9.eE]{0,39}"
 LONG_NUMBER = r"[-+]?[0-9.][-+0-9.eE]{40}"
 FULL = "|".join(WORDS)
@@ -66,7 +66,7 @@ CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 
 DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
 BEGIN = re.compile(
     rf"\{{(?:{SOME}(?:[\"“”„}}]|//|/\*|'[^'\n]{{0,63}}'{FEW}:|{NAME}{FEW}:{FEW}"
-    rf"(?:[\"“”„'{{\[\-+.0-9]|{FULL}))|{BLANKS}{{64}})"
+    rf"(?:[\"“”„'{{\[\-+.0-9]|/[/*]|{FULL}))|{BLANKS}{{64}})"
     rf"|\[(?:{SOME}(?:[\]\[{{\"“”„']|//|/\*|{NUMBER}{DELIMITED}|{LONG_NUMBER}"
     rf"|(?:{FULL}){DELIMITED})|{BLANKS}{{64}})"
 )

@@ -566,15 +566,30 @@ def test_what_is_taken_within_a_value_is_taken_at_its_begin(
     assert isinstance(result, Final) and result.value == value
 
 
-def test_a_value_within_a_bracket_that_begins_none_says_so() -> None:
+@pytest.mark.parametrize("chunk", [1, 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{größe: {"c":1}}',
+        '{goal": "win", "steps": {"c":1}, "more": 2}',
+        '"goal":"win","steps": {"c":1} }',
+        'as in [TRUE, {"c":1}]',
+    ],
+)
+def test_a_value_within_one_that_does_not_begin_is_not_the_whole(text: str, chunk: int) -> None:
+    _, found = read(text, chunk)
+    assert not isinstance(found, Final)
+    assert found.value == {"c": 1} and "lies in another value" in (found.reason or "")
+
+
+def test_a_bracket_before_a_value_that_begins_none_is_said() -> None:
     def notes(text: str) -> list[str]:
         parser = PartialParser()
         parser.feed(text)
-        assert parser.finish().value == {"c": 1}
-        return [note.what for note in parser.notes]
+        found = parser.finish()
+        assert isinstance(found, Final) and found.value == {"c": 1}
+        return [note.what for note in found.notes]
 
-    within = "it lies within a bracket that begins no JSON"
-    for text in ('{größe: {"c":1}}', 'as in [attack, {"c":1}]', 'see [above: {"c":1}'):
-        assert within in notes(text)
-    for text in ('{"c":1}', 'as in [above]: {"c":1}', 'a {braced} word {"c":1}'):
+    assert notes('see [above: {"c":1}') == ["it follows a bracket that begins no JSON"]
+    for text in ('{"c":1}', 'as in [above]: {"c":1}', 'a {braced} word {"c":1}', '"it": {"c":1}'):
         assert notes(text) == []
