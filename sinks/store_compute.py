@@ -151,6 +151,8 @@ class Computing(Lookups):
         found = await self._shelves.fetch(*where)
         if found is None or not flight.good or not self._true(found, None, snapshot):
             return None
+        if not found.seq and found.key != flight.words[0]:  # who knows for which snapshot
+            return None
         found.near = found.near or flight.near
         guard = found.guard
         if not ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Entry:
     cache has them. ``size`` is their bytes. ``expires`` is when they are no longer true
     (infinite while their turn is open), ``until`` when they leave their layer. ``hits`` counts
     the serves, ``offered`` how often they were stored; ``rank`` orders a layer's entries, the
-    first to go first.
+    first to go first. ``mark`` is the :meth:`digest` of what the cold layer's cache should have.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Entry:
     seq: int = 0
     plain: bool = False
     rank: tuple[float, ...] = ()
+    mark: bytes = b""
 
     def __post_init__(self) -> None:
         self.plain = self.parts is not None and all(type(part) is str for part in self.parts)
@@ -101,6 +103,10 @@ class Entry:
         if self.plain:
             return [*self.parts]
         return [part if type(part) is str else orjson.loads(part) for part in self.parts]
+
+    def digest(self) -> bytes:
+        """What tells its variants from others under the same key."""
+        return hashlib.blake2b(orjson.dumps(self.variants()), digest_size=16).digest()
 
 
 def plain(basis: Basis) -> Basis:

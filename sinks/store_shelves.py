@@ -181,15 +181,17 @@ class Shelves:
         """Whether its texts are here; from a cache in memory they are fetched."""
         if entry.parts is None:
             found = restored(self.door.at_hand(self.name(*entry.id)), *entry.id)
-            entry.parts = None if found is None else found.parts
-            if found is None and not self.door.shared:
+            if found is not None and found.digest() == entry.mark:
+                entry.parts = found.parts
+            elif not self.door.shared:
                 self.forget(entry, "lost")
         return entry.parts is not None
 
     async def fetch(self, key: str, fingerprint: str) -> Entry | None:
         """An entry from a shared cache: of ours, its texts; or another process's, not yet put.
 
-        What is no entry, or not that one, is dropped there and counted.
+        What is no entry, or not that one, is dropped there and counted. Ours is replaced by
+        another one under its name: what ours is true for says nothing of other texts.
         """
         if not self.door.shared:
             return None
@@ -203,10 +205,14 @@ class Shelves:
         if ours is None:
             return found
         if ours.parts is None:
-            if found is not None:
+            if found is None:
+                if self.door.answers:
+                    self.forget(ours, "lost")
+            elif found.digest() == ours.mark:
                 ours.parts = found.parts
-            elif self.door.answers:
-                self.forget(ours, "lost")
+            else:
+                self.forget(ours, "replaced")
+                return found
         return ours if ours.parts is not None else None
 
     def name(self, key: str, fingerprint: str) -> str:
@@ -222,6 +228,7 @@ class Shelves:
         if level is Level.COLD:
             if not self.door.shared:
                 self.write(entry)
+            entry.mark = entry.digest()
             entry.parts = None
         if leaving is None:
             return

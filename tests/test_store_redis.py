@@ -136,6 +136,37 @@ async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts
     assert (theirs.stats().hits, theirs.stats().misses) == (1, 0)
 
 
+async def test_what_takes_the_place_of_ours_is_true_for_what_its_maker_says(
+    colds: list[SharedCold],
+) -> None:  # 2-38, 3-31
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    stands, dead = {"grik": {"hp": 5}}, {"grik": {"hp": 0}}
+    ours.changed(stands)
+    theirs.changed(dead)
+    ours.store("grik", ["Grik stands."], guard=[Condition(("grik", "hp"), "above", 0)])
+    ours.store("other", ["takes its place in the warm layer"])
+    await ours.flush()
+    guard = [Condition(("grik", "hp"), "below", 1)]
+    theirs.store("grik", ["Grik is dead."], guard=guard, tags=["deaths"])
+    await theirs.flush()
+    assert await ours.get("grik") is None
+    assert await ours.get("grik", state=dead) == ["Grik is dead."]
+    assert ours.invalidate("deaths") == 1
+
+
+async def test_what_takes_the_place_of_ours_is_not_found_by_our_snapshot(
+    colds: list[SharedCold],
+) -> None:  # 3-29
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    ours.store("plan", ["to the bridge"], snapshot={"pos": [1, 1]})
+    ours.store("other", ["takes its place in the warm layer"])
+    await ours.flush()
+    theirs.store("plan", ["to the mill"], snapshot={"pos": [80, 80]})
+    await theirs.flush()
+    near = {"pos": [2, 1]}
+    assert await ours.get_or_compute(near, lambda s: ["to the bridge"]) == ["to the bridge"]
+
+
 async def outage(store: VariantStore, kept: list[str]) -> None:
     """While the server is out: hot and warm serve, the rest is a miss, and nobody waits long."""
     for key in kept:
