@@ -226,8 +226,7 @@ class Shelves:
         leaving = self.layers[level].add(entry, now)
         self._wait_for(entry)
         if level is Level.COLD:
-            if not self.door.shared:
-                self.write(entry)
+            self.write(entry)  # a server may have lost it, or not have been there
             entry.mark = entry.digest()
             entry.parts = None
         if leaving is None:

@@ -266,6 +266,24 @@ RUBBISH = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("how", ["dead", "empty"])
+async def test_what_is_warm_outlives_the_server_though_it_must_leave_for_others(
+    redis: Any, colds: list[SharedCold], how: str
+) -> None:  # 2-38
+    store = VariantStore(cold=colds[0], session=SESSION)
+    for number in range(50):
+        store.store(f"old {number}", [number])
+    await store.flush()
+    redis.kill()
+    if how == "empty":
+        redis.start()
+        await eventually(store, "nothing", None)
+    for number in range(50):
+        store.store(f"new {number}", [number], value=2)
+    assert store.stats().layers["cold"].entries == 50
+    assert [await store.get(f"old {number}") for number in range(50)] == [[n] for n in range(50)]
+
+
 async def test_rubbish_under_our_keys_is_a_miss_and_no_outage(
     redis: Any, colds: list[SharedCold], caplog: pytest.LogCaptureFixture
 ) -> None:
