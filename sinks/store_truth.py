@@ -64,8 +64,7 @@ class Truth:
         self._revision += 1
         found = dict.fromkeys(entry for change in changes for entry in self._on(change))
         if first:  # what was made for this very state is as good as it was
-            doubtful = [each for each in found if each.basis is None or not same_basis(each, state)]
-            found = dict.fromkeys(doubtful)
+            found = dict.fromkeys(each for each in found if not same_basis(each, state))
         if not expected:
             for path in dict.fromkeys(() if first else [path for path, _ in changes]):
                 self._tell(Word("changed", path))
@@ -159,7 +158,7 @@ class Truth:
             return True
         known = self.state if state is None else state
         about = known if by_state else state if snapshot is None else snapshot
-        same = entry.basis is None or (known is not None and same_basis(entry, known))
+        same = entry.basis is None if known is None else same_basis(entry, known)
         good = same and met_by(entry.guard, about)
         if by_state and state is None:
             entry.checked = self._revision if good else -1
@@ -169,9 +168,12 @@ class Truth:
 
 
 def same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:
-    """Whether a state says of what an entry depends on what it said when that was made."""
+    """Whether a state says of what an entry depends on what it said when that was made.
+
+    If no state was known then, none is known to say the same.
+    """
     if entry.basis is None:
-        return True
+        return not entry.depends.paths
     found = basis_of(state, entry.depends)
     if found == entry.basis:
         return True

@@ -486,3 +486,19 @@ async def test_the_first_state_told_leaves_what_was_made_for_it() -> None:  # 0-
     assert [store.ready(key) for key in ("made for it", "made for another", "of no state")] == [
         ["x"], None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("near", [None, {"x": 1}])
+async def test_what_was_made_when_no_state_was_known_is_for_none_that_is(near: Any) -> None:  # G1
+    store = VariantStore()
+
+    async def found() -> list[Any] | None:
+        if near is None:
+            return await store.get("k")
+        return await store.get_or_compute(near, lambda s: ["new"])
+
+    store.store("k", ["Grik stands."], depends=GRIK, snapshot=near)
+    assert await found() == ["Grik stands."], "nobody knows of any state"
+    assert store.ready("k", state=HURT) is None
+    store.changed(HURT, ())
+    assert await found() == (None if near is None else ["new"])

@@ -119,7 +119,9 @@ class Machine(RuleBasedStateMachine):
         self.number = 0
 
         async def make() -> VariantStore:
-            return VariantStore(LIMITS, cold=self.cold)
+            store = VariantStore(LIMITS, cold=self.cold)
+            store.changed({"any": 1}, ())
+            return store
 
         self.store = self.run(make())
 
