@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_entry import FREE, Entry, Level
 from .store_flight import Flights
-from .store_given import checked, dependence_of, packed, seconds, texts
+from .store_given import checked, dependence_of, number, packed, seconds, texts
 from .store_guard import Condition
 from .store_near import Near, NearKey
 from .store_shelves import Shelves
@@ -87,8 +85,7 @@ class Lookups(Truth):
         parts, size = packed(variants)
         ttl, guard, tags = seconds(ttl), checked(guard), texts("tags", tags)
         texts("key, fingerprint, scope and turn", (key, fingerprint, scope, turn or ""))
-        if type(value) not in (int, float) or math.isnan(value):
-            raise StateError(f"a value of {value!r} is no number")
+        value = number("a value", value)
         depends = dependence_of(depends)
         entry = Entry(
             key,
