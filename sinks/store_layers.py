@@ -52,7 +52,8 @@ HOT, WARM, COLD = Room(20, 300.0, "lru"), Room(50, 900.0, "lfu"), Room(100, 3600
 class Limits:
     """How much a store holds: so many entries a layer, each of ``largest`` bytes at most.
 
-    :param largest: bytes one entry may have; a larger one is not taken.
+    :param largest: bytes one entry may have, with its key, tags and all that is said of it; a
+        larger one is not taken.
     :param computing: how many computations run at a time.
     :param seconds: one of them may take.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
-from .store_entry import FREE, Entry, Level
+from .store_entry import FREE, Entry, Level, whole_size
 from .store_flight import Flights
 from .store_given import checked, dependence_of, number, packed, seconds, texts
 from .store_guard import Condition
@@ -78,7 +78,7 @@ class Lookups(Truth):
             guard then speaks of the snapshot.
         :param scope: kinds of things whose snapshots never meet.
         :return: false if they were not taken: larger than one entry may be, or untrue already,
-            for what they depend on has changed since ``state``.
+            for what they depend on has changed since ``state``. Then what was there stays.
         :raises StateError: for anything that is not what it should be, such as what is no JSON
             or no list, a guard that cannot be compared, or a ``ttl`` below 0.
         """
@@ -107,7 +107,7 @@ class Lookups(Truth):
         return self.near.key(snapshot, f"{fingerprint}\0{scope}" if fingerprint else scope)
 
     def _put(self, entry: Entry, level: Level = Level.WARM, *, write: bool = True) -> bool:
-        if entry.size > self._shelves.limits.largest:
+        if whole_size(entry) > self._shelves.limits.largest:
             self._tally.refused["too large"] += 1
             return False
         if self.state is not None and not same_basis(entry, self.state):

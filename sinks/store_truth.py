@@ -9,7 +9,7 @@ from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import changed_paths
 from ..streams.world import Change
-from .store_entry import Basis, Entry, Level, basis_of, plain
+from .store_entry import Entry, Level, basis_of
 from .store_flight import Flights
 from .store_given import texts
 from .store_guard import met_by
@@ -72,7 +72,7 @@ class Truth:
             return self._shelves.forget_all(found, "changed") + given_up
         for entry in found:
             if entry.basis is not None:
-                entry.basis = plain(basis_of(state, entry.depends))
+                entry.basis = basis_of(state, entry.depends)
                 self._tally.rebased += 1
                 if self._shelves.door.shared:
                     self._shelves.write(entry)
@@ -147,9 +147,9 @@ class Truth:
     def _on(self, change: Change) -> list[Entry]:
         return [each for each in self._shelves.paths.touched(change[0]) if each.depends.on(change)]
 
-    def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> Basis | None:
+    def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> str | None:
         known = self.state if state is None else state
-        return None if known is None else plain(basis_of(known, depends))
+        return None if known is None else basis_of(known, depends)
 
     def _true(self, entry: Entry, state: Mapping[str, Any] | None, snapshot: Any = None) -> bool:
         """Whether an entry may be served now: it is not, if too little is known to say so."""
@@ -172,12 +172,9 @@ def same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:
 
     If no state was known then, none is known to say the same.
     """
-    if entry.basis is None:
+    if entry.basis is None or not entry.depends.paths:
         return not entry.depends.paths
-    found = basis_of(state, entry.depends)
-    if found == entry.basis:
-        return True
     try:
-        return plain(found) == entry.basis  # a tuple is a list in JSON
+        return basis_of(state, entry.depends) == entry.basis
     except StateError:
         return False

@@ -151,6 +151,42 @@ async def test_one_entry_cannot_be_larger_than_its_share() -> None:  # G3
     assert not store.store("large", ["x" * 600, "x" * 600])
     assert store.ready("large") is None
     assert store.stats().refused == {"too large": 1}
+    store.store("large", ["small"])
+    assert not store.store("large", ["x" * 1200]) and store.ready("large") == ["small"]
+
+
+LONG = "x" * 1000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"key": LONG},
+        {"fingerprint": LONG},
+        {"turn": LONG},
+        {"tags": [LONG]},
+        {"depends": [(LONG,)]},
+        {"guard": [Condition(("a",), "lacks", LONG)]},
+        {"snapshot": {"pos": [*range(1000)]}},
+    ],
+)
+async def test_all_that_is_said_of_an_entry_counts_too(given: dict[str, Any]) -> None:  # G3
+    store = VariantStore(Limits(largest=1000))
+    given = {"key": "k", **given}
+    assert not store.store(given.pop("key"), ["x"], **given)
+    assert store.stats().refused == {"too large": 1} and len(store) == 0
+
+
+async def test_a_large_state_that_texts_depend_on_is_kept_in_none_of_them() -> None:  # G3
+    store = VariantStore()
+    store.changed({"actors": {f"a{n}": {"hp": n, "name": f"name {n}"} for n in range(1000)}})
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            store.store(f"k{number}", ["text"], depends=[("actors",)])
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_another_fingerprint_is_a_miss_by_construction() -> None:  # G1

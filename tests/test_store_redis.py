@@ -289,8 +289,8 @@ async def test_rubbish_under_our_keys_is_a_miss_and_no_outage(
 ) -> None:
     writer, reader = (VariantStore(cold=cold, session=SESSION) for cold in colds)
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{writer._shelves.name('k', '')}"
-    other = f"foretell:1:{writer._shelves.name('other', '')}"
+    name = f"foretell:2:{writer._shelves.name('k', '')}"
+    other = f"foretell:2:{writer._shelves.name('other', '')}"
     writer.store("other", ["other's"])
     await writer.flush()
     with caplog.at_level(logging.WARNING):
@@ -315,7 +315,7 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
     for number in range(20):
         store.store(f"k{number}", ["x"], tags=["all"])
     await store.flush()
-    ours = [key async for key in client.scan_iter("foretell:1:table-7:*[^s]")]
+    ours = [key async for key in client.scan_iter("foretell:2:table-7:*[^s]")]
     assert len(ours) == 20 and len(store) == 4
     left = [await client.pttl(key) for key in ours]
     assert all(0 < each <= 3_600_000 for each in left)
@@ -326,9 +326,9 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
     await store.flush()
     assert {key async for key in client.scan_iter("*")} == {
         b"their own",
-        b"foretell:1:table-7:news",
+        b"foretell:2:table-7:news",
     }
-    assert 0 < await client.ttl("foretell:1:table-7:news") <= 30 * 24 * 3600
+    assert 0 < await client.ttl("foretell:2:table-7:news") <= 30 * 24 * 3600
 
 
 async def test_what_is_too_much_for_one_or_over_there_stays_for_the_others(
@@ -401,7 +401,7 @@ async def test_what_is_too_large_to_be_ours_is_neither_read_nor_left(
     store.store("k", ["t"])
     await store.flush()
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{store.name_in_cache('k', '')}"
+    name = f"foretell:2:{store.name_in_cache('k', '')}"
     good = await client.get(name)
     await client.set(name, b'{"x": [' + b"1," * 2_000_000 + b"1], " + good[1:])
     read: list[int] = []
@@ -429,7 +429,7 @@ async def test_a_guard_in_a_record_that_no_state_can_be_compared_with_is_rubbish
     ours.store("k", ["t"], guard=[Condition(("hp",), "above", 1)])
     await ours.flush()
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{ours.name_in_cache('k', '')}"
+    name = f"foretell:2:{ours.name_in_cache('k', '')}"
     await client.set(name, (await client.get(name)).replace(b'"above",1', b'"above","x"'))
     assert await theirs.get("k", state={"hp": 5}) is None
     assert theirs.stats().evictions == {"garbled": 1}
