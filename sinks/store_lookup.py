@@ -72,7 +72,7 @@ class Lookups(Truth):
         :param guard: what must be true of the state when they are served.
         :param tags: words to invalidate them by, such as the source they were made from.
         :param turn: the open turn they were made for: until :meth:`end_turn` they do not expire,
-            and are the last to leave a full layer.
+            and leave a full layer only for others of an open turn.
         :param value: what they are worth, any scale; of what is equally used the least goes first.
         :param snapshot: what they are found by from near states; see :meth:`get_or_compute`. The
             guard then speaks of the snapshot.

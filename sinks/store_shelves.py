@@ -86,14 +86,14 @@ class Shelves:
             self.forget(before, "replaced")
         entry.stored = now
         self._expire_from(entry, now)
+        if write and self.door.shared:
+            self.write(entry)
         entry.seq = self._next()
         self.entries[entry.id] = entry
         self.paths.add(entry, entry.depends.paths)
         self.keys.add(entry, (entry.key,))
         self.tags.add(entry, entry.tags)
         self.near.add(entry)
-        if write and self.door.shared:
-            self.write(entry)
         self._enter(entry, level, now)
 
     def use(self, entry: Entry, now: float) -> None:
@@ -224,11 +224,12 @@ class Shelves:
     def _enter(self, entry: Entry, level: Level, now: float) -> None:
         """Put an entry into a layer; what has to leave for it becomes history, or is gone."""
         leaving = self.layers[level].add(entry, now)
-        self._wait_for(entry)
-        if level is Level.COLD:
-            self.write(entry)  # a server may have lost it, or not have been there
-            entry.mark = entry.digest()
-            entry.parts = None
+        if leaving is not entry:
+            self._wait_for(entry)
+            if level is Level.COLD:
+                self.write(entry)  # a server may have lost it, or not have been there
+                entry.mark = entry.digest()
+                entry.parts = None
         if leaving is None:
             return
         log.debug("store %r: %s is full: %r leaves it", self.session, level, leaving.key)

@@ -146,6 +146,19 @@ async def test_even_pinned_variants_are_bounded() -> None:  # G3
     assert stats.evictions["dropped"] == 95
 
 
+async def test_what_is_of_no_turn_pushes_nothing_out_that_is_of_an_open_one() -> None:  # 1-38
+    store = VariantStore(SMALL)
+    for number in range(5):
+        store.store(f"open {number}", ["x"], turn="turn-1")
+    for number in range(10):
+        store.store(f"other {number}", ["x"])
+    assert store.missing(f"open {number}" for number in range(2)) == []
+    assert store.stats().layers["cold"].pinned == 2
+    store.end_turn("turn-1")
+    store.store("other", ["x"])
+    assert store.stats().layers["cold"].entries == 2
+
+
 async def test_one_entry_cannot_be_larger_than_its_share() -> None:  # G3
     store = VariantStore(Limits(largest=1000))
     assert not store.store("large", ["x" * 600, "x" * 600])

@@ -82,6 +82,13 @@ class Model:
         inside = [each for each in self.level(level) if each is not kept]
         if len(inside) >= ROOM[level].size:
             lowest = min(inside, key=Kept.rank)
+            if lowest.turn is not None and kept.turn is None:
+                if level == "cold":
+                    self.leave(kept, "dropped")
+                else:
+                    self.gone["full"] += 1
+                    self.enter(kept, "cold", now)
+                return
             if level == "cold":
                 self.leave(lowest, "dropped")
             else:
