@@ -80,9 +80,11 @@ class Computing(Lookups):
         found, there = self._found_near(key, snapshot, ahead)
         if found is None:
             name = self.name_of(snapshot, scope)
-            joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
             made = None
-            if joined is not None:
+            while made is None:
+                joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
+                if joined is None:
+                    break
                 self._tally.joined += 1
                 self._missed_unless(ahead, name)
                 made = await self._flights.end_of(joined)

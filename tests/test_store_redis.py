@@ -119,6 +119,22 @@ async def test_what_another_process_has_is_served_for_states_that_its_guard_fits
     assert await asyncio.gather(*callers) == [["low"], ["high"]]
 
 
+async def test_of_many_whom_what_another_process_has_does_not_fit_one_computes(
+    colds: list[SharedCold],
+) -> None:  # 3-31, 3-37
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    await ours.get_or_compute({"x": 1}, lambda s: ["low"], guard=[Condition(("x",), "below", 2)])
+    await ours.flush()
+
+    async def high(snapshot: Any) -> list[Any]:
+        await asyncio.sleep(0.05)
+        return ["high"]
+
+    callers = (theirs.get_or_compute({"x": x}, high) for x in (1, *[2] * 20))
+    assert await asyncio.gather(*callers) == [["low"], *[["high"]] * 20]
+    assert theirs.stats().flights["computed"] == 1
+
+
 async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts_once(
     colds: list[SharedCold],
 ) -> None:  # 3-29, 1-41
