@@ -432,9 +432,10 @@ class Session(Generic[M]):
     def cache_status(self) -> dict[str, Any]:
         """What is prepared and kept, by layer, and what became of the rest; as plain JSON.
 
-        See :class:`~foretell.sinks.store_stats.Stats`.
+        See :class:`~foretell.sinks.store_stats.Stats`. With ``cache_url``, ``shared`` says how many
+        variants were ``found`` there, and what the server has met.
         """
-        return self._pipeline.kept.store.stats().as_json()
+        return self._pipeline.kept.status()
 
     def summary(self) -> str:
         """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``."""

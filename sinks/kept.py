@@ -81,6 +81,14 @@ class Kept:
         self._set_to: float | None = None
         self._wait()
 
+    def status(self) -> dict[str, Any]:
+        """What the stock holds and has done, and the shared cache if there is one, as JSON."""
+        found = self.store.stats().as_json()
+        if self.shared:
+            met = {} if self._cache is None else self._cache.described()
+            found["shared"] = {"found": self.stock.fetched, **met}
+        return found
+
     def keep(self, variant: Variant, request: Request, generation: Generation) -> None:
         """Keep a finished variant, till it is told, untrue, or too old."""
         if variant.account is not None or generation.bound or generation.id in self.stock.ids:

@@ -52,6 +52,7 @@ class Stock:
         self.world = world
         """The world as it stands."""
         self.store = store(lambda: self.world.t)
+        self.store.changed({}, ())  # the fingerprints tell its states apart
         self.ttl = ttl
         self.fetched = 0
         """How many variants were found in a shared cache."""
@@ -107,7 +108,7 @@ class Stock:
             self._turn = turn
         fresh = [change for change in world.fresh if not change[0] or change[0][0] in self._tops]
         if doubtful := fresh and len(self.store) > 0:
-            self.store.changed({}, fresh)  # the fingerprints tell its states apart
+            self.store.changed({}, fresh)
         return bool(doubtful) or turn != before
 
     def restore(self, line: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ def scope_of(session: str) -> str:
 
 def name_of(scope: str, session: str, key: str, fingerprint: str) -> str:
     """The scope and a digest: short and of plain letters, as every cache takes it."""
-    raw = orjson.dumps((session, key, fingerprint))
+    raw = ascii((session, key, fingerprint)).encode()  # whatever it is asked for
     return f"{scope}:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
 

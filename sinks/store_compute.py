@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import isawaitable
@@ -58,9 +57,10 @@ class Computing(Lookups):
 
         Of all who ask for the same at once, one ``make(snapshot)`` is called. It belongs to the
         store: a caller that is cancelled cancels nobody else, and what is computed is kept even
-        if nobody waits any more. What it raises goes to all who wait, and is not kept. What is
-        invalidated, or cleared, while it is computed goes to those who wait already, and is not
-        kept either. The other arguments are those of :meth:`store`.
+        if nobody waits any more; but what has yet to begin ends with the last who waits. What it
+        raises goes to all who wait, and is not kept. What is invalidated, or cleared, while it is
+        computed goes to those who wait already, and is not kept either. The other arguments are
+        those of :meth:`store`.
 
         :param snapshot: the part of the state that matters; any JSON but ``null``.
         :param values: fills ``{name}`` in what is served, so that what was made for a near state
@@ -80,12 +80,14 @@ class Computing(Lookups):
         found, there = self._found_near(key, snapshot, ahead)
         if found is None:
             name = self.name_of(snapshot, scope)
-            joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
             made = None
-            if joined is not None:
+            while made is None:
+                joined = self._flights.under_way(key, lambda flight: met_by(flight.guard, snapshot))
+                if joined is None:
+                    break
                 self._tally.joined += 1
                 self._missed_unless(ahead, name)
-                made = await asyncio.shield(joined)
+                made = await self._flights.end_of(joined)
                 if not met_by(made.guard, snapshot):  # another process's, with a guard of its own
                     self._tally.near_mismatches += 1
                     made = None
@@ -107,7 +109,7 @@ class Computing(Lookups):
                         ours = Made(variants, flight.guard)
                     return ours
 
-                made = await asyncio.shield(self._flights.start(flight, computed))
+                made = await self._flights.end_of(self._flights.start(flight, computed))
             found = orjson.loads(orjson.dumps(made.variants))
         filled: list[Any] = refilled(found, values)
         return filled
@@ -150,6 +152,8 @@ class Computing(Lookups):
         """What a shared cache has under a key and a fingerprint, if it is good for a snapshot."""
         found = await self._shelves.fetch(*where)
         if found is None or not flight.good or not self._true(found, None, snapshot):
+            return None
+        if not found.seq and found.key != flight.words[0]:  # who knows for which snapshot
             return None
         found.near = found.near or flight.near
         guard = found.guard

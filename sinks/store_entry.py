@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,23 +22,19 @@ from .store_near import NearKey
 __all__ = [
     "FORMAT",
     "FREE",
-    "Basis",
     "Entry",
     "Level",
     "basis_of",
-    "plain",
     "recorded",
     "restored",
+    "whole_size",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """The version of what is written into a shared cache; another one is a miss."""
 
 FREE = Dependence((), (), "", ())
 """What depends on nothing."""
-
-Basis = tuple[tuple[Any, ...], ...]
-"""For each path a text depends on: nothing, if the state had none of it, or its value."""
 
 
 class Level(StrEnum):
@@ -53,10 +50,11 @@ class Entry:
     """Variants under a key, for one fingerprint.
 
     ``parts`` are strings as they are, and other values as JSON; ``None`` while the cold layer's
-    cache has them. ``size`` is their bytes. ``expires`` is when they are no longer true
-    (infinite while their turn is open), ``until`` when they leave their layer. ``hits`` counts
-    the serves, ``offered`` how often they were stored; ``rank`` orders a layer's entries, the
-    first to go first.
+    cache has them. ``size`` is their bytes. ``basis`` is :func:`basis_of` the state they were
+    made for, if one was known. ``expires`` is when they are no longer true (infinite while their
+    turn is open), ``until`` when they leave their layer. ``hits`` counts the serves, ``offered``
+    how often they were stored; ``rank`` orders a layer's entries, the first to go first. ``mark``
+    is the :meth:`digest` of what the cold layer's cache should have.
     """
 
     key: str
@@ -69,7 +67,7 @@ class Entry:
     guard: tuple[Condition, ...] = ()
     tags: tuple[str, ...] = ()
     turn: str | None = None
-    basis: Basis | None = None
+    basis: str | None = None
     near: NearKey | None = None
     level: Level = Level.WARM
     stored: float = 0.0
@@ -81,6 +79,7 @@ class Entry:
     seq: int = 0
     plain: bool = False
     rank: tuple[float, ...] = ()
+    mark: bytes = b""
 
     def __post_init__(self) -> None:
         self.plain = self.parts is not None and all(type(part) is str for part in self.parts)
@@ -102,22 +101,25 @@ class Entry:
             return [*self.parts]
         return [part if type(part) is str else orjson.loads(part) for part in self.parts]
 
+    def digest(self) -> bytes:
+        """What tells its variants from others under the same key."""
+        return hashlib.blake2b(orjson.dumps(self.variants()), digest_size=16).digest()
 
-def plain(basis: Basis) -> Basis:
-    """A basis as JSON has it, apart from the state that it was taken from.
+
+def basis_of(state: Mapping[str, Any], depends: Dependence) -> str:
+    """What the state says of all that a text depends on, less what its own action may change.
+
+    A digest, for it may say much: of each path nothing, if the state has none of it, or its value.
 
     :raises StateError: for what is no JSON.
     """
+    apart = frozenset(depends.apart)
+    found = [_value_at(state, path, depends, apart) for path in depends.paths]
     try:
-        return tuple(map(tuple, orjson.loads(orjson.dumps(basis))))
+        raw = orjson.dumps(found, dict, orjson.OPT_SORT_KEYS)
     except TypeError as error:
         raise StateError(f"a state cannot be kept, for it is no JSON: {error}") from None
-
-
-def basis_of(state: Mapping[str, Any], depends: Dependence) -> Basis:
-    """What the state says of all that a text depends on, less what its own action may change."""
-    apart = frozenset(depends.apart)
-    return tuple(_value_at(state, path, depends, apart) for path in depends.paths)
+    return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def _value_at(
@@ -162,7 +164,7 @@ class _Record(BaseModel):
     tags: tuple[str, ...]
     depends: _Dependence
     guard: tuple[Condition, ...]
-    basis: Basis | None
+    basis: str | None
 
 
 def recorded(entry: Entry) -> dict[str, Any]:
@@ -185,6 +187,21 @@ def recorded(entry: Entry) -> dict[str, Any]:
         "guard": [tuple(condition) for condition in entry.guard],
         "basis": entry.basis,
     }
+
+
+def whole_size(entry: Entry) -> int:
+    """The bytes of an entry with all that its maker says of its variants.
+
+    :raises StateError: for a guard that is no JSON, or nested too deep.
+    """
+    known = entry.depends
+    depends = known.paths, known.apart, known.own, known.volatile
+    numbers = () if entry.near is None else entry.near.numbers
+    said = entry.key, entry.fingerprint, entry.tags, entry.turn, depends, entry.guard, numbers
+    try:
+        return entry.size + len(orjson.dumps(said, tuple))
+    except TypeError as error:
+        raise StateError(f"{entry.key!r} cannot be stored: {error}") from None
 
 
 def restored(raw: Any, key: str, fingerprint: str) -> Entry | None:

@@ -31,10 +31,13 @@ class Flight(Generic[T]):
     """A computation under way, and the state it is for.
 
     ``words`` are its key and its tags; ``guard``, ``depends`` and ``turn`` are its entry's. It is
-    ``good`` until what it is made from has changed: then it is nobody's but theirs who wait.
+    ``good`` until what it is made from has changed: then it is nobody's but theirs who wait. It
+    has ``begun`` when it has room to; ``waiting`` is how many wait for it.
     """
 
-    __slots__ = ("depends", "good", "guard", "landed", "near", "turn", "words")
+    __slots__ = (
+        "begun", "depends", "good", "guard", "landed", "near", "task", "turn", "waiting", "words",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +53,9 @@ class Flight(Generic[T]):
         self.depends = depends
         self.turn = turn
         self.good = True
+        self.begun = False
+        self.waiting = 0
+        self.task: asyncio.Task[None] | None = None
         self.landed: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
 
@@ -80,10 +86,8 @@ class Flights(Generic[T]):
     def __iter__(self) -> Iterator[Flight[T]]:
         return iter([*self._flying])
 
-    def under_way(
-        self, key: NearKey, fits: Callable[[Flight[T]], bool]
-    ) -> asyncio.Future[T] | None:
-        """What becomes of a computation for a near state that fits, if one is under way.
+    def under_way(self, key: NearKey, fits: Callable[[Flight[T]], bool]) -> Flight[T] | None:
+        """The computation for a near state that fits, if one is under way.
 
         :raises ComputeError: from within it.
         """
@@ -91,13 +95,11 @@ class Flights(Generic[T]):
             if fits(flight):
                 if flight in _within.get():
                     raise ComputeError("what is computed asks for itself")
-                return flight.landed
+                return flight
         return None
 
-    def start(
-        self, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]
-    ) -> asyncio.Future[T]:
-        """Begin a computation.
+    def start(self, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]) -> Flight[T]:
+        """Begin a computation, as soon as there is room.
 
         :raises StoreClosed: after :meth:`aclose`.
         """
@@ -105,8 +107,21 @@ class Flights(Generic[T]):
             raise StoreClosed("the store is closed: it computes nothing more")
         self._index.add(flight)
         self._flying[flight] = None
-        self._tasks.start(self._fly(flight, make), name="compute")
-        return flight.landed
+        flight.task = self._tasks.start(self._fly(flight, make), name="compute")
+        return flight
+
+    async def end_of(self, flight: Flight[T]) -> T:
+        """What becomes of a computation. One that nobody waits for any more is not begun."""
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.landed)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.begun and flight in self._flying:
+                assert flight.task is not None
+                flight.task.cancel()
+                del self._flying[flight]
+                self._index.discard(flight)
 
     def give_up(self, concerns: Callable[[Flight[T]], bool]) -> int:
         """Let nobody join the computations that are concerned, nor keep what they make."""
@@ -121,6 +136,7 @@ class Flights(Generic[T]):
         _within.set((*before, flight))
         try:
             async with self._rooms[len(before)], asyncio.timeout(self._seconds):
+                flight.begun = True
                 value = await make(flight)
             self._land(flight, value)
         except asyncio.CancelledError:

@@ -12,9 +12,10 @@ from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_guard import Condition, Test
 
-__all__ = ["checked", "dependence_of", "packed", "seconds", "texts"]
+__all__ = ["checked", "dependence_of", "number", "packed", "seconds", "texts"]
 
 TESTS = get_args(Test)
+LARGEST = 2.0**1023
 
 
 def texts(what: str, given: Any) -> tuple[str, ...]:
@@ -26,9 +27,28 @@ def texts(what: str, given: Any) -> tuple[str, ...]:
         found = () if isinstance(given, str) else tuple(given)
     except TypeError:
         found = ()
-    if isinstance(given, str) or not all(type(each) is str for each in found):
+    if isinstance(given, str) or not all(type(each) is str and _whole(each) for each in found):
         raise StateError(f"{what}: a list of texts is wanted, not {given!r}")
     return found
+
+
+def _whole(text: str) -> bool:
+    """Whether it is a text everywhere: half of a character, such as of an emoji, is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def number(what: str, given: Any) -> float:
+    """A number that JSON has: not infinite.
+
+    :raises StateError: for anything else.
+    """
+    if type(given) not in (int, float) or not abs(given) < LARGEST:
+        raise StateError(f"{what} of {given!r} is no number")
+    return float(given)
 
 
 def seconds(ttl: Any) -> float | None:
@@ -36,9 +56,9 @@ def seconds(ttl: Any) -> float | None:
 
     :raises StateError: for one that is no number, or below 0.
     """
-    if ttl is not None and (type(ttl) not in (int, float) or not ttl >= 0):
+    if ttl is not None and number("a ttl", ttl) < 0:
         raise StateError(f"a ttl of {ttl!r} is no time")
-    return ttl  # type: ignore[no-any-return]
+    return None if ttl is None else float(ttl)
 
 
 def dependence_of(depends: Dependence | Iterable[Path]) -> Dependence:
@@ -46,9 +66,12 @@ def dependence_of(depends: Dependence | Iterable[Path]) -> Dependence:
 
     :raises StateError: for a path that is no list of texts.
     """
-    if isinstance(depends, Dependence):
-        return depends
-    return Dependence(tuple(texts("a path of the state", path) for path in depends), (), "", ())
+    if not isinstance(depends, Dependence):
+        paths = tuple(texts("a path of the state", path) for path in depends)
+        return Dependence(paths, (), "", ())
+    for path in (*depends.paths, *depends.apart, (depends.own, *depends.volatile)):
+        texts("a path of the state", path)
+    return depends
 
 
 def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
@@ -72,7 +95,7 @@ def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
 
 def _json(value: Any) -> bytes:
     """A copy of what orjson gives, which holds on to up to three times as much memory."""
-    return bytes(memoryview(orjson.dumps(value)))
+    return orjson.dumps([[value]])[2:-2]  # as deep as an entry's record has it
 
 
 def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:

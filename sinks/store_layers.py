@@ -52,7 +52,8 @@ HOT, WARM, COLD = Room(20, 300.0, "lru"), Room(50, 900.0, "lfu"), Room(100, 3600
 class Limits:
     """How much a store holds: so many entries a layer, each of ``largest`` bytes at most.
 
-    :param largest: bytes one entry may have; a larger one is not taken.
+    :param largest: bytes one entry may have, with its key, tags and all that is said of it; a
+        larger one is not taken.
     :param computing: how many computations run at a time.
     :param seconds: one of them may take.
     """
@@ -68,7 +69,7 @@ class Limits:
 class Layer:
     """Entries of one level, never more than its room.
 
-    What belongs to an open turn is pinned: it is let go only if there is nothing else.
+    What belongs to an open turn is pinned: it is let go only for what is pinned too.
     """
 
     def __init__(self, level: Level, room: Room) -> None:
@@ -88,8 +89,11 @@ class Layer:
         return iter(self._entries.values())
 
     def add(self, entry: Entry, now: float) -> Entry | None:
-        """Take an entry in; the one that has to leave for it, if one has."""
+        """Take an entry in; the one that has to leave for it, if one has: maybe itself."""
         leaving = self._lowest() if len(self._entries) >= self.room.size else None
+        if leaving is not None and leaving.pinned and not entry.pinned:
+            self._push(leaving)
+            return entry
         if leaving is not None:
             self.remove(leaving)
         entry.level = self.level

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
-from .store_entry import FREE, Entry, Level
+from .store_entry import FREE, Entry, Level, whole_size
 from .store_flight import Flights
-from .store_given import checked, dependence_of, packed, seconds, texts
+from .store_given import checked, dependence_of, number, packed, seconds, texts
 from .store_guard import Condition
 from .store_near import Near, NearKey
 from .store_shelves import Shelves
@@ -74,21 +72,20 @@ class Lookups(Truth):
         :param guard: what must be true of the state when they are served.
         :param tags: words to invalidate them by, such as the source they were made from.
         :param turn: the open turn they were made for: until :meth:`end_turn` they do not expire,
-            and are the last to leave a full layer.
+            and leave a full layer only for others of an open turn.
         :param value: what they are worth, any scale; of what is equally used the least goes first.
         :param snapshot: what they are found by from near states; see :meth:`get_or_compute`. The
             guard then speaks of the snapshot.
         :param scope: kinds of things whose snapshots never meet.
         :return: false if they were not taken: larger than one entry may be, or untrue already,
-            for what they depend on has changed since ``state``.
+            for what they depend on has changed since ``state``. Then what was there stays.
         :raises StateError: for anything that is not what it should be, such as what is no JSON
             or no list, a guard that cannot be compared, or a ``ttl`` below 0.
         """
         parts, size = packed(variants)
         ttl, guard, tags = seconds(ttl), checked(guard), texts("tags", tags)
         texts("key, fingerprint, scope and turn", (key, fingerprint, scope, turn or ""))
-        if type(value) not in (int, float) or math.isnan(value):
-            raise StateError(f"a value of {value!r} is no number")
+        value = number("a value", value)
         depends = dependence_of(depends)
         entry = Entry(
             key,
@@ -110,7 +107,7 @@ class Lookups(Truth):
         return self.near.key(snapshot, f"{fingerprint}\0{scope}" if fingerprint else scope)
 
     def _put(self, entry: Entry, level: Level = Level.WARM, *, write: bool = True) -> bool:
-        if entry.size > self._shelves.limits.largest:
+        if whole_size(entry) > self._shelves.limits.largest:
             self._tally.refused["too large"] += 1
             return False
         if self.state is not None and not same_basis(entry, self.state):

@@ -86,14 +86,14 @@ class Shelves:
             self.forget(before, "replaced")
         entry.stored = now
         self._expire_from(entry, now)
+        if write and self.door.shared:
+            self.write(entry)
         entry.seq = self._next()
         self.entries[entry.id] = entry
         self.paths.add(entry, entry.depends.paths)
         self.keys.add(entry, (entry.key,))
         self.tags.add(entry, entry.tags)
         self.near.add(entry)
-        if write and self.door.shared:
-            self.write(entry)
         self._enter(entry, level, now)
 
     def use(self, entry: Entry, now: float) -> None:
@@ -181,15 +181,17 @@ class Shelves:
         """Whether its texts are here; from a cache in memory they are fetched."""
         if entry.parts is None:
             found = restored(self.door.at_hand(self.name(*entry.id)), *entry.id)
-            entry.parts = None if found is None else found.parts
-            if found is None and not self.door.shared:
+            if found is not None and found.digest() == entry.mark:
+                entry.parts = found.parts
+            elif not self.door.shared:
                 self.forget(entry, "lost")
         return entry.parts is not None
 
     async def fetch(self, key: str, fingerprint: str) -> Entry | None:
         """An entry from a shared cache: of ours, its texts; or another process's, not yet put.
 
-        What is no entry, or not that one, is dropped there and counted.
+        What is no entry, or not that one, is dropped there and counted. Ours is replaced by
+        another one under its name: what ours is true for says nothing of other texts.
         """
         if not self.door.shared:
             return None
@@ -203,10 +205,14 @@ class Shelves:
         if ours is None:
             return found
         if ours.parts is None:
-            if found is not None:
+            if found is None:
+                if self.door.answers:
+                    self.forget(ours, "lost")
+            elif found.digest() == ours.mark:
                 ours.parts = found.parts
-            elif self.door.answers:
-                self.forget(ours, "lost")
+            else:
+                self.forget(ours, "replaced")
+                return found
         return ours if ours.parts is not None else None
 
     def name(self, key: str, fingerprint: str) -> str:
@@ -218,11 +224,12 @@ class Shelves:
     def _enter(self, entry: Entry, level: Level, now: float) -> None:
         """Put an entry into a layer; what has to leave for it becomes history, or is gone."""
         leaving = self.layers[level].add(entry, now)
-        self._wait_for(entry)
-        if level is Level.COLD:
-            if not self.door.shared:
-                self.write(entry)
-            entry.parts = None
+        if leaving is not entry:
+            self._wait_for(entry)
+            if level is Level.COLD:
+                self.write(entry)  # a server may have lost it, or not have been there
+                entry.mark = entry.digest()
+                entry.parts = None
         if leaving is None:
             return
         log.debug("store %r: %s is full: %r leaves it", self.session, level, leaving.key)

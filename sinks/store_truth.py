@@ -9,7 +9,7 @@ from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import changed_paths
 from ..streams.world import Change
-from .store_entry import Basis, Entry, Level, basis_of, plain
+from .store_entry import Entry, Level, basis_of
 from .store_flight import Flights
 from .store_given import texts
 from .store_guard import met_by
@@ -64,8 +64,7 @@ class Truth:
         self._revision += 1
         found = dict.fromkeys(entry for change in changes for entry in self._on(change))
         if first:  # what was made for this very state is as good as it was
-            doubtful = [each for each in found if each.basis is None or not same_basis(each, state)]
-            found = dict.fromkeys(doubtful)
+            found = dict.fromkeys(each for each in found if not same_basis(each, state))
         if not expected:
             for path in dict.fromkeys(() if first else [path for path, _ in changes]):
                 self._tell(Word("changed", path))
@@ -73,7 +72,7 @@ class Truth:
             return self._shelves.forget_all(found, "changed") + given_up
         for entry in found:
             if entry.basis is not None:
-                entry.basis = plain(basis_of(state, entry.depends))
+                entry.basis = basis_of(state, entry.depends)
                 self._tally.rebased += 1
                 if self._shelves.door.shared:
                     self._shelves.write(entry)
@@ -148,9 +147,9 @@ class Truth:
     def _on(self, change: Change) -> list[Entry]:
         return [each for each in self._shelves.paths.touched(change[0]) if each.depends.on(change)]
 
-    def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> Basis | None:
+    def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> str | None:
         known = self.state if state is None else state
-        return None if known is None else plain(basis_of(known, depends))
+        return None if known is None else basis_of(known, depends)
 
     def _true(self, entry: Entry, state: Mapping[str, Any] | None, snapshot: Any = None) -> bool:
         """Whether an entry may be served now: it is not, if too little is known to say so."""
@@ -159,7 +158,7 @@ class Truth:
             return True
         known = self.state if state is None else state
         about = known if by_state else state if snapshot is None else snapshot
-        same = entry.basis is None or (known is not None and same_basis(entry, known))
+        same = entry.basis is None if known is None else same_basis(entry, known)
         good = same and met_by(entry.guard, about)
         if by_state and state is None:
             entry.checked = self._revision if good else -1
@@ -169,13 +168,13 @@ class Truth:
 
 
 def same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:
-    """Whether a state says of what an entry depends on what it said when that was made."""
-    if entry.basis is None:
-        return True
-    found = basis_of(state, entry.depends)
-    if found == entry.basis:
-        return True
+    """Whether a state says of what an entry depends on what it said when that was made.
+
+    If no state was known then, none is known to say the same.
+    """
+    if entry.basis is None or not entry.depends.paths:
+        return not entry.depends.paths
     try:
-        return plain(found) == entry.basis  # a tuple is a list in JSON
+        return basis_of(state, entry.depends) == entry.basis
     except StateError:
         return False

@@ -279,6 +279,15 @@ def test_a_process_that_takes_a_session_over_has_what_was_prepared(
     assert walked.difference is None and walked.lines > 20
 
 
+async def test_a_session_says_what_its_shared_cache_has_met() -> None:
+    settings = {"cache_url": "redis://127.0.0.1:1/0"}
+    async with foretell.Game(settings) as game, await game.session("t") as session:
+        shared = session.cache_status()["shared"]
+        assert (shared["kind"], shared["where"], shared["found"]) == ("redis", "127.0.0.1:1/0", 0)
+    async with foretell.Game() as game, await game.session("t") as session:
+        assert "shared" not in session.cache_status()
+
+
 def test_a_shared_cache_that_is_not_there_costs_no_text(tmp_path: Path) -> None:  # G10
     shared = {"cache_url": "redis://127.0.0.1:1/0", "log_dir": str(tmp_path)}
     asked, text = asyncio.run(evening(STATE, told=True, **shared))

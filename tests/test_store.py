@@ -146,11 +146,60 @@ async def test_even_pinned_variants_are_bounded() -> None:  # G3
     assert stats.evictions["dropped"] == 95
 
 
+async def test_what_is_of_no_turn_pushes_nothing_out_that_is_of_an_open_one() -> None:  # 1-38
+    store = VariantStore(SMALL)
+    for number in range(5):
+        store.store(f"open {number}", ["x"], turn="turn-1")
+    for number in range(10):
+        store.store(f"other {number}", ["x"])
+    assert store.missing(f"open {number}" for number in range(2)) == []
+    assert store.stats().layers["cold"].pinned == 2
+    store.end_turn("turn-1")
+    store.store("other", ["x"])
+    assert store.stats().layers["cold"].entries == 2
+
+
 async def test_one_entry_cannot_be_larger_than_its_share() -> None:  # G3
     store = VariantStore(Limits(largest=1000))
     assert not store.store("large", ["x" * 600, "x" * 600])
     assert store.ready("large") is None
     assert store.stats().refused == {"too large": 1}
+    store.store("large", ["small"])
+    assert not store.store("large", ["x" * 1200]) and store.ready("large") == ["small"]
+
+
+LONG = "x" * 1000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"key": LONG},
+        {"fingerprint": LONG},
+        {"turn": LONG},
+        {"tags": [LONG]},
+        {"depends": [(LONG,)]},
+        {"guard": [Condition(("a",), "lacks", LONG)]},
+        {"snapshot": {"pos": [*range(1000)]}},
+    ],
+)
+async def test_all_that_is_said_of_an_entry_counts_too(given: dict[str, Any]) -> None:  # G3
+    store = VariantStore(Limits(largest=1000))
+    given = {"key": "k", **given}
+    assert not store.store(given.pop("key"), ["x"], **given)
+    assert store.stats().refused == {"too large": 1} and len(store) == 0
+
+
+async def test_a_large_state_that_texts_depend_on_is_kept_in_none_of_them() -> None:  # G3
+    store = VariantStore()
+    store.changed({"actors": {f"a{n}": {"hp": n, "name": f"name {n}"} for n in range(1000)}})
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            store.store(f"k{number}", ["text"], depends=[("actors",)])
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_another_fingerprint_is_a_miss_by_construction() -> None:  # G1
@@ -463,7 +512,7 @@ async def test_a_guard_is_compared_with_anything(found: Any, wanted: Any) -> Non
 
 @pytest.mark.parametrize("ttl", [math.nan, -1.0])
 async def test_a_ttl_that_is_no_time_is_refused(ttl: float) -> None:
-    with pytest.raises(StateError, match="no time"):
+    with pytest.raises(StateError, match="a ttl of"):
         VariantStore().store("k", ["t"], ttl)
 
 
@@ -486,3 +535,19 @@ async def test_the_first_state_told_leaves_what_was_made_for_it() -> None:  # 0-
     assert [store.ready(key) for key in ("made for it", "made for another", "of no state")] == [
         ["x"], None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("near", [None, {"x": 1}])
+async def test_what_was_made_when_no_state_was_known_is_for_none_that_is(near: Any) -> None:  # G1
+    store = VariantStore()
+
+    async def found() -> list[Any] | None:
+        if near is None:
+            return await store.get("k")
+        return await store.get_or_compute(near, lambda s: ["new"])
+
+    store.store("k", ["Grik stands."], depends=GRIK, snapshot=near)
+    assert await found() == ["Grik stands."], "nobody knows of any state"
+    assert store.ready("k", state=HURT) is None
+    store.changed(HURT, ())
+    assert await found() == (None if near is None else ["new"])

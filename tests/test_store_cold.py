@@ -227,7 +227,7 @@ async def test_memcached_shares_and_a_late_answer_is_nobody_elses() -> None:  # 
         mine.store("third", ["x"])
         await mine.flush()
         name, (_, seconds) = next(each for each in Here.items.items() if b":news" not in each[0])
-        assert name.startswith(b"foretell:1:-:") and seconds == 91
+        assert name.startswith(b"foretell:2:-:") and seconds == 91
         other = VariantStore(cold=theirs, session="t 7\n")
         assert await other.get("k") == ["v"]
         Here.slow = 0.4
@@ -272,7 +272,7 @@ async def test_memcached_hears_of_the_others_and_a_cancelled_look_up_leaves_noth
         await asyncio.gather(ours.hear(), theirs.hear())
         for store in (ours, theirs, late):
             assert [await store.get(f"k{n}") for n in range(4)] == [None, None, None, [3]]
-        Here.items[b"foretell:1:t:news"] = (b'[["all", 1], 2]', 0)
+        Here.items[b"foretell:2:t:news"] = (b'[["all", 1], 2]', 0)
         assert await late.get("k3") == [3] and await theirs.get("absent") is None
         await theirs.flush()
         assert theirs.stats().cold["met"]["garbled"] == 1

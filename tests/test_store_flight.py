@@ -310,3 +310,21 @@ async def test_what_is_computed_when_the_session_ends_is_not_pinned_for_ever() -
     assert store.stats().layers["warm"].pinned == 0
     await asyncio.sleep(6)
     assert store.stats().layers["warm"].entries == 0
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:  # G3
+    store, make = VariantStore(Limits(computing=2)), Maker()
+    callers = [
+        asyncio.create_task(store.get_or_compute({"tick": tick}, make)) for tick in range(400)
+    ]
+    again = asyncio.create_task(store.get_or_compute({"tick": 399}, make))
+    await asyncio.sleep(0.5)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    assert len(store._flights) == 3, "two have begun, and one is waited for"
+    asked_at = asyncio.get_running_loop().time()
+    await store.get_or_compute({"the player": "asks"}, make)
+    assert asyncio.get_running_loop().time() - asked_at == 1.5
+    assert (await again, make.calls, make.cancelled) == ([{"plan": 3}], 4, 0)
+    assert await store.get_or_compute({"tick": 5}, make) == [{"plan": 5}], "it can be asked again"

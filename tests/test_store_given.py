@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
 
 from foretell.errors import ConfigError, StateError
+from foretell.operators.fingerprint import Dependence
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_layers import Room
+from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_near import Near
+from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.variant_store import VariantStore
 
+HALF = json.loads('"Mira \\ud83d"')  # half of an emoji, as it comes in a guest's name
 LOOP: dict[str, Any] = {}
 LOOP["in"] = LOOP
 
@@ -37,6 +41,19 @@ LOOP["in"] = LOOP
         ({"ttl": "60"}, "ttl of '60'"),
         ({"ttl": -1}, "ttl of -1"),
         ({"value": math.nan}, "value of nan"),
+        ({"value": -math.inf}, "value of -inf"),
+        ({"value": 10**400}, "value of 1000"),
+        ({"ttl": math.inf}, "ttl of inf"),
+        ({"key": HALF}, "key"),
+        ({"fingerprint": HALF}, "fingerprint"),
+        ({"turn": HALF}, "turn"),
+        ({"scope": HALF}, "scope"),
+        ({"tags": [HALF]}, "tags"),
+        ({"depends": [("actors", HALF)]}, "a path of the state"),
+        ({"depends": Dependence((("actors", HALF),), (), "", ())}, "a path of the state"),
+        ({"guard": [Condition((HALF,), "lacks", "x")]}, "path of a guard"),
+        ({"variants": [HALF]}, "no JSON"),
+        ({"variants": [json.loads("[" * 253 + "]" * 253)]}, "no JSON"),
         ({"guard": "there"}, "guard"),
         ({"guard": [Condition(("a",), "isnt", 1)]}, "no test 'isnt'"),  # type: ignore[arg-type]
         ({"guard": [Condition("hp", "is", 1)]}, "path of a guard"),  # type: ignore[arg-type]
@@ -112,3 +129,21 @@ async def test_a_tuple_in_a_state_is_the_list_that_json_makes_of_it() -> None:
         assert store.ready("k", state={"actors": {"grik": {"pos": {1, 2}}}}) is None
     store.changed(state)
     assert store.store("k", ["x"], state=listed, depends=depends) and store.ready("k") == ["x"]
+
+
+async def test_what_goes_to_the_cold_layer_comes_back_however_odd_it_is() -> None:  # G10
+    one = Room(1, 900.0, "lfu")
+    store = VariantStore(Limits(one, one, Room(3, 3600.0, "ttl")))
+    odd = [json.loads("[" * 252 + "]" * 252)]
+    assert store.store("odd", odd, 2**70, value=2**70)
+    assert store.store("innocent", ["x"], value=2.0**80)
+    assert store.stats().layers["cold"].entries == 1
+    assert store.ready("odd") == odd and store.ready("innocent") == ["x"]
+
+
+@pytest.mark.real_time
+async def test_what_no_key_can_be_is_a_miss(redis: Any) -> None:  # G10
+    cold = SharedCold(redis.url, limit=1.0, wall=lambda: 0.0)
+    store = VariantStore(cold=cold)
+    assert await store.get(HALF) is None and store.take(HALF) is None
+    await cold.aclose()

@@ -34,7 +34,7 @@ def client_of(store: VariantStore) -> Any:
 
 
 def where(store: VariantStore, key: str) -> bytes:
-    return f"foretell:1:{store.name_in_cache(key, '')}".encode()
+    return f"foretell:2:{store.name_in_cache(key, '')}".encode()
 
 
 async def eventually(store: VariantStore, key: str, wanted: Any) -> None:
@@ -120,7 +120,7 @@ async def test_rubbish_under_our_keys_and_on_the_board_is_a_miss_and_no_outage(
             assert await reader.get("k") is None
             await reader.flush()
         assert await reader.get("other") == ["other's"]
-        await client.set(b"foretell:1:game:news", b"rubbish")
+        await client.set(b"foretell:2:game:news", b"rubbish")
         assert await reader.get("k") is None
         await reader.flush()
         assert len(caplog.records) == 1 and reader.stats().cold["answers"]
@@ -141,7 +141,7 @@ async def test_words_of_several_at_once_are_all_heard(stores: list[VariantStore]
     await asyncio.gather(*(store.flush() for store in stores))
     stores[0].invalidate("k1")
     await stores[0].flush()
-    told = orjson.loads(await client_of(stores[0]).get(b"foretell:1:game:news"))
+    told = orjson.loads(await client_of(stores[0]).get(b"foretell:2:game:news"))
     assert len(told) == 11, "each word once, by the last time it was said"
     await stores[2].hear()
     assert [stores[2].ready(f"k{n}") for n in range(12)] == [None] * 10 + [[10], [11]]

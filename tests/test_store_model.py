@@ -82,6 +82,13 @@ class Model:
         inside = [each for each in self.level(level) if each is not kept]
         if len(inside) >= ROOM[level].size:
             lowest = min(inside, key=Kept.rank)
+            if lowest.turn is not None and kept.turn is None:
+                if level == "cold":
+                    self.leave(kept, "dropped")
+                else:
+                    self.gone["full"] += 1
+                    self.enter(kept, "cold", now)
+                return
             if level == "cold":
                 self.leave(lowest, "dropped")
             else:
@@ -119,7 +126,9 @@ class Machine(RuleBasedStateMachine):
         self.number = 0
 
         async def make() -> VariantStore:
-            return VariantStore(LIMITS, cold=self.cold)
+            store = VariantStore(LIMITS, cold=self.cold)
+            store.changed({"any": 1}, ())
+            return store
 
         self.store = self.run(make())
 

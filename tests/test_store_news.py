@@ -18,7 +18,7 @@ from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.variant_store import VariantStore
 
 SESSION = "game"
-BOARD = "foretell:1:game:news"
+BOARD = "foretell:2:game:news"
 NEVER = 3600.0
 TINY = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(1, 3600, "ttl"))
 Open = Callable[..., VariantStore]
@@ -94,7 +94,7 @@ async def test_what_one_invalidates_no_other_serves(open_store: Open, how: str) 
     assert holder.stats().evictions == {"overtaken": 1}
     assert holder.stats().cold["met"]["overtaken"] == 1
     await holder.flush()
-    assert not await client_of(late).exists(f"foretell:1:{late.name_in_cache('k/1', '')}")
+    assert not await client_of(late).exists(f"foretell:2:{late.name_in_cache('k/1', '')}")
 
 
 @real

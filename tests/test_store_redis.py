@@ -119,6 +119,22 @@ async def test_what_another_process_has_is_served_for_states_that_its_guard_fits
     assert await asyncio.gather(*callers) == [["low"], ["high"]]
 
 
+async def test_of_many_whom_what_another_process_has_does_not_fit_one_computes(
+    colds: list[SharedCold],
+) -> None:  # 3-31, 3-37
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    await ours.get_or_compute({"x": 1}, lambda s: ["low"], guard=[Condition(("x",), "below", 2)])
+    await ours.flush()
+
+    async def high(snapshot: Any) -> list[Any]:
+        await asyncio.sleep(0.05)
+        return ["high"]
+
+    callers = (theirs.get_or_compute({"x": x}, high) for x in (1, *[2] * 20))
+    assert await asyncio.gather(*callers) == [["low"], *[["high"]] * 20]
+    assert theirs.stats().flights["computed"] == 1
+
+
 async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts_once(
     colds: list[SharedCold],
 ) -> None:  # 3-29, 1-41
@@ -134,6 +150,37 @@ async def test_what_lies_there_for_a_near_state_is_found_and_each_look_up_counts
     assert (stats.misses, stats.near["hits"], stats.near["mismatches"]) == (4, 1, 0)
     assert await theirs.get_or_compute({"pos": [90, 1]}, lambda s: ["made anew"]) == [[90, 1]]
     assert (theirs.stats().hits, theirs.stats().misses) == (1, 0)
+
+
+async def test_what_takes_the_place_of_ours_is_true_for_what_its_maker_says(
+    colds: list[SharedCold],
+) -> None:  # 2-38, 3-31
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    stands, dead = {"grik": {"hp": 5}}, {"grik": {"hp": 0}}
+    ours.changed(stands)
+    theirs.changed(dead)
+    ours.store("grik", ["Grik stands."], guard=[Condition(("grik", "hp"), "above", 0)])
+    ours.store("other", ["takes its place in the warm layer"])
+    await ours.flush()
+    guard = [Condition(("grik", "hp"), "below", 1)]
+    theirs.store("grik", ["Grik is dead."], guard=guard, tags=["deaths"])
+    await theirs.flush()
+    assert await ours.get("grik") is None
+    assert await ours.get("grik", state=dead) == ["Grik is dead."]
+    assert ours.invalidate("deaths") == 1
+
+
+async def test_what_takes_the_place_of_ours_is_not_found_by_our_snapshot(
+    colds: list[SharedCold],
+) -> None:  # 3-29
+    ours, theirs = (VariantStore(TINY, cold=cold, session=SESSION) for cold in colds)
+    ours.store("plan", ["to the bridge"], snapshot={"pos": [1, 1]})
+    ours.store("other", ["takes its place in the warm layer"])
+    await ours.flush()
+    theirs.store("plan", ["to the mill"], snapshot={"pos": [80, 80]})
+    await theirs.flush()
+    near = {"pos": [2, 1]}
+    assert await ours.get_or_compute(near, lambda s: ["to the bridge"]) == ["to the bridge"]
 
 
 async def outage(store: VariantStore, kept: list[str]) -> None:
@@ -235,13 +282,31 @@ RUBBISH = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("how", ["dead", "empty"])
+async def test_what_is_warm_outlives_the_server_though_it_must_leave_for_others(
+    redis: Any, colds: list[SharedCold], how: str
+) -> None:  # 2-38
+    store = VariantStore(cold=colds[0], session=SESSION)
+    for number in range(50):
+        store.store(f"old {number}", [number])
+    await store.flush()
+    redis.kill()
+    if how == "empty":
+        redis.start()
+        await eventually(store, "nothing", None)
+    for number in range(50):
+        store.store(f"new {number}", [number], value=2)
+    assert store.stats().layers["cold"].entries == 50
+    assert [await store.get(f"old {number}") for number in range(50)] == [[n] for n in range(50)]
+
+
 async def test_rubbish_under_our_keys_is_a_miss_and_no_outage(
     redis: Any, colds: list[SharedCold], caplog: pytest.LogCaptureFixture
 ) -> None:
     writer, reader = (VariantStore(cold=cold, session=SESSION) for cold in colds)
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{writer._shelves.name('k', '')}"
-    other = f"foretell:1:{writer._shelves.name('other', '')}"
+    name = f"foretell:2:{writer._shelves.name('k', '')}"
+    other = f"foretell:2:{writer._shelves.name('other', '')}"
     writer.store("other", ["other's"])
     await writer.flush()
     with caplog.at_level(logging.WARNING):
@@ -266,7 +331,7 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
     for number in range(20):
         store.store(f"k{number}", ["x"], tags=["all"])
     await store.flush()
-    ours = [key async for key in client.scan_iter("foretell:1:table-7:*[^s]")]
+    ours = [key async for key in client.scan_iter("foretell:2:table-7:*[^s]")]
     assert len(ours) == 20 and len(store) == 4
     left = [await client.pttl(key) for key in ours]
     assert all(0 < each <= 3_600_000 for each in left)
@@ -277,9 +342,9 @@ async def test_nobody_elses_keys_are_touched(redis: Any, colds: list[SharedCold]
     await store.flush()
     assert {key async for key in client.scan_iter("*")} == {
         b"their own",
-        b"foretell:1:table-7:news",
+        b"foretell:2:table-7:news",
     }
-    assert 0 < await client.ttl("foretell:1:table-7:news") <= 30 * 24 * 3600
+    assert 0 < await client.ttl("foretell:2:table-7:news") <= 30 * 24 * 3600
 
 
 async def test_what_is_too_much_for_one_or_over_there_stays_for_the_others(
@@ -352,7 +417,7 @@ async def test_what_is_too_large_to_be_ours_is_neither_read_nor_left(
     store.store("k", ["t"])
     await store.flush()
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{store.name_in_cache('k', '')}"
+    name = f"foretell:2:{store.name_in_cache('k', '')}"
     good = await client.get(name)
     await client.set(name, b'{"x": [' + b"1," * 2_000_000 + b"1], " + good[1:])
     read: list[int] = []
@@ -380,7 +445,7 @@ async def test_a_guard_in_a_record_that_no_state_can_be_compared_with_is_rubbish
     ours.store("k", ["t"], guard=[Condition(("hp",), "above", 1)])
     await ours.flush()
     client = colds[0].door.server._cache.client  # type: ignore[attr-defined]
-    name = f"foretell:1:{ours.name_in_cache('k', '')}"
+    name = f"foretell:2:{ours.name_in_cache('k', '')}"
     await client.set(name, (await client.get(name)).replace(b'"above",1', b'"above","x"'))
     assert await theirs.get("k", state={"hp": 5}) is None
     assert theirs.stats().evictions == {"garbled": 1}
