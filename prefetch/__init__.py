@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from statistics import median_low
 from typing import Any
 
 from ..operators.calibration import Calibration
@@ -87,15 +88,20 @@ def record_query(
     now = time.time() if at is None else at
     store = opened(folder)
     if store.record(Query(now, ticker, module, hit)) % PRUNE_EVERY == 0:
-        pruned(store, PrefetchConfig.load(os.fspath(folder)), now)
+        pruned(store, PrefetchConfig.load(os.fspath(folder)))
 
 
-def pruned(store: UsageStore, config: PrefetchConfig, now: float) -> int:
+def pruned(store: UsageStore, config: PrefetchConfig) -> int:
     """Drop what is older, or more, than the configuration says, and compress what is not new.
+
+    How old it is, the newest queries say, and no clock: one wrong reading must not cost them all.
 
     :return: how many were dropped.
     """
-    hours = Document(zone_of(config.zone)).hours
+    newest = store.newest(PACE)
+    if not newest:
+        return 0
+    hours, now = Document(zone_of(config.zone)).hours, median_low(newest)
     dropped = store.prune(hours, before=now - config.max_days * 86_400, keep=config.max_queries)
     store.pack()
     return dropped
@@ -115,7 +121,9 @@ class Learned:
         self.subjects: Counter[str] = Counter()
         self.modules: Counter[str] = Counter()
         self.marks = Calibration()
-        self._ensemble: Ensemble | None = standard() if by == "ensemble" else None
+        self._ensemble: Ensemble | None = None
+        if by == "ensemble":
+            self._ensemble = standard(Document(zone_of(config.zone), config.hour_weights))
         self._times: deque[float] = deque(maxlen=PACE)
         for subject, module, hour, day, many in store.counted():
             self.formula.count((subject, module), hour, day, many)

@@ -77,7 +77,7 @@ def stats(
             many = imported(store, Path(take).read_bytes(), zone)
         except UsageError as error:
             raise ForetellError(f"{take}: {error}") from None
-        pruned(store, config, now)
+        pruned(store, config)
         print(f"imported {many:,} queries", file=sys.stderr)
     if real is not None:
         target.write(real, orjson.dumps(exported(store, zone), option=orjson.OPT_INDENT_2))

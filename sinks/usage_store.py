@@ -177,6 +177,12 @@ class UsageStore:
                 self._db.execute("COMMIT")
         return [row for row in rows if after < row.id <= last]
 
+    def newest(self, many: int) -> list[float]:
+        """When the newest queries were, of those that are in no block; the newest first."""
+        with self._lock, self._told():
+            rows = self._db.execute("SELECT at FROM queries ORDER BY id DESC LIMIT ?", (many,))
+            return [at for (at,) in rows]
+
     def counted(self) -> Iterator[tuple[str, str, int, int, int]]:
         """What was pruned: subject, module, hour, weekday (0 is Monday), and how many."""
         with self._lock, self._told():

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foretell
+from foretell.cli import main
 from foretell.operators.hours import Hours
 from foretell.prefetch import opened, record_query
 from foretell.prefetch.config import PrefetchConfig
@@ -277,6 +278,27 @@ def test_recording_prunes_now_and_then_as_the_folder_says(
     store = opened(tmp_path)
     assert len(list(store.history())) == 4
     assert store.totals() == Totals(0, 20)
+    store.close()
+
+
+def test_one_wrong_clock_costs_no_history_and_what_is_old_still_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.prefetch.PRUNE_EVERY", 10)
+    for number in range(9):
+        record_query("a", "b", hit=False, at=T + number, folder=tmp_path)
+    record_query("a", "b", hit=False, at=4e9, folder=tmp_path)  # the year 2096
+    assert main(["prefetch-stats", "--data", str(tmp_path), "--at", "2090-01-01"]) == 0
+    taken = tmp_path / "taken.json"
+    taken.write_bytes(orjson.dumps({"queries": [QUERY]}))
+    asked = ["--data", str(tmp_path), "--at", "2090-01-01", "--import", str(taken)]
+    assert main(["prefetch-stats", *asked]) == 0
+    store = opened(tmp_path)
+    assert len(list(store.history())) == 11
+    for number in range(19):
+        record_query("a", "b", hit=False, at=T + 366 * 86_400 + number, folder=tmp_path)
+    assert min(query.at for query in store.history()) == T + 366 * 86_400
+    assert store.totals() == Totals(1, 29)
     store.close()
 
 
