@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -195,6 +197,24 @@ def test_hours_and_zone_can_be_ones_own(capsys: Capture) -> None:
     assert (found["hour"], found["weight"]) == (18, 2)
 
 
+def test_the_ensemble_goes_by_the_configured_zone_and_hours() -> None:
+    store, new_york = opened(), ZoneInfo("America/New_York")
+    nine = datetime(2026, 2, 16, 9, tzinfo=new_york)  # clocks change on the 8th of March
+    for day in range(26):
+        for hour, word in enumerate(("open", "news")):
+            begun = (nine + timedelta(days=day, hours=hour)).timestamp()
+            store.record_all([Query(begun + 360 * n, word, "m", True) for n in range(10)])
+    now = (nine + timedelta(days=26, minutes=30)).timestamp()
+
+    def foreseen(**settings: Any) -> float:
+        learned = Learned(store, PrefetchConfig(**settings), "ensemble")
+        return {each.key: each.probability for each in learned.scored(now, 2)}["open", "m"]
+
+    utc, local = foreseen(), foreseen(zone="America/New_York")
+    heavy = foreseen(zone="America/New_York", hour_weights={"0-24": 100})
+    assert utc < local < heavy
+
+
 @pytest.mark.parametrize(
     "change",
     [("--top", "0"), ("--top", "x"), ("--top", "1001"), ("--confidence", "1.5"),
@@ -327,6 +347,25 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
         assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
     for command in ("serve", "mcp"):
         assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("kind", ["in a thread", "async"])
+async def test_one_that_would_end_the_program_has_failed_like_any(
+    tmp_path: Path, kind: str
+) -> None:
+    def fetch(ticker: str, module: str) -> Any:
+        if ticker == "down":
+            raise SystemExit("no API key")
+        return [ticker]
+
+    async def fetch_later(ticker: str, module: str) -> Any:
+        return fetch(ticker, module)
+
+    keys = [("down", "m"), ("up", "m")]
+    how = fetch if kind == "in a thread" else fetch_later
+    down, up = await warm(keys, how, str(tmp_path), "20260225", 2, lambda done: None)
+    assert down.error == "SystemExit: no API key" and up.error is None
 
 
 async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
