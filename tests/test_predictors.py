@@ -186,6 +186,8 @@ def test_the_documents_weights_cover_the_day() -> None:
     assert by_weight == {0.3: 12, 1.5: 2, 1.2: 4, 1.3: 2, 0.8: 4}
     assert (weights[8], weights[9], weights[20], weights[21]) == (0.3, 1.5, 0.8, 0.3)
     assert hour_weights({"22-2": 2.0, "1-3": 5.0})[:4] == (2.0, 2.0, 5.0, 1.0)
+    assert hour_weights({"0-24": 2.0}) == (2.0,) * 24
+    assert hour_weights({"22-24": 2.0}) == hour_weights({"22-0": 2.0}) == (1.0,) * 22 + (2.0,) * 2
 
 
 def test_hours_are_those_of_the_zone_daylight_saving_included() -> None:
