@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import __version__
 from ..errors import ConfigError, ForetellError
 from ..prefetch.service import Prefetch
-from .prefetch_models import ConfigChange
+from .prefetch_models import By, ConfigChange
 from .signals import told_to_stop
 
 if TYPE_CHECKING:
@@ -39,21 +39,23 @@ def create(prefetch: Prefetch) -> MCPServer[Any]:
         raise McpMissing('foretell mcp needs: pip install "foretell[mcp]"') from None
 
     async def smart_prefetch(
-        action: Action = "status", config: ConfigChange | None = None
+        action: Action = "status", config: ConfigChange | None = None, by: By | None = None
     ) -> dict[str, Any]:
         """Usage of a cache: what is asked for, what will be next, and what is fetched ahead.
 
         action: "stats" (usage and predictions), "warmup" (fetch what will be wanted), "status"
         (hits, and what is cached), "config" (the settings; with `config`, change them first).
+        by: who predicts; without it, the document's formula for "stats", and for "warmup" whom the
+        server was started with (the ensemble).
         """
         if config is not None and action != "config":
             raise ToolError('config: goes with action "config" alone')
         try:
             match action:
                 case "stats":
-                    return await prefetch.stats()
+                    return await prefetch.stats(by or "document")
                 case "warmup":
-                    return await prefetch.warmup()
+                    return await prefetch.warmup(by)
                 case "status":
                     return await prefetch.status()
                 case "config":

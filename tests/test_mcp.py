@@ -68,11 +68,15 @@ async def test_the_tool_tells_what_the_command_line_tells(
     async with connected(tmp_path) as client:  # 2-21
         (tool,) = (await client.list_tools()).tools
         assert tool.name == "smart_prefetch"
-        assert set(tool.input_schema["properties"]) == {"action", "config"}
+        assert set(tool.input_schema["properties"]) == {"action", "by", "config"}
         assert tool.input_schema.get("required", []) == []
         change = {"top_n": 3, "min_confidence": 0.5, "enabled": True}
         assert (await asked(client, action="config", config=change)).items() >= change.items()
+        by_whom = [await asked(client, action="stats", **by) for by in ({}, {"by": "ensemble"})]
+        assert [each["by"] for each in by_whom] == ["document", "ensemble"]
+        formula = await asked(client, action="warmup", by="document")
         warm = await asked(client, action="warmup")
+        assert (formula["by"], warm["by"]) == ("document", "ensemble")
         (path,) = map(Path, warm["fetched"])
         assert orjson.loads(path.read_bytes()) == ["AAPL", "price"]
         told = {name: await asked(client, action=name) for name in ("stats", "status", "config")}

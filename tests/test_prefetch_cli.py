@@ -425,9 +425,11 @@ def test_what_is_wanted_within_the_horizon_counts_not_what_is_next(capsys: Captu
     at = rows[-1].at
     quarter = Learned(store, PrefetchConfig())
     hour = Learned(store, PrefetchConfig(horizon=7200, top_n=20))
-    assert quarter.pace() == pytest.approx(15) and hour.pace() == pytest.approx(120)
+    assert quarter.pace(at) == pytest.approx(15, abs=0.1)
+    assert hour.pace(at) == pytest.approx(120, abs=1)
     assert len(list(quarter.worth_fetching(at))) < 20 == len(list(hour.worth_fetching(at)))
-    assert hour.needed(0.05) == pytest.approx(1 - 0.95**120)
+    last = hour.needed(("s19", "m"), 0.05, at)
+    assert last == pytest.approx(1 - 0.95**120, abs=0.03)
     assert list(Learned(store, PrefetchConfig(enabled=False)).worth_fetching(at)) == []
 
 
@@ -436,8 +438,9 @@ def test_of_a_moment_no_more_is_concluded_than_was_seen_in_it() -> None:
     store.record_all([Query(1e9 + n / 10, "AAPL", "price", True) for n in range(8)])
     store.record(Query(1e9 + 1, "TSLA", "price", hit=False))
     learned = Learned(store, PrefetchConfig())
-    assert learned.pace() == 8
-    assert learned.needed(0.05) == pytest.approx(1 - 0.95**8) != pytest.approx(1, abs=0.1)
+    assert learned.pace(1e9 + 2) == 8
+    seldom = learned.needed(("TSLA", "price"), 0.05, 1e9 + 2)
+    assert seldom == pytest.approx(0.6, abs=0.1)
 
 
 def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
@@ -445,7 +448,8 @@ def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
     rows = [Query(1e9 + 60 * n, f"s{n % 20}", "m", True) for n in range(200)]
     wrong = [Query(at, "s1", "m", True) for at in (0.0, 60.0, 2e11)]
     store.record_all([*rows[:50], *wrong, *rows[50:]])
-    assert Learned(store, PrefetchConfig()).pace() == pytest.approx(15, rel=0.05)
+    pace = Learned(store, PrefetchConfig()).pace(rows[-1].at)
+    assert pace == pytest.approx(15, rel=0.05)
 
 
 def test_the_more_was_recorded_the_better_it_is_predicted() -> None:
