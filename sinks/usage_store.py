@@ -8,12 +8,13 @@ counted by key, hour and weekday.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from ..errors import ForetellError
 from . import usage_blocks as blocks
@@ -22,6 +23,10 @@ from .usage_file import Busy, opened
 from .usage_prune import pruned
 
 __all__ = ["Query", "Totals", "UsageError", "UsageStore"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("foretell")
 
 LONGEST = 100_000
 """Characters that a subject or a module may have."""
@@ -70,7 +75,8 @@ class UsageStore:
     """The usage history of one file. It may be used by several threads.
 
     A file that is damaged, or of something else, is set aside under another name, and a new one
-    begun; ``set_aside`` says where it is.
+    begun; ``set_aside`` says where it is. Of a block of old queries that is damaged, the file keeps
+    the bytes, and all else goes on.
 
     :param path: the file; it is made, with its folder, if there is none.
     :param patience: seconds to wait for other writers.
@@ -158,6 +164,9 @@ class UsageStore:
                 yield Query(at, subject, module, bool(hit))
 
     def _some(self, after: int, last: int) -> list[Row]:
+        return self._in_spite_of_damage(lambda: self._these(after, last))
+
+    def _these(self, after: int, last: int) -> list[Row]:
         """Rows with numbers above ``after``, in one view of the file: another may be packing."""
         with self._lock, self._told():
             self._db.execute("BEGIN")
@@ -219,8 +228,12 @@ class UsageStore:
         :param keep: all but so many of the newest.
         :return: how many were dropped.
         """
-        with self._writing():
-            return pruned(self._db, hours, EARLIEST if before is None else before, keep)
+
+        def work() -> int:
+            with self._writing():
+                return pruned(self._db, hours, EARLIEST if before is None else before, keep)
+
+        return self._in_spite_of_damage(work)
 
     def pack(self) -> int:
         """Put all but the newest queries into compressed blocks, each in a transaction.
@@ -247,6 +260,17 @@ class UsageStore:
         with self._lock, self._told():
             return str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
+    def _in_spite_of_damage(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except Damaged:
+            with self._writing():
+                lost = blocks.damaged_aside(self._db)
+            if lost:  # else another has done it in the meantime
+                many = f"{lost:,} queries of the history were damaged"
+                log.warning("%s: %s: now in the table damaged; they still count", self.path, many)
+            return work()
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction: all of it, or nothing."""
@@ -264,7 +288,7 @@ class UsageStore:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, Busy, Damaged) as error:
+        except (sqlite3.Error, OSError, Busy) as error:
             raise UsageError(f"{self.path}: {error}") from None
 
 

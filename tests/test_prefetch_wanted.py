@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from foretell.cli import _parser
+from foretell.commands.servers import warming
 from foretell.operators.pace import coming
 from foretell.prefetch import Learned
 from foretell.prefetch.config import PrefetchConfig
+from foretell.prefetch.service import Prefetch
 from foretell.sinks.usage_store import Query, UsageStore
 
 MONDAY, DAY, HOUR = 1_772_409_600.0, 86_400, 3600
@@ -101,14 +104,12 @@ def test_where_no_moment_was_like_it_the_last_horizon_counts() -> None:
 
 
 @pytest.mark.real_time
-@pytest.mark.parametrize(
-    ("options", "by"), [([], "ensemble"), (["--by", "document"], "document")]
-)
+@pytest.mark.parametrize(("options", "by"), [([], "ensemble"), (["--by", "document"], "document")])
 async def test_who_predicts_for_an_idle_warm_up_can_be_said(
     tmp_path: Path, options: list[str], by: str
 ) -> None:
     for command in ("serve", "mcp"):
-        args = parser().parse_args([command, *options])
+        args = _parser().parse_args([command, *options])
         prefetch = Prefetch(str(tmp_path), **warming(args))
         assert (await prefetch.warmup())["by"] == by
         assert (await prefetch.stats())["by"] == "document"
