@@ -9,6 +9,7 @@ All is kept in one folder, ``data`` unless another is named: ``prefetch.sqlite``
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -26,6 +27,8 @@ from .config import PrefetchConfig, zone_of
 from .wanted import Said, Wanted
 
 __all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query"]
+
+log = logging.getLogger("foretell")
 
 FOLDER = "data"
 DATABASE = "prefetch.sqlite"
@@ -50,7 +53,10 @@ _opening = threading.Lock()
 
 
 def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
-    """The history in a folder, opened once in each process, and again after it was closed.
+    """The history in a folder, opened once in each process.
+
+    It is opened again after it was closed, or its file taken away: by who cleared the folder, or
+    by another process that set it aside.
 
     :raises UsageError: if it cannot be opened.
     """
@@ -58,6 +64,9 @@ def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
     key = os.getpid(), path  # a fork must not go on with its parent's file
     with _opening:
         store = _stores.get(key)
+        if store is not None and not store.closed and store.moved:
+            log.warning("%s: the file was taken away; another is gone on with", path)
+            store.close()
         if store is None or store.closed:
             store = _stores[key] = UsageStore(path)
         return store

@@ -90,6 +90,7 @@ class UsageStore:
         with self._told():
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             self._db, self.set_aside = opened(self.path, patience)
+        self._file = self._there()
 
     def __repr__(self) -> str:
         return f"<UsageStore {self.path}>"
@@ -99,6 +100,17 @@ class UsageStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _there(self) -> tuple[int, int] | None:
+        with suppress(OSError):
+            found = os.stat(self.path)
+            return found.st_dev, found.st_ino
+        return None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the file is gone from its place, or another one is there."""
+        return self._there() != self._file
 
     def close(self) -> None:
         """Close the file; what was recorded is in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -309,6 +310,33 @@ def test_a_fork_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with opened(tmp_path) as childs:
         assert childs is not parents
     parents.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be moved there")
+@pytest.mark.parametrize("how", ["deleted", "set aside"])
+def test_records_go_to_the_file_that_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    folder, before = tmp_path / "data", tmp_path / "before"
+    record_query("a", "b", hit=True, folder=folder)
+    gone = opened(folder)
+    if how == "deleted":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(before)
+        with UsageStore(folder / "prefetch.sqlite") as new:  # another process has begun anew
+            new.record(Query(T, "new", "b", hit=False))
+    record_query("c", "b", hit=True, folder=folder)
+    expected = ["c"] if how == "deleted" else ["new", "c"]
+    assert gone.closed and opened(folder) is opened(folder)
+    with UsageStore(folder / "prefetch.sqlite") as another:
+        assert [query.subject for query in another.history()] == expected
+        assert another.check() == "ok"
+    assert ["the file was taken away" in each.getMessage() for each in caplog.records] == [True]
+    opened(folder).close()
+    if before.exists():
+        with UsageStore(before / "prefetch.sqlite") as kept:
+            assert [query.subject for query in kept.history()] == ["a"]
 
 
 def test_the_public_function_records_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
