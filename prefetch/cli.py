@@ -37,7 +37,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def record(folder: str, ticker: str, module: str, *, hit: bool, at: str | None, json: bool) -> int:
     """Record a query."""
-    when = _moment(at, PrefetchConfig.load(folder))
+    when = time.time() if at is None else _moment(at, PrefetchConfig.load(folder))
     record_query(ticker, module, hit, at=when, folder=folder)
     store = opened(folder)
     _warn(store.set_aside)

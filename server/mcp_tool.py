@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import ConfigError, ForetellError
 from ..prefetch.service import Prefetch
+from .errors import sentence
 from .prefetch_models import By, ConfigChange
 from .signals import told_to_stop
 
@@ -66,7 +70,22 @@ def create(prefetch: Prefetch) -> MCPServer[Any]:
         except ForetellError as error:
             raise ToolError(str(error)) from None
 
-    server: MCPServer[Any] = MCPServer("foretell", version=__version__)
+    class Server(MCPServer[Any]):
+        """What is wrong with a call is said in one line, and nothing in it is passed over."""
+
+        async def call_tool(
+            self, name: str, arguments: dict[str, Any], *others: Any, **named: Any
+        ) -> Any:
+            for unknown in sorted(arguments.keys() - signature(smart_prefetch).parameters.keys()):
+                raise ToolError(f"{unknown[:60]}: is no argument of it")
+            try:
+                return await super().call_tool(name, arguments, *others, **named)
+            except ToolError as error:
+                if isinstance(error.__cause__, ValidationError):
+                    raise ToolError(sentence(error.__cause__.errors())) from None
+                raise
+
+    server: MCPServer[Any] = Server("foretell", version=__version__)
     hints = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True)
     server.add_tool(smart_prefetch, title="Smart prefetching", annotations=hints)
     return server

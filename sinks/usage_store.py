@@ -313,7 +313,12 @@ def _row(query: Query) -> tuple[Any, ...]:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{name}: is no text that can be written as UTF-8") from None
-    at = float(query.at)
+    if query.hit not in (True, False):
+        raise UsageError("hit: must be true or false")
+    try:
+        at = float(query.at)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{query.at!r:.40} is no time in seconds since 1970") from None
     if not EARLIEST < at < LATEST:
         raise UsageError(f"{at} is no time in seconds since 1970")
-    return at, query.subject, query.module, int(bool(query.hit))
+    return at, query.subject, query.module, int(query.hit)

@@ -94,7 +94,9 @@ async def test_the_tool_tells_what_the_command_line_tells(
 
 async def test_what_cannot_be_done_is_an_error_of_the_tool_in_a_sentence(tmp_path: Path) -> None:
     async with connected(tmp_path) as client:
-        assert "'stats', 'warmup', 'status' or 'config'" in await refused(client, action="erase")
+        said = await refused(client, action="erase")
+        assert said == "action: input should be 'stats', 'warmup', 'status' or 'config'"
+        assert await refused(client, acton="stats") == "acton: is no argument of it"
         said = await refused(client, action="stats", config={"top_n": 5})
         assert said == 'config: goes with action "config" alone'
         said = await refused(client, action="config", config={"zone": "Mars/X"})

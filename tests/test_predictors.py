@@ -115,6 +115,15 @@ def test_asked_before_anything_was_learned_nothing_is_predicted() -> None:
 def test_what_other_learners_learned_is_not_taken() -> None:
     with pytest.raises(ValueError, match="saved of last"):
         standard().restore(Ensemble([LastUsed()]).to_json())
+    saved = standard().to_json()
+    wrong: list[Any] = [
+        {}, None, [], *({**saved, name: None} for name in saved),
+        *({**saved, "weights": [[4, row]]} for row in ([1.0], [math.nan, 0, 0, 1], [5, -4, 0, 0])),
+        {**saved, "learners": [{}] * 3},
+    ]  # fmt: skip
+    for each in wrong:
+        with pytest.raises(ValueError, match=r"saved of|are no weights"):
+            standard().restore(each)
 
 
 # --- the document's formula

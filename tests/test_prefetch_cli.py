@@ -158,6 +158,13 @@ def test_a_query_is_data_whatever_it_says(capsys: Capture, tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path)) == ["data"]
 
 
+def test_a_damaged_configuration_costs_no_record(capsys: Capture) -> None:
+    Path("data").mkdir()
+    Path("data", "prefetch_config.json").write_bytes(b"{")
+    assert run(capsys, "record-query", "AAPL", "price")["total_queries"] == 1
+    assert "mend it" in refused(capsys, "record-query", "AAPL", "price", "--at", "2026-02-25")[1]
+
+
 def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
     assert refused(capsys, "record-query", "", "price") == (
         1,

@@ -127,7 +127,8 @@ def test_what_was_recorded_comes_back_as_it_was(path: str) -> None:
     "query",
     [Query(T, "", "m", True), Query(T, "s", "", True), Query(T, "s" * 100_001, "m", True),
      Query(T, "\ud800", "m", True), Query(float("nan"), "s", "m", True),
-     Query(float("inf"), "s", "m", True), Query(T, 5, "m", True)],  # type: ignore[arg-type]
+     Query(float("inf"), "s", "m", True), Query(T, 5, "m", True),  # type: ignore[arg-type]
+     Query(T, "s", "m", "false"), Query("x", "s", "m", True)],  # type: ignore[arg-type]
 )  # fmt: skip
 def test_what_cannot_be_recorded_is_refused_whole(path: str, query: Query) -> None:
     with UsageStore(path) as store:
