@@ -10,6 +10,7 @@ from .options import (
     FOLDER,
     JOBS,
     JSON,
+    SPENDER,
     Args,
     command,
     file,
@@ -124,7 +125,7 @@ def _cache_status(args: Args) -> int:
     ),
     FETCH,
     JOBS,
-    BY,
+    SPENDER,
     AT,
     FOLDER,
     option(
@@ -153,7 +154,7 @@ def _prefetch_warmup(args: Args) -> int:
     if args.schedule is not None:
         if args.at is not None:
             raise ConfigError("--schedule goes without --at: each warm-up is for its own time")
-        others = [f"--by={args.by}"] * (args.by != "document")
+        others = [f"--by={args.by}"] * (args.by != "ensemble")
         others += [f"--jobs={args.jobs}"] * (args.jobs != 4)
         return prefetch_cli.schedule(
             args.schedule,

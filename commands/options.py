@@ -152,12 +152,15 @@ FOLDER = option(
     "--data", type=file, default="data", metavar="DIR", help="folder of the history [%(default)s]"
 )
 AT = option("--at", metavar="TIME", help="as if it were then, 2026-02-25T10:00:00 [now]")
-BY = option(
-    "--by",
-    choices=("document", "ensemble"),
-    default="document",
-    metavar="NAME",
-    help="who predicts: %(choices)s [%(default)s]",
+BY, SPENDER = (
+    option(
+        "--by",
+        choices=("document", "ensemble"),
+        default=default,
+        metavar="NAME",
+        help=f"who predicts{what}: %(choices)s [%(default)s]",
+    )
+    for default, what in (("document", ""), ("ensemble", " what a warm-up fetches"))
 )
 FETCH = option("--fetch", metavar="MODULE:FUNCTION", help="takes ticker and module, returns JSON")
 JOBS = option(

@@ -14,6 +14,7 @@ from .options import (
     JOBS,
     PROFILE,
     SEED,
+    SPENDER,
     Args,
     command,
     option,
@@ -31,7 +32,7 @@ def warming(args: Args) -> dict[str, Any]:
     if args.idle is not None and not args.fetch:
         raise ConfigError("--idle: name a fetcher with --fetch, for a warm-up would do nothing")
     fetch = fetcher(args.fetch) if args.fetch else None
-    return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle}
+    return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle, "by": args.by}
 
 
 @command(
@@ -106,6 +107,7 @@ def _narrator(args: Args) -> int:
     FETCH,
     JOBS,
     IDLE,
+    SPENDER,
     FOLDER,
     example="foretell serve --port 8080\n"
     "  foretell serve --fetch mytable.rules:fetch --idle 60\n"
@@ -138,6 +140,7 @@ def _serve(args: Args) -> int:
     FETCH,
     JOBS,
     IDLE,
+    SPENDER,
     FOLDER,
     example="foretell mcp --data /srv/table/data --fetch mytable.rules:fetch",
 )

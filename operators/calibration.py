@@ -43,11 +43,15 @@ class Calibration:
         others = [p * p for key, p in predicted if key != came]
         self.briers.append(math.fsum([(1.0 - probability) ** 2, *others]))
         for key, p in predicted:
-            if p >= SHOWN:
-                row = self._bins[min(int(p * BINS), BINS - 1)]
-                row[0] += 1
-                row[1] += p
-                row[2] += key == came
+            self.told(p, came=key == came)
+
+    def told(self, p: float, *, came: bool) -> None:
+        """One probability that was told, for the reliability table alone."""
+        if p >= SHOWN:
+            row = self._bins[min(int(p * BINS), BINS - 1)]
+            row[0] += 1
+            row[1] += p
+            row[2] += came
 
     def merge(self, other: Calibration) -> None:
         """Take in the marks of another sequence of events."""

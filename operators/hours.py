@@ -41,10 +41,8 @@ def hour_weights(periods: Mapping[str, float]) -> tuple[float, ...]:
         number: Any = weight
         if not (isinstance(number, (int, float)) and 0 <= number < math.inf):
             raise ValueError(f"{period}: {weight!r} is no weight: choose 0 or more")
-        hour = first
-        while hour != last % 24:
-            weights.setdefault(hour, float(weight))
-            hour = (hour + 1) % 24
+        for hour in range(first, last if first < last else last + 24):
+            weights.setdefault(hour % 24, float(weight))
     return tuple(weights.get(hour, 1.0) for hour in range(24))
 
 

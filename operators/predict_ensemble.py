@@ -127,10 +127,20 @@ class Ensemble:
 
         :raises ValueError: for what other learners have learned, or nothing of the sort.
         """
+        try:
+            self._restore(saved)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"it was not saved of an ensemble: {error!r:.100}") from None
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
         if tuple(saved["voices"]) != self.voices:
             raise ValueError(f"it was saved of {', '.join(map(str, saved['voices']))[:100]}")
+        weights = {int(n): [float(each) for each in row] for n, row in saved["weights"]}
+        for row in weights.values():
+            if len(row) != len(self.voices) or not all(0.0 <= each <= 1.0 for each in row):
+                raise ValueError(f"{str(row)[:100]} are no weights of its voices")
         self._novelty.restore(saved["novelty"])
-        self._weights = {int(n): [float(each) for each in row] for n, row in saved["weights"]}
+        self._weights = weights
         for learner, each in zip(self.learners, saved["learners"], strict=True):
             learner.restore(each)
 

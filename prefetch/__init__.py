@@ -9,21 +9,26 @@ All is kept in one folder, ``data`` unless another is named: ``prefetch.sqlite``
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
+from statistics import median_low
 from typing import Any
 
 from ..operators.calibration import Calibration
 from ..operators.predict_document import Document, Scored
 from ..operators.predict_ensemble import Ensemble, standard
-from ..operators.predictors import Event
+from ..operators.predictors import Event, Key
 from ..sinks.usage_store import Query, Totals, UsageStore
 from .config import PrefetchConfig, zone_of
+from .wanted import Said, Wanted
 
 __all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query"]
+
+log = logging.getLogger("foretell")
 
 FOLDER = "data"
 DATABASE = "prefetch.sqlite"
@@ -32,20 +37,26 @@ PRUNE_EVERY = 1_000
 """Records, of whichever processes, from one pruning to the next."""
 
 RECENT = 5_000
-"""So much of the history the ensemble learns from; the formula learns from all."""
+"""So much of the history the ensemble and the pace go by; the formula learns from all."""
 
 MARKED = 500
 """So many of the newest queries show how good the predictions are."""
 
-PACE = 1_000
-"""The pace of queries is that of so many of the newest."""
+MOMENT = 20
+"""After so many of those one moment shows how good the probabilities to be wanted are."""
+
+NEWEST = 1_000
+"""So many of the newest queries say what time it is."""
 
 _stores: dict[tuple[int, str], UsageStore] = {}
 _opening = threading.Lock()
 
 
 def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
-    """The history in a folder, opened once in each process, and again after it was closed.
+    """The history in a folder, opened once in each process.
+
+    It is opened again after it was closed, or its file taken away: by who cleared the folder, or
+    by another process that set it aside.
 
     :raises UsageError: if it cannot be opened.
     """
@@ -53,6 +64,9 @@ def opened(folder: str | os.PathLike[str] = FOLDER) -> UsageStore:
     key = os.getpid(), path  # a fork must not go on with its parent's file
     with _opening:
         store = _stores.get(key)
+        if store is not None and not store.closed and store.moved:
+            log.warning("%s: the file was taken away; another is gone on with", path)
+            store.close()
         if store is None or store.closed:
             store = _stores[key] = UsageStore(path)
         return store
@@ -87,15 +101,20 @@ def record_query(
     now = time.time() if at is None else at
     store = opened(folder)
     if store.record(Query(now, ticker, module, hit)) % PRUNE_EVERY == 0:
-        pruned(store, PrefetchConfig.load(os.fspath(folder)), now)
+        pruned(store, PrefetchConfig.load(os.fspath(folder)))
 
 
-def pruned(store: UsageStore, config: PrefetchConfig, now: float) -> int:
+def pruned(store: UsageStore, config: PrefetchConfig) -> int:
     """Drop what is older, or more, than the configuration says, and compress what is not new.
+
+    How old it is, the newest queries say, and no clock: one wrong reading must not cost them all.
 
     :return: how many were dropped.
     """
-    hours = Document(zone_of(config.zone)).hours
+    newest = store.newest(NEWEST)
+    if not newest:
+        return 0
+    hours, now = Document(zone_of(config.zone)).hours, median_low(newest)
     dropped = store.prune(hours, before=now - config.max_days * 86_400, keep=config.max_queries)
     store.pack()
     return dropped
@@ -115,8 +134,10 @@ class Learned:
         self.subjects: Counter[str] = Counter()
         self.modules: Counter[str] = Counter()
         self.marks = Calibration()
-        self._ensemble: Ensemble | None = standard() if by == "ensemble" else None
-        self._times: deque[float] = deque(maxlen=PACE)
+        self._ensemble: Ensemble | None = None
+        if by == "ensemble":
+            self._ensemble = standard(Document(zone_of(config.zone), config.hour_weights))
+        self.wanted = Wanted(config.horizon)
         for subject, module, hour, day, many in store.counted():
             self.formula.count((subject, module), hour, day, many)
             self.subjects[subject] += many
@@ -130,19 +151,26 @@ class Learned:
         if self._ensemble is not None:
             for event in events[max(0, len(events) - RECENT) : first]:
                 self._ensemble.observe(event)
-        for event in events[first:]:
+        said: list[Said] = []
+        for number, event in enumerate(events[first:]):
             self._mark(event)
             self.formula.observe(event)
             if self._ensemble is not None:
                 self._ensemble.observe(event)
+            if number % MOMENT == 0:
+                said.append(self._said(event.t))
         self.subjects.update([query.subject for query in history])
         self.modules.update([query.module for query in history])
-        self._times.extend([query.at for query in history[-PACE:]])
+        self.wanted.learn(events[-RECENT:], said)
 
     def _mark(self, event: Event) -> None:
         by = self._ensemble or self.formula
         predicted = by.predict(event.t, self.config.top_n)
         self.marks.add(predicted, event.key, by.probability(event))
+
+    def _said(self, now: float) -> Said:
+        each = self.scored(now, self.config.top_n)
+        return now, [(key, p, self.formula.probability(Event(now, key))) for key, _, p in each]
 
     def scored(self, now: float, k: int) -> list[Scored]:
         """The ``k`` most probable next queries; by the ensemble, the score is the probability."""
@@ -150,31 +178,21 @@ class Learned:
             return self.formula.scored(now, k)
         return [Scored(key, p, p) for key, p in self._ensemble.predict(now, k)]
 
-    def pace(self) -> float:
-        """How many queries the horizon has, at least one, at the pace of the newest ones.
+    def pace(self, now: float) -> float:
+        """How many queries the horizon has; see :func:`~foretell.operators.pace.coming`."""
+        return self.wanted.pace(now)
 
-        At most as many as there were, where they do not fill a horizon: that nine came within a
-        second does not promise thousands.
-        """
-        if len(self._times) < 2:
-            return 1.0
-        times, horizon = sorted(self._times), self.config.horizon
-        apart = (
-            len(times) // 20
-        )  # a clock may have jumped: the first and the last of them do not count
-        times = times[apart : len(times) - apart]
-        return max(1.0, (len(times) - 1) * horizon / max(times[-1] - times[0], horizon))
-
-    def needed(self, probability: float) -> float:
-        """The probability to be wanted within the horizon, of a key by that of being the next."""
-        return float(1.0 - (1.0 - min(probability, 1.0)) ** self.pace())
+    def needed(self, key: Key, probability: float, now: float) -> float:
+        """The probability that a key is wanted within the horizon, by that of being the next."""
+        return self.wanted.needed(probability, self.formula.probability(Event(now, key)), now)
 
     def worth_fetching(self, now: float) -> Iterator[tuple[Scored, float]]:
         """What is to be fetched ahead, with the probability to be wanted within the horizon."""
         if not self.config.enabled:
             return
         for each in self.scored(now, self.config.top_n):
-            if (needed := self.needed(each.probability)) >= self.config.min_confidence:
+            needed = self.needed(each.key, each.probability, now)
+            if needed >= self.config.min_confidence:
                 yield each, needed
 
     def as_json(self, now: float) -> dict[str, Any]:
@@ -200,10 +218,11 @@ class Learned:
                     "module": each.key[1],
                     "score": round(each.score, 6),
                     "probability": round(each.probability, 6),
-                    "needed": round(self.needed(each.probability), 6),
+                    "needed": round(self.needed(each.key, each.probability, now), 6),
                 }
                 for each in self.scored(now, self.config.top_n)
             ],
-            "pace": round(self.pace(), 4),
+            "pace": round(self.pace(now), 4),
             "accuracy": self.marks.report(),
+            "needed_accuracy": self.wanted.marks.reliability(),
         }

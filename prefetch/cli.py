@@ -37,7 +37,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def record(folder: str, ticker: str, module: str, *, hit: bool, at: str | None, json: bool) -> int:
     """Record a query."""
-    when = _moment(at, PrefetchConfig.load(folder))
+    when = time.time() if at is None else _moment(at, PrefetchConfig.load(folder))
     record_query(ticker, module, hit, at=when, folder=folder)
     store = opened(folder)
     _warn(store.set_aside)
@@ -77,7 +77,7 @@ def stats(
             many = imported(store, Path(take).read_bytes(), zone)
         except UsageError as error:
             raise ForetellError(f"{take}: {error}") from None
-        pruned(store, config, now)
+        pruned(store, config)
         print(f"imported {many:,} queries", file=sys.stderr)
     if real is not None:
         target.write(real, orjson.dumps(exported(store, zone), option=orjson.OPT_INDENT_2))
@@ -237,10 +237,17 @@ def _show(found: Mapping[str, Any], config: PrefetchConfig) -> None:
             f"Accuracy over the last {marks['events']:,}: first {marks['top1']:.1%}, first three "
             f"{marks['top3']:.1%}, log loss {marks['log_loss']:.3f}, Brier {marks['brier']:.3f}"
         )
-        _say("Calibration (predicted: came):")
-        for row in marks["reliability"]:
-            n = row["predictions"]
-            _say(f"  {row['mean']:6.1%}: {row['came']:6.1%}  of {n:,}")
+        _reliability("Calibration (predicted: came):", marks["reliability"])
+    if found["needed_accuracy"]:
+        title = f"Wanted within {config.horizon:g} s (predicted: came):"
+        _reliability(title, found["needed_accuracy"])
+
+
+def _reliability(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    _say(title)
+    for row in rows:
+        n = row["predictions"]
+        _say(f"  {row['mean']:6.1%}: {row['came']:6.1%}  of {n:,}")
 
 
 def _moment(at: str | None, config: PrefetchConfig) -> float:

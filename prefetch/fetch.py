@@ -92,7 +92,7 @@ async def warm(
                     found = await _called(fetch, key)
                 target.write(path, orjson.dumps(found))
                 result = Fetched(key, path, None)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 said = f"{type(error).__name__}: {error}"[:300]
                 if limit.expired():
                     said = f"it took longer than {LONGEST:g} s"

@@ -67,7 +67,7 @@ async def warmed(
     folder: str,
     fetch: Fetch | None,
     *,
-    by: str = "document",
+    by: str = "ensemble",
     now: float,
     jobs: int = 4,
     shown: Shown = lambda total: nullcontext(lambda done: None),
@@ -83,6 +83,7 @@ async def warmed(
         with shown(len(keys)) as step:
             done = await warm(keys, fetch, os.path.join(folder, CACHE), day, jobs, step)
     return {
+        "by": by,
         "enabled": config.enabled,
         "wanted": wanted,
         "fetched": [each.path for each in done if not each.error],
@@ -111,6 +112,7 @@ class Prefetch:
     :param jobs: fetches at once.
     :param idle: after so many seconds without a query, whoever records them, it warms up by itself:
         once, until the next query comes. None: it does not.
+    :param by: who predicts what a warm-up fetches; see :class:`~foretell.prefetch.Learned`.
     :param clock: seconds since 1970.
     :raises UsageError, ConfigError: from each method, for a folder that cannot be used.
     """
@@ -122,10 +124,11 @@ class Prefetch:
         *,
         jobs: int = 4,
         idle: float | None = None,
+        by: str = "ensemble",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder, self._fetch, self._jobs, self._clock = folder, fetch, jobs, clock
-        self._idle = idle
+        self._idle, self._by = idle, by
         self._watching: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()  # a whole history is learned from at a time, and no second one
         self._warming: dict[str, asyncio.Task[dict[str, Any]]] = {}
@@ -195,11 +198,12 @@ class Prefetch:
             "hit_rate": round(totals.hit_rate, 4),
         }
 
-    async def warmup(self, by: str = "document") -> dict[str, Any]:
+    async def warmup(self, by: str | None = None) -> dict[str, Any]:
         """Warm up; whoever asks while it is being done gets the same. See :func:`warmed`.
 
         It goes on when one who waits for it is cancelled, for another may wait, or ask again.
         """
+        by = by or self._by
         task = self._warming.get(by)
         if task is None:
             work = warmed(self.folder, self._fetch, by=by, now=self._clock(), jobs=self._jobs)

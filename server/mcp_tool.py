@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import ConfigError, ForetellError
 from ..prefetch.service import Prefetch
-from .prefetch_models import ConfigChange
+from .errors import sentence
+from .prefetch_models import By, ConfigChange
 from .signals import told_to_stop
 
 if TYPE_CHECKING:
@@ -39,21 +43,23 @@ def create(prefetch: Prefetch) -> MCPServer[Any]:
         raise McpMissing('foretell mcp needs: pip install "foretell[mcp]"') from None
 
     async def smart_prefetch(
-        action: Action = "status", config: ConfigChange | None = None
+        action: Action = "status", config: ConfigChange | None = None, by: By | None = None
     ) -> dict[str, Any]:
         """Usage of a cache: what is asked for, what will be next, and what is fetched ahead.
 
         action: "stats" (usage and predictions), "warmup" (fetch what will be wanted), "status"
         (hits, and what is cached), "config" (the settings; with `config`, change them first).
+        by: who predicts; without it, the document's formula for "stats", and for "warmup" whom the
+        server was started with (the ensemble).
         """
         if config is not None and action != "config":
             raise ToolError('config: goes with action "config" alone')
         try:
             match action:
                 case "stats":
-                    return await prefetch.stats()
+                    return await prefetch.stats(by or "document")
                 case "warmup":
-                    return await prefetch.warmup()
+                    return await prefetch.warmup(by)
                 case "status":
                     return await prefetch.status()
                 case "config":
@@ -64,7 +70,22 @@ def create(prefetch: Prefetch) -> MCPServer[Any]:
         except ForetellError as error:
             raise ToolError(str(error)) from None
 
-    server: MCPServer[Any] = MCPServer("foretell", version=__version__)
+    class Server(MCPServer[Any]):
+        """What is wrong with a call is said in one line, and nothing in it is passed over."""
+
+        async def call_tool(
+            self, name: str, arguments: dict[str, Any], *others: Any, **named: Any
+        ) -> Any:
+            for unknown in sorted(arguments.keys() - signature(smart_prefetch).parameters.keys()):
+                raise ToolError(f"{unknown[:60]}: is no argument of it")
+            try:
+                return await super().call_tool(name, arguments, *others, **named)
+            except ToolError as error:
+                if isinstance(error.__cause__, ValidationError):
+                    raise ToolError(sentence(error.__cause__.errors())) from None
+                raise
+
+    server: MCPServer[Any] = Server("foretell", version=__version__)
     hints = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True)
     server.add_tool(smart_prefetch, title="Smart prefetching", annotations=hints)
     return server

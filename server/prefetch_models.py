@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..sinks.usage_store import LONGEST
 
 __all__ = [
-    "ConfigChange", "PrefetchSettings", "Record", "Recorded", "Stats", "Status", "Warmup",
+    "By", "ConfigChange", "PrefetchSettings", "Record", "Recorded", "Stats", "Status", "Warmup",
 ]  # fmt: skip
 
+By = Literal["document", "ensemble"]
 Word = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -92,6 +93,7 @@ class _Failed(_Model):
 class Warmup(_Model):
     """What will be wanted, what of it was fetched into which file, and what could not be."""
 
+    by: By
     enabled: bool
     wanted: list[_Wanted]
     fetched: list[str]
@@ -128,7 +130,7 @@ class _Accuracy(_Model):
 class Stats(_Model):
     """What was asked for, when, what comes next, and how good such predictions were."""
 
-    by: Literal["document", "ensemble"]
+    by: By
     hour: Annotated[int, Field(ge=0, le=23)]
     day_of_week: Annotated[int, Field(ge=0, le=6, description="0 is Monday")]
     weight: float
@@ -141,3 +143,4 @@ class Stats(_Model):
     predictions: list[_Prediction]
     pace: float
     accuracy: _Accuracy
+    needed_accuracy: list[_Row]

@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..prefetch.service import Prefetch
 from .errors import Refused
 from .prefetch_models import (
+    By,
     ConfigChange,
     PrefetchSettings,
     Record,
@@ -28,7 +29,6 @@ PATH = "/api/v1/smart-prefetch"
 
 Ask = Literal["stats", "warmup", "status", "config"]
 Tell = Literal["config", "record"]
-By = Literal["document", "ensemble"]
 
 
 def router(prefetch: Prefetch) -> APIRouter:
@@ -40,15 +40,16 @@ def router(prefetch: Prefetch) -> APIRouter:
     def answer(found: Any) -> Response:
         return Response(orjson.dumps(found), media_type="application/json")
 
-    async def ask(action: Ask = "status", by: By = "document") -> Any:
+    async def ask(action: Ask = "status", by: By | None = None) -> Any:
         """Usage, predictions, and what is cached.
 
         `stats`: usage and predictions. `warmup`: fetch what will be wanted. `status`: hits and
-        what is cached. `config`: the settings. `by`: who predicts, for `stats` and `warmup`.
+        what is cached. `config`: the settings. `by`: who predicts; without it, the document's
+        formula for `stats`, and for `warmup` whom the server was started with (the ensemble).
         """
         match action:
             case "stats":
-                return answer(await prefetch.stats(by))
+                return answer(await prefetch.stats(by or "document"))
             case "warmup":
                 return answer(await prefetch.warmup(by))
             case "status":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-__all__ = ["BLOCK", "Damaged", "Row", "insert", "pack_one", "rows_of"]
+__all__ = ["BLOCK", "Damaged", "Row", "damaged_aside", "insert", "pack_one", "rows_of"]
 
 BLOCK = 4_096
 """Queries in a block; fewer, where their words are long."""
@@ -109,3 +109,23 @@ def pack_one(db: sqlite3.Connection, keep: int) -> int:
     insert(db, rows)
     db.execute("DELETE FROM queries WHERE id <= ?", (rows[-1].id,))
     return len(rows)
+
+
+def damaged_aside(db: sqlite3.Connection) -> int:
+    """Move damaged blocks to a table of their own, as they are; return of how many queries.
+
+    For a transaction. Those leave the history, and stay in the totals.
+    """
+    lost = 0
+    ask = "SELECT last, first, many, hits, data FROM packed"
+    for last, first, many, hits, data in db.execute(ask).fetchall():
+        try:
+            rows_of(first, data)
+        except Damaged:
+            lost += many
+            db.execute("CREATE TABLE IF NOT EXISTS damaged AS SELECT * FROM packed WHERE 0")
+            db.execute("INSERT INTO damaged SELECT * FROM packed WHERE last = ?", (last,))
+            db.execute("DELETE FROM packed WHERE last = ?", (last,))
+            for name, count in (("hits", hits), ("misses", many - hits)):
+                db.execute("UPDATE meta SET value = value + ? WHERE name = ?", (count, name))
+    return lost

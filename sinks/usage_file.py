@@ -76,6 +76,7 @@ def opened(path: str, patience: float) -> tuple[sqlite3.Connection, str | None]:
 
 def _connected(path: str, patience: float) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    db.text_factory = _text
     try:
         found = _of(db)
         if found is None:
@@ -94,6 +95,10 @@ def _connected(path: str, patience: float) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")  # a damaged letter must not cost the rest
 
 
 def _of(db: sqlite3.Connection) -> int | None:

@@ -8,12 +8,13 @@ counted by key, hour and weekday.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from ..errors import ForetellError
 from . import usage_blocks as blocks
@@ -22,6 +23,10 @@ from .usage_file import Busy, opened
 from .usage_prune import pruned
 
 __all__ = ["Query", "Totals", "UsageError", "UsageStore"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("foretell")
 
 LONGEST = 100_000
 """Characters that a subject or a module may have."""
@@ -70,7 +75,8 @@ class UsageStore:
     """The usage history of one file. It may be used by several threads.
 
     A file that is damaged, or of something else, is set aside under another name, and a new one
-    begun; ``set_aside`` says where it is.
+    begun; ``set_aside`` says where it is. Of a block of old queries that is damaged, the file keeps
+    the bytes, and all else goes on.
 
     :param path: the file; it is made, with its folder, if there is none.
     :param patience: seconds to wait for other writers.
@@ -84,6 +90,7 @@ class UsageStore:
         with self._told():
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             self._db, self.set_aside = opened(self.path, patience)
+        self._file = self._there()
 
     def __repr__(self) -> str:
         return f"<UsageStore {self.path}>"
@@ -93,6 +100,17 @@ class UsageStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _there(self) -> tuple[int, int] | None:
+        with suppress(OSError):
+            found = os.stat(self.path)
+            return found.st_dev, found.st_ino
+        return None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the file is gone from its place, or another one is there."""
+        return self._there() != self._file
 
     def close(self) -> None:
         """Close the file; what was recorded is in it."""
@@ -158,6 +176,9 @@ class UsageStore:
                 yield Query(at, subject, module, bool(hit))
 
     def _some(self, after: int, last: int) -> list[Row]:
+        return self._in_spite_of_damage(lambda: self._these(after, last))
+
+    def _these(self, after: int, last: int) -> list[Row]:
         """Rows with numbers above ``after``, in one view of the file: another may be packing."""
         with self._lock, self._told():
             self._db.execute("BEGIN")
@@ -176,6 +197,12 @@ class UsageStore:
             finally:
                 self._db.execute("COMMIT")
         return [row for row in rows if after < row.id <= last]
+
+    def newest(self, many: int) -> list[float]:
+        """When the newest queries were, of those that are in no block; the newest first."""
+        with self._lock, self._told():
+            rows = self._db.execute("SELECT at FROM queries ORDER BY id DESC LIMIT ?", (many,))
+            return [at for (at,) in rows]
 
     def counted(self) -> Iterator[tuple[str, str, int, int, int]]:
         """What was pruned: subject, module, hour, weekday (0 is Monday), and how many."""
@@ -213,8 +240,12 @@ class UsageStore:
         :param keep: all but so many of the newest.
         :return: how many were dropped.
         """
-        with self._writing():
-            return pruned(self._db, hours, EARLIEST if before is None else before, keep)
+
+        def work() -> int:
+            with self._writing():
+                return pruned(self._db, hours, EARLIEST if before is None else before, keep)
+
+        return self._in_spite_of_damage(work)
 
     def pack(self) -> int:
         """Put all but the newest queries into compressed blocks, each in a transaction.
@@ -241,6 +272,17 @@ class UsageStore:
         with self._lock, self._told():
             return str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
+    def _in_spite_of_damage(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except Damaged:
+            with self._writing():
+                lost = blocks.damaged_aside(self._db)
+            if lost:  # else another has done it in the meantime
+                many = f"{lost:,} queries of the history were damaged"
+                log.warning("%s: %s: now in the table damaged; they still count", self.path, many)
+            return work()
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction: all of it, or nothing."""
@@ -258,7 +300,7 @@ class UsageStore:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, Busy, Damaged) as error:
+        except (sqlite3.Error, OSError, Busy) as error:
             raise UsageError(f"{self.path}: {error}") from None
 
 
@@ -271,7 +313,12 @@ def _row(query: Query) -> tuple[Any, ...]:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{name}: is no text that can be written as UTF-8") from None
-    at = float(query.at)
+    if query.hit not in (True, False):
+        raise UsageError("hit: must be true or false")
+    try:
+        at = float(query.at)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{query.at!r:.40} is no time in seconds since 1970") from None
     if not EARLIEST < at < LATEST:
         raise UsageError(f"{at} is no time in seconds since 1970")
-    return at, query.subject, query.module, int(bool(query.hit))
+    return at, query.subject, query.module, int(query.hit)

@@ -68,11 +68,15 @@ async def test_the_tool_tells_what_the_command_line_tells(
     async with connected(tmp_path) as client:  # 2-21
         (tool,) = (await client.list_tools()).tools
         assert tool.name == "smart_prefetch"
-        assert set(tool.input_schema["properties"]) == {"action", "config"}
+        assert set(tool.input_schema["properties"]) == {"action", "by", "config"}
         assert tool.input_schema.get("required", []) == []
         change = {"top_n": 3, "min_confidence": 0.5, "enabled": True}
         assert (await asked(client, action="config", config=change)).items() >= change.items()
+        by_whom = [await asked(client, action="stats", **by) for by in ({}, {"by": "ensemble"})]
+        assert [each["by"] for each in by_whom] == ["document", "ensemble"]
+        formula = await asked(client, action="warmup", by="document")
         warm = await asked(client, action="warmup")
+        assert (formula["by"], warm["by"]) == ("document", "ensemble")
         (path,) = map(Path, warm["fetched"])
         assert orjson.loads(path.read_bytes()) == ["AAPL", "price"]
         told = {name: await asked(client, action=name) for name in ("stats", "status", "config")}
@@ -90,7 +94,9 @@ async def test_the_tool_tells_what_the_command_line_tells(
 
 async def test_what_cannot_be_done_is_an_error_of_the_tool_in_a_sentence(tmp_path: Path) -> None:
     async with connected(tmp_path) as client:
-        assert "'stats', 'warmup', 'status' or 'config'" in await refused(client, action="erase")
+        said = await refused(client, action="erase")
+        assert said == "action: input should be 'stats', 'warmup', 'status' or 'config'"
+        assert await refused(client, acton="stats") == "acton: is no argument of it"
         said = await refused(client, action="stats", config={"top_n": 5})
         assert said == 'config: goes with action "config" alone'
         said = await refused(client, action="config", config={"zone": "Mars/X"})

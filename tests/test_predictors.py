@@ -115,6 +115,15 @@ def test_asked_before_anything_was_learned_nothing_is_predicted() -> None:
 def test_what_other_learners_learned_is_not_taken() -> None:
     with pytest.raises(ValueError, match="saved of last"):
         standard().restore(Ensemble([LastUsed()]).to_json())
+    saved = standard().to_json()
+    wrong: list[Any] = [
+        {}, None, [], *({**saved, name: None} for name in saved),
+        *({**saved, "weights": [[4, row]]} for row in ([1.0], [math.nan, 0, 0, 1], [5, -4, 0, 0])),
+        {**saved, "learners": [{}] * 3},
+    ]  # fmt: skip
+    for each in wrong:
+        with pytest.raises(ValueError, match=r"saved of|are no weights"):
+            standard().restore(each)
 
 
 # --- the document's formula
@@ -186,6 +195,8 @@ def test_the_documents_weights_cover_the_day() -> None:
     assert by_weight == {0.3: 12, 1.5: 2, 1.2: 4, 1.3: 2, 0.8: 4}
     assert (weights[8], weights[9], weights[20], weights[21]) == (0.3, 1.5, 0.8, 0.3)
     assert hour_weights({"22-2": 2.0, "1-3": 5.0})[:4] == (2.0, 2.0, 5.0, 1.0)
+    assert hour_weights({"0-24": 2.0}) == (2.0,) * 24
+    assert hour_weights({"22-24": 2.0}) == hour_weights({"22-0": 2.0}) == (1.0,) * 22 + (2.0,) * 2
 
 
 def test_hours_are_those_of_the_zone_daylight_saving_included() -> None:

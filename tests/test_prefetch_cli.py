@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -156,6 +158,13 @@ def test_a_query_is_data_whatever_it_says(capsys: Capture, tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path)) == ["data"]
 
 
+def test_a_damaged_configuration_costs_no_record(capsys: Capture) -> None:
+    Path("data").mkdir()
+    Path("data", "prefetch_config.json").write_bytes(b"{")
+    assert run(capsys, "record-query", "AAPL", "price")["total_queries"] == 1
+    assert "mend it" in refused(capsys, "record-query", "AAPL", "price", "--at", "2026-02-25")[1]
+
+
 def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
     assert refused(capsys, "record-query", "", "price") == (
         1,
@@ -193,6 +202,24 @@ def test_hours_and_zone_can_be_ones_own(capsys: Capture) -> None:
     assert (found["hour"], found["weight"]) == (20, 0.5)
     found = run(capsys, "prefetch-stats", "--at", "2026-07-01T18:30:00")
     assert (found["hour"], found["weight"]) == (18, 2)
+
+
+def test_the_ensemble_goes_by_the_configured_zone_and_hours() -> None:
+    store, new_york = opened(), ZoneInfo("America/New_York")
+    nine = datetime(2026, 2, 16, 9, tzinfo=new_york)  # clocks change on the 8th of March
+    for day in range(26):
+        for hour, word in enumerate(("open", "news")):
+            begun = (nine + timedelta(days=day, hours=hour)).timestamp()
+            store.record_all([Query(begun + 360 * n, word, "m", True) for n in range(10)])
+    now = (nine + timedelta(days=26, minutes=30)).timestamp()
+
+    def foreseen(**settings: Any) -> float:
+        learned = Learned(store, PrefetchConfig(**settings), "ensemble")
+        return {each.key: each.probability for each in learned.scored(now, 2)}["open", "m"]
+
+    utc, local = foreseen(), foreseen(zone="America/New_York")
+    heavy = foreseen(zone="America/New_York", hour_weights={"0-24": 100})
+    assert utc < local < heavy
 
 
 @pytest.mark.parametrize(
@@ -329,6 +356,25 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
         assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
 
 
+@pytest.mark.real_time
+@pytest.mark.parametrize("kind", ["in a thread", "async"])
+async def test_one_that_would_end_the_program_has_failed_like_any(
+    tmp_path: Path, kind: str
+) -> None:
+    def fetch(ticker: str, module: str) -> Any:
+        if ticker == "down":
+            raise SystemExit("no API key")
+        return [ticker]
+
+    async def fetch_later(ticker: str, module: str) -> Any:
+        return fetch(ticker, module)
+
+    keys = [("down", "m"), ("up", "m")]
+    how = fetch if kind == "in a thread" else fetch_later
+    down, up = await warm(keys, how, str(tmp_path), "20260225", 2, lambda done: None)
+    assert down.error == "SystemExit: no API key" and up.error is None
+
+
 async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
     tmp_path: Path,
 ) -> None:
@@ -386,9 +432,11 @@ def test_what_is_wanted_within_the_horizon_counts_not_what_is_next(capsys: Captu
     at = rows[-1].at
     quarter = Learned(store, PrefetchConfig())
     hour = Learned(store, PrefetchConfig(horizon=7200, top_n=20))
-    assert quarter.pace() == pytest.approx(15) and hour.pace() == pytest.approx(120)
+    assert quarter.pace(at) == pytest.approx(15, abs=0.1)
+    assert hour.pace(at) == pytest.approx(120, abs=1)
     assert len(list(quarter.worth_fetching(at))) < 20 == len(list(hour.worth_fetching(at)))
-    assert hour.needed(0.05) == pytest.approx(1 - 0.95**120)
+    last = hour.needed(("s19", "m"), 0.05, at)
+    assert last == pytest.approx(1 - 0.95**120, abs=0.03)
     assert list(Learned(store, PrefetchConfig(enabled=False)).worth_fetching(at)) == []
 
 
@@ -397,8 +445,9 @@ def test_of_a_moment_no_more_is_concluded_than_was_seen_in_it() -> None:
     store.record_all([Query(1e9 + n / 10, "AAPL", "price", True) for n in range(8)])
     store.record(Query(1e9 + 1, "TSLA", "price", hit=False))
     learned = Learned(store, PrefetchConfig())
-    assert learned.pace() == 8
-    assert learned.needed(0.05) == pytest.approx(1 - 0.95**8) != pytest.approx(1, abs=0.1)
+    assert learned.pace(1e9 + 2) == 8
+    seldom = learned.needed(("TSLA", "price"), 0.05, 1e9 + 2)
+    assert seldom == pytest.approx(0.6, abs=0.1)
 
 
 def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
@@ -406,7 +455,8 @@ def test_a_clock_that_was_wrong_for_a_moment_changes_no_pace() -> None:
     rows = [Query(1e9 + 60 * n, f"s{n % 20}", "m", True) for n in range(200)]
     wrong = [Query(at, "s1", "m", True) for at in (0.0, 60.0, 2e11)]
     store.record_all([*rows[:50], *wrong, *rows[50:]])
-    assert Learned(store, PrefetchConfig()).pace() == pytest.approx(15, rel=0.05)
+    pace = Learned(store, PrefetchConfig()).pace(rows[-1].at)
+    assert pace == pytest.approx(15, rel=0.05)
 
 
 def test_the_more_was_recorded_the_better_it_is_predicted() -> None:

@@ -163,7 +163,7 @@ class Idle(Prefetch):
         super().__init__(str(folder), fetch, idle=0.05, clock=lambda: AT)
         self.warming, self.looked = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
-    def warmup(self, by: str = "document") -> Any:
+    def warmup(self, by: str | None = None) -> Any:
         self.warming.release()
         return super().warmup(by)
 

@@ -23,7 +23,7 @@ from foretell.prefetch import Learned, opened, record_query
 from foretell.prefetch.config import PrefetchConfig
 from foretell.sinks import usage_blocks, usage_file, usage_prune, usage_store
 from foretell.sinks.usage_blocks import Damaged, Row, packed, rows_of
-from foretell.sinks.usage_store import Query, Totals, UsageError, UsageStore
+from foretell.sinks.usage_store import Query, Totals, UsageStore
 
 T = 1_771_984_800.0
 HOURS = Hours(UTC)
@@ -224,17 +224,38 @@ def test_what_is_packed_while_it_is_read_comes_once(
         assert list(store.history()) == some(35)
 
 
-def test_a_damaged_block_is_said_and_changes_nothing(path: str, small: None) -> None:
+@pytest.mark.parametrize("first_met", ["reading", "pruning by number", "pruning by age"])
+@pytest.mark.parametrize(
+    "wrong", [b"", b"rubbish", zlib.compress(b"rubbish"), zlib.compress(b"\0" * 99)]
+)
+def test_a_damaged_block_is_kept_aside_and_said_and_the_rest_goes_on(
+    path: str, small: None, caplog: pytest.LogCaptureFixture, wrong: bytes, first_met: str
+) -> None:
     with UsageStore(path) as store:
         store.record_all(some(30))
         store.pack()
-        for wrong in (b"", b"rubbish", zlib.compress(b"rubbish"), zlib.compress(b"\0" * 99)):
-            store._db.execute("UPDATE packed SET data = ? WHERE first = 5", (wrong,))
-            with pytest.raises(UsageError, match="a block of the history is damaged"):
-                list(store.history())
-            with pytest.raises(UsageError, match="damaged"):
-                store.prune(HOURS, keep=0)
-            assert store.totals() == Totals(10, 20)
+        store._db.execute("UPDATE packed SET data = ? WHERE first = 5", (wrong,))
+        dropped = 0
+        if first_met == "pruning by number":
+            dropped = store.prune(HOURS, keep=24)
+        elif first_met == "pruning by age":
+            dropped = store.prune(HOURS, before=T + 4)
+        rest = [*some(4), *some(22, 8)]
+        assert list(store.history()) == rest[dropped:]
+        assert store.totals() == Totals(10, 20)
+        assert store._db.execute("SELECT first, data FROM damaged").fetchall() == [(5, wrong)]
+        (said,) = [each.getMessage() for each in caplog.records]
+        assert said.startswith(f"{path}: 4 queries of the history were damaged: ")
+        store.record_all(some(30))
+        assert store.pack() and len(list(store.history())) == 56 - dropped
+        assert store.totals() == Totals(20, 40) and len(caplog.records) == 1
+
+
+def test_a_damaged_letter_costs_no_other_query(path: str) -> None:
+    with UsageStore(path) as store:
+        store.record_all(some(3))
+        store._db.execute("UPDATE queries SET subject = CAST(x'73FF' AS TEXT) WHERE id = 2")
+        assert [query.subject for query in store.history()] == ["s0", "s\ufffd", "s2"]
 
 
 def test_a_block_that_would_fill_the_memory_is_not_opened_to_its_end() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foretell
+from foretell.cli import main
 from foretell.operators.hours import Hours
 from foretell.prefetch import opened, record_query
 from foretell.prefetch.config import PrefetchConfig
@@ -125,7 +127,8 @@ def test_what_was_recorded_comes_back_as_it_was(path: str) -> None:
     "query",
     [Query(T, "", "m", True), Query(T, "s", "", True), Query(T, "s" * 100_001, "m", True),
      Query(T, "\ud800", "m", True), Query(float("nan"), "s", "m", True),
-     Query(float("inf"), "s", "m", True), Query(T, 5, "m", True)],  # type: ignore[arg-type]
+     Query(float("inf"), "s", "m", True), Query(T, 5, "m", True),  # type: ignore[arg-type]
+     Query(T, "s", "m", "false"), Query("x", "s", "m", True)],  # type: ignore[arg-type]
 )  # fmt: skip
 def test_what_cannot_be_recorded_is_refused_whole(path: str, query: Query) -> None:
     with UsageStore(path) as store:
@@ -280,6 +283,27 @@ def test_recording_prunes_now_and_then_as_the_folder_says(
     store.close()
 
 
+def test_one_wrong_clock_costs_no_history_and_what_is_old_still_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.prefetch.PRUNE_EVERY", 10)
+    for number in range(9):
+        record_query("a", "b", hit=False, at=T + number, folder=tmp_path)
+    record_query("a", "b", hit=False, at=4e9, folder=tmp_path)  # the year 2096
+    assert main(["prefetch-stats", "--data", str(tmp_path), "--at", "2090-01-01"]) == 0
+    taken = tmp_path / "taken.json"
+    taken.write_bytes(orjson.dumps({"queries": [QUERY]}))
+    asked = ["--data", str(tmp_path), "--at", "2090-01-01", "--import", str(taken)]
+    assert main(["prefetch-stats", *asked]) == 0
+    store = opened(tmp_path)
+    assert len(list(store.history())) == 11
+    for number in range(19):
+        record_query("a", "b", hit=False, at=T + 366 * 86_400 + number, folder=tmp_path)
+    assert min(query.at for query in store.history()) == T + 366 * 86_400
+    assert store.totals() == Totals(1, 29)
+    store.close()
+
+
 def test_a_fork_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parents = opened(tmp_path)
     assert opened(tmp_path) is parents
@@ -287,6 +311,33 @@ def test_a_fork_opens_the_file_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with opened(tmp_path) as childs:
         assert childs is not parents
     parents.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be moved there")
+@pytest.mark.parametrize("how", ["deleted", "set aside"])
+def test_records_go_to_the_file_that_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    folder, before = tmp_path / "data", tmp_path / "before"
+    record_query("a", "b", hit=True, folder=folder)
+    gone = opened(folder)
+    if how == "deleted":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(before)
+        with UsageStore(folder / "prefetch.sqlite") as new:  # another process has begun anew
+            new.record(Query(T, "new", "b", hit=False))
+    record_query("c", "b", hit=True, folder=folder)
+    expected = ["c"] if how == "deleted" else ["new", "c"]
+    assert gone.closed and opened(folder) is opened(folder)
+    with UsageStore(folder / "prefetch.sqlite") as another:
+        assert [query.subject for query in another.history()] == expected
+        assert another.check() == "ok"
+    assert ["the file was taken away" in each.getMessage() for each in caplog.records] == [True]
+    opened(folder).close()
+    if before.exists():
+        with UsageStore(before / "prefetch.sqlite") as kept:
+            assert [query.subject for query in kept.history()] == ["a"]
 
 
 def test_the_public_function_records_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
