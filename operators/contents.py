@@ -210,16 +210,11 @@ class Contents:
                     found.setdefault(wanted.item.kind, {})[each or wanted.said] = value
         return found
 
-    @property
-    def revised(self) -> bool:
-        """Whether any content has changed."""
-        return bool(self._revised)
-
-    def revision(self, actors: Collection[str | None]) -> int:
-        """How often content that a prompt about these actors may have has changed."""
-        return sum(  # ints
-            self._revised.get(key, 0)
-            for key, wanted in self._wanted.items()
+    def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
+        """Which content a prompt about these actors may have, and how often it has changed."""
+        return tuple(
+            (key, self._revised.get(key, 0))
+            for key, wanted in sorted(self._wanted.items())
             if any(each is None or each in actors for each in wanted.of)
         )
 

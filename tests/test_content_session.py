@@ -449,6 +449,23 @@ async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:
         assert all("Slime" not in request.messages[0].text for request in asked(model))
 
 
+@pytest.mark.parametrize("other", [{"topic": "the fire"}, {"npc": "Elda"}])
+async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: Any) -> None:  # G1
+    async with table(Source()) as (session, model):
+        session.update(TALK)
+        session.begin_turn("mira")
+        session.declare("mira", "persuade", type="talk", target="sh1")
+        await asyncio.sleep(5)
+        before = len(asked(model))
+        session.update({**TALK, "dialogue": {**TALK["dialogue"], **other}})
+        await asyncio.sleep(5)
+        assert len(asked(model)) == 2 * before
+        await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
+        assert session.report()["served"]["hit"] == 1
+        fresh = str([request.messages[0].text for request in asked(model)[before:]])
+        assert ("Forty crowns." if "topic" in other else "a rasp") not in fresh
+
+
 async def test_another_sheet_is_another_spell_list() -> None:
     spells = {"spell": {"Hex": {"desc": "A curse."}, "Shield": {"desc": "A wall."}}}
     async with table(spells) as (session, model):
