@@ -23,7 +23,7 @@ from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
 from .generation import Trace
-from .preload import Preload, Wanted, key_of, preloads_of
+from .preload import Preload, Wanted, is_of, key_of, preloads_of
 from .publish import Fault
 from .schedule import schedule
 from .schedule_given import Constraints, State
@@ -182,6 +182,7 @@ class Contents:
         if kind is None:
             return
         key = f"{kind}:{key.partition(':')[2]}"
+        key = next((each for each in self._wanted if is_of(each, key)), key)
         self._look(key)
         if key not in self._known:
             name = resource.partition(":")[2]
@@ -206,8 +207,10 @@ class Contents:
             self._look(key)
             value = self._known.get(key)
             if value is not None:
+                so_far = found.setdefault(wanted.item.kind, {})
                 for each in about:
-                    found.setdefault(wanted.item.kind, {})[each or wanted.said] = value
+                    if each is not None or value not in so_far.values():
+                        so_far[each or wanted.said] = value
         return found
 
     def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
@@ -300,5 +303,5 @@ class Contents:
 def _named(key: str, what: str) -> bool:
     """Whether a change is of this key; an empty one is of all."""
     if ":" in what:
-        return key == what or key == key_of(what)
+        return key == what or is_of(key, key_of(what) or "")
     return not what or kind_of(key.partition(":")[0]) == kind_of(what)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
-from ..streams.content_names import NUMBER, SHORT, plain
+from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
 from .schedule_items import Item, Kind, Urgency
 
-__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "key_of", "preloads_of"]
+__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads_of"]
 
 MOST = 200
 """Items of one scene."""
 MOST_KEY = 200
+OR = " / "
+"""Between the names in a key."""
 OF_A_SPELL = 160
 """Characters."""
 PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
@@ -90,7 +92,7 @@ def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
             if not names:
                 continue
             kind = preload.name
-            key = _key(kind, names[0])
+            key = _key(kind, names, need.about)
             item = Item(key, kind, need.confidence, need.urgency, size=need.size)
             ask = Ask(kind, names, need.about, key)
             wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
@@ -107,14 +109,39 @@ def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
 def key_of(resource: str) -> str | None:
     """The key of what a game says was needed, such as ``statblock:sea-hag``."""
     kind, colon, name = resource.partition(":")
-    return _key(kind_of(kind), name) if colon and plain(name) else None
+    return _key(kind_of(kind), (name,)) if colon and plain(name) else None
 
 
-def _key(kind: str, name: str) -> str:
-    """Creatures are counted, and are of one kind all the same; but initials say too little."""
-    whole = plain(name)
-    counted = kind == "stat_block" and SHORT.fullmatch(name.strip()) is None
-    return f"{kind}:{(NUMBER.sub('', whole) if counted else '') or whole}"[:MOST_KEY]
+def is_of(key: str, named: str) -> bool:
+    """Whether what ``named`` says, a key of one name, may be meant by a key of several."""
+    kind, _, name = named.partition(":")
+    own, _, names = key.partition(":")
+    return key == named or (kind_of(own) == kind and name in names.split(OR))
+
+
+def _key(kind: str, names: Sequence[str], about: Mapping[str, Any] = NOTHING) -> str:
+    """Of all names, for any may be the one that is known: "human" are the bandit and the mage.
+
+    Creatures are counted, and are of one kind all the same; but initials say too little. Where no
+    other name says what they stand for, health does.
+    """
+    if kind != "stat_block":
+        return f"{kind}:{OR.join(dict.fromkeys(map(plain, names)))}"[:MOST_KEY]
+    parts: list[str] = []
+    short = False
+    for name in names:
+        whole = plain(name)
+        bare = NUMBER.sub("", whole) or whole
+        said = {each for part in parts for each in (part, initials_of(part))}
+        if whole in said or bare in said or (parts and bare.isdigit()):
+            continue
+        initials = SHORT.fullmatch(name.strip()) is not None
+        short |= initials
+        parts.append(whole if initials else bare)
+    health = about.get(HEALTH[0])
+    if short and isinstance(health, int | float):
+        parts.append(f"{health:g} hp")
+    return f"{kind}:{OR.join(parts)}"[:MOST_KEY]
 
 
 def _is_player(actor: Mapping[str, Any]) -> bool:
@@ -172,7 +199,8 @@ def _place(scene: Scene) -> Iterator[Need]:
     if isinstance(place, str):
         yield Need((place,))
     elif isinstance(place, Mapping):
-        yield Need(tuple(str(place[key]) for key in ("name", "id") if place.get(key)))
+        for name in (str(place[key]) for key in ("name", "id") if place.get(key)):
+            yield Need((name,))  # each by itself, as an exit has said one of them
         for name in _exits(place.get("exits")):
             yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["NUMBER", "SHORT", "Index", "plain"]
+__all__ = ["HEALTH", "NUMBER", "SHORT", "Index", "initials_of", "plain"]
 
 ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 NUMBER = re.compile(r"(?<=\w)\s*(#\s*)?\d+$|\s+[a-z]$")
@@ -30,6 +30,11 @@ def plain(name: str) -> str:
     text = "".join(each for each in text if not unicodedata.combining(each)).replace("'", "")
     text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
     return ARTICLE.sub("", " ".join(re.findall(r"[^\W_]+", text)))
+
+
+def initials_of(name: str) -> str:
+    """The first letters of the words of a plain name."""
+    return "".join(word[0] for word in name.split())
 
 
 def _singular(name: str) -> str:
@@ -55,8 +60,7 @@ class Index:
                 self._exact.setdefault(known, number)
                 self._words.setdefault(" ".join(sorted(known.split())), number)
             if names:
-                words = plain(names[0].partition(",")[0]).split()
-                initials = "".join(word[0] for word in words)
+                initials = initials_of(plain(names[0].partition(",")[0]))
                 self._initials.setdefault(initials, []).append(number)
 
     def __len__(self) -> int:

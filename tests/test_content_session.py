@@ -247,12 +247,51 @@ async def test_who_is_counted_is_of_one_kind_and_whom_only_initials_name_is_not(
         assert sorted(source.keys) == ["lore:hall 1", "lore:hall 2"]
 
 
+async def test_who_shares_a_name_has_the_stat_block_of_their_own() -> None:  # G1
+    content = {"Bandit": {"desc": "A cudgel."}, "Mage": {"desc": "A robe."}}
+    horse = {"Sea Hag": {**HAG, "hit_points": 52}, "Sea Horse": {"desc": "Tiny.", "hit_points": 1}}
+    source = Source({"stat_block": {**content, **horse}})
+
+    def foe(name: str, health: int = 9) -> dict[str, Any]:
+        return {"name": name, "species": "human", "side": "foes", "max_hp": health}
+
+    async def desc(session: Any, model: ScriptedModel, **foes: Any) -> list[str]:
+        session.update({"mode": "combat", "actors": foes})
+        await asyncio.sleep(1)
+        found = []
+        for each in foes:
+            await session.outcome("mira", "bow", "hit", target=each)
+            found.append(scene_of(model)["present"][each]["stat_block"]["desc"])
+        return found
+
+    async with table(source) as (session, model):
+        known = [foe("Bandit"), foe("Mage"), foe("SH", 52), foe("SH", 1)]
+        said = ["A cudgel.", "A robe.", "Slime drips from her.", "Tiny."]
+        assert await desc(session, model, a=known[0], b=known[1]) == said[:2]
+        for each, told in zip(known, said, strict=True):  # one after the other
+            assert await desc(session, model, x=each) == [told]
+
+
+async def test_what_has_two_names_is_known_by_each() -> None:
+    source = Source()
+    async with table(source) as (session, _):
+        old = {"kind": "hag", "name": "Old Peg", "side": "foes"}
+        session.update({**STATE, "actors": {"peg": old, "8": {**old, "name": "Old Peg 2"}}})
+        await asyncio.sleep(1)
+        session.need("stat block:old peg")
+        assert {*source.keys} == {"stat_block:hag / old peg / peg", "stat_block:hag / old peg"}
+        session.content_changed("stat_block", "old peg")
+        await asyncio.sleep(1)
+        assert len(source.keys) == 4
+
+
 async def test_exploration_and_dialogue_have_lore_and_voices() -> None:
     source = Source()
     async with table(source, {"intensity": "aggressive"}) as (session, model):
         session.update({**STATE, "mode": "exploration"})
         await asyncio.sleep(1)
-        assert sorted(source.keys) == ["lore:cellar", "lore:old mill", "lore:road"]
+        lore = ["lore:cellar", "lore:mill", "lore:old mill", "lore:road"]
+        assert sorted(source.keys) == lore
         await session.outcome("mira", "search", "success", type="use")
         assert scene_of(model)["lore"] == {"Old Mill": "It burned down."}
         session.update(TALK)
@@ -317,10 +356,10 @@ async def test_the_background_waits_while_a_player_does() -> None:  # 1-31
         session.update({**STATE, "mode": "exploration"})
         telling = session.outcome("mira", "search", "success", type="use")
         await asyncio.sleep(0.15)
-        assert source.keys == ["lore:old mill"]
+        assert source.keys == ["lore:mill", "lore:old mill"]
         await telling
         await asyncio.sleep(0.3)
-        assert source.keys == ["lore:old mill", "lore:cellar", "lore:road"]
+        assert source.keys == ["lore:mill", "lore:old mill", "lore:cellar", "lore:road"]
 
 
 async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> None:  # 1-12
