@@ -691,6 +691,29 @@ def recorded(folder: Path, source: Any, **given: Any) -> Path:
     return folder / "table-7.jsonl"
 
 
+def test_a_session_that_goes_on_loads_as_one_that_begins(tmp_path: Path) -> None:  # 1-10
+    async def evening() -> None:
+        settings = {"log_dir": str(tmp_path)}
+        async with table(Source(wait=0.03), settings) as (session, _):
+            attacked(session)
+            await asyncio.sleep(100_000)
+        source = Source(wait=0.03)
+        async with table(source, settings) as (session, _):  # the stat block of the hag comes
+            await asyncio.sleep(1)
+            others = {name: {"name": name, "side": "foes"} for name in ("Goblin", "Orc")}
+            session.update({**STATE, "actors": {**STATE["actors"], **others}})
+            await asyncio.sleep(1)
+            assert "stat_block:orc" in source.keys
+            found = session.prefetch_report()["content"]["session_summary"]
+            assert found["estimated_time_saved"] < 1
+            contents = session._pipeline.contents
+            assert contents is not None
+            assert contents.executor.costs["stat_block"].ms == pytest.approx(30, abs=1)
+
+    run_virtual(evening())
+    assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
 def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:
     log = recorded(tmp_path, Source(wait=0.13))
     lines = [record.data for record in read(log)]
