@@ -153,7 +153,7 @@ class Contents:
         self._load([wanted.item for wanted in self._wanted.values()])
 
     def _load(self, items: Sequence[Item]) -> None:
-        now = self._timers.time()
+        now, limits = self._timers.time(), self._constraints
         state = State(
             frozenset(self._known),
             self.executor.pending,
@@ -161,9 +161,9 @@ class Contents:
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs,
+            self.executor.costs.within(limits.token_budget, limits.time_budget_ms),
         )
-        self.planned = plan = schedule(items, self._constraints, state, self._kinds)
+        self.planned = plan = schedule(items, limits, state, self._kinds)
         self._metrics.on_plan(plan)
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)

@@ -215,6 +215,34 @@ async def test_content_that_is_too_large_or_none_is_not_taken(
         assert "what its source gives is" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("size", "wait", "schedule"),
+    [
+        (60_000, 0.0, {}),
+        (6_000, 0.0, {"max_prefetch_tokens": 1_000}),
+        (10, 0.7, {"time_budget_ms": 500}),
+        (10, 3.0, {"max_background_time_ms": 10_000}),
+    ],
+)
+async def test_one_that_is_too_large_or_too_slow_keeps_no_others_out(
+    size: int, wait: float, schedule: Any
+) -> None:  # 1-63
+    source = Source({"stat_block": {"Sea Hag": "x" * size, "Goblin": "Green."}}, wait)
+    async with table(source, {"schedule": schedule}) as (session, _):
+        session.update({**STATE, "actors": {"sh1": STATE["actors"]["sh1"]}})
+        await asyncio.sleep(8)
+        source.wait = 0.0
+        session.update({**STATE, "actors": {"goblin-1": STATE["actors"]["goblin-1"]}})
+        await asyncio.sleep(8)
+        await session.outcome("mira", "bow", "hit", target="goblin-1")
+        assert source.keys[-1] == "stat_block:goblin"
+        contents = session._pipeline.contents
+        assert contents is not None
+        assert "stat_block:goblin" in contents
+        assert ("stat_block:sea hag" in contents) is (size == 10)
+        assert contents.executor.costs["stat_block"].tokens < 10  # it is what was kept that counts
+
+
 async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
     source = Source({})
     async with table(source) as (session, _):
