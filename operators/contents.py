@@ -135,11 +135,7 @@ class Contents:
     def on_scene(self, scene: Scene) -> None:
         """Load what a scene needs and is not there."""
         self._scene = scene
-        try:
-            self._wanted = preloads_of(scene, self._preloads)
-        except Exception as error:
-            self._fault("preload", error)
-            return
+        self._wanted = preloads_of(scene, self._preloads, self._fault)
         for key, wanted in self._wanted.items():
             self._asks[key] = wanted.ask
             if self._marks.setdefault(key, wanted.mark) != wanted.mark:

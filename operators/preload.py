@@ -10,6 +10,7 @@ from ..streams.content import NOTHING, Ask, kind_of, names_in
 from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
+from .publish import Fault
 from .schedule_items import Item, Kind, Urgency
 
 __all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads_of"]
@@ -78,31 +79,39 @@ class Wanted(NamedTuple):
     said: str
 
 
-def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
+def preloads_of(scene: Scene, preloads: Iterable[Preload], fault: Fault) -> dict[str, Wanted]:
     """What of the preloads a scene needs, by key; what several actors share is one item.
 
-    Of more than 200 it is the likeliest.
+    Of more than 200 it is the likeliest. A preload that raises is told, and costs only itself.
     """
     found: dict[str, Wanted] = {}
     for preload in preloads:
-        if scene.context not in preload.contexts:
-            continue
-        for need in preload.needs(scene):
-            names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
-            if not names:
-                continue
-            kind = preload.name
-            key = _key(kind, names, need.about)
-            item = Item(key, kind, need.confidence, need.urgency, size=need.size)
-            ask = Ask(kind, names, need.about, key)
-            wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
-            known = found.get(key, wanted)
-            likelier = known if known.item.confidence >= item.confidence else wanted
-            of = wanted.of if known is wanted else (*known.of, need.of)
-            found[key] = likelier._replace(of=of)
+        try:
+            if scene.context in preload.contexts:
+                found = _with(found, preload.name, preload.needs(scene))
+        except Exception as error:
+            fault("preload", error)
     if len(found) > MOST:
         by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
         return {key: found[key] for key in by_likelihood[:MOST]}
+    return found
+
+
+def _with(so_far: Mapping[str, Wanted], kind: str, needs: Iterable[Need]) -> dict[str, Wanted]:
+    found = dict(so_far)
+    for need in needs:
+        said = (need.names,) if isinstance(need.names, str) else need.names
+        names = tuple(name for name in dict.fromkeys(said) if plain(name))
+        if not names:
+            continue
+        key = _key(kind, names, need.about)
+        item = Item(key, kind, need.confidence, need.urgency, size=need.size)
+        ask = Ask(kind, names, need.about, key)
+        wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
+        known = found.get(key, wanted)
+        likelier = known if known.item.confidence >= item.confidence else wanted
+        of = wanted.of if known is wanted else (*known.of, need.of)
+        found[key] = likelier._replace(of=of)
     return found
 
 

@@ -450,6 +450,28 @@ async def test_needs_that_are_wrong_cost_the_session_nothing(
     assert "preload raised ValueError" in caplog.text
 
 
+async def test_a_preload_that_raises_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    # G10
+    def mood(scene: foretell.Scene) -> Any:
+        yield foretell.Need("calm")  # type: ignore[arg-type]
+        yield foretell.Need((scene.world.state["location"]["mood"],))
+
+    own = foretell.Preload("mood", (foretell.Context.EXPLORATION,), mood)
+    content = {**CONTENT, "mood": {"calm": "Still.", "grim": "Dark."}}
+    async with table(Source(content), preloads=(own, *foretell.PRELOADS)) as (session, model):
+        for place, mood_told in (
+            ("Old Mill", {"calm": "Still.", "grim": "Dark."}),
+            ("Cellar", None),
+        ):
+            where = {"name": place, **({"mood": "grim"} if mood_told else {})}
+            session.update({"mode": "exploration", "location": where})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "search", "success", type="use")
+            assert scene_of(model)["lore"] == {place: CONTENT["lore"][place]}
+            assert scene_of(model).get("mood") == mood_told
+    assert "preload raised KeyError" in caplog.text
+
+
 async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
     source = Source()
     async with table(source) as (session, _):
