@@ -267,7 +267,8 @@ class Contents:
     def changed(self, what: str) -> None:
         """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
         self._trace("~content", what="changed", name=what)
-        keys = [key for key in {**self._wanted, **self._known} if _named(key, what)]
+        refused = dict.fromkeys(sorted(self.executor.unavailable))
+        keys = [key for key in {**self._wanted, **self._known, **refused} if _named(key, what)]
         for key in keys:
             self._revised[key] = self._revised.get(key, 0) + 1
         if keys:
@@ -281,6 +282,7 @@ class Contents:
         gone = list(keys)
         for key in gone:
             self._known.pop(key, None)
+            self.executor.again(key)
         self.executor.cancel("it has changed", keep=self.executor.pending.difference(gone))
 
     async def _watch(self, changes: Callable[[], AsyncGenerator[str, None]], fault: Fault) -> None:

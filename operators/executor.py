@@ -246,6 +246,10 @@ class Executor:
             if job.key not in keep:
                 self._fetching.cancel(job, why)
 
+    def again(self, key: str) -> None:
+        """It is another now: that it could not be had of late counts no more."""
+        self._fetching.unavailable.forget(key)
+
     def hand_in(self, line: Mapping[str, Any]) -> None:
         """What was heard of a source when it was recorded."""
         hand_in(self._fetching, line)

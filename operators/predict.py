@@ -43,9 +43,9 @@ class Variant:
     """A text to prepare: one possible result, for one target, of one candidate.
 
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
-    and their ``content`` (which their prompts have, and how often it has changed) are. ``value`` is the
-    probability that it will be asked for. ``account`` is what it is to tell, where that has
-    happened already. ``likely`` is the probability of its action, whatever comes of it, and
+    and their ``content`` (which their prompts may have, and how often it has changed) are.
+    ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
+    where that has happened already. ``likely`` is the probability of its action, whatever comes of it, and
     ``urgency`` how soon that is expected, from 0 to 1.
     """
 

@@ -124,16 +124,19 @@ def test_a_slip_of_the_pen_that_fits_two_names_is_none_of_them() -> None:
 
 NEAR = {  # of each, what is another
     "stat_block": {
-        **{
-            "Giant Bear": "Giant Boar",
-            "Fire Wolf": "Dire Wolf",
-            "Swarm of Bees": "Swarm of Beetles",
-        },
-        **{"Tailor": "Sailor", "Bandits": "Bandit King", "Marten": "Martin", "Goblin": "Hobgoblin"},
+        "Giant Bear": "Giant Boar",
+        "Fire Wolf": "Dire Wolf",
+        "Swarm of Bees": "Swarm of Beetles",
+        "Tailor": "Sailor",
+        "Bandits": "Bandit King",
+        "Goblin": "Hobgoblin",
     },
     "lore": {
-        **{"Dungeon Level 3": "Dungeon Level 2", "Hall 1": "Hall", "Marian": "Marion"},
-        **{"Helena": "Hellena", "House of the King": "King", "OM": "Old Mill"},
+        "Dungeon Level 3": "Dungeon Level 2",
+        "Hall 1": "Hall",
+        "Helena": "Hellena",
+        "House of the King": "King",
+        "OM": "Old Mill",
     },
 }
 

@@ -520,6 +520,29 @@ async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too
         assert session.report()["served"]["hit"] == 1
 
 
+async def test_what_was_repaired_is_asked_for_at_once() -> None:  # 1-39 1-64
+    source = Source()
+    source.raises = OSError("no disk")
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        session.update({**STATE, "actors": {"mira": STATE["actors"]["mira"]}})
+        source.raises = None
+        await asyncio.sleep(1)
+        session.content_changed("stat_block")  # of foes that are not there now
+        attacked(session)
+        await asyncio.sleep(1)
+        assert source.keys.count("stat_block:sea hag") == 2
+        source.raises = OSError("no disk")
+        session.content_changed("stat_block")
+        await asyncio.sleep(1)
+        source.raises = None
+        session.content_changed("stat_block", "sea hag")
+        await asyncio.sleep(1)
+        await session.outcome("mira", "bow", "hit", target="sh1")
+        assert scene_of(model)["present"]["sh1"]["stat_block"]["desc"] == "Slime drips from her."
+
+
 async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:  # 1-39
     class Early(Source):
         async def find(self, ask: foretell.Ask) -> Any:
