@@ -122,6 +122,7 @@ class Contents:
             fault,
             settings,
             busy=busy,
+            needed=lambda key: key in self._wanted,
             on_context=lambda item, value: anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )

@@ -45,8 +45,8 @@ class Variant:
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
     and their ``content`` (which their prompts may have, and how often it has changed) are.
     ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
-    where that has happened already. ``likely`` is the probability of its action, whatever comes of it, and
-    ``urgency`` how soon that is expected, from 0 to 1.
+    where that has happened already. ``likely`` is the probability of its action, whatever comes
+    of it, and ``urgency`` how soon that is expected, from 0 to 1.
     """
 
     slot: tuple[str | None, str, str | None, str]

@@ -347,10 +347,26 @@ async def test_what_no_prompt_has_had_in_30_seconds_goes_and_what_one_has_had_st
         assert source.keys.count("lore:road") == 1  # that there is nothing of it stays known
         source.content.shelves["lore"]["Road"] = "Long."
         session.content_changed("lore")
+        await asyncio.sleep(1)
+        session.update({**there, "mode": "menu"})  # nothing of it is needed there
         await asyncio.sleep(40)
         session.update({**there, "location": {"name": "Cellar"}})
         await asyncio.sleep(1)
         assert source.keys.count("lore:cellar") == 3
+
+
+async def test_what_the_scene_still_needs_stays_however_long_it_takes() -> None:  # 1-33
+    source = Source(wait=0.2)
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(100)
+        await session.outcome("mira", "bow", "hit", target="sh1")
+        assert "stat_block" in scene_of(model)["present"]["sh1"]
+        contents = session._pipeline.contents
+        assert contents is not None and "stat_block:goblin" in contents  # no prompt has had it
+        session.update({"mode": "menu"})
+        await asyncio.sleep(70)
+        assert "stat_block:goblin" not in contents and "stat_block:sea hag" in contents
 
 
 async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
