@@ -35,6 +35,8 @@ __all__ = ["Contents"]
 
 MOST_KEPT = 256
 MOST_ASKED = 1024
+MOST_NEEDED = 16
+"""So much of what the game has asked for of late prompts may have."""
 
 SceneContent = Mapping[str, Mapping[str, Any]]
 """By kind, and by the actor it is about, or by its own name."""
@@ -109,6 +111,7 @@ class Contents:
         self._anew = anew
         self._scene: Scene | None = None
         self._wanted: dict[str, Wanted] = {}
+        self._needed: dict[str, Wanted] = {}
         self._asks: dict[str, Ask] = {}
         self._marks: dict[str, str] = {}
         self._known: dict[str, Any] = {}
@@ -135,8 +138,10 @@ class Contents:
 
     def on_scene(self, scene: Scene) -> None:
         """Load what a scene needs and is not there."""
+        if self._scene is not None and self._scene.context is not scene.context:
+            self._needed.clear()
         self._scene = scene
-        self._wanted = preloads_of(scene, self._preloads, self._fault)
+        self._wanted = self._needed | preloads_of(scene, self._preloads, self._fault)
         for key, wanted in self._wanted.items():
             self._asks[key] = wanted.ask
             if self._marks.setdefault(key, wanted.mark) != wanted.mark:
@@ -171,7 +176,10 @@ class Contents:
         await self.executor.ready()
 
     def need(self, resource: str) -> None:
-        """The game needs something now, ``statblock:sea-hag`` for one."""
+        """The game needs something now, ``statblock:sea-hag`` for one.
+
+        Prompts have it until the context is another.
+        """
         key = key_of(resource)
         if key is None:
             return
@@ -181,11 +189,16 @@ class Contents:
         key = f"{kind}:{key.partition(':')[2]}"
         key = next((each for each in self._wanted if is_of(each, key)), key)
         self._look(key)
+        if key not in self._wanted:
+            name = resource.partition(":")[2].strip()
+            ask = self._asks[key] = Ask(kind, (name,), key=key)
+            self._wanted[key] = Wanted(Item(key, kind), ask, "", (None,), name)
+            self._needed[key] = self._wanted[key]
+            if len(self._needed) > MOST_NEEDED:
+                gone = self._needed.pop(next(iter(self._needed)))
+                if self._wanted.get(gone.item.key) is gone:  # and not the scene's own
+                    del self._wanted[gone.item.key]
         if key not in self._known:
-            name = resource.partition(":")[2]
-            if key not in self._wanted:
-                ask = self._asks[key] = Ask(kind, (name,), key=key)
-                self._wanted[key] = Wanted(Item(key, kind), ask, "", (), name)
             item = self._wanted[key].item
             self._tasks.start(self._demand(item), name=f"demand {key}")
 

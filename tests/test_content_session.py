@@ -506,6 +506,29 @@ async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
         assert [each["name"] for each in found["missed"]] == ["lore:old mill", "stat_block:orc"]
 
 
+async def test_what_the_game_needed_stands_in_prompts_until_the_context_is_another() -> None:
+    # 1-5
+    source = Source()
+    source.content.shelves["lore"] |= {f"tale {n}": f"Tale {n}." for n in range(100)}
+    there = {"mode": "exploration", "location": {"name": "Old Mill"}}
+    async with table(source) as (session, model):
+        session.update(there)
+        session.need("lore:the debts")
+        known = {"Old Mill": "It burned down.", "the debts": "Forty crowns."}
+        for mode, lore in (("exploration", known), ("combat", None), ("exploration", None)):
+            session.update({**there, "mode": mode, "location": {"name": "Old Mill", "at": mode}})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "search", "success", type="use")
+            told = scene_of(model).get("lore", {})
+            assert told == lore if lore else "the debts" not in told
+        for n in range(100):
+            session.need(f"lore:tale {n}")
+        await asyncio.sleep(10)
+        await session.outcome("mira", "search", "success", type="use")
+        told = scene_of(model)["lore"]
+        assert told["tale 99"] == "Tale 99." and len(told) == 1 + 16
+
+
 # ── the source changes ────────────────────────────────────────────────────────────────────────
 
 
