@@ -183,6 +183,21 @@ async def test_a_file_that_is_no_good_is_named(tmp_path: Path, text: str) -> Non
         await foretell.JsonFolder(tmp_path).find(foretell.Ask("lore", ("mill",)))
 
 
+async def test_a_folder_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "lore.json").write_text('{"Old Mill": "It burned down."}')
+    folder = foretell.JsonFolder(tmp_path)
+    watching = asyncio.create_task(anext(folder.changes()))
+    await asyncio.sleep(1)
+    assert folder._library is not None
+    (tmp_path / "lore.json").write_text("{")
+    assert await watching == "lore"
+    again = asyncio.create_task(anext(folder.changes()))  # what is no good costs no watch
+    await asyncio.sleep(1)
+    assert not again.done()
+    (tmp_path / "lore.json").write_text("{}")
+    assert await again == "lore"
+
+
 async def test_a_file_without_end_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
