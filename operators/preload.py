@@ -32,14 +32,14 @@ NEXT_DOOR = 0.6
 class Need(NamedTuple):
     """Something a scene needs.
 
-    :param names: what it may be called, the surest first.
+    :param names: what it may be called, the surest first; or its one name.
     :param of: the actor it is about; with none, every prompt of the scene has it.
     :param about: what the state says of it, for the source to go by.
     :param mark: what else it depends on: with another, it is another content.
     :param size: its characters, if known.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] | str
     of: str | None = None
     confidence: float = 1.0
     urgency: Urgency = Urgency.MEDIUM

@@ -17,7 +17,7 @@ import pytest
 import foretell
 from foretell import replay
 from foretell.cli import main
-from foretell.operators.fetch_source import each
+from foretell.operators.fetch_source import Content, each
 from foretell.operators.schedule import Item, Kind, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
@@ -466,10 +466,33 @@ async def test_needs_that_are_wrong_cost_the_session_nothing(
     assert "preload raised ValueError" in caplog.text
 
 
+@pytest.mark.parametrize("wrong", [[5], foretell.PRELOADS[0], None])
+def test_preloads_that_are_none_are_said_at_once(wrong: Any) -> None:
+    with pytest.raises(foretell.ConfigError, match="preloads must be a list of Preload"):
+        foretell.Game(model=ScriptedModel(), preloads=wrong)
+
+
+async def test_a_source_may_say_that_content_is_more_but_not_that_it_is_less() -> None:  # 1-52
+    async def told(items: Any) -> AsyncIterator[Content]:
+        for item in items:
+            yield Content(item.key, "x" * 4_000, 1 if item.key == "tale:a" else 5_000)
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [foretell.Need("a", confidence=0.9), foretell.Need("b", confidence=0.9)]
+
+    kind = Kind("tale", Priority.EAGER, tokens=20, source=told)
+    own = foretell.Preload(kind, (foretell.Context.COMBAT,), needs)
+    async with table({}, preloads=(own,)) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        found = session.prefetch_report()["content"]["session_summary"]
+        assert found["tokens_prefetched"] == 1_000 + 5_000
+
+
 async def test_a_preload_that_raises_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     # G10
     def mood(scene: foretell.Scene) -> Any:
-        yield foretell.Need("calm")  # type: ignore[arg-type]
+        yield foretell.Need("calm")
         yield foretell.Need((scene.world.state["location"]["mood"],))
 
     own = foretell.Preload("mood", (foretell.Context.EXPLORATION,), mood)
