@@ -532,7 +532,7 @@ async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
 async def test_what_the_game_needed_stands_in_prompts_until_the_context_is_another() -> None:
     # 1-5
     source = Source()
-    source.content.shelves["lore"] |= {f"tale {n}": f"Tale {n}." for n in range(100)}
+    source.content.shelves["lore"].update({f"tale {n}": f"Tale {n}." for n in range(100)})
     there = {"mode": "exploration", "location": {"name": "Old Mill"}}
     async with table(source) as (session, model):
         session.update(there)
