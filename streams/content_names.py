@@ -115,8 +115,8 @@ class Index:
             of = NUMBER.sub("", plain(epithet[1]))
             if (found := self._exact.get(of)) is not None:
                 return found
-        close = {number for each, number in self._exact.items() if _slipped(bare, each)}
-        return close.pop() if len(close) == 1 else None
+        close = [number for each, number in self._exact.items() if _slipped(bare, each)]
+        return close[0] if len(dict.fromkeys(close)) == 1 else None
 
     def _by_initials(self, initials: str, about: Mapping[str, Any]) -> int | None:
         fits = self._initials.get(initials, [])
