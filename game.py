@@ -64,7 +64,8 @@ class Game(Generic[M]):
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
         settings name, if any.
     :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
-    :raises ConfigError: from bad settings, or a narration model with no text field.
+    :raises ConfigError: from bad settings, a narration model with no text field, or preloads that
+        are none.
     """
 
     def __init__(
@@ -82,9 +83,12 @@ class Game(Generic[M]):
     ) -> None:
         self.settings = Settings.load(settings)
         self.content = _content(content, self.settings.content)
+        given: Any = preloads
+        if not isinstance(given, Sequence) or not all(isinstance(each, Preload) for each in given):
+            raise ConfigError(f"preloads must be a list of Preload, not {brief(given)}")
         self.preloads = preloads
         self.narration = narration
-        given: Any = narration
+        given = narration
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"narration must be a pydantic model, not {brief(given)}")
         own = prompts() if isinstance(prompts, type) else prompts

@@ -609,7 +609,7 @@ class Pipeline(Generic[M]):
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """The variants as they have to be prepared with the content that there is now."""
         contents = self.contents
-        if contents is None or not contents.revised:
+        if contents is None:
             return wanted
         return tuple(
             replace(each, content=contents.revision(_about(each.declared)))

@@ -49,7 +49,8 @@ def _checked(source: Source) -> Source:
         async for content in source(items):
             key, value, tokens = Content(*content)
             value = as_json(value)
-            yield Content(key, value, measured(value) if tokens is None else tokens)
+            size = measured(value)  # a source may say more, but not less
+            yield Content(key, value, size if tokens is None else max(size, tokens))
 
     return checked
 

@@ -23,7 +23,7 @@ from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
 from .generation import Trace
-from .preload import Preload, Wanted, key_of, preloads_of
+from .preload import Preload, Wanted, is_of, key_of, preloads_of
 from .publish import Fault
 from .schedule import schedule
 from .schedule_given import Constraints, State
@@ -35,6 +35,8 @@ __all__ = ["Contents"]
 
 MOST_KEPT = 256
 MOST_ASKED = 1024
+MOST_NEEDED = 16
+"""So much of what the game has asked for of late prompts may have."""
 
 SceneContent = Mapping[str, Mapping[str, Any]]
 """By kind, and by the actor it is about, or by its own name."""
@@ -109,6 +111,7 @@ class Contents:
         self._anew = anew
         self._scene: Scene | None = None
         self._wanted: dict[str, Wanted] = {}
+        self._needed: dict[str, Wanted] = {}
         self._asks: dict[str, Ask] = {}
         self._marks: dict[str, str] = {}
         self._known: dict[str, Any] = {}
@@ -122,6 +125,7 @@ class Contents:
             fault,
             settings,
             busy=busy,
+            needed=lambda key: key in self._wanted,
             on_context=lambda item, value: anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
@@ -134,12 +138,10 @@ class Contents:
 
     def on_scene(self, scene: Scene) -> None:
         """Load what a scene needs and is not there."""
+        if self._scene is not None and self._scene.context is not scene.context:
+            self._needed.clear()
         self._scene = scene
-        try:
-            self._wanted = preloads_of(scene, self._preloads)
-        except Exception as error:
-            self._fault("preload", error)
-            return
+        self._wanted = self._needed | preloads_of(scene, self._preloads, self._fault)
         for key, wanted in self._wanted.items():
             self._asks[key] = wanted.ask
             if self._marks.setdefault(key, wanted.mark) != wanted.mark:
@@ -153,7 +155,7 @@ class Contents:
         self._load([wanted.item for wanted in self._wanted.values()])
 
     def _load(self, items: Sequence[Item]) -> None:
-        now = self._timers.time()
+        now, limits = self._timers.time(), self._constraints
         state = State(
             frozenset(self._known),
             self.executor.pending,
@@ -161,9 +163,9 @@ class Contents:
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs,
+            self.executor.costs.within(limits.token_budget, limits.time_budget_ms),
         )
-        self.planned = plan = schedule(items, self._constraints, state, self._kinds)
+        self.planned = plan = schedule(items, limits, state, self._kinds)
         self._metrics.on_plan(plan)
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
@@ -174,7 +176,10 @@ class Contents:
         await self.executor.ready()
 
     def need(self, resource: str) -> None:
-        """The game needs something now, ``statblock:sea-hag`` for one."""
+        """The game needs something now, ``statblock:sea-hag`` for one.
+
+        Prompts have it until the context is another.
+        """
         key = key_of(resource)
         if key is None:
             return
@@ -182,12 +187,18 @@ class Contents:
         if kind is None:
             return
         key = f"{kind}:{key.partition(':')[2]}"
+        key = next((each for each in self._wanted if is_of(each, key)), key)
         self._look(key)
+        if key not in self._wanted:
+            name = resource.partition(":")[2].strip()
+            ask = self._asks[key] = Ask(kind, (name,), key=key)
+            self._wanted[key] = Wanted(Item(key, kind), ask, "", (None,), name)
+            self._needed[key] = self._wanted[key]
+            if len(self._needed) > MOST_NEEDED:
+                gone = self._needed.pop(next(iter(self._needed)))
+                if self._wanted.get(gone.item.key) is gone:  # and not the scene's own
+                    del self._wanted[gone.item.key]
         if key not in self._known:
-            name = resource.partition(":")[2]
-            if key not in self._wanted:
-                ask = self._asks[key] = Ask(kind, (name,), key=key)
-                self._wanted[key] = Wanted(Item(key, kind), ask, "", (), name)
             item = self._wanted[key].item
             self._tasks.start(self._demand(item), name=f"demand {key}")
 
@@ -206,20 +217,17 @@ class Contents:
             self._look(key)
             value = self._known.get(key)
             if value is not None:
+                so_far = found.setdefault(wanted.item.kind, {})
                 for each in about:
-                    found.setdefault(wanted.item.kind, {})[each or wanted.said] = value
+                    if each is not None or value not in so_far.values():
+                        so_far[each or wanted.said] = value
         return found
 
-    @property
-    def revised(self) -> bool:
-        """Whether any content has changed."""
-        return bool(self._revised)
-
-    def revision(self, actors: Collection[str | None]) -> int:
-        """How often content that a prompt about these actors may have has changed."""
-        return sum(  # ints
-            self._revised.get(key, 0)
-            for key, wanted in self._wanted.items()
+    def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
+        """Which content a prompt about these actors may have, and how often it has changed."""
+        return tuple(
+            (key, self._revised.get(key, 0))
+            for key, wanted in sorted(self._wanted.items())
             if any(each is None or each in actors for each in wanted.of)
         )
 
@@ -273,7 +281,8 @@ class Contents:
     def changed(self, what: str) -> None:
         """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
         self._trace("~content", what="changed", name=what)
-        keys = [key for key in {**self._wanted, **self._known} if _named(key, what)]
+        refused = dict.fromkeys(sorted(self.executor.unavailable))
+        keys = [key for key in {**self._wanted, **self._known, **refused} if _named(key, what)]
         for key in keys:
             self._revised[key] = self._revised.get(key, 0) + 1
         if keys:
@@ -287,6 +296,7 @@ class Contents:
         gone = list(keys)
         for key in gone:
             self._known.pop(key, None)
+            self.executor.again(key)
         self.executor.cancel("it has changed", keep=self.executor.pending.difference(gone))
 
     async def _watch(self, changes: Callable[[], AsyncGenerator[str, None]], fault: Fault) -> None:
@@ -305,5 +315,5 @@ class Contents:
 def _named(key: str, what: str) -> bool:
     """Whether a change is of this key; an empty one is of all."""
     if ":" in what:
-        return key == what or key == key_of(what)
+        return key == what or is_of(key, key_of(what) or "")
     return not what or kind_of(key.partition(":")[0]) == kind_of(what)

@@ -52,6 +52,7 @@ class Executor:
     :param fault: told what a guest raises: a cache, a kind, a subscriber.
     :param busy: whether the background has to wait, beside what is fetched here; for instance
         because a player waits for an answer.
+    :param needed: whether a key is needed still, and must not expire, though nobody has used it.
     :param on_context: told of content that changes the context: then it is to be predicted anew.
     :param heard: told what comes from sources, just before it has an effect; :meth:`hand_in` does
         it again, for a replay, whose sources say nothing themselves.
@@ -67,6 +68,7 @@ class Executor:
         settings: Scheduling | None = None,
         *,
         busy: Callable[[], bool] = lambda: False,
+        needed: Callable[[str], bool] = lambda key: False,
         on_context: Callable[[Item, Any], None] = lambda item, value: None,
         heard: Heard = nobody,
     ) -> None:
@@ -100,6 +102,7 @@ class Executor:
             self._fetching,
             self._tell,
             lambda: self._immediate.busy or self._eager.busy or busy(),
+            needed,
         )
         self._fetching.retry = self._retry
         self._fetching.over.append(self._over)
@@ -245,6 +248,10 @@ class Executor:
         for job in [*self._fetching.jobs.values()]:
             if job.key not in keep:
                 self._fetching.cancel(job, why)
+
+    def again(self, key: str) -> None:
+        """It is another now: that it could not be had of late counts no more."""
+        self._fetching.unavailable.forget(key)
 
     def hand_in(self, line: Mapping[str, Any]) -> None:
         """What was heard of a source when it was recorded."""

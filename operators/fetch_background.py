@@ -28,18 +28,27 @@ class Background:
         unused                 a…………30 s…………x   dropped, if nobody has used it
 
     At most 10 are under way, with at most 5,000 tokens; 20 are under way or wait; what is wanted
-    least has to go, and is told. What is for a turn does not expire before that has ended.
+    least has to go, and is told. What is for a turn does not expire before that has ended, and
+    what is needed still has another 30 s.
 
     :param busy: whether it has to wait; asked before anything begins.
+    :param needed: whether a key is needed still; asked before it expires.
     """
 
     lane = Lane.BACKGROUND
 
-    def __init__(self, fetching: Fetching, tell: Tell, busy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        fetching: Fetching,
+        tell: Tell,
+        busy: Callable[[], bool],
+        needed: Callable[[str], bool] = lambda key: False,
+    ) -> None:
         self.dropped = 0
         self._fetching = fetching
         self._tell = tell
         self._busy = busy
+        self._needed = needed
         self._line = Line()
         self._delay = fetching.settings.background_start_delay_ms / 1000
         self._starts = -math.inf
@@ -149,6 +158,9 @@ class Background:
         now = self._fetching.timers.time()
         late = {key: kept[2] for key, kept in self._unused.items() if kept[0] <= now}
         for key, tokens in late.items():
+            if self._needed(key):
+                self._unused[key] = self._unused_until(), None, tokens
+                continue
             del self._unused[key]
             self._fetching.cache.drop(key)
             why = f"not used in {self._fetching.settings.unused_seconds:g} s"

@@ -74,6 +74,10 @@ class Refused:
         if len(self._until) > REMEMBERED:
             del self._until[next(iter(self._until))]
 
+    def forget(self, key: str) -> None:
+        """It may be had again."""
+        self._until.pop(key, None)
+
     def keys(self, now: float) -> frozenset[str]:
         """All that is not asked for at this time."""
         self._until = {key: until for key, until in self._until.items() if until > now}

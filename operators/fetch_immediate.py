@@ -74,9 +74,9 @@ class Immediate:
         """Begin what there is room for."""
         fetching = self._fetching
         while self._line.jobs:
-            full = len(fetching.open) >= fetching.settings.max_concurrent_fetches
-            if full and not fetching.displace():
-                return
+            over = len(fetching.calls) - fetching.settings.max_concurrent_fetches
+            if over > 0 or (over == 0 and not fetching.displace()):
+                return  # one place may be lent by what is displaced, and closes yet
             job = self._line.jobs[0]
             most = fetching.most(job.asking.kind)
             fetching.begin(self._line.take(job, most, lambda taken, other: True), self._seconds)

@@ -154,8 +154,6 @@ class Fetching:
         self._heard(call, End.CAME, key, value, tokens, "")
         del call.left[key]
         seconds = self.timers.time() - call.began
-        if value is not None:  # that there is nothing says nothing of what others cost
-            self.costs.observe(call.kind.name, tokens, 1000 * seconds)
         more, job.tokens = tokens - job.tokens, tokens
         if more > 0 and not job.round.affords(more):
             job.round.spent -= tokens - more
@@ -163,6 +161,8 @@ class Fetching:
             self.give_up(job)
         else:
             job.round.spent += more
+            if value is not None:  # that there is nothing says nothing of what others cost
+                self.costs.observe(call.kind.name, tokens, 1000 * seconds)
             self._keep(job, value, tokens, seconds)
         if not call.left:
             self.end(call, End.DONE)

@@ -43,10 +43,10 @@ class Variant:
     """A text to prepare: one possible result, for one target, of one candidate.
 
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
-    and their ``content`` (how often that of their prompts has changed) are. ``value`` is the
-    probability that it will be asked for. ``account`` is what it is to tell, where that has
-    happened already. ``likely`` is the probability of its action, whatever comes of it, and
-    ``urgency`` how soon that is expected, from 0 to 1.
+    and their ``content`` (which their prompts may have, and how often it has changed) are.
+    ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
+    where that has happened already. ``likely`` is the probability of its action, whatever comes
+    of it, and ``urgency`` how soon that is expected, from 0 to 1.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -60,7 +60,7 @@ class Variant:
     account: Account | None = field(default=None, compare=False)
     likely: float | None = field(default=None, compare=False)
     urgency: float = field(default=0.0, compare=False)
-    content: int = 0
+    content: tuple[tuple[str, int], ...] = ()
 
     @property
     def target(self) -> str | None:

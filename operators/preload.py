@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
-from ..streams.content_names import NUMBER, SHORT, plain
+from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
+from .publish import Fault
 from .schedule_items import Item, Kind, Urgency
 
-__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "key_of", "preloads_of"]
+__all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads_of"]
 
 MOST = 200
 """Items of one scene."""
 MOST_KEY = 200
+OR = " / "
+"""Between the names in a key."""
 OF_A_SPELL = 160
 """Characters."""
 PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
@@ -29,14 +32,14 @@ NEXT_DOOR = 0.6
 class Need(NamedTuple):
     """Something a scene needs.
 
-    :param names: what it may be called, the surest first.
+    :param names: what it may be called, the surest first; or its one name.
     :param of: the actor it is about; with none, every prompt of the scene has it.
     :param about: what the state says of it, for the source to go by.
     :param mark: what else it depends on: with another, it is another content.
     :param size: its characters, if known.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] | str
     of: str | None = None
     confidence: float = 1.0
     urgency: Urgency = Urgency.MEDIUM
@@ -76,45 +79,78 @@ class Wanted(NamedTuple):
     said: str
 
 
-def preloads_of(scene: Scene, preloads: Iterable[Preload]) -> dict[str, Wanted]:
+def preloads_of(scene: Scene, preloads: Iterable[Preload], fault: Fault) -> dict[str, Wanted]:
     """What of the preloads a scene needs, by key; what several actors share is one item.
 
-    Of more than 200 it is the likeliest.
+    Of more than 200 it is the likeliest. A preload that raises is told, and costs only itself.
     """
     found: dict[str, Wanted] = {}
     for preload in preloads:
-        if scene.context not in preload.contexts:
-            continue
-        for need in preload.needs(scene):
-            names = tuple(name for name in dict.fromkeys(need.names) if plain(name))
-            if not names:
-                continue
-            kind = preload.name
-            key = _key(kind, names[0])
-            item = Item(key, kind, need.confidence, need.urgency, size=need.size)
-            ask = Ask(kind, names, need.about, key)
-            wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
-            known = found.get(key, wanted)
-            likelier = known if known.item.confidence >= item.confidence else wanted
-            of = wanted.of if known is wanted else (*known.of, need.of)
-            found[key] = likelier._replace(of=of)
+        try:
+            if scene.context in preload.contexts:
+                found = _with(found, preload.name, preload.needs(scene))
+        except Exception as error:
+            fault("preload", error)
     if len(found) > MOST:
         by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
         return {key: found[key] for key in by_likelihood[:MOST]}
     return found
 
 
+def _with(so_far: Mapping[str, Wanted], kind: str, needs: Iterable[Need]) -> dict[str, Wanted]:
+    found = dict(so_far)
+    for need in needs:
+        said = (need.names,) if isinstance(need.names, str) else need.names
+        names = tuple(name for name in dict.fromkeys(said) if plain(name))
+        if not names:
+            continue
+        key = _key(kind, names, need.about)
+        item = Item(key, kind, need.confidence, need.urgency, size=need.size)
+        ask = Ask(kind, names, need.about, key)
+        wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
+        known = found.get(key, wanted)
+        likelier = known if known.item.confidence >= item.confidence else wanted
+        of = wanted.of if known is wanted else (*known.of, need.of)
+        found[key] = likelier._replace(of=of)
+    return found
+
+
 def key_of(resource: str) -> str | None:
     """The key of what a game says was needed, such as ``statblock:sea-hag``."""
     kind, colon, name = resource.partition(":")
-    return _key(kind_of(kind), name) if colon and plain(name) else None
+    return _key(kind_of(kind), (name,)) if colon and plain(name) else None
 
 
-def _key(kind: str, name: str) -> str:
-    """Creatures are counted, and are of one kind all the same; but initials say too little."""
-    whole = plain(name)
-    counted = kind == "stat_block" and SHORT.fullmatch(name.strip()) is None
-    return f"{kind}:{(NUMBER.sub('', whole) if counted else '') or whole}"[:MOST_KEY]
+def is_of(key: str, named: str) -> bool:
+    """Whether what ``named`` says, a key of one name, may be meant by a key of several."""
+    kind, _, name = named.partition(":")
+    own, _, names = key.partition(":")
+    return key == named or (kind_of(own) == kind and name in names.split(OR))
+
+
+def _key(kind: str, names: Sequence[str], about: Mapping[str, Any] = NOTHING) -> str:
+    """Of all names, for any may be the one that is known: "human" are the bandit and the mage.
+
+    Creatures are counted, and are of one kind all the same; but initials say too little. Where no
+    other name says what they stand for, health does.
+    """
+    if kind != "stat_block":
+        return f"{kind}:{OR.join(dict.fromkeys(map(plain, names)))}"[:MOST_KEY]
+    parts: list[str] = []
+    short = False
+    for name in names:
+        whole = plain(name)
+        bare = NUMBER.sub("", whole) or whole
+        said = {each for part in parts for each in (part, initials_of(part))}
+        if whole in said or bare in said or (parts and bare.isdigit()):
+            continue
+        initials = SHORT.fullmatch(name.strip()) is not None
+        short |= initials
+        parts.append(whole if initials else bare)
+    health = about.get(HEALTH[0])
+    if short and isinstance(health, int | float):
+        parts.append(f"{health:g} hp")
+    return f"{kind}:{OR.join(parts)}"[:MOST_KEY]
 
 
 def _is_player(actor: Mapping[str, Any]) -> bool:
@@ -172,7 +208,8 @@ def _place(scene: Scene) -> Iterator[Need]:
     if isinstance(place, str):
         yield Need((place,))
     elif isinstance(place, Mapping):
-        yield Need(tuple(str(place[key]) for key in ("name", "id") if place.get(key)))
+        for name in (str(place[key]) for key in ("name", "id") if place.get(key)):
+            yield Need((name,))  # each by itself, as an exit has said one of them
         for name in _exits(place.get("exits")):
             yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
 

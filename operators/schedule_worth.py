@@ -33,6 +33,13 @@ class Costs(dict[str, Learned]):
             ms = known.ms + LATEST * (ms - known.ms)
         self[kind] = Learned(max(1, tokens), ms)
 
+    def within(self, tokens: int, ms: float) -> dict[str, Learned]:
+        """No more than a round has: what one has cost must not keep others from being tried."""
+        return {
+            kind: Learned(min(known.tokens, max(1, tokens)), min(known.ms, ms))
+            for kind, known in self.items()
+        }
+
 
 def _tokens(item: Item, kind: Kind, learned: Mapping[str, Learned]) -> int:
     if item.tokens is not None:

@@ -379,6 +379,7 @@ class Lockstep:
                 break
             self._part = opening.number
             self._begin(loop)
+            self.moment = opening.record.t
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
             self.content = bool(opening.record.data.get("content"))
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
@@ -398,7 +399,6 @@ class Lockstep:
         """Another part of the session."""
         self._done, self._closing, self._over = loop.create_future(), None, False
         self.timers, self.model = _HeldTimers(self), _SilentModel()
-        self.moment = 0.0
 
     def _let_all_go(self) -> None:
         """The walk is over: nothing is waited for any more."""

@@ -74,7 +74,7 @@ class Recorder:
         """Record what the pipeline did."""
         t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
         self._t = t = max(self._t, t)
-        if self._tasks.first:
+        if self._tasks.first or kind == "~opened":
             self.moment = t
         record = {"t": t, "kind": kind, **fields}
         raw = orjson.dumps(record)

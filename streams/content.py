@@ -67,7 +67,10 @@ class Library:
     """
 
     def __init__(self, shelves: Mapping[str, Any]) -> None:
-        self._shelves = {kind_of(kind): Index(_entries(shelf)) for kind, shelf in shelves.items()}
+        self._shelves = {
+            kind_of(kind): Index(_entries(shelf), creatures=kind_of(kind) == "stat_block")
+            for kind, shelf in shelves.items()
+        }
         self._spells = [
             spell
             for kind, shelf in shelves.items()

@@ -1,4 +1,4 @@
-"""Content from a folder of JSON files, read when it is first asked for and when it changes."""
+"""Content from a folder of JSON files, read when a session opens and when it changes."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ class JsonFolder:
         return await _aside(lambda: self._current().find(ask))
 
     async def changes(self) -> AsyncGenerator[str, None]:
-        """The kinds of which a file has changed, come or gone, as that is noticed."""
+        """The kinds of which a file has changed, come or gone, as that is noticed.
+
+        First it is all read, so that it is there when it is asked for.
+        """
         known = await _aside(self._look)
+        with suppress(ForetellError):  # whoever asks for it is told
+            await _aside(self._current)
         while True:
             await asyncio.sleep(self._every)
             now = await _aside(self._look)

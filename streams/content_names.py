@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["NUMBER", "SHORT", "Index", "plain"]
+__all__ = ["HEALTH", "NUMBER", "SHORT", "Index", "initials_of", "plain"]
 
 ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 NUMBER = re.compile(r"(?<=\w)\s*(#\s*)?\d+$|\s+[a-z]$")
@@ -17,8 +16,7 @@ ARTICLE = re.compile(r"^(the|a|an) (?=.)")
 EPITHET = re.compile(r"(?:,| the| a| an) +(.+)$")
 SHORT = re.compile(r"([A-Z]{1,4})[ #-]*\d*")
 LEAST = 6
-"""Letters a name must have to be known in spite of a slip of the pen."""
-CLOSE = 0.88
+"""Letters a word must have to be known in spite of a slip of the pen."""
 HEALTH = ("max_hp", "hit_points")
 """Where a game, and where a stat block, has the most health."""
 
@@ -32,6 +30,11 @@ def plain(name: str) -> str:
     return ARTICLE.sub("", " ".join(re.findall(r"[^\W_]+", text)))
 
 
+def initials_of(name: str) -> str:
+    """The first letters of the words of a plain name."""
+    return "".join(word[0] for word in name.split())
+
+
 def _singular(name: str) -> str:
     for end, instead in (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", "")):
         if name.endswith(end):
@@ -39,10 +42,34 @@ def _singular(name: str) -> str:
     return name
 
 
-class Index:
-    """Entries by their names. What fits several of them equally well is none of them."""
+def _slipped(said: str, known: str) -> bool:
+    """Whether one long word has a letter too many or too few inside, or two in the wrong order.
 
-    def __init__(self, entries: Iterable[tuple[Sequence[str], Any]]) -> None:
+    Another letter would be another word: a bear is no boar.
+    """
+    differ = [(a, b) for a, b in zip(said.split(), known.split(), strict=False) if a != b]
+    if len(differ) != 1 or said.count(" ") != known.count(" "):
+        return False
+    short, long = sorted(differ[0], key=len)
+    if len(short) < LEAST - 1 or len(long) < LEAST or short[0] != long[0]:
+        return False
+    at = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) == len(long):
+        return short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    return short[at:] == long[at + 1 :] and at < len(short)
+
+
+class Index:
+    """Entries by their names. What fits several of them equally well is none of them.
+
+    :param creatures: whether they are counted ("Goblin 2") and called by what they are ("Klarg the
+        Bugbear"), and known in spite of a slip; of places and persons that would be another one.
+    """
+
+    def __init__(
+        self, entries: Iterable[tuple[Sequence[str], Any]], *, creatures: bool = False
+    ) -> None:
+        self._creatures = creatures
         self._values: list[Any] = []
         self._exact: dict[str, int] = {}
         self._words: dict[str, int] = {}
@@ -55,8 +82,7 @@ class Index:
                 self._exact.setdefault(known, number)
                 self._words.setdefault(" ".join(sorted(known.split())), number)
             if names:
-                words = plain(names[0].partition(",")[0]).split()
-                initials = "".join(word[0] for word in words)
+                initials = initials_of(plain(names[0].partition(",")[0]))
                 self._initials.setdefault(initials, []).append(number)
 
     def __len__(self) -> int:
@@ -75,23 +101,22 @@ class Index:
 
     def _number(self, name: str, about: Mapping[str, Any]) -> int | None:
         known = plain(name)
-        bare = NUMBER.sub("", known)
+        bare = NUMBER.sub("", known) if self._creatures else known
         for each in (known, bare, _singular(bare)):
             if each and (found := self._exact.get(each)) is not None:
                 return found
         if (found := self._words.get(" ".join(sorted(bare.split())))) is not None:
             return found
+        if not self._creatures:
+            return None
         if (short := SHORT.fullmatch(name.strip())) is not None:
             return self._by_initials(short[1].lower(), about)
         if (epithet := EPITHET.search(ASIDE.sub(" ", name).strip())) is not None:
             of = NUMBER.sub("", plain(epithet[1]))
             if (found := self._exact.get(of)) is not None:
                 return found
-        if len(bare) >= LEAST:
-            close = get_close_matches(bare, self._exact, 2, CLOSE)
-            if len({self._exact[each] for each in close}) == 1:
-                return self._exact[close[0]]
-        return None
+        close = [number for each, number in self._exact.items() if _slipped(bare, each)]
+        return close[0] if len(dict.fromkeys(close)) == 1 else None
 
     def _by_initials(self, initials: str, about: Mapping[str, Any]) -> int | None:
         fits = self._initials.get(initials, [])

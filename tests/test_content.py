@@ -116,9 +116,36 @@ def test_a_file_is_named_after_its_kind(file: str, kind: str) -> None:
 
 
 def test_a_slip_of_the_pen_that_fits_two_names_is_none_of_them() -> None:
-    known = [((name,), name) for name in ("Red slime", "Bed slime", "Old ghoul")]
-    assert Index(known).find(("Ted slime",), {}) is None
-    assert Index(known[1:]).find(("Ted slime",), {}) == "Bed slime"
+    known = [((name,), name) for name in ("Red strangler", "Red stangelr", "Old ghoul")]
+    assert Index(known, creatures=True).find(("Red stangler",), {}) is None
+    assert Index(known[1:], creatures=True).find(("Red stangler",), {}) == "Red stangelr"
+    assert Index(known[::2], creatures=True).find(("Red stangler",), {}) == "Red strangler"
+
+
+NEAR = {  # of each, what is another
+    "stat_block": {
+        "Giant Bear": "Giant Boar",
+        "Fire Wolf": "Dire Wolf",
+        "Swarm of Bees": "Swarm of Beetles",
+        "Tailor": "Sailor",
+        "Bandits": "Bandit King",
+        "Goblin": "Hobgoblin",
+    },
+    "lore": {
+        "Dungeon Level 3": "Dungeon Level 2",
+        "Hall 1": "Hall",
+        "Helena": "Hellena",
+        "House of the King": "King",
+        "OM": "Old Mill",
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "said"), [(kind, said) for kind in NEAR for said in NEAR[kind]])
+def test_a_near_name_is_another(kind: str, said: str) -> None:  # G1
+    known = NEAR[kind][said]
+    assert Library({kind: {known: "x"}}).find(foretell.Ask(kind, (said,))) is None
+    assert Library({kind: {known: "x"}}).find(foretell.Ask(kind, (known.upper(),))) == "x"
 
 
 @given(st.text(), st.lists(st.text(), max_size=4))
@@ -154,6 +181,21 @@ async def test_a_file_that_is_no_good_is_named(tmp_path: Path, text: str) -> Non
     (tmp_path / "lore.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ForetellError, match=r"lore\.json"):
         await foretell.JsonFolder(tmp_path).find(foretell.Ask("lore", ("mill",)))
+
+
+async def test_a_folder_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "lore.json").write_text('{"Old Mill": "It burned down."}')
+    folder = foretell.JsonFolder(tmp_path)
+    watching = asyncio.create_task(anext(folder.changes()))
+    await asyncio.sleep(1)
+    assert folder._library is not None
+    (tmp_path / "lore.json").write_text("{")
+    assert await watching == "lore"
+    again = asyncio.create_task(anext(folder.changes()))  # what is no good costs no watch
+    await asyncio.sleep(1)
+    assert not again.done()
+    (tmp_path / "lore.json").write_text("{}")
+    assert await again == "lore"
 
 
 async def test_a_file_without_end_is_not_read(

@@ -17,7 +17,7 @@ import pytest
 import foretell
 from foretell import replay
 from foretell.cli import main
-from foretell.operators.fetch_source import each
+from foretell.operators.fetch_source import Content, each
 from foretell.operators.schedule import Item, Kind, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
@@ -215,6 +215,34 @@ async def test_content_that_is_too_large_or_none_is_not_taken(
         assert "what its source gives is" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("size", "wait", "schedule"),
+    [
+        (60_000, 0.0, {}),
+        (6_000, 0.0, {"max_prefetch_tokens": 1_000}),
+        (10, 0.7, {"time_budget_ms": 500}),
+        (10, 3.0, {"max_background_time_ms": 10_000}),
+    ],
+)
+async def test_one_that_is_too_large_or_too_slow_keeps_no_others_out(
+    size: int, wait: float, schedule: Any
+) -> None:  # 1-63
+    source = Source({"stat_block": {"Sea Hag": "x" * size, "Goblin": "Green."}}, wait)
+    async with table(source, {"schedule": schedule}) as (session, _):
+        session.update({**STATE, "actors": {"sh1": STATE["actors"]["sh1"]}})
+        await asyncio.sleep(8)
+        source.wait = 0.0
+        session.update({**STATE, "actors": {"goblin-1": STATE["actors"]["goblin-1"]}})
+        await asyncio.sleep(8)
+        await session.outcome("mira", "bow", "hit", target="goblin-1")
+        assert source.keys[-1] == "stat_block:goblin"
+        contents = session._pipeline.contents
+        assert contents is not None
+        assert "stat_block:goblin" in contents
+        assert ("stat_block:sea hag" in contents) is (size == 10)
+        assert contents.executor.costs["stat_block"].tokens < 10  # it is what was kept that counts
+
+
 async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
     source = Source({})
     async with table(source) as (session, _):
@@ -247,12 +275,51 @@ async def test_who_is_counted_is_of_one_kind_and_whom_only_initials_name_is_not(
         assert sorted(source.keys) == ["lore:hall 1", "lore:hall 2"]
 
 
+async def test_who_shares_a_name_has_the_stat_block_of_their_own() -> None:  # G1
+    content = {"Bandit": {"desc": "A cudgel."}, "Mage": {"desc": "A robe."}}
+    horse = {"Sea Hag": {**HAG, "hit_points": 52}, "Sea Horse": {"desc": "Tiny.", "hit_points": 1}}
+    source = Source({"stat_block": {**content, **horse}})
+
+    def foe(name: str, health: int = 9) -> dict[str, Any]:
+        return {"name": name, "species": "human", "side": "foes", "max_hp": health}
+
+    async def desc(session: Any, model: ScriptedModel, **foes: Any) -> list[str]:
+        session.update({"mode": "combat", "actors": foes})
+        await asyncio.sleep(1)
+        found = []
+        for each in foes:
+            await session.outcome("mira", "bow", "hit", target=each)
+            found.append(scene_of(model)["present"][each]["stat_block"]["desc"])
+        return found
+
+    async with table(source) as (session, model):
+        known = [foe("Bandit"), foe("Mage"), foe("SH", 52), foe("SH", 1)]
+        said = ["A cudgel.", "A robe.", "Slime drips from her.", "Tiny."]
+        assert await desc(session, model, a=known[0], b=known[1]) == said[:2]
+        for each, told in zip(known, said, strict=True):  # one after the other
+            assert await desc(session, model, x=each) == [told]
+
+
+async def test_what_has_two_names_is_known_by_each() -> None:
+    source = Source()
+    async with table(source) as (session, _):
+        old = {"kind": "hag", "name": "Old Peg", "side": "foes"}
+        session.update({**STATE, "actors": {"peg": old, "8": {**old, "name": "Old Peg 2"}}})
+        await asyncio.sleep(1)
+        session.need("stat block:old peg")
+        assert {*source.keys} == {"stat_block:hag / old peg / peg", "stat_block:hag / old peg"}
+        session.content_changed("stat_block", "old peg")
+        await asyncio.sleep(1)
+        assert len(source.keys) == 4
+
+
 async def test_exploration_and_dialogue_have_lore_and_voices() -> None:
     source = Source()
     async with table(source, {"intensity": "aggressive"}) as (session, model):
         session.update({**STATE, "mode": "exploration"})
         await asyncio.sleep(1)
-        assert sorted(source.keys) == ["lore:cellar", "lore:old mill", "lore:road"]
+        lore = ["lore:cellar", "lore:mill", "lore:old mill", "lore:road"]
+        assert sorted(source.keys) == lore
         await session.outcome("mira", "search", "success", type="use")
         assert scene_of(model)["lore"] == {"Old Mill": "It burned down."}
         session.update(TALK)
@@ -280,10 +347,26 @@ async def test_what_no_prompt_has_had_in_30_seconds_goes_and_what_one_has_had_st
         assert source.keys.count("lore:road") == 1  # that there is nothing of it stays known
         source.content.shelves["lore"]["Road"] = "Long."
         session.content_changed("lore")
+        await asyncio.sleep(1)
+        session.update({**there, "mode": "menu"})  # nothing of it is needed there
         await asyncio.sleep(40)
         session.update({**there, "location": {"name": "Cellar"}})
         await asyncio.sleep(1)
         assert source.keys.count("lore:cellar") == 3
+
+
+async def test_what_the_scene_still_needs_stays_however_long_it_takes() -> None:  # 1-33
+    source = Source(wait=0.2)
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(100)
+        await session.outcome("mira", "bow", "hit", target="sh1")
+        assert "stat_block" in scene_of(model)["present"]["sh1"]
+        contents = session._pipeline.contents
+        assert contents is not None and "stat_block:goblin" in contents  # no prompt has had it
+        session.update({"mode": "menu"})
+        await asyncio.sleep(70)
+        assert "stat_block:goblin" not in contents and "stat_block:sea hag" in contents
 
 
 async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
@@ -317,10 +400,10 @@ async def test_the_background_waits_while_a_player_does() -> None:  # 1-31
         session.update({**STATE, "mode": "exploration"})
         telling = session.outcome("mira", "search", "success", type="use")
         await asyncio.sleep(0.15)
-        assert source.keys == ["lore:old mill"]
+        assert source.keys == ["lore:mill", "lore:old mill"]
         await telling
         await asyncio.sleep(0.3)
-        assert source.keys == ["lore:old mill", "lore:cellar", "lore:road"]
+        assert source.keys == ["lore:mill", "lore:old mill", "lore:cellar", "lore:road"]
 
 
 async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> None:  # 1-12
@@ -383,6 +466,51 @@ async def test_needs_that_are_wrong_cost_the_session_nothing(
     assert "preload raised ValueError" in caplog.text
 
 
+@pytest.mark.parametrize("wrong", [[5], foretell.PRELOADS[0], None])
+def test_preloads_that_are_none_are_said_at_once(wrong: Any) -> None:
+    with pytest.raises(foretell.ConfigError, match="preloads must be a list of Preload"):
+        foretell.Game(model=ScriptedModel(), preloads=wrong)
+
+
+async def test_a_source_may_say_that_content_is_more_but_not_that_it_is_less() -> None:  # 1-52
+    async def told(items: Any) -> AsyncIterator[Content]:
+        for item in items:
+            yield Content(item.key, "x" * 4_000, 1 if item.key == "tale:a" else 5_000)
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [foretell.Need("a", confidence=0.9), foretell.Need("b", confidence=0.9)]
+
+    kind = Kind("tale", Priority.EAGER, tokens=20, source=told)
+    own = foretell.Preload(kind, (foretell.Context.COMBAT,), needs)
+    async with table({}, preloads=(own,)) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        found = session.prefetch_report()["content"]["session_summary"]
+        assert found["tokens_prefetched"] == 1_000 + 5_000
+
+
+async def test_a_preload_that_raises_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    # G10
+    def mood(scene: foretell.Scene) -> Any:
+        yield foretell.Need("calm")
+        yield foretell.Need((scene.world.state["location"]["mood"],))
+
+    own = foretell.Preload("mood", (foretell.Context.EXPLORATION,), mood)
+    content = {**CONTENT, "mood": {"calm": "Still.", "grim": "Dark."}}
+    async with table(Source(content), preloads=(own, *foretell.PRELOADS)) as (session, model):
+        for place, mood_told in (
+            ("Old Mill", {"calm": "Still.", "grim": "Dark."}),
+            ("Cellar", None),
+        ):
+            where = {"name": place, **({"mood": "grim"} if mood_told else {})}
+            session.update({"mode": "exploration", "location": where})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "search", "success", type="use")
+            assert scene_of(model)["lore"] == {place: CONTENT["lore"][place]}
+            assert scene_of(model).get("mood") == mood_told
+    assert "preload raised KeyError" in caplog.text
+
+
 async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
     source = Source()
     async with table(source) as (session, _):
@@ -399,6 +527,29 @@ async def test_what_the_game_needs_is_fetched_on_demand() -> None:  # 1-5
         assert source.keys.count("stat_block:orc") == 1
         found = session.prefetch_report()["content"]["top_predictions"]
         assert [each["name"] for each in found["missed"]] == ["lore:old mill", "stat_block:orc"]
+
+
+async def test_what_the_game_needed_stands_in_prompts_until_the_context_is_another() -> None:
+    # 1-5
+    source = Source()
+    source.content.shelves["lore"].update({f"tale {n}": f"Tale {n}." for n in range(100)})
+    there = {"mode": "exploration", "location": {"name": "Old Mill"}}
+    async with table(source) as (session, model):
+        session.update(there)
+        session.need("lore:the debts")
+        known = {"Old Mill": "It burned down.", "the debts": "Forty crowns."}
+        for mode, lore in (("exploration", known), ("combat", None), ("exploration", None)):
+            session.update({**there, "mode": mode, "location": {"name": "Old Mill", "at": mode}})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "search", "success", type="use")
+            told = scene_of(model).get("lore", {})
+            assert told == lore if lore else "the debts" not in told
+        for n in range(100):
+            session.need(f"lore:tale {n}")
+        await asyncio.sleep(10)
+        await session.outcome("mira", "search", "success", type="use")
+        told = scene_of(model)["lore"]
+        assert told["tale 99"] == "Tale 99." and len(told) == 1 + 16
 
 
 # ── the source changes ────────────────────────────────────────────────────────────────────────
@@ -431,6 +582,29 @@ async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too
         assert session.report()["served"]["hit"] == 1
 
 
+async def test_what_was_repaired_is_asked_for_at_once() -> None:  # 1-39 1-64
+    source = Source()
+    source.raises = OSError("no disk")
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        session.update({**STATE, "actors": {"mira": STATE["actors"]["mira"]}})
+        source.raises = None
+        await asyncio.sleep(1)
+        session.content_changed("stat_block")  # of foes that are not there now
+        attacked(session)
+        await asyncio.sleep(1)
+        assert source.keys.count("stat_block:sea hag") == 2
+        source.raises = OSError("no disk")
+        session.content_changed("stat_block")
+        await asyncio.sleep(1)
+        source.raises = None
+        session.content_changed("stat_block", "sea hag")
+        await asyncio.sleep(1)
+        await session.outcome("mira", "bow", "hit", target="sh1")
+        assert scene_of(model)["present"]["sh1"]["stat_block"]["desc"] == "Slime drips from her."
+
+
 async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:  # 1-39
     class Early(Source):
         async def find(self, ask: foretell.Ask) -> Any:
@@ -447,6 +621,23 @@ async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:
         await asyncio.sleep(0.3)
         assert source.keys.count("stat_block:sea hag") == 2
         assert all("Slime" not in request.messages[0].text for request in asked(model))
+
+
+@pytest.mark.parametrize("other", [{"topic": "the fire"}, {"npc": "Elda"}])
+async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: Any) -> None:  # G1
+    async with table(Source()) as (session, model):
+        session.update(TALK)
+        session.begin_turn("mira")
+        session.declare("mira", "persuade", type="talk", target="sh1")
+        await asyncio.sleep(5)
+        before = len(asked(model))
+        session.update({**TALK, "dialogue": {**TALK["dialogue"], **other}})
+        await asyncio.sleep(5)
+        assert len(asked(model)) == 2 * before
+        await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
+        assert session.report()["served"]["hit"] == 1
+        fresh = str([request.messages[0].text for request in asked(model)[before:]])
+        assert ("Forty crowns." if "topic" in other else "a rasp") not in fresh
 
 
 async def test_another_sheet_is_another_spell_list() -> None:
@@ -633,6 +824,29 @@ def recorded(folder: Path, source: Any, **given: Any) -> Path:
 
     run_virtual(evening())
     return folder / "table-7.jsonl"
+
+
+def test_a_session_that_goes_on_loads_as_one_that_begins(tmp_path: Path) -> None:  # 1-10
+    async def evening() -> None:
+        settings = {"log_dir": str(tmp_path)}
+        async with table(Source(wait=0.03), settings) as (session, _):
+            attacked(session)
+            await asyncio.sleep(100_000)
+        source = Source(wait=0.03)
+        async with table(source, settings) as (session, _):  # the stat block of the hag comes
+            await asyncio.sleep(1)
+            others = {name: {"name": name, "side": "foes"} for name in ("Goblin", "Orc")}
+            session.update({**STATE, "actors": {**STATE["actors"], **others}})
+            await asyncio.sleep(1)
+            assert "stat_block:orc" in source.keys
+            found = session.prefetch_report()["content"]["session_summary"]
+            assert found["estimated_time_saved"] < 1
+            contents = session._pipeline.contents
+            assert contents is not None
+            assert contents.executor.costs["stat_block"].ms == pytest.approx(30, abs=1)
+
+    run_virtual(evening())
+    assert verify(tmp_path / "table-7.jsonl").difference is None
 
 
 def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:

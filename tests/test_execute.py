@@ -260,6 +260,26 @@ async def test_the_immediate_takes_the_place_of_the_background_wanted_least() ->
         assert list(t.cache) == ["c", "a", "b"] and not t.of(What.TIMED_OUT)
 
 
+@pytest.mark.parametrize(("lane", "most"), [(P1, 8), (P3, 9)])
+async def test_what_is_closing_counts_and_one_place_is_lent(lane: Priority, most: int) -> None:
+    # 1-53
+    async with table() as t:
+        t.shelf.lingers = 0.5
+        keys = [f"{each}{n}" for each in "abcd" for n in range(8)]
+        t.shelf.takes = dict.fromkeys(keys, 1e6)
+        t.plan(*keys[:8], at=lane, context="a")
+        await asyncio.sleep(0.06)
+        for each in "bcd":
+            t.plan(
+                *[key for key in keys if key[0] == each],
+                at=P1,
+                context="a" if each == "b" else each,
+            )
+            await asyncio.sleep(0.02)
+        assert t.shelf.most == most
+        await asyncio.sleep(1)
+
+
 async def test_what_waits_in_the_background_is_fetched_at_once_when_it_becomes_urgent() -> None:
     async with table() as t:
         t.plan("a")

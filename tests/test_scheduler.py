@@ -498,6 +498,7 @@ def test_an_item_that_cannot_be_is_refused_by_name(wrong: dict[str, Any], says: 
         {"min_confidence_for_immediate": 2},
         {"priority_override": 0},
         {"priority_override": {"lore": 7}},
+        {"speculative": "no"},
     ],
 )
 def test_absurd_constraints_are_refused(wrong: dict[str, Any]) -> None:
