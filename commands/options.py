@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,26 +39,26 @@ def port(text: str) -> int:
     return int(text)
 
 
-def speed(text: str) -> float:
-    """How many seconds of the log pass in one second."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: choose a number above 0")
-    return value
+def number(what: str, choose: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """Reads a number that ``fits``; of any other it says that it ``what``, and what to choose."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} {what}: choose {choose}")
+        return value
+
+    return read
 
 
-def limit(text: str) -> float:
-    """For how many seconds to wait."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no limit: choose seconds above 0")
-    return value
+speed = number("is not a speed", "a number above 0", lambda value: 0 < value < math.inf)
+limit = number("is no limit", "seconds above 0", lambda value: 0 < value < math.inf)
+share = number("is not a share", "0 up to, not with, 1", lambda value: 0 <= value < 1)
+moment = number("is not a time", "seconds from 0", lambda value: 0 <= value < math.inf)
+some = number("is not a budget", "a number from 0", lambda value: 0 <= value < math.inf)
 
 
 def file(text: str) -> str:
@@ -74,17 +75,6 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def share(text: str) -> float:
-    """A part of the whole; all of it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share: choose 0 up to, not with, 1")
-    return value
-
-
 def picture(text: str) -> str:
     """The name of a picture to write."""
     if not text.lower().endswith((".png", ".svg")):
@@ -99,28 +89,6 @@ def url(text: str) -> str:
 
         raise argparse.ArgumentTypeError(f"{shown(text)!r} must begin with http:// or https://")
     return text
-
-
-def moment(text: str) -> float:
-    """A time of a session."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: choose seconds from 0")
-    return value
-
-
-def some(text: str) -> float:
-    """A number that a budget may be."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a budget: choose a number from 0")
-    return value
 
 
 LOG = option("log", metavar="LOG", help="session log (.jsonl or .jsonl.gz)")

@@ -82,13 +82,13 @@ async def play(
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
 
+    Content is what the folder that the settings name holds; without one, what a recording has.
+
     :param log: inputs that can be iterated over again, such as :class:`LogInputs` or a list: a
         rewind may go further back than a session remembers.
     :param model: asked in the place of the one the settings and the environment name.
     :param wishes: what else the game asks for, among the inputs: see :class:`Wish`.
     :param price_list: dollars per million tokens by model; default: the list that ships.
-    Content is what the folder that the settings name holds; without one, what a recording has.
-
     :param game: makes the game from the settings, where it has prompts or the like of its own.
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
