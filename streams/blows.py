@@ -169,7 +169,8 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     if math.isnan(known):  # nobody knows whose this is
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     if lost > known and was.health is not None:  # and another's blow, that is told of later
-        fall = fall._replace(before=was.health - known, lost=lost - known)
+        buffer = (was.pool or 0) - was.health
+        fall = fall._replace(before=was.health - max(0, known - buffer), lost=lost - known)
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     return account._replace(owed=())
 
@@ -304,8 +305,13 @@ class _Reckoning:
     ) -> list[Blow]:
         before, after = claimed[0].before, claimed[-1].after
         whole = claimed[-1]._replace(lost=_sum(fall.lost for fall in claimed))
-        exact = before is not None and whole.shows(_sum(damages))
+        fits = whole.shows(_sum(damages))
+        exact = fits and before is not None
+        if before is not None and after is not None:  # what took a part of it up is not told apart
+            exact = fits and math.isclose(before - after, whole.lost)
         self._settle(claimed)
+        if self._own and self.account.owed and not fits:  # it shows what was told of another, too
+            self._owe(math.nan)
         found: list[Blow] = []
         for place, (result, damage) in enumerate(zip(results, damages, strict=True)):
             down = before is not None and before <= 0
@@ -319,6 +325,8 @@ class _Reckoning:
                 found.append(self._blow(result, left, down=False))
             elif last and left is not None and (left == 0) != (now == 0):  # fell, or rose, since
                 found.append(self._blow(result, left, down)._replace(sure=False))
+            elif left is None and after == 0 and not last:  # which of them felled it?
+                found.append(self._unclear(result))
             else:
                 found.append(self._blow(result, left, down))
             before = left
@@ -343,6 +351,8 @@ class _Reckoning:
         if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
             return Blow(result, None, before is not None and before > damage, down)
         if healed:
+            if self._now is not None and any(result.values.get(each) for each in HEALS):
+                self._owe(math.nan)  # how much of it there was room for, no state has shown
             return self._blow(result, left, down=False)
         if lies and self._untold:
             return self._unclear(result)
@@ -383,7 +393,10 @@ class _Reckoning:
 
     def _share(self, fall: Fall, damage: float) -> None:
         """One state may show what several outcomes do: what is left of it is theirs who follow."""
-        before = None if fall.before is None else max(0, fall.before - damage)
+        before = fall.before
+        if before is not None:
+            buffer = 0 if fall.after is None else max(0, fall.lost - (before - fall.after))
+            before = max(0, before - max(0, damage - buffer))
         rest = fall._replace(before=before, lost=fall.lost - damage)
         falls = tuple(rest if each == fall else each for each in self.account.falls)
         self.account = self.account._replace(falls=falls)

@@ -434,6 +434,44 @@ def test_a_state_that_names_one_blow_may_show_what_was_told_of_another() -> None
     assert apart.values["target_hp"] == 8  # of 4, 5 and 3 damage: tom's first is still to be shown
 
 
+def test_what_is_told_of_healing_is_in_no_state_yet() -> None:  # G1
+    healing = ev.Outcome(2.0, (ev.Result("success", "grik", {"healing": 3}),), "a1")
+    cure = replace(DECLARED, action={"type": "cast", "name": "cure", "target": "grik"})
+    struck = happened(play(state(8), cure, healing, TWIN, blow("a2", 8)))[0]
+    assert (struck.name, struck.told, struck.values) == ("", "hit", {"damage": 8})
+    shown = happened(play(state(8), cure, healing, state(11), TWIN, blow("a2", 8)))[0]
+    assert (shown.name, shown.values["target_hp"]) == ("hit", 3)
+
+
+def test_what_takes_a_blow_up_counts_in_what_several_have_done() -> None:  # G1
+    def found(hp: int, *after: int, darts: tuple[int, ...]) -> list[tuple[str, Any, bool]]:
+        results = tuple(ev.Result("hit", "grik", {"damage": each}) for each in darts)
+        shown = [state(each) for each in after]
+        world = play(state(hp, temp_hp=5), DECLARED, *shown, ev.Outcome(2.0, results, "a1"))
+        return [(each.told, each.values.get("target_hp"), each.down) for each in happened(world)]
+
+    assert found(5, 1, darts=(6, 3)) == [("hit", None, False), ("hit", 1, False)]
+    assert found(5, darts=(6, 3)) == [("hit", 4, False), ("hit", 1, False)]
+    first, last = found(5, 0, darts=(6, 4))
+    assert first[0] == "hit" and first[2] is False and last == ("kill", 0, False)
+    one, two = ev.Action(1.0, "a1", None, "mira", SWORD), TWIN
+    both = play(state(12, temp_hp=5), one, two, state(1), blow("a1", 12))
+    second = happened(then(both, blow("a2", 4)))[0]
+    assert (second.told, second.values["target_hp"], second.down) == ("hit", 1, False)
+    later = [state(12, temp_hp=5), one, blow("a1", 12), two, state(1), blow("a2", 4)]
+    third = happened(play(*later))[0]
+    assert (third.name, third.values["target_hp"], third.down) == ("hit", 1, False)
+
+
+def test_a_state_that_names_one_blow_may_show_another_besides() -> None:  # G1
+    third = ev.Action(1.0, "a3", None, "tom", SWORD)
+    shown = [state(12), DECLARED, blow("a1", 3), TWIN, named("a2", 5), blow("a2", 4), third]
+    found = happened(play(*shown, blow("a3", 4)))[0]
+    assert (found.name, found.values) == ("", {"damage": 4})  # 1, or -2
+    found = happened(play(*shown, state(1), blow("a3", 4)))[0]
+    assert (found.name, found.values["target_hp"]) == ("hit", 1)
+
+
 def at(t: float, event: Any) -> Any:
     return replace(event, t=t)
 
