@@ -472,6 +472,12 @@ def test_a_state_that_names_one_blow_may_show_another_besides() -> None:  # G1
     assert (found.name, found.values["target_hp"]) == ("hit", 1)
 
 
+def test_who_was_told_of_as_fallen_does_not_fall_again() -> None:  # G1
+    told = [state(5), DECLARED, blow("a1", 8), TWIN, named("a2", 0), blow("a2", 4)]
+    found = happened(play(*told))[0]
+    assert (found.down, found.name) == (True, "")
+
+
 def at(t: float, event: Any) -> Any:
     return replace(event, t=t)
 
