@@ -250,7 +250,7 @@ class Pipeline(Generic[M]):
             self.teller.skip,
             lambda: settings.overlap,
             self.tasks,
-            together=lambda claim: claim.outcome.to if claim.again is None else claim.number,
+            together=self.teller.together,
             crosses=cross,
             on_start=lambda claims: self.recorder.trace(
                 "~turn_to_tell", telling=claims[0].telling, group=len(claims)

@@ -24,6 +24,7 @@ __all__ = [
     "Account",
     "Blow",
     "Fall",
+    "Habits",
     "health_left",
     "laid_low",
     "seen",
@@ -45,7 +46,7 @@ TOGETHER = 0.05
 SOON = 1.0
 """Seconds within which an outcome that nobody declared is of the blow it may be of."""
 HABIT = 60.0
-"""Seconds for which a game that tells a blow before a state shows it is expected to do so again."""
+"""Seconds for which a game is expected to do again as it did."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -80,6 +81,17 @@ class Account(NamedTuple):
     falls: tuple[Fall, ...] = ()
 
 
+class Habits(NamedTuple):
+    """When a game last did what it may do always, in seconds.
+
+    ``tells``: a state showed a blow that had been told; ``names``: a state that showed a blow named
+    its action as the reason.
+    """
+
+    tells: float = -math.inf
+    names: float = -math.inf
+
+
 Accounts = Mapping[str, Account]
 NOTHING = Account()
 
@@ -103,8 +115,8 @@ def seen(
     paths: Sequence[Path],
     because: str | None,
     t: float,
-) -> tuple[Accounts, float]:
-    """The accounts once a state has come, and when one last showed what had been told (seconds).
+) -> tuple[Accounts, Habits]:
+    """The accounts once a state has come, and what it shows of the game's habits.
 
     :param paths: where it differs from the world's.
     :param because: the id of the action named as its reason.
@@ -125,8 +137,8 @@ def seen(
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):
-        return world.accounts, world.met
-    met = world.met
+        return world.accounts, world.habits
+    habits = world.habits
     accounts = dict(world.accounts)
     for each in {**hurt, **dict.fromkeys(meant)}:
         was, now = vitals_of(world.state, each), vitals_of(state, each) or GONE
@@ -141,11 +153,13 @@ def seen(
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
             before, account = account, _seen(account, fall, was)
             settled = len(account.owed) < len(before.owed) and account.falls == before.falls
-            if settled and because is None and lost > 0:
-                met = t
+            if lost > 0 and settled and because is None:
+                habits = habits._replace(tells=t)
+            elif lost > 0 and each in meant:
+                habits = habits._replace(names=t)
             if account != NOTHING:
                 accounts[each] = account
-    return _bounded(accounts), met
+    return _bounded(accounts), habits
 
 
 def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
@@ -218,8 +232,9 @@ class _Reckoning:
         self._name = name
         self._t = world.t
         self._patience = math.inf if done.event is not None else SOON
-        if world.t - world.met <= HABIT:
+        if world.t - world.habits.tells <= HABIT:
             self._patience = TOGETHER
+        self._names = done.event is not None and world.t - world.habits.names <= HABIT
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
@@ -259,8 +274,8 @@ class _Reckoning:
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
         total = _sum(damages)
         fitting = [fall for fall in self._free if total and fall.shows(total)]
-        late = bool(fitting) and self._t - fitting[0].t > self._patience
-        if (late or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
+        alien = bool(fitting) and self._alien(fitting[0])
+        if (alien or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
             self._settle(fitting[:1])
             return [self._unclear(each) for each in results]
         claimed = self._claimed(total)
@@ -282,8 +297,9 @@ class _Reckoning:
         own, free = self._own, self._free
         if own:
             follows = bool(free) and free[-1].after == own[0].before == own[-1].after
-            if follows and (not total or free[-1].lost <= total):  # it was shown, then named
-                return [free[-1], *own]
+            follows = follows and not self._alien(free[-1])
+            if follows and (not total or free[-1].lost <= total):
+                return [free[-1], *own]  # it was shown, then named
             return own
         if total:
             for place, fall in enumerate(free):
@@ -359,6 +375,11 @@ class _Reckoning:
         if lies and self._untold:
             return self._unclear(result)
         return self._blow(result, left, down)
+
+    def _alien(self, fall: Fall) -> bool:
+        """Whether it came too early, or is a death that the game would have named."""
+        unnamed = self._names and fall.action is None and fall.after == 0
+        return unnamed or self._t - fall.t > self._patience
 
     def _open(self) -> bool:
         """Whether a state shows a blow already that may be another's, and is told of later."""
