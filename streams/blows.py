@@ -44,7 +44,8 @@ MAX_FALLS = 16
 TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
 SOON = 1.0
-"""Seconds within which an outcome that nobody declared is of the blow it may be of."""
+"""Seconds within which an outcome is of the blow it may be of, if nobody declared it, or if the
+game has always told so soon."""
 HABIT = 60.0
 """Seconds for which a game is expected to do again as it did."""
 AT_ONCE = 10.0
@@ -85,11 +86,14 @@ class Habits(NamedTuple):
     """When a game last did what it may do always, in seconds.
 
     ``tells``: a state showed a blow that had been told; ``names``: a state that showed a blow named
-    its action as the reason.
+    its action as the reason; ``shows``: an outcome came of a blow that a state had shown unnamed,
+    at most ``lag`` before it, of late.
     """
 
     tells: float = -math.inf
     names: float = -math.inf
+    shows: float = -math.inf
+    lag: float = 0.0
 
 
 Accounts = Mapping[str, Account]
@@ -198,13 +202,13 @@ def _owing(owed: Sequence[tuple[str, float]]) -> list[float]:
 
 def told(
     world: World, event: Outcome, done: Declared, name: str
-) -> tuple[tuple[Blow, ...], Accounts]:
-    """What an outcome of the action of this id did, and the accounts after it."""
+) -> tuple[tuple[Blow, ...], Accounts, Habits]:
+    """What an outcome of the action of this id did, and the accounts and habits after it."""
     results = event.results or (Result("unknown"),)
     if len(results) == 1 and results[0].target is None:
         only, targets = results[0], targets_of(done.action)
         results = tuple(Result(only.result, each, only.values) for each in targets) or results
-    accounts = dict(world.accounts)
+    accounts, habits = dict(world.accounts), world.habits
     found: dict[int, Blow] = {}
     for target in dict.fromkeys(each.target for each in results):
         places = [place for place, each in enumerate(results) if each.target == target]
@@ -215,7 +219,10 @@ def told(
         found |= zip(places, reckoning.of([results[place] for place in places]), strict=True)
         if reckoning.account != NOTHING:
             accounts[target] = reckoning.account
-    return tuple(found[place] for place in range(len(results))), _bounded(accounts)
+        if (lag := reckoning.lag) is not None:
+            before = habits.lag if world.t - habits.shows <= HABIT else 0.0
+            habits = habits._replace(shows=world.t, lag=max(lag, before))
+    return tuple(found[place] for place in range(len(results))), _bounded(accounts), habits
 
 
 class _Reckoning:
@@ -228,13 +235,17 @@ class _Reckoning:
         if now is None and vitals_of(done.state, target) is not None:
             now = GONE  # so games do with the slain
         self.account = account
+        self.lag: float | None = None
         self._now = now
         self._name = name
         self._t = world.t
         self._patience = math.inf if done.event is not None else SOON
-        if world.t - world.habits.tells <= HABIT:
+        habits = world.habits
+        if world.t - habits.shows <= HABIT:
+            self._patience = min(self._patience, max(SOON, 2 * habits.lag))
+        if world.t - habits.tells <= HABIT:
             self._patience = TOGETHER
-        self._names = done.event is not None and world.t - world.habits.names <= HABIT
+        self._names = done.event is not None and world.t - habits.names <= HABIT
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
@@ -280,6 +291,8 @@ class _Reckoning:
             return [self._unclear(each) for each in results]
         claimed = self._claimed(total)
         if claimed is not None:
+            if total and claimed[0].action is None:
+                self.lag = self._t - claimed[0].t
             return self._as_shown(results, damages, claimed)
         unknown = self._partly or (self._now is not None and not self._before_it)
         larger = [fall for fall in self._free if fall.lost > total > 0]

@@ -319,7 +319,7 @@ def _resolved(world: World, event: Outcome) -> World:
         warning = f"outcome in turn {event.turn!r}, which is not open"
     done = world.doing(event)
     name = event.action_id if event.action_id is not None else f"#{world.number}"
-    struck_by, accounts = blows.told(world, event, done, name)
+    struck_by, accounts, habits = blows.told(world, event, done, name)
     befell = [result.target for result in event.results if result.target is not None]
     others = [each for each in befell if each not in targets_of(done.action)]
     struck = tuple(dict.fromkeys([*done.struck, *others]))
@@ -344,6 +344,7 @@ def _resolved(world: World, event: Outcome) -> World:
         last=last,
         blows=struck_by,
         accounts=accounts,
+        habits=habits,
         baseline=world.state,
         since=world.revision,
         warning=warning,

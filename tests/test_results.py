@@ -492,6 +492,15 @@ def test_a_game_that_names_its_blows_names_this_one_too(gap: float) -> None:  # 
     assert fresh.name == ("kill" if gap < 1.0 else "")  # it has never named a blow
 
 
+def test_a_death_long_before_is_not_of_a_game_that_tells_at_once() -> None:  # G1
+    at_once = [state(20), DECLARED, state(17), blow("a1", 3), at(2.0, state(5)), at(2.0, TWIN)]
+    trap, late = at(3.0, state(0)), [at(3.5, blow("a2", 7)), at(11.0, blow("a2", 7))]
+    soon, after = (happened(play(*at_once, trap, each))[0] for each in late)
+    assert (soon.name, after.name, after.down) == ("kill", "", False)
+    slow = [*at_once[:3], at(6.0, blow("a1", 3)), *at_once[4:]]
+    assert happened(play(*slow, trap, late[1]))[0].name == "kill"  # it has told 5 s late before
+
+
 def at(t: float, event: Any) -> Any:
     return replace(event, t=t)
 
