@@ -55,7 +55,7 @@ from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
-from .streams.footprint import Footprint, targets_of
+from .streams.footprint import PLACE, TALK, Footprint, covers, targets_of
 from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
@@ -128,7 +128,9 @@ class Pipeline(Generic[M]):
         self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
         self._settings = settings
-        world_now = World(footprint=Footprint(volatile=settings.volatile))
+        content = game.content is not None if replaying is None else replaying.content
+        stage = (PLACE, *TALK) if content else (PLACE,)
+        world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
         self.handles: dict[int, Telling[M]] = {}
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
@@ -185,7 +187,6 @@ class Pipeline(Generic[M]):
         self.recorder.heard = self.speculated.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
-        content = game.content is not None if replaying is None else replaying.content
         supplied = {"content": True} if content else {}
         self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
         for cut in before.cut():
@@ -282,7 +283,7 @@ class Pipeline(Generic[M]):
             scene_of=self._classify,
         )
         plan = self._sound("plan", self._plan, lambda scene: ())
-        classified = self._sound(
+        self._classified = classified = self._sound(
             "classify", self._classify, lambda world: Scene(world, Context.IDLE)
         )
 
@@ -448,6 +449,8 @@ class Pipeline(Generic[M]):
         self.audit.on_world(world)
         self.kept.on_world(world)
         self.speculated.on_world(world)
+        if self.contents is not None and _other_stage(world):
+            self.contents.turn_to(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -809,6 +812,12 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
+
+
+def _other_stage(world: World) -> bool:
+    """Whether this very input has changed what every text may speak of."""
+    stage = world.footprint.stage
+    return any(covers(known, path) for path, _ in world.fresh for known in stage)
 
 
 def _about(declared: Declared) -> tuple[str, ...]:

@@ -14,16 +14,17 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
 
-from ..streams.content import Ask, ContentSource, kind_of
+from ..streams.content import ContentSource, kind_of
 from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from .classify import Scene
 from .content_asking import kinds_asking
+from .content_wanted import Wants
 from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
 from .generation import Trace
-from .preload import Preload, Wanted, is_of, key_of, preloads_of
+from .preload import Preload, is_of, key_of
 from .publish import Fault
 from .schedule import schedule
 from .schedule_given import Constraints, State
@@ -34,9 +35,6 @@ from .schedule_settings import Scheduling
 __all__ = ["Contents"]
 
 MOST_KEPT = 256
-MOST_ASKED = 1024
-MOST_NEEDED = 16
-"""So much of what the game has asked for of late prompts may have."""
 
 SceneContent = Mapping[str, Mapping[str, Any]]
 """By kind, and by the actor it is about, or by its own name."""
@@ -100,7 +98,6 @@ class Contents:
         anew: Callable[[], None],
     ) -> None:
         self.planned: Plan | None = None
-        self._preloads = preloads
         self._tasks = tasks
         self._timers = timers
         self._trace = trace
@@ -109,14 +106,10 @@ class Contents:
         self._habits = habits
         self._metrics = metrics
         self._anew = anew
-        self._scene: Scene | None = None
-        self._wanted: dict[str, Wanted] = {}
-        self._needed: dict[str, Wanted] = {}
-        self._asks: dict[str, Ask] = {}
-        self._marks: dict[str, str] = {}
+        self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
-        self._revised: dict[str, int] = {}
-        self._kinds = kinds_asking(source, preloads, self._asks)
+        self._another: set[str] = set()  # and not here yet
+        self._kinds = kinds_asking(source, preloads, self._wants.asks)
         self.executor = Executor(
             self._kinds,
             self,
@@ -125,7 +118,7 @@ class Contents:
             fault,
             settings,
             busy=busy,
-            needed=lambda key: key in self._wanted,
+            needed=lambda key: key in self._wants.now,
             on_context=lambda item, value: anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
@@ -136,30 +129,22 @@ class Contents:
 
     # ── what is wanted ────────────────────────────────────────────────────────────────────────
 
+    def turn_to(self, scene: Scene) -> None:
+        """The place is another, or the talk: what was for the one before is for no prompt more."""
+        self._forget(self._wants.on_scene(scene, {*self._known, *self.executor.pending}))
+        self._another &= {*self._wants.now}
+
     def on_scene(self, scene: Scene) -> None:
         """Load what a scene needs and is not there."""
-        if self._scene is not None and self._scene.context is not scene.context:
-            self._needed.clear()
-        self._scene = scene
-        self._wanted = self._needed | preloads_of(scene, self._preloads, self._fault)
-        for key, wanted in self._wanted.items():
-            self._asks[key] = wanted.ask
-            if self._marks.setdefault(key, wanted.mark) != wanted.mark:
-                self._marks[key] = wanted.mark
-                self._forget([key])
-        if len(self._asks) > MOST_ASKED:
-            needed = {*self._wanted, *self._known, *self.executor.pending}
-            for key in [key for key in self._asks if key not in needed]:
-                del self._asks[key]
-                self._marks.pop(key, None)
-        self._load([wanted.item for wanted in self._wanted.values()])
+        self.turn_to(scene)
+        self._load([wanted.item for wanted in self._wants.now.values()])
 
     def _load(self, items: Sequence[Item]) -> None:
         now, limits = self._timers.time(), self._constraints
         state = State(
             frozenset(self._known),
             self.executor.pending,
-            {"context": None if self._scene is None else self._scene.context},
+            {"context": None if self._wants.scene is None else self._wants.scene.context},
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
@@ -172,8 +157,11 @@ class Contents:
         self.executor.take(plan)
 
     async def ready(self) -> None:
-        """Wait for what must be there first, 100 ms at most."""
-        await self.executor.ready()
+        """Wait for what must be there first, 100 ms at most.
+
+        What has just become another cannot be there already, and it is no error that it is not.
+        """
+        await self.executor.ready(self._another)
 
     def need(self, resource: str) -> None:
         """The game needs something now, ``statblock:sea-hag`` for one.
@@ -186,34 +174,18 @@ class Contents:
         kind = next((each for each in self._kinds if kind_of(each) == key.partition(":")[0]), None)
         if kind is None:
             return
-        key = f"{kind}:{key.partition(':')[2]}"
-        key = next((each for each in self._wanted if is_of(each, key)), key)
+        key = self._wants.named(f"{kind}:{key.partition(':')[2]}")
         self._look(key)
-        if key not in self._wanted:
-            name = resource.partition(":")[2].strip()
-            ask = self._asks[key] = Ask(kind, (name,), key=key)
-            self._wanted[key] = Wanted(Item(key, kind), ask, "", (None,), name)
-            self._needed[key] = self._wanted[key]
-            if len(self._needed) > MOST_NEEDED:
-                gone = self._needed.pop(next(iter(self._needed)))
-                if self._wanted.get(gone.item.key) is gone:  # and not the scene's own
-                    del self._wanted[gone.item.key]
+        item = self._wants.need(key, kind, resource.partition(":")[2].strip())
         if key not in self._known:
-            item = self._wanted[key].item
-            self._tasks.start(self._demand(item), name=f"demand {key}")
-
-    async def _demand(self, item: Item) -> None:
-        await self.executor.demand(item)
+            self._tasks.start(self.executor.demand(item), name=f"demand {key}")
 
     # ── what there is ─────────────────────────────────────────────────────────────────────────
 
     def of(self, actors: Collection[str | None]) -> SceneContent:
         """What a prompt about these actors may have: content of theirs, and of the scene."""
         found: dict[str, dict[str, Any]] = {}
-        for key, wanted in self._wanted.items():
-            about = [each for each in wanted.of if each is None or each in actors]
-            if not about:
-                continue
+        for key, wanted, about in self._wants.of(actors):
             self._look(key)
             value = self._known.get(key)
             if value is not None:
@@ -225,11 +197,7 @@ class Contents:
 
     def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
         """Which content a prompt about these actors may have, and how often it has changed."""
-        return tuple(
-            (key, self._revised.get(key, 0))
-            for key, wanted in sorted(self._wanted.items())
-            if any(each is None or each in actors for each in wanted.of)
-        )
+        return self._wants.revision(actors)
 
     def _look(self, key: str) -> None:
         now = self._timers.time()
@@ -256,8 +224,9 @@ class Contents:
         """Keep content; what no scene needs goes, when there is too much."""
         self._known.pop(item.key, None)
         self._known[item.key] = value
+        self._another.discard(item.key)
         if len(self._known) > MOST_KEPT:
-            spare = next((key for key in self._known if key not in self._wanted), None)
+            spare = next((key for key in self._known if key not in self._wants.now), None)
             self.drop(spare if spare is not None else next(iter(self._known)))
 
     def drop(self, key: str) -> None:
@@ -282,13 +251,12 @@ class Contents:
         """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
         self._trace("~content", what="changed", name=what)
         refused = dict.fromkeys(sorted(self.executor.unavailable))
-        keys = [key for key in {**self._wanted, **self._known, **refused} if _named(key, what)]
-        for key in keys:
-            self._revised[key] = self._revised.get(key, 0) + 1
+        keys = [key for key in {**self._wants.now, **self._known, **refused} if _named(key, what)]
         if keys:
+            self._wants.changed(keys)
             self._forget(keys)
-            if self._scene is not None:
-                self.on_scene(self._scene)
+            if self._wants.scene is not None:
+                self.on_scene(self._wants.scene)
             self._anew()
 
     def _forget(self, keys: Iterable[str]) -> None:
@@ -297,6 +265,7 @@ class Contents:
         for key in gone:
             self._known.pop(key, None)
             self.executor.again(key)
+            self._another.add(key)
         self.executor.cancel("it has changed", keep=self.executor.pending.difference(gone))
 
     async def _watch(self, changes: Callable[[], AsyncGenerator[str, None]], fault: Fault) -> None:

@@ -197,13 +197,15 @@ class Executor:
                 job.rank = (int(entry.priority), -entry.ratio, key)
                 lane.add(job)
 
-    async def ready(self) -> tuple[str, ...]:
+    async def ready(self, but: Collection[str] = ()) -> tuple[str, ...]:
         """Wait for what is immediate, 100 ms at most; then processing may start.
 
+        :param but: keys that could not have been there already; they are waited for all the same.
         :return: the keys of what is P0 and is not there; that is told as an error, once.
         """
         await self._immediate.wait()
-        critical = self._plan.critical if self._plan is not None else ()
+        planned = self._plan.critical if self._plan is not None else ()
+        critical = [item for item in planned if item.key not in but]
         missing = tuple(item.key for item in critical if item.key not in self._fetching.cache)
         if missing and self._told_missing is not self._plan:
             self._told_missing = self._plan

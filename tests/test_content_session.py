@@ -640,6 +640,45 @@ async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: 
         assert ("Forty crowns." if "topic" in other else "a rasp") not in fresh
 
 
+@pytest.mark.parametrize("other", [{"topic": "the fire"}, {"npc": "Elda"}, None])
+@pytest.mark.parametrize("under_way", [True, False])
+async def test_from_the_moment_the_talk_is_of_something_else_nothing_of_before_is_told(
+    other: Any, under_way: bool
+) -> None:  # G1
+    async with table(Source()) as (session, model):
+        session.update(TALK)
+        session.begin_turn("mira")
+        session.declare("mira", "persuade", type="talk", target="sh1")
+        await asyncio.sleep(0.1 if under_way else 5)
+        before = [*model.streams]
+        assert before
+        talk = TALK["dialogue"]
+        session.update({**TALK, "dialogue": None if other is None else {**talk, **other}})
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # it has not settled
+        await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
+        assert session.report()["served"]["hit"] == session.report()["served"]["in_flight"] == 0
+        told = [each for each in model.streams if each not in before]
+        texts = [each.request.messages[0].text for each in told]
+        gone = {"topic": ["Forty crowns."], "npc": ["a rasp"]}
+        for word in ["Forty crowns.", "a rasp"] if other is None else gone[next(iter(other))]:
+            assert texts and not any(word in text for text in texts)
+
+
+async def test_what_waits_to_be_told_has_the_content_of_what_is_talked_of_then() -> None:  # G1
+    settings = {"overlap": "queue", "quiet": 5, "max_wait": 5}
+    async with table(Source(), settings) as (session, model):
+        session.update(TALK)
+        await asyncio.sleep(6)
+        session.outcome("mira", "wait", "success", type="talk")
+        second = session.outcome("mira", "listen", "success", type="talk")
+        await asyncio.sleep(0.5)
+        session.update({**TALK, "dialogue": {"npc": "Elda", "topic": "the fire"}})
+        await second
+        told = [request.messages[0].text for request in asked(model)]
+        assert ["Forty crowns." in text and "a rasp" in text for text in told] == [True, False]
+
+
 async def test_another_sheet_is_another_spell_list() -> None:
     spells = {"spell": {"Hex": {"desc": "A curse."}, "Shield": {"desc": "A wall."}}}
     async with table(spells) as (session, model):
