@@ -129,6 +129,48 @@ async def test_the_first_prompt_waits_for_what_comes_at_once_and_no_longer_than_
             assert ("stat_block" in scene_of(model)["present"]["sh1"]) is known
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.09, 0.2])
+async def test_variants_wait_for_the_lore_of_the_place_and_the_talk_but_no_telling_does(
+    wait: float,
+) -> None:  # 1-2 1-16 1-20
+    for state, text in (({**STATE, "mode": "exploration"}, "It burned down."), (TALK, "a rasp")):
+        async with table(Source(wait=wait)) as (session, model):
+            session.update(state)
+            session.begin_turn("mira")
+            session.declare("mira", "search", type="use")
+            await asyncio.sleep(0.11)
+            assert asked(model)
+            told = [request.messages[0].text for request in asked(model)]
+            assert {text in each for each in told} == {wait < 0.1}
+            assert {"Forty crowns." in each for each in told} == {wait < 0.1 and state is TALK}
+    async with table(Source(wait=wait)) as (session, model):
+        session.update(TALK)
+        session.outcome("mira", "search", "success", type="use")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert asked(model)[-1].purpose == "foreground"
+
+
+async def test_that_what_has_just_changed_is_not_there_already_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-1
+    source = Source()
+    async with table(source) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.1)  # and a prompt has it: from now on it is P0
+        source.wait = 0.2
+        session.content_changed("stat_block")
+        await asyncio.sleep(1)
+        contents = session._pipeline.contents
+        assert contents is not None and "stat_block:sea hag" in contents
+        assert "timed out" in caplog.text and "missing" not in caplog.text
+        contents.drop("stat_block:sea hag")  # and it was there already
+        source.wait = 3
+        session.update({**STATE, "location": "Cellar"})
+        await asyncio.sleep(1)
+        assert "missing: 1 of 1 that must be there are not" in caplog.text
+
+
 @pytest.mark.parametrize("wait", [0.2, 3.0, 1e9])
 async def test_a_source_that_hangs_holds_nothing_up_and_is_asked_again(
     wait: float, caplog: pytest.LogCaptureFixture
