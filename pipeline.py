@@ -203,11 +203,12 @@ class Pipeline(Generic[M]):
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._costs = Costs()
-        least = settings.schedule.min_confidence_for_variants
-        self._constraints = replace(
-            Constraints.of(settings.schedule), min_confidence_for_prefetch=least
+        self._constraints = Constraints.of(settings.schedule)
+        self._kinds = variant_kinds(
+            settings.max_tokens + PROMPT,
+            settings.schedule.min_confidence_for_variants,
+            *(() if self.contents is None else (self.contents.kinds,)),
         )
-        self._kinds = variant_kinds(settings.max_tokens + PROMPT)
         self.planned: Plan | None = None
         self.kept = Kept(
             stock,
@@ -282,6 +283,7 @@ class Pipeline(Generic[M]):
             self._foreseen,
             scene_of=self._classify,
         )
+        self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
         self._classified = classified = self._sound(
             "classify", self._classify, lambda world: Scene(world, Context.IDLE)
@@ -450,7 +452,7 @@ class Pipeline(Generic[M]):
         self.kept.on_world(world)
         self.speculated.on_world(world)
         if self.contents is not None and _other_stage(world):
-            self.contents.turn_to(self._classified(world))  # it does not wait until that settles
+            self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -606,8 +608,19 @@ class Pipeline(Generic[M]):
                 self.recorder.trace("~foreseen", **said)
         return found
 
+    def _wish(self, scene: Scene) -> tuple[Variant, ...]:
+        return self._revised(self._planner(scene, self._spare))
+
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._revised(self._planner(scene, self._spare)))
+        """Have the content loaded, and the variants prepared, that the scheduler has room for."""
+        wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
+        beside = () if contents is None else (contents.predictions, contents.state)
+        fits, self.planned, content = fitted(
+            wanted, self._constraints, holds, self._costs, self._kinds, *beside
+        )
+        if contents is not None:
+            contents.take(content, self._constraints.token_budget - self.planned.tokens)
+        return fits
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """The variants as they have to be prepared with the content that there is now."""
@@ -620,13 +633,6 @@ class Pipeline(Generic[M]):
             else each
             for each in wanted
         )
-
-    def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
-        """What of it the scheduler finds room for."""
-        fits, self.planned = fitted(
-            wanted, self._constraints, self._store.holds, self._costs, self._kinds
-        )
-        return fits
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""

@@ -26,8 +26,7 @@ from .fetch_heard import line_of
 from .generation import Trace
 from .preload import Preload, is_of, key_of
 from .publish import Fault
-from .schedule import schedule
-from .schedule_given import Constraints, State
+from .schedule_given import State
 from .schedule_items import Item
 from .schedule_plan import Plan
 from .schedule_settings import Scheduling
@@ -102,16 +101,16 @@ class Contents:
         self._timers = timers
         self._trace = trace
         self._fault = fault
-        self._constraints = Constraints.of(settings)
+        self._limits = settings
         self._habits = habits
         self._metrics = metrics
         self._anew = anew
         self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
         self._another: set[str] = set()  # and not here yet
-        self._kinds = kinds_asking(source, preloads, self._wants.asks)
+        self.kinds = kinds_asking(source, preloads, self._wants.asks)
         self.executor = Executor(
-            self._kinds,
+            self.kinds,
             self,
             tasks,
             timers,
@@ -129,32 +128,37 @@ class Contents:
 
     # ── what is wanted ────────────────────────────────────────────────────────────────────────
 
-    def turn_to(self, scene: Scene) -> None:
-        """The place is another, or the talk: what was for the one before is for no prompt more."""
+    def on_scene(self, scene: Scene) -> None:
+        """Want what a scene needs; what was for the one before it is for no prompt any more."""
         self._forget(self._wants.on_scene(scene, {*self._known, *self.executor.pending}))
         self._another &= {*self._wants.now}
 
-    def on_scene(self, scene: Scene) -> None:
-        """Load what a scene needs and is not there."""
-        self.turn_to(scene)
-        self._load([wanted.item for wanted in self._wants.now.values()])
+    @property
+    def predictions(self) -> list[Item]:
+        """What is to be there, whether it is or not."""
+        return [wanted.item for wanted in self._wants.now.values()]
 
-    def _load(self, items: Sequence[Item]) -> None:
-        now, limits = self._timers.time(), self._constraints
-        state = State(
+    @property
+    def state(self) -> State:
+        """How things are, for a plan of what is to be loaded."""
+        now, limits, scene = self._timers.time(), self._limits, self._wants.scene
+        return State(
             frozenset(self._known),
             self.executor.pending,
-            {"context": None if self._wants.scene is None else self._wants.scene.context},
+            {"context": None if scene is None else scene.context},
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs.within(limits.token_budget, limits.time_budget_ms),
+            self.executor.costs.within(limits.max_prefetch_tokens, limits.time_budget_ms),
         )
-        self.planned = plan = schedule(items, limits, state, self._kinds)
+
+    def take(self, plan: Plan, tokens: int) -> None:
+        """Load what a plan says, with what others have left of the budget."""
+        self.planned = plan
         self._metrics.on_plan(plan)
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
-        self.executor.take(plan)
+        self.executor.take(plan, tokens)
 
     async def ready(self) -> None:
         """Wait for what must be there first, 100 ms at most.
@@ -171,7 +175,7 @@ class Contents:
         key = key_of(resource)
         if key is None:
             return
-        kind = next((each for each in self._kinds if kind_of(each) == key.partition(":")[0]), None)
+        kind = next((each for each in self.kinds if kind_of(each) == key.partition(":")[0]), None)
         if kind is None:
             return
         key = self._wants.named(f"{kind}:{key.partition(':')[2]}")
@@ -255,8 +259,6 @@ class Contents:
         if keys:
             self._wants.changed(keys)
             self._forget(keys)
-            if self._wants.scene is not None:
-                self.on_scene(self._wants.scene)
             self._anew()
 
     def _forget(self, keys: Iterable[str]) -> None:

@@ -212,7 +212,8 @@ def _place(scene: Scene) -> Iterator[Need]:
         yield Need((place,), urgency=Urgency.CRITICAL)
     elif isinstance(place, Mapping):
         for name in (str(place[key]) for key in ("name", "id") if place.get(key)):
-            yield Need((name,), urgency=Urgency.CRITICAL)  # each by itself, as an exit has said one of them
+            # Each by itself, as an exit has said one of them.
+            yield Need((name,), urgency=Urgency.CRITICAL)
         for name in _exits(place.get("exits")):
             yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
 

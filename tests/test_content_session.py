@@ -155,7 +155,7 @@ async def test_that_what_has_just_changed_is_not_there_already_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # 1-1
     source = Source()
-    async with table(source) as (session, model):
+    async with table(source) as (session, _):
         attacked(session)
         await asyncio.sleep(0.1)  # and a prompt has it: from now on it is P0
         source.wait = 0.2
@@ -461,9 +461,50 @@ async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> 
         plan = session.prefetch_plan()
         assert plan is not None
         assert len(plan["content"]["entries"]) == 200
-        assert plan["content"]["tokens"] == 10_000
+        assert plan["tokens"] == 2_700  # what is declared is P0
+        assert plan["content"]["tokens"] == 18 * 400
         assert {"stat_block:foe fu", "stat_block:foe ln"} <= {*source.keys}
         assert len(source.asked) <= 3 * 10_000 // 400  # a round for each move
+
+
+@pytest.mark.parametrize("budget", [0, 500, 900, 2_700, 3_150, 4_000, 10_000])
+async def test_variants_and_content_have_one_round_of_tokens(budget: int) -> None:  # 1-12 1-52 G3
+    source = Source()
+    async with table(source, {"schedule": {"max_prefetch_tokens": budget}}) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        plan = session.prefetch_plan()
+        assert plan is not None
+        first = plan["tokens"] + plan["content"]["tokens"]
+        assert plan["tokens"] == min(3, budget // 900) * 900  # what is declared is P0
+        assert 900 * (budget >= 900) <= first <= budget
+        assert plan["token_budget"] == plan["content"]["token_budget"] == budget
+        await asyncio.sleep(5)
+        session.end_turn()  # and what is there spends nothing again
+        session.begin_turn("sh1")
+        await asyncio.sleep(5)
+        known = session._pipeline.contents
+        assert known is not None
+        assert ("stat_block:sea hag" in known) is (budget > 400)
+
+
+async def test_the_variants_of_a_session_may_be_less_likely_than_its_content() -> None:  # 1-58
+    own = foretell.Preload("lore", ("combat",), lambda scene: [foretell.Need("x", None, 0.4)])  # type: ignore[arg-type]
+    bow = {"name": "bow", "type": "attack", "target": "sh1"}
+    for least, prepared in ((0.0, True), (0.9, False)):
+        settings = {"intensity": "aggressive", "schedule": {"min_confidence_for_variants": least}}
+        async with table(Source(), settings, preloads=(own,)) as (session, model):
+            session.update(STATE)
+            session.begin_turn("mira", options=[bow, {**bow, "name": "dagger"}])
+            await asyncio.sleep(1)
+            plan = session.prefetch_plan()
+            assert plan is not None and plan["entries"]
+            assert bool(asked(model)) is prepared
+            assert ("confidence is below 0.9" in str(plan["entries"])) is not prepared
+            assert [each["why"] for each in plan["content"]["entries"]] == [
+                "confidence is below 0.5"
+            ]
 
 
 async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  # G3 1-65
