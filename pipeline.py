@@ -45,7 +45,6 @@ from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
-from .sinks.prefetch_metrics import Metrics
 from .sinks.prefetch_shelf import Habits
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
@@ -182,9 +181,9 @@ class Pipeline(Generic[M]):
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
-        self.speculated = before.speculated
-        self.speculated.tell = self._on_alert
-        self.recorder.heard = self.speculated.heard
+        self.speculated, self.supplied = before.speculated, before.supplied
+        self.speculated.tell = self.supplied.tell = self._on_alert
+        self.recorder.heard = self.speculated.heard | self.supplied.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
@@ -199,7 +198,6 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
-        self.content_metrics = Metrics(self._on_alert)
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._costs = Costs()
@@ -380,7 +378,6 @@ class Pipeline(Generic[M]):
             self.fault,
             self.guest_fault,
             habits=Habits(),
-            metrics=self.content_metrics,
             tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,

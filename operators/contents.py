@@ -47,15 +47,6 @@ class Habits(Protocol):
     def used_today(self, now: float) -> Mapping[str, int]: ...
 
 
-class Looked(Protocol):
-    """Hears what was needed, and whether it was there."""
-
-    def on_plan(self, plan: Plan) -> None: ...
-    def on_event(self, event: Fetched) -> None: ...
-    def hit(self, key: str, t: float) -> None: ...
-    def missed(self, key: str, t: float) -> None: ...
-
-
 class Contents:
     """Loads what scenes need, through the scheduler, and has it for prompts.
 
@@ -72,7 +63,7 @@ class Contents:
 
     :param source: ``None`` for a replay: what the recording holds is handed in.
     :param timers: with the moments of the recording, :class:`~foretell.streams.moments.Moments`.
-    :param trace: records what is asked for and what comes.
+    :param trace: records what is asked for and what comes, and what prompts found there.
     :param fault: told what goes wrong here, and ``guest_fault`` what does with the source.
     :param tell: told of all that happens to items.
     :param busy: whether the background has to wait.
@@ -91,7 +82,6 @@ class Contents:
         guest_fault: Fault,
         *,
         habits: Habits,
-        metrics: Looked,
         tell: Callable[[Fetched], None],
         busy: Callable[[], bool],
         anew: Callable[[], None],
@@ -103,7 +93,6 @@ class Contents:
         self._fault = fault
         self._limits = settings
         self._habits = habits
-        self._metrics = metrics
         self._anew = anew
         self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
@@ -155,7 +144,6 @@ class Contents:
     def take(self, plan: Plan, tokens: int) -> None:
         """Load what a plan says, with what others have left of the budget."""
         self.planned = plan
-        self._metrics.on_plan(plan)
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
         self.executor.take(plan, tokens)
@@ -179,7 +167,7 @@ class Contents:
         if kind is None:
             return
         key = self._wants.named(f"{kind}:{key.partition(':')[2]}")
-        self._look(key)
+        self._look([key])
         item = self._wants.need(key, kind, resource.partition(":")[2].strip())
         if key not in self._known:
             self._tasks.start(self.executor.demand(item), name=f"demand {key}")
@@ -189,8 +177,9 @@ class Contents:
     def of(self, actors: Collection[str | None]) -> SceneContent:
         """What a prompt about these actors may have: content of theirs, and of the scene."""
         found: dict[str, dict[str, Any]] = {}
-        for key, wanted, about in self._wants.of(actors):
-            self._look(key)
+        wants = [*self._wants.of(actors)]
+        self._look([key for key, _, _ in wants])
+        for key, wanted, about in wants:
             value = self._known.get(key)
             if value is not None:
                 so_far = found.setdefault(wanted.item.kind, {})
@@ -203,21 +192,30 @@ class Contents:
         """Which content a prompt about these actors may have, and how often it has changed."""
         return self._wants.revision(actors)
 
-    def _look(self, key: str) -> None:
+    def _look(self, keys: Sequence[str]) -> None:
+        """What is there of these is used; that there is nothing of one is known, and no miss."""
         now = self._timers.time()
-        if key not in self._known:
-            self._metrics.missed(key, now)
-        elif self._known[key] is not None:
-            self._metrics.hit(key, now)
+        hit = [key for key in keys if self._known.get(key) is not None]
+        missed = [key for key in keys if key not in self._known]
+        for key in hit:
             self._habits.used(key, now)
             self.executor.used(key)
+        if hit or missed:
+            self._trace("~looked", hit=hit, missed=missed)
 
     def _on_event(self, event: Fetched) -> None:
         """That there is nothing of a name is no prefetch, and stays known."""
         if event.what is What.LOADED and self._known.get(event.keys[0]) is None:
             self.executor.used(event.keys[0])
         else:
-            self._metrics.on_event(event)
+            self._trace(
+                "~fetched",
+                what=event.what,
+                keys=event.keys,
+                lane=event.lane,
+                tokens=event.tokens,
+                seconds=round(event.seconds, 6),
+            )
 
     # As the cache of the executor.
 

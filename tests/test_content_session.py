@@ -17,13 +17,15 @@ import pytest
 import foretell
 from foretell import replay
 from foretell.cli import main
+from foretell.operators.fetch_events import What
 from foretell.operators.fetch_source import Content, each
-from foretell.operators.schedule import Item, Kind, Priority
+from foretell.operators.schedule import Item, Kind, Lane, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.streams.log_inputs import LogInputs
+from foretell.streams.log_own import own_problem
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 
 HAG = {
@@ -962,13 +964,62 @@ def test_a_session_that_goes_on_loads_as_one_that_begins(tmp_path: Path) -> None
             await asyncio.sleep(1)
             assert "stat_block:orc" in source.keys
             found = session.prefetch_report()["content"]["session_summary"]
-            assert found["estimated_time_saved"] < 1
+            assert found["estimated_time_saved"] < 1  # the second sitting's load was no long one
             contents = session._pipeline.contents
             assert contents is not None
             assert contents.executor.costs["stat_block"].ms == pytest.approx(30, abs=1)
 
     run_virtual(evening())
     assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_the_report_of_a_session_that_goes_on_goes_on(tmp_path: Path) -> None:  # 1-45 1-46
+    async def sitting(source: Any, before: Any) -> Any:
+        async with table(source, {"log_dir": str(tmp_path)}) as (session, _):
+            assert session.prefetch_report()["content"] == before or before is None
+            attacked(session)
+            await asyncio.sleep(2)
+            await session.outcome("mira", "Hex", "hit", target="sh1")
+            session.need("lore:the debts")
+            session.update({**STATE, "mode": "exploration"})
+            session.end_turn()
+            await asyncio.sleep(3)
+            await session.outcome("mira", "search", "success", type="use")
+            session.update({"mode": "menu"})
+            await asyncio.sleep(40)
+            return session.prefetch_report()["content"]
+
+    async def evening() -> None:
+        slow, broken = Source(wait=0.15), Source()
+        first = await sitting(slow, None)
+        assert {*first["events"]} == {"loaded", "timed out", "retry", "expired"}
+        assert all(first["top_predictions"].values())
+        broken.raises = OSError("no disk")
+        second = await sitting(broken, first)
+        for name in ("cache_hits", "cache_misses"):
+            assert second["session_summary"][name] >= first["session_summary"][name]
+        assert {*second["events"]} == {*first["events"], "failed", "unavailable"}
+        await sitting(slow, second)
+
+    run_virtual(evening())
+    assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_a_line_that_no_session_has_written_is_named() -> None:
+    fetched = {"what": "loaded", "keys": ["a"], "lane": "eager", "tokens": 1, "seconds": 0.0}
+    assert own_problem({"kind": "~fetched", **fetched}) is None
+    for what in What:
+        assert own_problem({"kind": "~fetched", **fetched, "what": what.value}) is None
+    for lane in Lane:
+        assert own_problem({"kind": "~fetched", **fetched, "lane": lane.value}) is None
+    for name, wrong in (
+        *(("what", "lost"), ("keys", "a"), ("keys", [7]), ("lane", 7)),
+        *(("tokens", None), ("seconds", "1"), ("seconds", None)),
+    ):
+        problem = own_problem({"kind": "~fetched", **fetched, name: wrong})
+        assert problem is not None and problem.startswith(f"{name} of a ~fetched line")
+    assert own_problem({"kind": "~preload", "keys": None}) is not None
+    assert own_problem({"kind": "~looked", "hit": []}) is not None
 
 
 def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:
