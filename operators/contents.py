@@ -224,7 +224,6 @@ class Contents:
 
     def put(self, item: Item, value: Any, tokens: int) -> None:
         """Keep content; what no scene needs goes, when there is too much."""
-        self._known.pop(item.key, None)
         self._known[item.key] = value
         self._another.discard(item.key)
         if len(self._known) > MOST_KEPT:

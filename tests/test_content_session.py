@@ -17,6 +17,7 @@ import pytest
 import foretell
 from foretell import replay
 from foretell.cli import main
+from foretell.operators.content_wanted import Wants
 from foretell.operators.fetch_events import What
 from foretell.operators.fetch_source import Content, each
 from foretell.operators.schedule import Item, Kind, Lane, Priority
@@ -26,6 +27,7 @@ from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.streams.log_inputs import LogInputs
 from foretell.streams.log_own import own_problem
+from foretell.streams.world import World
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 
 HAG = {
@@ -214,6 +216,16 @@ async def test_a_source_that_raises_is_told_and_left_alone_for_a_while(
         await asyncio.sleep(1)
         assert len(source.asked) == 2 * before
         assert "stat_block" in scene_of(model)["present"]["sh1"]
+
+
+async def test_what_a_source_raises_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    source = Source()
+    source.raises = OSError("the disk\n  is on fire")
+    async with table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+    told = [each.message for each in caplog.records if "OSError" in each.message]
+    assert told and all(each.endswith("OSError: the disk is on fire") for each in told)
 
 
 async def test_a_source_that_is_down_for_hours_is_told_of_once(
@@ -521,6 +533,66 @@ async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  
         assert sum(key in contents for key in keys) <= 256
         assert keys[-1] in contents and keys[0] not in contents
         assert "stat_block:sea hag" in contents
+
+
+def wants(faults: list[str]) -> tuple[Wants, Callable[..., list[str]]]:
+    """What is wanted, and a scene of so many names with a mark."""
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        state = scene.world.state
+        return [foretell.Need(name, mark=state.get("mark", "")) for name in state["names"]]
+
+    everywhere = foretell.Preload("lore", tuple(foretell.Context), needs)
+    found = Wants((everywhere,), lambda where, error: faults.append(repr(error)))
+
+    def scene(names: list[str], kept: Any = (), mark: str = "", mode: str = "combat") -> list[str]:
+        state = {"names": names, "mark": mark}
+        return found.on_scene(foretell.Scene(World(state=state), foretell.Context(mode)), kept)
+
+    return found, scene
+
+
+def test_what_was_wanted_once_is_forgotten_but_not_what_may_be_wanted_again() -> None:  # G3
+    found, scene = wants(faults := [])
+    scene(["kept", "gone"], mark="x")
+    for n in range(0, 3_000, 100):
+        scene([str(n + each) for each in range(100)], kept={"lore:kept"})
+        assert len(found.asks) <= 1_124
+        assert {*found.now} <= {*found.asks}
+    assert "lore:kept" in found.asks and "lore:gone" not in found.asks
+    assert scene(["kept", "gone"], mark="y") == ["lore:kept"]  # the other's mark is forgotten
+    assert not faults
+
+
+def test_how_often_what_is_wanted_has_changed_is_counted_and_nothing_else() -> None:  # G3
+    found, scene = wants([])
+    for n in range(2_000):
+        scene([str(n), "mill"])
+        found.changed([f"lore:{n}", "lore:mill", "lore:of another scene"])
+    assert found.revision([]) == (("lore:1999", 1), ("lore:mill", 2_000))
+    assert len(found._changes) == 2
+    scene(["mill"])
+    found.changed(["lore:other"])
+    assert found.revision([]) == (("lore:mill", 2_000),)
+
+
+def test_what_the_game_needed_is_wanted_until_the_context_is_another() -> None:  # 1-5
+    found, scene = wants([])
+    scene(["mill"])
+    assert found.need("lore:mill", "lore", "Mill") is found.now["lore:mill"].item
+    item = found.need("lore:debts", "lore", "the debts")
+    assert found.asks["lore:debts"] == foretell.Ask("lore", ("the debts",), key="lore:debts")
+    scene(["mill"])
+    assert found.now["lore:debts"].item is item
+    for n in range(16):
+        found.need(f"lore:{n}", "lore", str(n))
+    assert {*found.now} == {"lore:mill", *(f"lore:{n}" for n in range(16))}
+    scene(["0"])  # now the scene needs it as well
+    for n in range(100, 116):
+        found.need(f"lore:{n}", "lore", str(n))
+    assert "lore:0" in found.now and "lore:1" not in found.now
+    scene([], mode="dialogue")
+    assert not found.now
 
 
 async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() -> None:  # 1-6
