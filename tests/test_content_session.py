@@ -503,6 +503,25 @@ async def test_variants_and_content_have_one_round_of_tokens(budget: int) -> Non
         assert ("stat_block:sea hag" in known) is (budget > 400)
 
 
+@pytest.mark.parametrize(("budget", "kept"), [(4_000, False), (6_000, True)])
+async def test_content_that_is_larger_than_announced_has_what_the_variants_leave(
+    budget: int, kept: bool
+) -> None:  # 1-52 G3
+    source = Source({"stat_block": {"Sea Hag": "x" * 6_000}})
+    async with table(source, {"schedule": {"max_prefetch_tokens": budget}}) as (session, _):
+        session.update({**STATE, "mode": "menu"})
+        session.begin_turn("mira")
+        await asyncio.sleep(1)
+        session.update(
+            {**STATE, "actors": {each: STATE["actors"][each] for each in ("mira", "sh1")}}
+        )
+        session.declare("mira", "Hex", type="cast", target="sh1")
+        await asyncio.sleep(1)
+        plan, known = session.prefetch_plan(), session._pipeline.contents
+        assert plan is not None and plan["tokens"] == 2_700
+        assert known is not None and ("stat_block:sea hag" in known) is kept
+
+
 async def test_the_variants_of_a_session_may_be_less_likely_than_its_content() -> None:  # 1-58
     own = foretell.Preload("lore", ("combat",), lambda scene: [foretell.Need("x", None, 0.4)])  # type: ignore[arg-type]
     bow = {"name": "bow", "type": "attack", "target": "sh1"}
@@ -883,6 +902,8 @@ async def test_nobody_waits_for_a_disk_that_hangs(
         attacked(session)
         await asyncio.sleep(0.3)
         assert (await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")).text
+        hanging = [each for each in threading.enumerate() if each.name == "foretell content"]
+        assert hanging and all(each.daemon for each in hanging)  # nor does the program's end
     hangs.set()
 
 
