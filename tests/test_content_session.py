@@ -572,7 +572,8 @@ def wants(faults: list[str]) -> tuple[Wants, Callable[..., list[str]]]:
 
 
 def test_what_was_wanted_once_is_forgotten_but_not_what_may_be_wanted_again() -> None:  # G3
-    found, scene = wants(faults := [])
+    faults: list[str] = []
+    found, scene = wants(faults)
     scene(["kept", "gone"], mark="x")
     for n in range(0, 3_000, 100):
         scene([str(n + each) for each in range(100)], kept={"lore:kept"})
