@@ -20,7 +20,7 @@ from pydantic import (
 from .errors import ConfigError
 from .operators.overlap import Overlap
 from .operators.predict import Intensity
-from .operators.schedule_settings import Scheduling
+from .operators.schedule_settings import Scheduling, no_truth
 from .streams.footprint import VOLATILE
 
 __all__ = ["ELSEWHERE", "Settings", "how"]
@@ -118,6 +118,8 @@ class Settings(BaseModel):
     log_dir: str | None = None
     log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
+
+    _numbers = field_validator("*", mode="before")(no_truth)
 
     @field_validator("intensity", mode="before")
     @classmethod

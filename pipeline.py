@@ -45,7 +45,6 @@ from .sinks.kept import Kept
 from .sinks.ledger import Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
-from .sinks.prefetch_metrics import Metrics
 from .sinks.prefetch_shelf import Habits
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
@@ -55,7 +54,7 @@ from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
-from .streams.footprint import Footprint, targets_of
+from .streams.footprint import PLACE, TALK, Footprint, covers, targets_of
 from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
@@ -128,7 +127,9 @@ class Pipeline(Generic[M]):
         self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
         self._settings = settings
-        world_now = World(footprint=Footprint(volatile=settings.volatile))
+        content = game.content is not None if replaying is None else replaying.content
+        stage = (PLACE, *TALK) if content else (PLACE,)
+        world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
         self.handles: dict[int, Telling[M]] = {}
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
@@ -180,12 +181,11 @@ class Pipeline(Generic[M]):
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
-        self.speculated = before.speculated
-        self.speculated.tell = self._on_alert
-        self.recorder.heard = self.speculated.heard
+        self.speculated, self.supplied = before.speculated, before.supplied
+        self.speculated.tell = self.supplied.tell = self._on_alert
+        self.recorder.heard = self.speculated.heard | self.supplied.heard
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
-        content = game.content is not None if replaying is None else replaying.content
         supplied = {"content": True} if content else {}
         self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
         for cut in before.cut():
@@ -198,15 +198,15 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
-        self.content_metrics = Metrics(self._on_alert)
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._costs = Costs()
-        least = settings.schedule.min_confidence_for_variants
-        self._constraints = replace(
-            Constraints.of(settings.schedule), min_confidence_for_prefetch=least
+        self._constraints = Constraints.of(settings.schedule)
+        self._kinds = variant_kinds(
+            settings.max_tokens + PROMPT,
+            settings.schedule.min_confidence_for_variants,
+            *(() if self.contents is None else (self.contents.kinds,)),
         )
-        self._kinds = variant_kinds(settings.max_tokens + PROMPT)
         self.planned: Plan | None = None
         self.kept = Kept(
             stock,
@@ -281,8 +281,9 @@ class Pipeline(Generic[M]):
             self._foreseen,
             scene_of=self._classify,
         )
+        self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
-        classified = self._sound(
+        self._classified = classified = self._sound(
             "classify", self._classify, lambda world: Scene(world, Context.IDLE)
         )
 
@@ -377,7 +378,6 @@ class Pipeline(Generic[M]):
             self.fault,
             self.guest_fault,
             habits=Habits(),
-            metrics=self.content_metrics,
             tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,
@@ -448,6 +448,8 @@ class Pipeline(Generic[M]):
         self.audit.on_world(world)
         self.kept.on_world(world)
         self.speculated.on_world(world)
+        if self.contents is not None and _other_stage(world):
+            self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
@@ -603,8 +605,19 @@ class Pipeline(Generic[M]):
                 self.recorder.trace("~foreseen", **said)
         return found
 
+    def _wish(self, scene: Scene) -> tuple[Variant, ...]:
+        return self._revised(self._planner(scene, self._spare))
+
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._revised(self._planner(scene, self._spare)))
+        """Have the content loaded, and the variants prepared, that the scheduler has room for."""
+        wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
+        beside = () if contents is None else (contents.predictions, contents.state)
+        fits, self.planned, content = fitted(
+            wanted, self._constraints, holds, self._costs, self._kinds, *beside
+        )
+        if contents is not None:
+            contents.take(content, self._constraints.token_budget - self.planned.tokens)
+        return fits
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """The variants as they have to be prepared with the content that there is now."""
@@ -617,13 +630,6 @@ class Pipeline(Generic[M]):
             else each
             for each in wanted
         )
-
-    def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
-        """What of it the scheduler finds room for."""
-        fits, self.planned = fitted(
-            wanted, self._constraints, self._store.holds, self._costs, self._kinds
-        )
-        return fits
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""
@@ -809,6 +815,12 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
+
+
+def _other_stage(world: World) -> bool:
+    """Whether this very input has changed what every text may speak of."""
+    stage = world.footprint.stage
+    return any(covers(known, path) for path, _ in world.fresh for known in stage)
 
 
 def _about(declared: Declared) -> tuple[str, ...]:

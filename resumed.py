@@ -10,6 +10,7 @@ from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import Ledger
 from .sinks.prefetch_session import Speculated
+from .sinks.prefetch_supplied import Supplied
 from .sinks.report import Tally
 from .sinks.stock import Stock
 from .sinks.transcript import Transcript
@@ -39,6 +40,7 @@ class Resumed:
     foresight: Foresight
     named: References = field(default_factory=References)
     speculated: Speculated = field(default_factory=Speculated)
+    supplied: Supplied = field(default_factory=Supplied)
     number: int = 0
     """How many inputs there were."""
     opened: int = 0
@@ -85,6 +87,7 @@ class Resumed:
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
         self.speculated.restore(record.t, kind, line)
+        self.supplied.restore(record.t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

@@ -52,11 +52,11 @@ class Dependence:
 
 
 def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependence:
-    """What the text of an action depends on: its actor, its targets, and the place."""
+    """What the text of an action depends on: its actor, its targets, and the stage."""
     about = [actor, *targets_of(action)]
     paths: list[Path] = [("actors", each) for each in dict.fromkeys(about) if each]
     return Dependence(
-        (*paths, ("location",)),
+        (*paths, *world.footprint.stage),
         world.footprint.of(actor, action),
         action_key(actor, action),
         world.footprint.volatile,

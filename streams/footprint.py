@@ -15,6 +15,8 @@ _json = json.encoder.encode_basestring_ascii  # a fifth of the time of json.dump
 
 __all__ = [
     "DEPTH",
+    "PLACE",
+    "TALK",
     "VOLATILE",
     "Footprint",
     "Path",
@@ -35,16 +37,23 @@ DEPTH = 3
 VOLATILE = ("pos", "position", "facing", "velocity", "animation")
 
 
+PLACE: Path = ("location",)
+TALK: tuple[Path, ...] = (("dialogue", "npc"), ("dialogue", "topic"))
+"""Who is spoken to, and of what: where prompts have content, they have its lore and its voice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """The fields an action may change of its targets and of its actor, by name.
 
     ``volatile`` are fields of an actor that change all the time and that no text speaks of.
+    ``stage`` is what every text may speak of, beside who has a part in it.
     """
 
     target: tuple[str, ...] = ("hp", "temp_hp", "health", "conditions", "effects", "dead", "alive")
     actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
     volatile: tuple[str, ...] = VOLATILE
+    stage: tuple[Path, ...] = (PLACE,)
 
     def passes(self, path: Path) -> bool:
         """Whether this changes all the time, and no text speaks of it."""
