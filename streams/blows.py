@@ -121,7 +121,7 @@ def seen(
     if (
         because is not None
         and because in world.actions
-        and not (paths and all(map(world.footprint.passes, paths)))
+        and (not paths or world.footprint.lasting(paths))
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):

@@ -70,8 +70,10 @@ class _Segment:
         kept: Numbered | bytes = numbered
         if type(event) is State:
             change = _change(before, event.state)
-            with suppress(TypeError):  # no JSON: it is kept as it is
+            try:
                 kept = orjson.dumps((number, event.t, received, event.because, change), None, PLAIN)
+            except TypeError:
+                pass  # no JSON: it is kept as it is
         self.inputs.append(kept)
         weight = EACH + (len(kept) if type(kept) is bytes else _size(event))
         self.weight += weight
