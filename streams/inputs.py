@@ -80,6 +80,7 @@ class Inputs(Observable[Numbered]):
     before it.
 
     :param take_in: does what has come from outside, in a step of the loop; see :class:`Tasks`.
+    :param take_in_now: the same, from a step that is for nothing else.
     :param lane: where states wait; with none they do not.
     :param last: called when the last input has been handed on, after :meth:`finish`.
     """
@@ -91,12 +92,14 @@ class Inputs(Observable[Numbered]):
         start: float,
         number: int = 0,
         take_in: Callable[[Callable[[], None]], object] | None = None,
+        take_in_now: Callable[[Callable[[], None]], object] | None = None,
         lane: Lane | None = None,
         last: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._take_in = take_in or loop.call_soon
+        self._take_in_now = take_in_now or self._take_in
         self._ended: Callable[[], None] | None = last
         self._thread = threading.get_ident()
         self._start = start
@@ -206,7 +209,7 @@ class Inputs(Observable[Numbered]):
             if self._scheduled or not self._pending:
                 return
             self._scheduled = True
-        self._wake()
+        self._take_in_now(self._drain)
 
     def flush(self) -> None:
         """Hand on what waits now, and not in the next step of the loop; for a replay."""
