@@ -21,7 +21,7 @@ from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.contents import Contents
-from .operators.fingerprint import fingerprint, scene_fingerprint
+from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
@@ -306,7 +306,9 @@ class Pipeline(Generic[M]):
             settled,
             ops.map(classified),
             ops.distinct_until_changed(
-                self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
+                self._sound(
+                    "fingerprint", scene_fingerprints(), lambda scene: str(scene.world.number)
+                )
             ),
             publish(self.guest_fault),
         )

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "HARMFUL",
     "KILL",
+    "NOTHING",
     "Account",
     "Blow",
     "Fall",
     "health_left",
     "laid_low",
+    "left_of",
     "seen",
     "told",
 ]
@@ -386,7 +388,7 @@ class _Reckoning:
 
     def _reckoned(self) -> float | None:
         """The health after all that is owed."""
-        return None if self._now is None else _left(self._now, self.account)
+        return left_of(self._now, self.account)
 
     def _owe(self, damage: float) -> None:
         self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
@@ -419,11 +421,13 @@ def laid_low(world: World, declared: Declared, target: str | None) -> bool:
 
 def health_left(world: World, actor_id: str | None) -> float | None:
     """An actor's health less what was told of it and no state has shown; NaN if nobody can tell."""
-    now = vitals_of(world.state, actor_id)
-    return None if now is None else _left(now, world.accounts.get(actor_id or "", NOTHING))
+    return left_of(vitals_of(world.state, actor_id), world.accounts.get(actor_id or "", NOTHING))
 
 
-def _left(now: Vitals, account: Account) -> float | None:
+def left_of(now: Vitals | None, account: Account) -> float | None:
+    """The same, of one with such health, and this open."""
+    if now is None:
+        return None
     if now.health is None or now.pool is None or not account.owed:
         return now.health
     owed = _sum(damage for _, damage in account.owed)
