@@ -10,12 +10,15 @@ __all__ = ["Shared"]
 
 
 class _Part:
-    """A JSON value as it was written and as it was read; the members of an object when needed."""
+    """A JSON value as it was written and as it was read; the members of an object when needed.
+
+    What was written stands in the members then, and not beside them: it is gone through once.
+    """
 
     __slots__ = ("members", "raw", "value")
 
     def __init__(self, raw: bytes, value: Any, members: _Members | None = None) -> None:
-        self.raw = raw
+        self.raw = b"" if members else raw
         self.value = value
         self.members = members
 
@@ -47,7 +50,7 @@ class Shared:
 
 
 def _read(raw: bytes, last: _Part | None, depth: int) -> _Part:
-    if last is None or depth == 0 or raw[0] != BRACE or last.raw[0] != BRACE:
+    if last is None or depth == 0 or raw[0] != BRACE or type(last.value) is not dict:
         return _Part(raw, orjson.loads(raw))
     if raw == last.raw:
         return last
@@ -60,6 +63,8 @@ def _read(raw: bytes, last: _Part | None, depth: int) -> _Part:
             break
         first += 1
         start += len(member)
+    if start == stop and first == rest:
+        return last
     for member, _ in reversed(known.values()):
         # Valid JSON that ends in a comma and a whole member has that member at its end: quotes
         # and brackets in it are even, so the comma stands in no string and in no other object.
