@@ -292,7 +292,7 @@ class Pipeline(Generic[M]):
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.guest_fault))
         world: Published[World] = inputs.pipe(
-            ops.map(lambda numbered: self.history.advance(self.world_now, numbered)),
+            ops.map(self._advanced),
             publish(self.guest_fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
@@ -445,6 +445,9 @@ class Pipeline(Generic[M]):
                 return otherwise(*given)
 
         return soundly
+
+    def _advanced(self, numbered: Numbered) -> World:
+        return self.history.advance(self.world_now, numbered)
 
     def _on_world(self, world: World) -> None:
         before, self.world_now = self.world_now, world
