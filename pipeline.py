@@ -21,7 +21,7 @@ from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.contents import Contents
-from .operators.fingerprint import fingerprint, scene_fingerprint
+from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
@@ -91,12 +91,13 @@ OF_LATE = 20
 one in as many, a retelling prepared ahead saves time at the price of any other variant: on a
 recorded combat it costs $0.0020 and saves 1.7 s, and the others save a second for $0.025."""
 
-MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
+MOVES = frozenset((ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind))
+TO_TELL = frozenset((ev.Outcome, ev.Retell))
 
 
 def is_move(world: World) -> bool:
     """A move never waits behind its own state."""
-    return isinstance(world.cause, MOVES)
+    return type(world.cause) in MOVES
 
 
 def cross(one: Claim, other: Claim) -> bool:
@@ -108,7 +109,7 @@ def cross(one: Claim, other: Claim) -> bool:
 
 def wants_telling(world: World) -> bool:
     """Something happened, or what happened is to be told again."""
-    return isinstance(world.cause, ev.Outcome | ev.Retell)
+    return type(world.cause) in TO_TELL
 
 
 class Pipeline(Generic[M]):
@@ -177,6 +178,7 @@ class Pipeline(Generic[M]):
             start=loop.time() - until,
             number=before.number,
             take_in=self.tasks.take_in,
+            take_in_now=self.tasks.take_in_now,
             lane=game.lane,
             last=self._on_last_input,
         )
@@ -291,7 +293,7 @@ class Pipeline(Generic[M]):
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.guest_fault))
         world: Published[World] = inputs.pipe(
-            ops.scan(self.history.advance, self.world_now),
+            ops.map(self._advanced),
             publish(self.guest_fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
@@ -305,7 +307,9 @@ class Pipeline(Generic[M]):
             settled,
             ops.map(classified),
             ops.distinct_until_changed(
-                self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
+                self._sound(
+                    "fingerprint", scene_fingerprints(), lambda scene: str(scene.world.number)
+                )
             ),
             publish(self.guest_fault),
         )
@@ -442,27 +446,36 @@ class Pipeline(Generic[M]):
 
         return soundly
 
+    def _advanced(self, numbered: Numbered) -> World:
+        return self.history.advance(self.world_now, numbered)
+
     def _on_world(self, world: World) -> None:
         before, self.world_now = self.world_now, world
-        self.foresight.on_world(before, world)
         self.audit.on_world(world)
         self.kept.on_world(world)
+        if is_move(world):
+            self._on_move(before, world)
+        if world.warning is not None:
+            log.warning("session %s: %s", self.name, world.warning)
+            self.recorder.trace("~warning", text=world.warning)
+        match world.cause:
+            case ev.State():
+                pass
+            case ev.Need(resource=resource) if self.contents is not None:
+                self.contents.need(resource)
+            case ev.Delivered(telling=telling, viewer=viewer, upto=upto):
+                self.transcript.delivered(telling, viewer, upto)
+
+    def _on_move(self, before: World, world: World) -> None:
+        self.foresight.on_world(before, world)
         self.speculated.on_world(world)
         if self.contents is not None and _other_stage(world):
             self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
-        if is_move(world):
-            self._moved = world.number
-            self._prepare_again(None)
-        if world.warning is not None:
-            log.warning("session %s: %s", self.name, world.warning)
-            self.recorder.trace("~warning", text=world.warning)
-        if isinstance(world.cause, ev.Need) and self.contents is not None:
-            self.contents.need(world.cause.resource)
-        if isinstance(world.cause, ev.Delivered):
-            self.transcript.delivered(world.cause.telling, world.cause.viewer, world.cause.upto)
+        self._moved = world.number
+        self._prepare_again(None)
 
     def _on_revoked(self, generation: Generation) -> None:
         self.recorder.trace("~revoked", generation=generation.id)

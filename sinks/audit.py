@@ -33,6 +33,8 @@ class Audit:
     def on_world(self, world: Any) -> None:
         """Note what an input changed unexpectedly."""
         self.revision = world.revision
+        if not world.fresh:
+            return
         for change in world.fresh:
             self._changed[change] = world.revision
             path = change[0]

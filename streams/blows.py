@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "HARMFUL",
     "KILL",
+    "NOTHING",
     "Account",
     "Blow",
     "Fall",
     "Habits",
     "health_left",
     "laid_low",
+    "left_of",
     "seen",
     "told",
 ]
@@ -137,7 +139,7 @@ def seen(
     if (
         because is not None
         and because in world.actions
-        and not (paths and all(map(world.footprint.passes, paths)))
+        and (not paths or world.footprint.lasting(paths))
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):
@@ -422,7 +424,7 @@ class _Reckoning:
 
     def _reckoned(self) -> float | None:
         """The health after all that is owed."""
-        return None if self._now is None else _left(self._now, self.account)
+        return left_of(self._now, self.account)
 
     def _owe(self, damage: float) -> None:
         self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
@@ -455,11 +457,13 @@ def laid_low(world: World, declared: Declared, target: str | None) -> bool:
 
 def health_left(world: World, actor_id: str | None) -> float | None:
     """An actor's health less what was told of it and no state has shown; NaN if nobody can tell."""
-    now = vitals_of(world.state, actor_id)
-    return None if now is None else _left(now, world.accounts.get(actor_id or "", NOTHING))
+    return left_of(vitals_of(world.state, actor_id), world.accounts.get(actor_id or "", NOTHING))
 
 
-def _left(now: Vitals, account: Account) -> float | None:
+def left_of(now: Vitals | None, account: Account) -> float | None:
+    """The same, of one with such health, and this open."""
+    if now is None:
+        return None
     if now.health is None or now.pool is None or not account.owed:
         return now.health
     owed = _sum(damage for _, damage in account.owed)
