@@ -26,8 +26,9 @@ CUT = {f"<{tag}>"[:end] for tag in TAGS for end in range(1, len(tag) + 2)}
 NEAR = 40  # so many characters before a bracket tell what it is
 WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
 FENCE_BEFORE = re.compile(r"```[a-zA-Z]{0,31}[ \t]*\Z")
-SENTENCE_BEFORE = re.compile(r"[^\s:=>(`\ufeff][ \t]*\Z")
-NUMBERS = r"[0-9]{1,3}(?:, ?[0-9]{1,3}){0,7}"
+SENTENCE_BEFORE = re.compile(r"[^\s:=>(\ufeff][ \t]*\Z")
+FEW_DIGITS = r"(?:0|[1-9][0-9]{0,2})"
+NUMBERS = rf"{FEW_DIGITS}(?:, ?{FEW_DIGITS}){{0,7}}"
 MARK = re.compile(rf"\[ ?(?:{NUMBERS} ?)?\]|\{{ ?\}}")
 MARK_CUT = re.compile(rf"\[ ?(?:{NUMBERS}(?:,? )?,?)?")
 BRACKET = re.compile(r"[\[\]{}]")
