@@ -136,6 +136,25 @@ def test_a_mark_in_a_sentence_is_the_value_only_if_no_other_comes(mark: str, siz
 
 
 @pytest.mark.parametrize("size", [1, 1000])
+def test_of_several_marks_the_first_is_the_value(size: int) -> None:
+    assert read("It is [1] or [2, 3], or {}.", size)[1] == Final([1])
+
+
+@pytest.mark.parametrize(
+    "before", ["```json ", "```", "so: ", "x = ", "<a>", "(", "so\n", "\ufeff"]
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_list_of_numbers_that_is_in_no_sentence_is_the_value_at_once(
+    before: str, size: int
+) -> None:
+    for value in ("[1, 2]", "[]", "{}"):
+        text, parser = f"{before}{value}", PartialParser()
+        for at in range(0, len(text), size):
+            parser.feed(text[at : at + size])
+        assert parser.done() and parser.value == json.loads(value)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
 def test_a_longer_list_in_a_sentence_is_the_value(size: int) -> None:
     for text in ("[1, 2, 3, 4, 5, 6, 7, 8, 9]", "[1000]", "[007]", "[1.5]", '["a"]', "[-1]"):
         parser = PartialParser()

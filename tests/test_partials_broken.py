@@ -196,6 +196,11 @@ def test_a_later_value_that_contradicts_does_not_hide_the_rest_of_the_first() ->
     assert found.reason.endswith("a later value contradicts what was shown")
 
 
+def test_what_a_later_value_has_in_it_is_no_later_value() -> None:
+    _, found = read('{"s":1 x\n{"k [1] ":2,""}')
+    assert found.value == {"s": 1} and "later value" not in found.reason
+
+
 def test_a_later_value_that_continues_comes_before_the_rest_of_the_first() -> None:
     parser = PartialParser()
     parser.feed('{"a": "b", oh no, "c": 1}\n{"a": "b", "c": [1]}')
