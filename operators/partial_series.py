@@ -104,7 +104,8 @@ def _broken_in(passed: str) -> tuple[int, Broken | None]:
     first, begun = -1, BEGUN.search(passed)
     while begun:
         at = begun.end()
-        broken = Broken(min(len(begun[1]), WIDEST))
+        indent = len(begun[1]) if begun[0][:1] == "\n" else 0
+        broken = Broken(min(indent, WIDEST))
         for part in parts.finditer(passed, at + 1):
             if part[0][0] != '"':
                 broken.read(part[0])

@@ -175,6 +175,10 @@ def test_a_longer_list_in_a_sentence_is_the_value(size: int) -> None:
         ("{größe: ", ", as you know", False),
         ("{größe: ", ', "as" you know', False),
         ("{größe: [x], ü: ", "}", True),
+        ("{größe: x], ü: ", "}", True),
+        ("{", "}", False),
+        ("[x] {", "}", False),
+        ("<think>{ü: x</think>", "}", False),
         ('the "plan": ', " }", True),
         ('the "plan": ', ', "more": 2', True),
         ('the "plan": ', ", as you asked.", False),
@@ -219,6 +223,9 @@ def test_a_typed_value_waits_until_it_is_known_whether_it_is_the_whole(size: int
     assert typed.feed('the "plan": {"act": "go"}')[-1] != Step(act="go")
     assert typed.feed(".") == [Step(act="go")]
     assert typed.finish() == []
+    typed = TypedPartials(Step)
+    assert typed.feed('the "plan": {"act": "go"}' + " " * 100)[-1] != Step(act="go")
+    assert typed.feed(" " * 100) == [Step(act="go")]
 
 
 BROKEN = [
@@ -231,6 +238,8 @@ BROKEN = [
     '{n 2, "m": [\n  {"k": 1},\n  {"k": "\\"}"}\n]}',
     '{größe: {\n    "k": 1\n  },\n  "x": [\n    {"k": 2}\n  ]\n}',
     "{größe: [{}]}",
+    '{n 2,\n  {"k": 1}\n}',
+    '  {n 2,\nx {"k": 1}}',
 ]
 
 
@@ -261,6 +270,8 @@ def test_a_broken_line_without_its_end_costs_no_line(cut: str, size: int) -> Non
 def test_the_first_line_may_be_the_one_that_is_no_object(size: int) -> None:
     _, found = read('Here:\n{n 2, "m": {"k": 1}}\n{"n": 3}', size, expect="array")
     assert found.value == [None, {"n": 3}]
+    _, found = read('<think>\n{n 2</think>\n{"n": 3}', size, expect="array")
+    assert found == Final([{"n": 3}])
 
 
 @pytest.mark.parametrize("size", [1, 1000])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from foretell import pieces as module
 from foretell.errors import ForetellError
 from foretell.pieces import pieces, within
 
@@ -56,7 +55,7 @@ def test_what_the_source_raises_is_raised_after_what_came_before_it() -> None:
 
 def test_a_source_that_never_waits_is_left_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(ticks) / 8)
+    monkeypatch.setattr("foretell.pieces.time.monotonic", lambda: next(ticks) / 8)
     source = Source(60)
     found = within(1, source)
     first = next(found)
@@ -70,7 +69,7 @@ def test_a_limit_that_was_over_before_it_was_looked_at_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter([0.0, 5.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("foretell.pieces.time.monotonic", lambda: next(clock))
     with pytest.raises(TimeoutError):
         next(within(1, ["a"]))
 
