@@ -240,6 +240,11 @@ BROKEN = [
     "{größe: [{}]}",
     '{n 2,\n  {"k": 1}\n}',
     '  {n 2,\nx {"k": 1}}',
+    '{n 2], "m": {"k": 1}}',
+    '{n 2, "m": {"k": "x\n"y": 2}}',
+    '{n 2, "m": {"k": "\\"}}, {\'k\': 1} "}}',
+    '{n 2}, {ü: {"k": 1}}',
+    '{n "2}',
 ]
 
 
@@ -264,6 +269,14 @@ def test_a_broken_line_without_its_end_costs_no_line(cut: str, size: int) -> Non
         text = comma.join(['{"n": 1}', cut, '{"n": 3}', '{"n": 4}'])
         _, found = read(text, size, expect="array")
         assert found.value == [{"n": 1}, None, {"n": 3}, {"n": 4}]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "text", ['{name}\nsays:\n{"n": 1}\n{"n": 3}', '{"n": 1}\n{x} is it.\n{"n": 3}']
+)
+def test_a_line_of_prose_in_braces_is_no_object(text: str, size: int) -> None:
+    assert read(text, size, expect="array")[1] == Final([{"n": 1}, {"n": 3}])
 
 
 @pytest.mark.parametrize("size", [1, 1000])

@@ -61,6 +61,11 @@ def test_what_is_read_on_trial_is_paid_for_and_a_trial_has_its_price() -> None:
     assert spent(made, left) == 256 + 4 * len("[0,") + len('1, {"c": 2}')
 
 
+def test_what_a_reader_puts_aside_is_read_at_the_end_of_a_trial() -> None:
+    assert trials()._is_list('1, {"c": 2, "d', 0)
+    assert not trials()._is_list('1, {"c": 2,""}', 0)
+
+
 def test_a_trial_ends_when_all_is_spent() -> None:
     made = trials()
     made._left = 256 + 4 * len('{"":0') + 100
