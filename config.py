@@ -106,7 +106,7 @@ class Settings(BaseModel):
     near_tolerance: float = Field(default=2.0, ge=0, le=5)
     near_fields: tuple[str, ...] = ("pos", "position", "x", "y", "z")
     near_bands: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        default_factory=lambda: {"damage_taken": 100.0}
+        default_factory=lambda: {"damage_taken": 200.0}
     )
 
     content: str | None = None

@@ -39,8 +39,7 @@ from foretell.streams.clock import run_virtual
 from foretell.streams.importers import convert_file
 
 SIZES = (100, 250, 500, 1000)
-NEAR = Near(2.0, widths={"damage_taken": 100})
-"""The recorded creatures bear up to 965 points of damage, and the log says no maximum."""
+NEAR = Near()
 EXACT = Near(0, bands=False)
 FOR_EVER = 1e9
 Curve = dict[str, list[float]]

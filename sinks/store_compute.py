@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import isawaitable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_entry import FREE, Level
 from .store_flight import Flight, Flights
-from .store_given import checked, dependence_of, packed, seconds, texts
+from .store_given import checked, dependence_of, finite, packed, seconds, texts
 from .store_guard import Condition, met_by
 from .store_lookup import Lookups
 from .store_near import NearKey
@@ -118,6 +119,8 @@ class Computing(Lookups):
     def name_of(snapshot: Any, scope: str = "") -> str:
         """The key under which :meth:`get_or_compute` stores what is for a snapshot."""
         raw = orjson.dumps((scope, snapshot), dict, orjson.OPT_SORT_KEYS)
+        if not finite(snapshot, raw):  # of which orjson makes null
+            raw = json.dumps((scope, snapshot), sort_keys=True, default=repr).encode()
         return f"near:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
     def _found_near(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from ..errors import StateError
 from .store_cold import Cold, MemoryCold
 from .store_compute import Computing, Made, Make
 from .store_flight import Flights
@@ -37,6 +38,7 @@ class VariantStore(Computing):
     :param on_access: told of each look-up; a predictor learns from it.
     :param by_hand: time passes for the entries only when :meth:`sweep_next` is called, so that a
         replay can say when.
+    :raises StateError: outside a running event loop, if no clock is given.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class VariantStore(Computing):
         by_hand: bool = False,
     ) -> None:
         limits = limits or Limits()
-        clock = clock or asyncio.get_running_loop().time
+        clock = clock or _loop_time()
         near = near or Near()
         shelves = Shelves(limits, clock, cold or MemoryCold(), session, near, by_hand)
         flights = Flights[Made](limits.computing, limits.seconds, NearIndex(near))
@@ -106,3 +108,13 @@ class VariantStore(Computing):
     async def aclose(self) -> None:
         """End what is being computed; those who wait for it get :class:`StoreClosed`."""
         await self._flights.aclose()
+
+
+def _loop_time() -> Callable[[], float]:
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        raise StateError(
+            "a store goes by the clock of a running event loop, and none runs: make it in an async "
+            "function (of a game: ask for `game.store` there), or give it a clock"
+        ) from None

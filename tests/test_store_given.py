@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import foretell
 from foretell.errors import ConfigError, StateError
 from foretell.operators.fingerprint import Dependence
 from foretell.sinks.store_guard import Condition
@@ -75,6 +76,27 @@ async def test_what_cannot_be_stored_says_why(given: dict[str, Any], why: str) -
 async def test_a_snapshot_that_is_none_says_so(snapshot: Any) -> None:
     with pytest.raises(StateError, match="a snapshot"):
         await VariantStore().get_or_compute(snapshot, lambda each: ["x"])
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+async def test_a_number_that_json_has_not_is_refused_and_never_becomes_nothing(odd: float) -> None:
+    store = VariantStore()
+    for variants in ([odd], [{"steps": [None, {"x": odd}]}]):
+        with pytest.raises(StateError, match="no NaN and no infinite number"):
+            store.store("k", variants)
+        with pytest.raises(StateError, match="no NaN"):
+            await store.get_or_compute({"a": 1}, lambda each, given=variants: given)  # type: ignore[misc]
+    assert len(store) == 0
+    assert store.store("k", [None, {"x": None}]) and store.ready("k") == [None, {"x": None}]
+    names = {store.name_of({"x": each}) for each in (None, odd, str(odd))}
+    assert len(names) == 3 and store.name_of({"x": odd}) in names
+
+
+def test_a_store_made_where_no_loop_runs_says_where_to_make_it() -> None:
+    for make in (VariantStore, lambda: foretell.Game({}).store):
+        with pytest.raises(StateError, match="in an async function"):
+            make()
+    assert VariantStore(clock=lambda: 5.0).store("k", ["x"])
 
 
 async def test_nothing_is_computed_for_what_could_not_be_kept() -> None:
