@@ -550,7 +550,7 @@ SMALL = {
 
 @pytest.mark.parametrize("kind", SMALL)
 async def test_of_an_answer_that_never_ends_no_more_is_read_than_was_asked_for(
-    kind: str,
+    kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:  # G10
     first, on_and_on = SMALL[kind]
 
@@ -573,7 +573,8 @@ async def test_of_an_answer_that_never_ends_no_more_is_read_than_was_asked_for(
     port = server.sockets[0].getsockname()[1]
     cold = SharedCold(f"redis://127.0.0.1:{port}", limit=20, wall=time.time)
     assert await cold.fetch("game:k") is None
-    assert cold.described()["met"] == {"failures": 1}, "the time limit has not ended it"
+    assert cold.described()["met"] == {"failures": 1}
+    assert "InvalidResponse" in caplog.text, "no time limit has ended it"
     await cold.aclose()
     server.close()
     await server.wait_closed()
