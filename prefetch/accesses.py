@@ -15,7 +15,7 @@ import orjson
 from ..errors import ForetellError
 from ..sinks.store_near import Near, NearIndex, NearKey
 from ..sinks.store_stats import Access
-from ..sinks.usage_store import Query
+from ..sinks.usage_store import Query, Totals
 from ..streams.clock import VirtualLoop
 from ..streams.tasks import Tasks
 from . import PRUNE_EVERY, Learned, closed, opened, pruned
@@ -55,8 +55,9 @@ class Accesses:
     """Records the look-ups of a store as queries of a folder's history.
 
     The subject is the key, or the snapshot as JSON: the first one of those that are near, so that
-    they count together. They are written once a second, in a thread; at most
-    10,000 wait for it. A folder that cannot be used is told once, and costs nothing else.
+    they count together. They are written once a second, in a thread; of more than 10,000 in that
+    time the first are only counted. A folder that cannot be used is told once, and costs nothing
+    else.
 
     :param near: what counts as near.
     :param clock: the store's, in seconds.
@@ -69,7 +70,8 @@ class Accesses:
         self._folder = folder
         self._clock = clock
         self._wall = wall
-        self._waiting: deque[Query] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Query] = deque()
+        self._counted = {True: 0, False: 0}
         self._near = near
         self._names: deque[_Name] = deque()
         self._index: NearIndex[_Name] = NearIndex(near)
@@ -89,6 +91,8 @@ class Accesses:
             return
         at = self._wall() - (self._clock() - access.t)
         self._waiting.append(Query(at, subject, module, access.level is not None))
+        if len(self._waiting) > MOST_WAITING:
+            self._counted[self._waiting.popleft().hit] += 1
         if not len(self._tasks):
             self._tasks.start(self._write(), name="usage")
 
@@ -113,15 +117,16 @@ class Accesses:
     async def flush(self) -> None:
         """Write at once what waits."""
         async with self._writing:
-            queries = [*self._waiting]
+            queries, more = [*self._waiting], Totals(self._counted[True], self._counted[False])
             self._waiting.clear()
+            self._counted = {True: 0, False: 0}
             if queries:
-                await in_a_thread(self._record, queries)
+                await in_a_thread(self._record, queries, more)
 
-    def _record(self, queries: list[Query]) -> None:
+    def _record(self, queries: list[Query], more: Totals) -> None:
         try:
             store = opened(self._folder)
-            store.record_all(queries)
+            store.record_all(queries, more)
             self._recorded += len(queries)
             if self._recorded >= PRUNE_EVERY:
                 self._recorded = 0

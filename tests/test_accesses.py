@@ -138,6 +138,16 @@ async def test_a_folder_that_cannot_be_used_costs_one_line_and_nothing_else(
     assert [record.message[:21] for record in caplog.records] == ["usage is not recorded"]
 
 
+async def test_of_very_many_in_a_second_the_first_are_only_counted(folder: str) -> None:  # G3
+    async with foretell.Game({"usage_dir": folder}) as game:
+        game.store.store("there", ["x"])
+        for number in range(12_000):
+            game.store.ready("there" if number % 2 else "absent")
+        await asyncio.sleep(2)
+        assert len(history(folder)) == 10_000
+        assert opened(folder).totals() == (6_000, 6_000)
+
+
 async def test_what_is_no_text_or_too_long_costs_only_itself(folder: str) -> None:  # G10, G3
     async with foretell.Game({"usage_dir": folder}) as game:
         for key in ("\ud83d", "x" * 5000, "", "good"):
