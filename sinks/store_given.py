@@ -26,10 +26,10 @@ def texts(what: str, given: Any) -> tuple[str, ...]:
     :raises StateError: for anything else.
     """
     try:
-        found = () if isinstance(given, str) else tuple(given)
+        found = (None,) if isinstance(given, str) else tuple(given)
     except TypeError:
-        found = ()
-    if isinstance(given, str) or not all(type(each) is str and _whole(each) for each in found):
+        found = (None,)
+    if not all(type(each) is str and _whole(each) for each in found):
         raise StateError(f"{what}: a list of texts is wanted, not {given!r}")
     return found
 

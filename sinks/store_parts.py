@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
+from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
+from ..streams.said import brief
 from .store_entry import FREE
+from .store_given import texts
 from .store_guard import Condition
 from .store_lookup import Lookups
 
@@ -104,21 +107,30 @@ async def parts_or_made(
         invalidated meanwhile, what it makes is not kept.
     :param chain: each makes sense only after the one before: all after one that is not good are
         made anew.
+    :raises StateError: for names that are no texts, and for what makes no parts.
     """
-    wanted = [*names]
+    wanted = texts("the names of parts", names)
     good = parts_of(store, key, wanted, fingerprint, state=state, chain=chain)
     known = {part.name: part for part in good}
     missing = [name for name in wanted if name not in known]
     if missing:
         before, state = store.invalidations, store.state if state is None else state
         made = make(good, missing)
-        parts = [*(await made if isawaitable(made) else made)]
+        parts = _parts(await made if isawaitable(made) else made)
         if store.invalidations == before:
             store_parts(
                 store, key, parts, ttl, state=state, fingerprint=fingerprint, turn=turn, value=value
             )
         known |= {part.name: part for part in parts}
     return [known[name] for name in wanted if name in known]
+
+
+def _parts(made: Any) -> list[Part]:
+    parts = [*made] if isinstance(made, Iterable) else [made]
+    if not all(isinstance(part, Part) for part in parts):
+        raise StateError(f"what makes parts gives a list of Part, not {brief(made)}")
+    texts("the names of parts", [part.name for part in parts])
+    return parts
 
 
 def _name(key: str, part: str) -> str:

@@ -59,6 +59,7 @@ LOOP["in"] = LOOP
         ({"guard": [Condition(("a",), "isnt", 1)]}, "no test 'isnt'"),  # type: ignore[arg-type]
         ({"guard": [Condition("hp", "is", 1)]}, "path of a guard"),  # type: ignore[arg-type]
         ({"guard": [Condition(("hp",), "above", "1")]}, "hp compares with '1'"),
+        ({"tags": 5}, "a list of texts is wanted, not 5"),
     ],
 )
 async def test_what_cannot_be_stored_says_why(given: dict[str, Any], why: str) -> None:
@@ -114,6 +115,7 @@ async def test_nothing_is_computed_for_what_could_not_be_kept() -> None:
         ("changed", [1]),
         ("invalidate", 5),
         ("invalidate_path", 5),
+        ("missing", 5),
         ("missing", "greeting"),
     ],
 )

@@ -204,7 +204,9 @@ async def test_of_a_plan_only_the_steps_that_are_no_longer_good_are_made_anew() 
         game.store.changed(world())
 
         async def plan(**how: Any) -> list[str]:
-            parts = await game.store.get_or_compute_parts("plan", "012", make, None, **how)
+            parts = await game.store.get_or_compute_parts(
+                "plan", ["0", "1", "2"], make, None, **how
+            )
             return [part.value["do"] for part in parts]
 
         whole = ["take cover", "aim", "shoot"]
@@ -218,6 +220,17 @@ async def test_of_a_plan_only_the_steps_that_are_no_longer_good_are_made_anew() 
         assert asked[2:] == [(["take cover"], ["1", "2"])]
         game.store.invalidate("part:plan")
         assert await plan() == whole and asked[3:] == [([], ["0", "1", "2"])]
+
+
+@pytest.mark.parametrize("made", [None, ["x"], "x", [Part(1, 2)], [Part("a", math.nan)], 5])  # type: ignore[arg-type]
+async def test_what_makes_no_parts_is_told_so(made: Any) -> None:  # G10
+    store = VariantStore()
+    with pytest.raises(StateError):
+        await store.get_or_compute_parts("plan", ["a"], lambda good, names: made)
+    for names in ("ab", 5, [1], ["\ud83d"]):
+        with pytest.raises(StateError):
+            await store.get_or_compute_parts("plan", names, lambda good, names: [])  # type: ignore[arg-type]
+    assert len(store) == 0
 
 
 async def test_what_has_changed_while_a_step_was_made_is_not_kept() -> None:  # 3-33, 0-8
