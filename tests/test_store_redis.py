@@ -626,6 +626,7 @@ async def test_a_word_too_long_for_a_board_is_said_as_all(colds: list[SharedCold
             await asyncio.sleep(0.05)
     assert await ours.get("other") == ["x"], "who said it knows which it meant"
     theirs.store("k", ["again"])
+    await theirs.flush()
     await eventually(VariantStore(cold=colds[0], session=SESSION), "k", ["again"])
 
 
