@@ -9,7 +9,7 @@ from ..streams.models import ModelOverloaded, Purpose
 from .changes import Happening, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of, now
 from .stamps import asked
-from .watch import Watched
+from .watch import WatchedStream
 
 __all__ = ["Streams", "prompt_of"]
 
@@ -23,7 +23,7 @@ class Streams:
 
     def __init__(self, evidence: Evidence) -> None:
         self._known = evidence
-        self._open: list[Watched] = []
+        self._open: list[WatchedStream] = []
         self._fresh: list[Happening] = []
         self._changed: dict[int, float] = {}
         self._alone: float | None = None
@@ -33,7 +33,7 @@ class Streams:
 
     # ── what comes to pass ────────────────────────────────────────────────────────────────────
 
-    def opened(self, stream: Watched) -> None:
+    def opened(self, stream: WatchedStream) -> None:
         """A stream is about to be read."""
         known, settings, request = self._known, self._known.settings, stream.request
         self._open = [each for each in self._open if each.gone_at is None]
@@ -108,7 +108,7 @@ class Streams:
         if again := [stream for stream in known.streams if stream.read_after_close]:
             known.broke("G4", f"read after its end: {again[0]}")
 
-    def _budget(self, stream: Watched) -> None:
+    def _budget(self, stream: WatchedStream) -> None:
         cap = self._known.settings.max_prefetch_tokens
         if cap is None:
             return
@@ -119,7 +119,7 @@ class Streams:
         if spent > cap * ROUGHLY:
             self._known.broke("G3", f"{spent:.0f} tokens were prefetched, and the cap is {cap}")
 
-    def _teardown(self, stream: Watched) -> None:
+    def _teardown(self, stream: WatchedStream) -> None:
         """What takes its place waits until the one before is gone, but not for ever."""
         known, slot = self._known, _slot(stream)
         for each in self._open:
@@ -128,7 +128,7 @@ class Streams:
                 if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
                     known.broke("G4", f"{stream} was opened before {each} was gone")
 
-    def _patience(self, stream: Watched) -> None:
+    def _patience(self, stream: WatchedStream) -> None:
         """What a server refuses for so many seconds is not asked for again before."""
         known, deeds = self._known, set(map(deed_of, entries_of(stream)))
         for before in known.streams[self._first : -1]:
@@ -142,7 +142,7 @@ class Streams:
             if same and waited < (error.retry_after or 0.0) - EPSILON and known.one_since(before):
                 known.broke("G2", f"{stream} was asked for {waited:g} s after {before}: {error}")
 
-    def _memory(self, stream: Watched, memory: str) -> None:
+    def _memory(self, stream: WatchedStream, memory: str) -> None:
         known = self._known
         most = known.settings.memory_tokens * CHARS_PER_TOKEN
         if len(memory.replace("\n", "")) > most:
@@ -156,7 +156,7 @@ class Streams:
                     what = "a prompt remembers what was not shown to all, is undone, was told anew"
                     known.broke("G7", f"{what}, or comes later: {line!r}")
 
-    def _untrue_now(self, stream: Watched) -> str | None:
+    def _untrue_now(self, stream: WatchedStream) -> str | None:
         if not self._changed:
             return None
         known, entries = self._known, entries_of(stream)
@@ -173,7 +173,7 @@ class Streams:
                     return f"input {number} changed {sorted(doubtful)}"
         return None
 
-    def _interrupted(self, stream: Watched) -> bool:
+    def _interrupted(self, stream: WatchedStream) -> bool:
         """Whether a state, and that alone, has closed it, though nothing it speaks of changed."""
         opened, closed = stream.opened_at or 0.0, stream.closed_at or 0.0
         if stream in self._known.again:
@@ -192,7 +192,7 @@ class Streams:
             for entry in entries
         )
 
-    def _outdated(self, stream: Watched) -> bool:
+    def _outdated(self, stream: WatchedStream) -> bool:
         known, about = self._known, asked(stream.request)
         if stream.request.purpose is not Purpose.PREFETCH or not about or not known.changes.sure:
             return False
@@ -221,7 +221,7 @@ class Streams:
             known.broke("G5", f"outcome {first.number} waits, and no request was made for it")
 
 
-def _slot(stream: Watched) -> tuple[Any, ...] | None:
+def _slot(stream: WatchedStream) -> tuple[Any, ...] | None:
     """The place in the plan that a speculation is for."""
     entries, about = entries_of(stream), asked(stream.request)
     if stream.request.purpose is not Purpose.PREFETCH or len(entries) != 1 or about.get("again"):
@@ -230,7 +230,7 @@ def _slot(stream: Watched) -> tuple[Any, ...] | None:
     return about["turn"], *deed_of(entry), entry["aims"], entry["result"]
 
 
-def prompt_of(stream: Watched) -> str:
+def prompt_of(stream: WatchedStream) -> str:
     """All that was asked, in one string."""
     request = stream.request
     return "".join([request.system, *(message.text for message in request.messages)])
