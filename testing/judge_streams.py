@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..operators.predict import Intensity
+from ..session import Session
 from ..streams.models import ModelOverloaded, Purpose
+from .bills import Bills
 from .changes import Happening, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of, now
 from .stamps import asked
 from .watch import WatchedStream
 
-__all__ = ["Streams", "prompt_of"]
+__all__ = ["Streams"]
 
 CHARS_PER_TOKEN = 4
-ROUGHLY = 1.3
-"""Tokens are counted otherwise here than in the ledger, which knows what the server billed."""
 
 
 class Streams:
     """Judges streams as they are opened, and those that are open after each step."""
 
     def __init__(self, evidence: Evidence) -> None:
+        self.bills = Bills(evidence.session)
         self._known = evidence
         self._open: list[WatchedStream] = []
         self._fresh: list[Happening] = []
@@ -39,6 +41,7 @@ class Streams:
         self._open = [each for each in self._open if each.gone_at is None]
         self._open.append(stream)
         known.streams.append(stream)
+        self.bills.opened(stream)
         if known.tells_again(stream):
             known.again.add(stream)
         if request.purpose is Purpose.PREFETCH:
@@ -48,7 +51,7 @@ class Streams:
                 known.broke("G3", f"{len(there)} speculations are open at once, and {most}")
             if self._off and known.session.intensity is Intensity.OFF:
                 known.broke("G3", f"{stream} is prepared ahead, though nothing is to be")
-            self._budget(stream)
+            self._budget()
             self._teardown(stream)
         else:
             self._patience(stream)
@@ -63,8 +66,9 @@ class Streams:
             self._changed[number] = at
         self._alone = at if changes.clear and self._alone is None else -1.0
 
-    def forget(self) -> None:
-        """The process is gone, and its streams; the ledger of the next begins anew."""
+    def resume(self, session: Session[Any], lost: Mapping[str, Any]) -> None:
+        """The process is gone, and its streams."""
+        self.bills.resume(session, lost)
         self._first = len(self._known.streams)
         self._open.clear()
         self._fresh.clear()
@@ -93,6 +97,7 @@ class Streams:
             elif stream.closed_at == self._alone and self._interrupted(stream):
                 known.broke("G1", f"{stream} was closed by a change of nothing it speaks of")
         self._player_first()
+        self._budget()
         self._changed.clear()
         self._fresh.clear()
         self._alone, self._checked = None, now()
@@ -107,17 +112,13 @@ class Streams:
             known.broke("G4", f"left behind: {known.session.generations.live}")
         if again := [stream for stream in known.streams if stream.read_after_close]:
             known.broke("G4", f"read after its end: {again[0]}")
+        if self.bills.whole and (what := self.bills.wrong(known.session.report())):
+            known.broke("G2", what)
 
-    def _budget(self, stream: WatchedStream) -> None:
+    def _budget(self) -> None:
         cap = self._known.settings.max_prefetch_tokens
-        if cap is None:
-            return
-        spent = 0.0
-        for each in self._known.streams[self._first :]:
-            if each.request.purpose is Purpose.PREFETCH and (each.text or each is stream):
-                spent += (len(prompt_of(each)) + len(each.text)) / CHARS_PER_TOKEN
-        if spent > cap * ROUGHLY:
-            self._known.broke("G3", f"{spent:.0f} tokens were prefetched, and the cap is {cap}")
+        if cap is not None and (what := self.bills.over_budget(cap)):
+            self._known.broke("G3", what)
 
     def _teardown(self, stream: WatchedStream) -> None:
         """What takes its place waits until the one before is gone, but not for ever."""
@@ -228,9 +229,3 @@ def _slot(stream: WatchedStream) -> tuple[Any, ...] | None:
         return None
     [entry] = entries
     return about["turn"], *deed_of(entry), entry["aims"], entry["result"]
-
-
-def prompt_of(stream: WatchedStream) -> str:
-    """All that was asked, in one string."""
-    request = stream.request
-    return "".join([request.system, *(message.text for message in request.messages)])

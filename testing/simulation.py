@@ -262,7 +262,7 @@ class _World:
         await table.session.close(drain)
         await self.loop.idle()
         table.held.finish()
-        books = Books(table.held.known)
+        books = Books(table.held)
         self.gone(table)
         table.resume(await self.game.session(table.session.id), {})
         books.compare(table.session.report())
@@ -281,7 +281,7 @@ class _World:
             return
         logs = [Path(self.folder, f"{table.session.id}.jsonl") for table in self.tables]
         kept = [_cut_off(log.read_bytes(), cut) for log in logs]
-        books = [Books(table.held.known) for table in self.tables]
+        books = [Books(table.held) for table in self.tables]
         for table in self.tables:
             self.gone(table)
         await self.game.aclose(0.0)

@@ -500,6 +500,52 @@ def an_account_is_restored_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @bug("G3")
+def nothing_is_reserved_for_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    affords = Ledger.affords
+    monkeypatch.setattr(
+        Ledger, "affords", lambda self, request, cap, live: affords(self, request, cap, ())
+    )
+
+
+@bug("G2")
+def what_was_cancelled_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Ledger.add
+    monkeypatch.setattr(
+        Ledger, "add", lambda self, each: None if each.phase == "closed" else add(self, each)
+    )
+
+
+@bug("G2")
+def what_was_cancelled_is_billed_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Ledger.add
+
+    def double(self: Ledger, generation: Any) -> Any:
+        account = add(self, generation)
+        if account is not None and generation.phase == "closed":
+            account.output *= 2
+        return account
+
+    monkeypatch.setattr(Ledger, "add", double)
+
+
+@bug("G2")
+def a_dollar_counts_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    dollars = Ledger.dollars
+    monkeypatch.setattr(Ledger, "dollars", lambda self, account: 10 * dollars(self, account))
+
+
+@bug("G2")
+def what_a_crash_has_broken_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    restore = Ledger.restore
+
+    def unheard(self: Ledger, line: Mapping[str, Any]) -> None:
+        if line["kind"] != "~chunk":
+            restore(self, line)
+
+    monkeypatch.setattr(Ledger, "restore", unheard)
+
+
+@bug("G3")
 def what_is_turned_off_prepares_on(monkeypatch: pytest.MonkeyPatch) -> None:
     planner = pipeline.planner
 
