@@ -21,7 +21,7 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", "astray", *("cut",) * 5,
+    "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 5,
 )  # fmt: skip
 
 
@@ -304,6 +304,14 @@ class _Players:
         rng = self.rng
         share = round(rng.choice((1.0, rng.random())), 3) if share is None else share
         return self._step("retell", share=share, by=rng.choice(("name", "telling")))
+
+    def draw_anew(self) -> list[Step]:
+        """The last thing is told again, which is taken back, and it is told once more."""
+        steps = self.draw_retell(1.0)
+        steps += self._step("rewind", share=1.0, by="last") + self.draw_retell(1.0)
+        for longest, step in zip((12.0, 2.0), steps[1:], strict=True):
+            step.wait = round(longest * self.rng.random(), 4)
+        return steps
 
     def draw_cancel(self) -> list[Step]:
         return self._step("cancel")

@@ -138,6 +138,12 @@ class Evidence:
                 return told.id
         return None
 
+    def versions(self, place: str | None) -> list[Told]:
+        """What stands of a telling, and of what has been told in its place."""
+        stands = self.changes.standing.stands
+        there = (told for told in self.shown.tellings.values() if all(map(stands, told.outcomes)))
+        return [told for told in there if place in (told.id, told.retells)]
+
     def one_since(self, stream: WatchedStream) -> bool:
         """Whether one telling is under way since before it was opened, and was the only one."""
         opened = stream.opened_at or 0.0

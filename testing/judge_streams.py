@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..operators.predict import Intensity
@@ -56,6 +56,7 @@ class Streams:
         else:
             self._patience(stream)
         self._memory(stream, str(asked(request).get("memory", "")))
+        self._versions(stream, asked(request).get("again", ()))
 
     def took(self, number: int, happening: Happening | None) -> None:
         """An input has been handed on."""
@@ -156,6 +157,15 @@ class Streams:
                 if not any(line in each.text for each in told):
                     what = "a prompt remembers what was not shown to all, is undone, was told anew"
                     known.broke("G7", f"{what}, or comes later: {line!r}")
+
+    def _versions(self, stream: WatchedStream, texts: Sequence[str]) -> None:
+        """What is told again is told with what stands of its earlier tellings in mind."""
+        known = self._known
+        told = known.versions(known.place_of(stream)) if texts else []
+        for text in texts:
+            if not any(each.text.startswith(text) for each in told):
+                what = "a retelling knows a version that is undone, or of something else"
+                known.broke("G7", f"{what}: {text!r}")
 
     def _untrue_now(self, stream: WatchedStream) -> str | None:
         if not self._changed:

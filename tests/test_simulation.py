@@ -577,6 +577,16 @@ def a_retelling_knows_how_the_story_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+@bug("G7")
+def a_retelling_knows_versions_that_are_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def versions(self: Transcript, telling: str) -> tuple[str, ...]:
+        first = self._by_id.get(telling)
+        known = [] if first is None else [first, *self._again.get(telling, ())]
+        return tuple([seen.text for seen in known if seen.text][-3:])
+
+    monkeypatch.setattr(Transcript, "versions", versions)
+
+
 @bug("G9")
 def timers_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = timers.LoopTimers.__init__
