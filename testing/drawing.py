@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .history import History, Step
@@ -23,17 +23,23 @@ RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
     "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 5,
 )  # fmt: skip
+KILLED = (*("kill",) * 6, *("reopen",) * 3)
+CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
 
 
 def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    fate = rng.choice((*("lasts",) * 10, "recorded", "killed", "killed"))
-    players = [_Players(rng, number, fate == "killed") for number in range(sessions)]
+    fate = rng.choice((*("lasts",) * 8, "recorded", *("killed",) * 4))
+    rare = RARE + (KILLED if fate == "killed" else ())
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
     if fate == "recorded":
         steps.append(Step(0.0, "record"))
+    if rng.random() < 0.15:
+        steps.append(Step(0.0, "cache", mood=rng.choice(CACHES)))
+        rare += ("cache",) * 6
+    players = [_Players(rng, number, rare) for number in range(sessions)]
     for _ in range(rng.randint(5, 60)):
         steps += rng.choice(players).step()
     settings: dict[str, Any] = {
@@ -57,14 +63,14 @@ def draw(seed: int) -> History:
 class _Players:
     """Those at one table, and what they may do next."""
 
-    def __init__(self, rng: random.Random, on: int, killed: bool) -> None:
+    def __init__(self, rng: random.Random, on: int, rare: Sequence[str]) -> None:
         self.rng = rng
         self.on = on
         self.actors = [f"a{n}" for n in range(5)]
         self.open: dict[str, tuple[str, str, list[str]]] = {}
         self.in_turn = False
         self.count = 0
-        self.rare = (*RARE, "kill", "kill", "kill", "reopen") if killed else RARE
+        self.rare = rare
 
     def step(self) -> list[Step]:
         rng = self.rng
@@ -109,7 +115,7 @@ class _Players:
         if self.rng.random() < 0.15:
             landed += self.draw_retell(1.0)
             landed[-1].wait = round(self.rng.choice((0.5, 4.0, 12.0)) * self.rng.random(), 4)
-        elif "kill" in self.rare and self.rng.random() < 0.1:
+        elif "kill" in self.rare and self.rng.random() < 0.15:
             killed = self.draw_kill()
             killed[0].wait = round(3 * self.rng.random(), 4)
             landed += killed
@@ -360,6 +366,9 @@ class _Players:
             steps += self._step("kill", cut=round(rng.choice((1.0, rng.random())), 3), **given)
             steps[-1].wait = round(rng.choice((0.0, 0.3, 2.0)) * rng.random(), 4)
         return steps
+
+    def draw_cache(self) -> list[Step]:
+        return self._step("cache", mood=self.rng.choice(CACHES))
 
     def draw_reopen(self) -> list[Step]:
         return self._step("reopen", drain=self.rng.choice((0.0, 5.0, 60.0)))
