@@ -23,7 +23,7 @@ RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
     "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 5,
 )  # fmt: skip
-KILLED = (*("kill",) * 6, *("reopen",) * 3)
+KILLED = ("kill", "reopen")
 CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
 
 
@@ -31,7 +31,7 @@ def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    fate = rng.choice((*("lasts",) * 8, "recorded", *("killed",) * 4))
+    fate = rng.choice((*("lasts",) * 9, "recorded", *("killed",) * 4))
     rare = RARE + (KILLED if fate == "killed" else ())
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
     if fate == "recorded":
@@ -40,8 +40,12 @@ def draw(seed: int) -> History:
         steps.append(Step(0.0, "cache", mood=rng.choice(CACHES)))
         rare += ("cache",) * 6
     players = [_Players(rng, number, rare) for number in range(sessions)]
-    for _ in range(rng.randint(5, 60)):
+    rounds = rng.randint(5, 60)
+    killed = rng.randrange(rounds) if fate == "killed" else None
+    for number in range(rounds):
         steps += rng.choice(players).step()
+        if number == killed:
+            steps += rng.choice(players).draw_end_of_process()
     settings: dict[str, Any] = {
         "intensity": rng.choice(("off", *("conservative", "aggressive") * 3)),
         "overlap": rng.choice(OVERLAPS),
@@ -115,10 +119,8 @@ class _Players:
         if self.rng.random() < 0.15:
             landed += self.draw_retell(1.0)
             landed[-1].wait = round(self.rng.choice((0.5, 4.0, 12.0)) * self.rng.random(), 4)
-        elif "kill" in self.rare and self.rng.random() < 0.15:
-            killed = self.draw_kill()
-            killed[0].wait = round(3 * self.rng.random(), 4)
-            landed += killed
+        elif "kill" in self.rare and self.rng.random() < 0.05:
+            landed += self.draw_end_of_process()
         return steps + landed
 
     def draw_end(self) -> list[Step]:
@@ -358,10 +360,16 @@ class _Players:
         """The process stands still, as after the lid of a laptop was closed."""
         return self._step("sleep", seconds=self.rng.choice((1.0, 30.0, 3600.0, 40_000.0)))
 
+    def draw_end_of_process(self) -> list[Step]:
+        """In the midst of what is going on, or in good order."""
+        steps = self.rng.choice((self.draw_kill, self.draw_kill, self.draw_reopen))()
+        steps[0].wait = round(3 * self.rng.random(), 4)
+        return steps
+
     def draw_kill(self) -> list[Step]:
         """Once, or again before much could be done."""
         rng, steps = self.rng, []
-        for _ in range(rng.choice((1, 1, 2, 3))):
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
             given = {"overlap": rng.choice(OVERLAPS)} if rng.random() < 0.3 else {}
             steps += self._step("kill", cut=round(rng.choice((1.0, rng.random())), 3), **given)
             steps[-1].wait = round(rng.choice((0.0, 0.3, 2.0)) * rng.random(), 4)
