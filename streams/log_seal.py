@@ -43,7 +43,7 @@ def input_sum(record: Mapping[str, Any], before: int = 0) -> int:
 
 
 def _sum(record: Mapping[str, Any]) -> str:
-    if next(reversed(record), None) == "sum":  # as it was written
+    if [*record][-1:] == ["sum"]:  # as it was written
         raw = orjson.dumps(record)
         return f"{zlib.crc32(raw[: raw.rfind(SUM)]):08x}"
     body = {key: value for key, value in record.items() if key != "sum"}

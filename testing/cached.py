@@ -32,8 +32,8 @@ class CacheServer:
     """
 
     kind, where = "simulated", "simulated"
-    garbage = (Garbled,)
-    refusals = (Full,)
+    garbage: tuple[type[Exception], ...] = (Garbled,)
+    refusals: tuple[type[Exception], ...] = (Full,)
 
     def __init__(self, seed: int) -> None:
         self.mood = "well"

@@ -31,7 +31,7 @@ def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    fate = rng.choice((*("lasts",) * 9, "recorded", *("killed",) * 4))
+    fate = rng.choice((*("lasts",) * 14, "recorded", *("killed",) * 5))
     rare = RARE + (KILLED if fate == "killed" else ())
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
     if fate == "recorded":
