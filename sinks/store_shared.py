@@ -17,7 +17,7 @@ from ..streams.tasks import Tasks
 from .store_boards import WRITING, Boards
 from .store_door import FIRST_PAUSE, Door
 from .store_news import Word
-from .store_server import MOST_BYTES, excessive, open_server
+from .store_server import MOST_BYTES, Server, excessive, open_server
 
 __all__ = ["SharedCold"]
 
@@ -49,6 +49,7 @@ class SharedCold:
     :param most: bytes a record may have; a larger one is neither written nor read.
     :param wall: seconds by a clock that all processes share; a record is as old in each of them.
     :param every: seconds after which it is asked what others have told.
+    :param server: the server itself, in the place of one at the URL.
     :raises ConfigError: for another URL, or if the client for it is not installed.
     """
 
@@ -62,8 +63,9 @@ class SharedCold:
         limit: float = LIMIT,
         most: int = MOST_BYTES,
         every: float = EVERY,
+        server: Server | None = None,
     ) -> None:
-        self.door = Door(open_server(url, limit, most), self.drop)
+        self.door = Door(server or open_server(url, limit, most), self.drop)
         self._most = most
         self._wall = wall
         self._limit = limit
