@@ -173,7 +173,7 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     if because is not None:
         own = _sum(damage for action, damage in owed if action == because)
         if not any(action == because for action, _ in owed):
-            if fall.after == 0 and _left(was, account) == 0:  # what was told had felled it before
+            if fall.after == 0 and left_of(was, account) == 0:  # what was told had felled it before
                 owed, fall = (), fall._replace(before=0, lost=0)
             falls = (*account.falls, fall)[-MAX_FALLS:]
             both = lost > 0 and any(map(fall.shows, _owing(owed)))  # what was told, or its own
