@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Hashable, Iterable
+from operator import itemgetter
+from typing import Any, Self
 
 from .predictors import Key, frozen, key_of
 
-__all__ = ["NONE", "Context", "Counts", "Follows"]
-
-Context = tuple[Any, ...]
-"""What came before: words, and keys."""
+__all__ = ["FULL", "NONE", "Counts", "Follows"]
 
 FULL = 1 << 20
 """What a count may come to, before all of its context are halved."""
@@ -25,26 +23,39 @@ class Counts(dict[Key, int]):
         super().__init__(counts)
         self.total = sum(self.values())  # ints
 
-    def more(self, key: Key, width: int) -> None:
-        """One more ``key``. Beyond ``width`` keys what came once goes, and all else counts half.
+    @classmethod
+    def of(cls, saved: Iterable[Any]) -> Self:
+        """Counts as JSON has them.
 
-        ``key`` stays.
+        :raises ValueError: if they are none.
         """
-        count = self.get(key, 0) + 1
-        self[key] = count
+        return cls([(key_of(key), _count(count)) for key, count in saved])
+
+    def more(self, key: Key, width: int) -> int:
+        """One more ``key``; return how many there were before.
+
+        Beyond ``width`` keys what came once goes, and all else counts half. ``key`` stays.
+        """
+        count = self.get(key, 0)
+        self[key] = count + 1
         self.total += 1
-        while len(self) > width or count > FULL:
+        if count >= FULL or (not count and len(self) > width):
+            self._halve(key, width)
+        return count
+
+    def _halve(self, key: Key, width: int) -> None:
+        while len(self) > width or self[key] > FULL:
             for each, count in list(self.items()):
                 if count > 1 or each == key:
                     self[each] = max(1, count // 2)
                 else:
                     del self[each]
             self.total = sum(self.values())  # ints
-            count = self[key]
 
     def greatest(self, k: int) -> list[Key]:
         """The ``k`` that came most often, most often first."""
-        return sorted(self, key=self.__getitem__, reverse=True)[:k]
+        found = sorted(self.items(), key=itemgetter(1), reverse=True)
+        return [key for key, _ in found[:k]]
 
 
 NONE = Counts()
@@ -54,19 +65,20 @@ class Follows:
     """For each context how often each key came next.
 
     Each costs O(1) on average. Contexts are in two halves: those touched since the newer was begun,
-    and the older ones; when the newer half is full, the older goes.
+    and the older ones; when the newer half is full, the older goes. Most contexts are seen once: of
+    those there is but the key that came.
 
     :param limit: the most contexts.
     :param width: the most keys after one context.
     """
 
-    __slots__ = ("_half", "_newer", "_older", "width")
+    __slots__ = ("_half", "_newer", "_older", "_width")
 
     def __init__(self, limit: int = 200_000, width: int = 64) -> None:
-        self._newer: dict[Context, Counts] = {}
-        self._older: dict[Context, Counts] = {}
+        self._newer: dict[Hashable, Key | Counts] = {}
+        self._older: dict[Hashable, Key | Counts] = {}
         self._half = limit // 2
-        self.width = width
+        self._width = width
 
     def __repr__(self) -> str:
         return f"<Follows of {len(self)} contexts>"
@@ -74,38 +86,41 @@ class Follows:
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def add(self, context: Context, key: Key) -> None:
-        """After ``context`` came ``key``."""
-        counts = self.touch(context)
-        if counts is None:
-            self.begin(context, key)
-        else:
-            counts.more(key, self.width)
+    def add(self, context: Hashable, key: Key) -> tuple[int, int, int]:
+        """After ``context`` came ``key``.
 
-    def touch(self, context: Context) -> Counts | None:
-        """The counts of what came after, if any did; it is to be remembered for longer."""
+        :return: what was known before: how often it did, how often any did, and how many did.
+        """
         counts = self._newer.get(context)
-        if counts is not None:
-            return counts
-        counts = self._older.pop(context, None)
-        if len(self._newer) >= self._half:
-            self._older, self._newer = self._newer, {}
-        if counts is not None:
+        if counts is None:
+            counts = self._older.pop(context, None)
+            if len(self._newer) >= self._half:
+                self._older, self._newer = self._newer, {}
+            if counts is None:
+                self._newer[context] = key
+                return 0, 0, 0
             self._newer[context] = counts
-        return counts
+        if isinstance(counts, tuple):
+            same = counts == key
+            self._newer[context] = Counts([(key, 2)] if same else [(counts, 1), (key, 1)])
+            return int(same), 1, 1
+        total, distinct = counts.total, len(counts)
+        return counts.more(key, self._width), total, distinct
 
-    def begin(self, context: Context, key: Key) -> None:
-        """After ``context``, which :meth:`touch` did not find, came ``key``."""
-        self._newer[context] = Counts([(key, 1)])
-
-    def after(self, context: Context) -> Counts:
+    def after(self, context: Hashable) -> Counts:
         """The counts of what came after; empty where the context is new."""
-        return self._newer.get(context) or self._older.get(context) or NONE
+        found = self._newer.get(context)
+        if found is None:
+            found = self._older.get(context, NONE)
+        return Counts([(found, 1)]) if isinstance(found, tuple) else found
 
     def to_json(self) -> list[Any]:
         """The older half and the newer, each context with its counts."""
         return [
-            [[context, [*counts.items()]] for context, counts in half.items()]
+            [
+                [context, [[counts, 1]] if isinstance(counts, tuple) else [*counts.items()]]
+                for context, counts in half.items()
+            ]
             for half in (self._older, self._newer)
         ]
 
@@ -115,10 +130,7 @@ class Follows:
         :raises ValueError: for counts that are none.
         """
         self._older, self._newer = (
-            {
-                frozen(context): Counts([(key_of(key), _count(count)) for key, count in counts])
-                for context, counts in half
-            }
+            {frozen(context): Counts.of(counts) for context, counts in half}
             for half in saved
         )
 

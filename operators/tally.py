@@ -50,21 +50,23 @@ class Tally:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def add(self, key: Key, many: int = 1) -> None:
-        """So many more of ``key``, all of this moment."""
-        unit = self.unit * many
-        weight = self.weights.get(key, 0.0) + unit
-        self.weights[key] = weight
+    def add(self, key: Key, many: int = 1) -> float:
+        """So many more of ``key``, all of this moment; return what it weighed before."""
+        unit, weights = self.unit * many, self.weights
+        before = weights.get(key, 0.0)
+        weights[key] = weight = before + unit
         self.total += unit
         if weight > self._floor:
             self._leaders[key] = None
             if len(self._leaders) > 2 * self._most:
                 self._select()
-        self.unit *= self._growth
-        if self.unit > HIGH:
-            self._rescale()
-        if len(self.weights) > self._limit:
+        if self._growth > 1.0:
+            self.unit *= self._growth
+            if self.unit > HIGH:
+                self._rescale()
+        if not before and len(self.weights) > self._limit:
             self._prune()
+        return before
 
     def share(self, key: Key) -> float:
         """The key's part of the whole, from 0 to 1."""
