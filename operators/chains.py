@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .follows import Counts
-from .predictors import Key, frozen
+from .follows import Counts, twice
+from .predictors import Token, frozen
 
 __all__ = ["Chains", "Name", "Run"]
 
-Run = tuple[Key, ...]
+Run = tuple[Token, ...]
 """Keys that came one after the other, the newest first."""
 
 Name = str | None
 """An actor, kind or side; ``None``: nobody was named."""
 
-_Named = dict[Name, Key | Counts]
-_Once = tuple[tuple[Name, ...], Key]
+_Named = dict[Name, Token | Counts]
+_Once = tuple[tuple[Name, ...], Token]
 
 CROWD = 4_096
 """So many names may have had one run; beyond, the half of them goes that had it least."""
@@ -49,7 +49,7 @@ class Chains:
     def __repr__(self) -> str:
         return f"<Chains of {len(self._newer) + len(self._older)} runs>"
 
-    def add(self, run: Run, names: tuple[Name, ...], key: Key) -> Sequence[tuple[int, int, int]]:
+    def add(self, run: Run, names: tuple[Name, ...], key: Token) -> Sequence[tuple[int, int, int]]:
         """After ``run`` came ``key``, to each of these names.
 
         :return: what was known of each before: how often it did, how often any did, and how many
@@ -75,18 +75,17 @@ class Chains:
                 group[name] = key
                 self._many += 1
                 known.append(NEW)
-            elif isinstance(counts, tuple):
-                same = counts == key
-                group[name] = Counts([(key, 2)] if same else [(counts, 1), (key, 1)])
-                known.append(SAME if same else OTHER)
-            else:
+            elif isinstance(counts, Counts):
                 total, distinct = counts.total, len(counts)
                 known.append((counts.more(key, self._width), total, distinct))
+            else:
+                known.append(SAME if counts == key else OTHER)
+                group[name] = twice(counts, key)
         if len(group) > self._crowd:
             self._newer[run] = dict(sorted(group.items(), key=_often)[len(group) // 2 :])
         return known
 
-    def after(self, run: Run) -> Mapping[Name, Key | Counts]:
+    def after(self, run: Run) -> Mapping[Name, Token | Counts]:
         """For each name what came after it; a key alone came once."""
         group = self._newer.get(run)
         if group is None:
@@ -100,7 +99,7 @@ class Chains:
                 [
                     run,
                     [
-                        [name, [[each, 1]] if isinstance(each, tuple) else [*each.items()]]
+                        [name, [*each.items()] if isinstance(each, Counts) else [[each, 1]]]
                         for name, each in self.after(run).items()
                     ],
                 ]
@@ -121,5 +120,5 @@ class Chains:
         self._many = sum(map(len, self._newer.values()))  # ints
 
 
-def _often(each: tuple[Name, Key | Counts]) -> int:
-    return 1 if isinstance(each[1], tuple) else each[1].total
+def _often(each: tuple[Name, Token | Counts]) -> int:
+    return each[1].total if isinstance(each[1], Counts) else 1

@@ -6,20 +6,20 @@ from collections.abc import Hashable, Iterable
 from operator import itemgetter
 from typing import Any, Self
 
-from .predictors import Key, frozen, key_of
+from .predictors import Token, frozen, token_of
 
-__all__ = ["FULL", "NONE", "Counts", "Follows"]
+__all__ = ["FULL", "NONE", "Counts", "Follows", "twice"]
 
 FULL = 1 << 20
 """What a count may come to, before all of its context are halved."""
 
 
-class Counts(dict[Key, int]):
+class Counts(dict[Token, int]):
     """How often each key came after one context, and how often any did."""
 
     __slots__ = ("total",)
 
-    def __init__(self, counts: Iterable[tuple[Key, int]] = ()) -> None:
+    def __init__(self, counts: Iterable[tuple[Token, int]] = ()) -> None:
         super().__init__(counts)
         self.total = sum(self.values())  # ints
 
@@ -29,9 +29,9 @@ class Counts(dict[Key, int]):
 
         :raises ValueError: if they are none.
         """
-        return cls([(key_of(key), _count(count)) for key, count in saved])
+        return cls([(token_of(key), _count(count)) for key, count in saved])
 
-    def more(self, key: Key, width: int) -> int:
+    def more(self, key: Token, width: int) -> int:
         """One more ``key``; return how many there were before.
 
         Beyond ``width`` keys what came once goes, and all else counts half. ``key`` stays.
@@ -43,7 +43,7 @@ class Counts(dict[Key, int]):
             self._halve(key, width)
         return count
 
-    def _halve(self, key: Key, width: int) -> None:
+    def _halve(self, key: Token, width: int) -> None:
         while len(self) > width or self[key] > FULL:
             for each, count in list(self.items()):
                 if count > 1 or each == key:
@@ -52,13 +52,18 @@ class Counts(dict[Key, int]):
                     del self[each]
             self.total = sum(self.values())  # ints
 
-    def greatest(self, k: int) -> list[Key]:
+    def greatest(self, k: int) -> list[Token]:
         """The ``k`` that came most often, most often first."""
         found = sorted(self.items(), key=itemgetter(1), reverse=True)
         return [key for key, _ in found[:k]]
 
 
 NONE = Counts()
+
+
+def twice(first: Token, key: Token) -> Counts:
+    """Counts of two that came."""
+    return Counts([(key, 2)] if first == key else [(first, 1), (key, 1)])
 
 
 class Follows:
@@ -75,8 +80,8 @@ class Follows:
     __slots__ = ("_half", "_newer", "_older", "_width")
 
     def __init__(self, limit: int = 200_000, width: int = 64) -> None:
-        self._newer: dict[Hashable, Key | Counts] = {}
-        self._older: dict[Hashable, Key | Counts] = {}
+        self._newer: dict[Hashable, Token | Counts] = {}
+        self._older: dict[Hashable, Token | Counts] = {}
         self._half = limit // 2
         self._width = width
 
@@ -86,7 +91,7 @@ class Follows:
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def add(self, context: Hashable, key: Key) -> tuple[int, int, int]:
+    def add(self, context: Hashable, key: Token) -> tuple[int, int, int]:
         """After ``context`` came ``key``.
 
         :return: what was known before: how often it did, how often any did, and how many did.
@@ -100,25 +105,25 @@ class Follows:
                 self._newer[context] = key
                 return 0, 0, 0
             self._newer[context] = counts
-        if isinstance(counts, tuple):
-            same = counts == key
-            self._newer[context] = Counts([(key, 2)] if same else [(counts, 1), (key, 1)])
-            return int(same), 1, 1
-        total, distinct = counts.total, len(counts)
-        return counts.more(key, self._width), total, distinct
+        if isinstance(counts, Counts):
+            total, distinct = counts.total, len(counts)
+            return counts.more(key, self._width), total, distinct
+        same = counts == key
+        self._newer[context] = twice(counts, key)
+        return int(same), 1, 1
 
     def after(self, context: Hashable) -> Counts:
         """The counts of what came after; empty where the context is new."""
         found = self._newer.get(context)
         if found is None:
             found = self._older.get(context, NONE)
-        return Counts([(found, 1)]) if isinstance(found, tuple) else found
+        return found if isinstance(found, Counts) else Counts([(found, 1)])
 
     def to_json(self) -> list[Any]:
         """The older half and the newer, each context with its counts."""
         return [
             [
-                [context, [[counts, 1]] if isinstance(counts, tuple) else [*counts.items()]]
+                [context, [*counts.items()] if isinstance(counts, Counts) else [[counts, 1]]]
                 for context, counts in half.items()
             ]
             for half in (self._older, self._newer)

@@ -20,7 +20,7 @@ from typing import Any
 
 from .chains import Chains, Name
 from .follows import Counts, Follows
-from .predictors import Event, Key, Scopes, frozen
+from .predictors import Scopes, Token, frozen
 from .tally import Tally
 
 __all__ = ["Markov"]
@@ -61,12 +61,11 @@ class Markov:
         self._own = Follows(limit)
         self._chains = Chains(limit)
         self._trust: dict[int, list[float]] = {}
-        self._last: OrderedDict[str, tuple[Key, ...]] = OrderedDict()
+        self._last: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
         self._limit = limit
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability each order gave to the key; then learn what came after what."""
-        key, scopes = event.key, event.scopes
         who = scopes[0] if scopes else ""
         last = self._last.get(who, ())
         names, circles = _circles(scopes)
@@ -110,33 +109,30 @@ class Markov:
                 known[1] = known[1] * FADING + 1.0
         return p
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """What came most often after each context, the narrowest first; then what is popular."""
-        found: dict[Key, None] = {}
+        found: dict[Token, None] = {}
         rows = self._rows(scopes)
         for _, counts in (each for row in reversed(rows) for each in reversed(row)):
-            if isinstance(counts, tuple):
-                found[counts] = None
-            else:
+            if isinstance(counts, Counts):
                 found.update(dict.fromkeys(counts.greatest(k)))
+            else:
+                found[counts] = None
             if len(found) >= k:
                 break
         found.update(dict.fromkeys(self._all.greatest(k)))
         return found
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """For each order the probabilities of these keys."""
-        places = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-        if len(places) < len(keys):
-            voices = self.weigh(now, [*places], scopes)
-            return [[voice[places[key]] for key in keys] for voice in voices]
+        places = {key: at for at, key in enumerate(keys)}
         found = self._widest(keys)
         given = []
         for order, row in zip(self._orders, self._rows(scopes), strict=True):
             same = 0
             for circle, counts in row:
-                came = {counts: 1} if isinstance(counts, tuple) else counts
-                total = 1 if isinstance(counts, tuple) else counts.total
+                came = counts if isinstance(counts, Counts) else Counts([(counts, 1)])
+                total = came.total
                 if total == same:
                     continue
                 same = total
@@ -159,7 +155,7 @@ class Markov:
             known = self._trust[sort] = [CAUTION * total / (total + distinct / 2), CAUTION]
         return known
 
-    def _widest(self, keys: Sequence[Key]) -> list[float]:
+    def _widest(self, keys: Sequence[Token]) -> list[float]:
         """What anyone did. Weights fade to nothing; a little of each key's even chance stays."""
         tally = self._all
         if not (distinct := len(tally)):
@@ -167,16 +163,16 @@ class Markov:
         weight, total, even = tally.weights.get, tally.total + tally.unit, tally.unit / distinct
         return [(weight(key, 0.0) + even) / total for key in keys]
 
-    def _rows(self, scopes: Scopes) -> list[list[tuple[int, Key | Counts]]]:
+    def _rows(self, scopes: Scopes) -> list[list[tuple[int, Token | Counts]]]:
         """For each order what came after each context, from the widest to the narrowest.
 
         With each the circle whose it is. A key alone came once.
         """
         last = self._last.get(scopes[0] if scopes else "", ())
         names, circles = _circles(scopes)
-        rows: list[list[tuple[int, Key | Counts]]] = []
+        rows: list[list[tuple[int, Token | Counts]]] = []
         for order in self._orders:
-            after: Mapping[Name, Key | Counts] = {}
+            after: Mapping[Name, Token | Counts] = {}
             if order and order <= len(last):
                 after = self._chains.after(last[:order])
             elif not order and scopes:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from .predictors import Event, Key, Scopes, key_of
+from .predictors import Scopes, Token, token_of
 from .seen import Seen
 
 __all__ = ["Recency"]
@@ -57,7 +57,7 @@ ANYONE, CIRCLES = 3, 4
 PRIOR = 10.0
 """How many events with a line so long weigh as much as all with lines of any length."""
 
-_Line = list[Key]
+_Line = list[Token]
 _Counts = list[float]
 
 
@@ -79,10 +79,9 @@ class Recency:
         self._counts: list[list[_Counts | None]] = [[None] * LENGTHS for _ in range(CIRCLES)]
         self._unit = 1.0
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn its place, and move it to the front."""
-        key = event.key
-        around = self._around(event.scopes)
+        around = self._around(scopes)
         given = 0.0
         if self._known.add(key):
             given = self._find(key, around)
@@ -102,18 +101,18 @@ class Recency:
                 del line[LENGTH:]
         return [given]
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The keys of the lines, from the front."""
-        found: dict[Key, None] = {}
+        found: dict[Token, None] = {}
         for _, _, line in self._around(scopes):
             found.update(dict.fromkeys(line))
             if len(found) >= k:
                 break
         return found
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """The probabilities of these keys."""
-        found: dict[Key, float] = {}
+        found: dict[Token, float] = {}
         left = 1.0
         for circle, _, whole in self._around(scopes):
             if line := [key for key in whole if key not in found]:
@@ -130,9 +129,9 @@ class Recency:
         names = [(0, "")] if not scopes else [*enumerate(scopes[:ANYONE]), (ANYONE, "")]
         return [(circle, name, self._lines[circle].get(name) or []) for circle, name in names]
 
-    def _find(self, key: Key, around: Sequence[tuple[int, str, _Line]]) -> float:
+    def _find(self, key: Token, around: Sequence[tuple[int, str, _Line]]) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
-        passed: set[Key] = set()
+        passed: set[Token] = set()
         left = 1.0
         for circle, _, line in around:
             if passed:
@@ -222,7 +221,7 @@ class Recency:
         if [len(lines), *map(len, counts)] != [CIRCLES, *[LENGTHS] * CIRCLES]:
             raise ValueError("there are not as many circles")
         self._lines = tuple(
-            OrderedDict((str(name), [*map(key_of, line)]) for name, line in names)
+            OrderedDict((str(name), [*map(token_of, line)]) for name, line in names)
             for names in lines
         )
         self._known.restore(saved["known"])
