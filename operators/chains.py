@@ -17,7 +17,7 @@ Name = str | None
 """An actor, kind or side; ``None``: nobody was named."""
 
 _Named = dict[Name, Token | Counts]
-_Once = tuple[tuple[Name, ...], Token]
+_Alike = tuple[tuple[Name, ...], Token | Counts]
 
 CROWD = 4_096
 """So many names may have had one run; beyond, the half of them goes that had it least."""
@@ -28,8 +28,8 @@ NEW, SAME, OTHER = (0, 0, 0), (1, 1, 1), (0, 1, 1)
 class Chains:
     """For each run, and each name that had it, how often each key came next.
 
-    All names of a run are found at once, and most runs come once: of those there is but who had it
-    and what came. Each costs O(1) on average. Runs are in two halves: those touched since the newer
+    All names of a run are found at once. Most runs only one actor has: its kind and its side have
+    the same counts then, and share them. Each costs O(1) on average. Runs are in two halves: those touched since the newer
     was begun, and the older ones; when the newer half is full, the older goes.
 
     :param limit: the most pairs of run and name, or a crowd more.
@@ -39,8 +39,8 @@ class Chains:
     __slots__ = ("_crowd", "_half", "_many", "_newer", "_older", "_width")
 
     def __init__(self, limit: int = 200_000, width: int = 64, crowd: int = CROWD) -> None:
-        self._newer: dict[Run, _Named | _Once] = {}
-        self._older: dict[Run, _Named | _Once] = {}
+        self._newer: dict[Run, _Named | _Alike] = {}
+        self._older: dict[Run, _Named | _Alike] = {}
         self._many = 0
         self._half = limit // 2
         self._width = width
@@ -53,7 +53,7 @@ class Chains:
         """After ``run`` came ``key``, to each of these names.
 
         :return: what was known of each before: how often it did, how often any did, and how many
-            did; nothing at all where the run is new.
+            did. Nothing at all where the run is new, and but one where all have the same.
         """
         group = self._newer.get(run)
         if group is None:
@@ -67,7 +67,14 @@ class Chains:
             self._newer[run] = group
             self._many += len(group[0] if isinstance(group, tuple) else group)
         if isinstance(group, tuple):
-            group = self._newer[run] = dict.fromkeys(*group)
+            had, counts = group
+            if had == names:
+                if isinstance(counts, Counts):
+                    total, distinct = counts.total, len(counts)
+                    return ((counts.more(key, self._width), total, distinct),)
+                self._newer[run] = names, twice(counts, key)
+                return (SAME if counts == key else OTHER,)
+            group = self._newer[run] = _apart(had, counts)
         known = []
         for name in names:
             counts = group.get(name)
@@ -114,10 +121,20 @@ class Chains:
         :raises ValueError: for counts that are none.
         """
         self._older, self._newer = (
-            {frozen(run): {name: Counts.of(each) for name, each in names} for run, names in half}
-            for half in saved
+            {frozen(run): _named(names) for run, names in half} for half in saved
         )
         self._many = sum(map(len, self._newer.values()))  # ints
+
+
+def _apart(names: Iterable[Name], counts: Token | Counts) -> _Named:
+    """The same for each, and from now on its own."""
+    if isinstance(counts, Counts):
+        return {name: Counts(counts.items()) for name in names}
+    return dict.fromkeys(names, counts)
+
+
+def _named(saved: Iterable[Any]) -> _Named | _Alike:
+    return {name: Counts.of(each) for name, each in saved}
 
 
 def _often(each: tuple[Name, Token | Counts]) -> int:

@@ -72,9 +72,9 @@ class Document:
                 score += share * before / total
                 whole += share
         if self.last is not None:
-            count, total, _ = self.follows.add(self.last, key)
-            if total:
-                score += SEQUENCE * count / total
+            count, came, _ = self.follows.add(self.last, key)
+            if came:
+                score += SEQUENCE * count / came
                 whole += SEQUENCE
         self.last = key
         return [score / whole if whole else 0.0]

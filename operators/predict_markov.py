@@ -93,7 +93,8 @@ class Markov:
         """What contexts say of a key that came; learn how far they are to be trusted.
 
         :param p: what the wider ones said of it.
-        :param found: for each how often this key came, how often any did, and how many did.
+        :param found: for each how often this key came, how often any did, and how many did; those
+            after the last have the same.
         """
         if not p:
             return p

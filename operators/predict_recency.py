@@ -19,7 +19,7 @@ from .seen import Seen
 
 __all__ = ["Recency"]
 
-PLACE = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
+PLACE: Sequence[int] = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
 """The place of each rank; ranks of one place are worth the same."""
 
 LENGTH = len(PLACE)
@@ -30,12 +30,12 @@ SIZES = [
 ]
 """For a line so long, how many ranks each place has; the last: is there anything behind it."""
 
-START = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
+START: Sequence[float] = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
 """What each place and the lines behind count at first, in events; and all together."""
 
 TOTAL = NOT_HERE + 1
 
-REST = tuple(each / 100.0 for each in START)
+REST: Sequence[float] = tuple(each / 100.0 for each in START)
 """What of that is never forgotten: however regular it has been, no place becomes impossible."""
 
 PRESENT = [[[n for n, size in enumerate(row) if size] for row in rows] for rows in SIZES]
@@ -46,7 +46,7 @@ GROWTH = 1.01
 """How much more each event weighs than the one before it."""
 
 HIGH = 1e100
-NOTHING = (0.0,) * len(START)
+NOTHING: Sequence[float] = (0.0,) * len(START)
 LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
 """What is learned of lines of so many keys or more, and of those of any length; as a place in a list
 of so many."""
@@ -176,9 +176,8 @@ class Recency:
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
         unit, counts = self._unit, self._counts[circle]
-        overall = counts[ANY_LENGTH] or START
-        rest = 0.0 if overall is START else unit
-        known = counts[many if many < LONG else LONG] or NOTHING
+        learned, known = counts[ANY_LENGTH], counts[many if many < LONG else LONG] or NOTHING
+        overall, rest = (START, 0.0) if learned is None else (learned, unit)
         scale = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL])
         everywhere, here = rest * LEFT[behind][many], 0.0
         for place in PRESENT[behind][many]:
