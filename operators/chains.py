@@ -70,8 +70,7 @@ class Chains:
             had, counts = group
             if had == names:
                 if isinstance(counts, Counts):
-                    total, distinct = counts.total, len(counts)
-                    return ((counts.more(key, self._width), total, distinct),)
+                    return (counts.more(key, self._width),)
                 self._newer[run] = names, twice(counts, key)
                 return (SAME if counts == key else OTHER,)
             group = self._newer[run] = _apart(had, counts)
@@ -83,8 +82,7 @@ class Chains:
                 self._many += 1
                 known.append(NEW)
             elif isinstance(counts, Counts):
-                total, distinct = counts.total, len(counts)
-                known.append((counts.more(key, self._width), total, distinct))
+                known.append(counts.more(key, self._width))
             else:
                 known.append(SAME if counts == key else OTHER)
                 group[name] = twice(counts, key)

@@ -31,17 +31,17 @@ class Counts(dict[Token, int]):
         """
         return cls([(token_of(key), _count(count)) for key, count in saved])
 
-    def more(self, key: Token, width: int) -> int:
-        """One more ``key``; return how many there were before.
+    def more(self, key: Token, width: int) -> tuple[int, int, int]:
+        """One more ``key``; return how many there were before, of all too, and how many keys.
 
         Beyond ``width`` keys what came once goes, and all else counts half. ``key`` stays.
         """
-        count = self.get(key, 0)
+        count, total, distinct = self.get(key, 0), self.total, len(self)
         self[key] = count + 1
-        self.total += 1
-        if count >= FULL or (not count and len(self) > width):
+        self.total = total + 1
+        if count >= FULL or (not count and distinct >= width):
             self._halve(key, width)
-        return count
+        return count, total, distinct
 
     def _halve(self, key: Token, width: int) -> None:
         while len(self) > width or self[key] > FULL:
@@ -106,8 +106,7 @@ class Follows:
                 return 0, 0, 0
             self._newer[context] = counts
         if isinstance(counts, Counts):
-            total, distinct = counts.total, len(counts)
-            return counts.more(key, self._width), total, distinct
+            return counts.more(key, self._width)
         same = counts == key
         self._newer[context] = twice(counts, key)
         return int(same), 1, 1

@@ -97,8 +97,9 @@ class Recency:
             if line[0] != key:
                 if key in line:
                     line.remove(key)
+                elif len(line) == LENGTH:
+                    line.pop()
                 line.insert(0, key)
-                del line[LENGTH:]
         return [given]
 
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
@@ -126,8 +127,15 @@ class Recency:
 
     def _around(self, scopes: Scopes) -> list[tuple[int, str, _Line]]:
         """The lines that stand one behind the other: circle, name, and the keys, if any."""
-        names = [(0, "")] if not scopes else [*enumerate(scopes[:ANYONE]), (ANYONE, "")]
-        return [(circle, name, self._lines[circle].get(name) or []) for circle, name in names]
+        lines = self._lines
+        if not scopes:
+            return [(0, "", lines[0].get("") or [])]
+        around = [
+            (circle, name, lines[circle].get(name) or [])
+            for circle, name in enumerate(scopes[:ANYONE])
+        ]
+        around.append((ANYONE, "", lines[ANYONE].get("") or []))
+        return around
 
     def _find(self, key: Token, around: Sequence[tuple[int, str, _Line]]) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
@@ -141,21 +149,21 @@ class Recency:
             many = len(line)
             place = PLACE[line.index(key)] if key in line else NOT_HERE
             behind = len(self._known) > len(passed) + many
-            left *= self._share(circle, many, behind, place)
-            self._count(circle, many, place)
+            left *= self._told(circle, many, behind, place)
             if place != NOT_HERE:
                 return left
             passed.update(line)
         return left / max(1, len(self._known) - len(passed))
 
-    def _share(self, circle: int, many: int, behind: bool, place: int) -> float:
-        """For a line so long the probability of a key at this place, or of none of the line.
+    def _told(self, circle: int, many: int, behind: bool, place: int) -> float:
+        """For a line so long the probability of a key at this place, or of none of it; learn it.
 
         :param behind: whether there are keys that stand in none of the lines so far.
         """
         overall, known, scale, rest, whole = self._counted(circle, many, behind)
         size = SIZES[behind][many][place]
         here = scale * (overall[place] + rest * REST[place]) + known[place]
+        self._count(circle, many, place)
         return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
