@@ -52,7 +52,7 @@ def test_a_voice_gives_all_known_keys_together_one(
 ) -> None:
     learner: Learner = make()
     for event in events:
-        learner.learn(event)
+        learner.learn(*event)
     keys = list(dict.fromkeys(event.key for event in events))
     for voice in learner.weigh(T, keys, scopes) if keys else ():
         assert all(p >= 0 for p in voice)
@@ -66,9 +66,9 @@ def test_what_learning_says_of_a_key_is_what_weighing_said(events: list[Event], 
     for event in events:
         if event.key in known:
             before = [p for (p,) in learner.weigh(event.t, [event.key], event.scopes)]
-            assert learner.learn(event) == pytest.approx(before)
+            assert learner.learn(*event) == pytest.approx(before)
         else:
-            learner.learn(event)
+            learner.learn(*event)
         known.add(event.key)
 
 
@@ -315,13 +315,13 @@ def test_after_a_long_routine_nothing_is_impossible_and_probabilities_still_are_
     learner, keys = make(), [("a",), ("b",), ("c",), ("d",)]
     routine, newcomer = ("mira", "ranger", "party"), ("goblin", "goblin", "foes")
     for number in range(130_000 if make is Recency else 5_000):
-        learner.learn(Event(T, keys[number % 4], routine))
+        learner.learn(*Event(T, keys[number % 4], routine))
     for who in (routine, newcomer):
         for _ in range(6):
             for voice in learner.weigh(T, keys, who):
                 assert all(0 <= p <= 1 for p in voice), voice
                 assert math.fsum(voice) == pytest.approx(1)
-            learner.learn(Event(T, keys[0], who))
+            learner.learn(*Event(T, keys[0], who))
     if make is Recency:
         assert min(learner.weigh(T, keys, routine)[0]) > 1e-6
 
@@ -462,14 +462,14 @@ def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:
     recency = Recency()
     scopes = ("a", "kind a", "side a")
     for word in "uvwxyz":
-        recency.learn(of(word, ("other", "kind o", "side o")))
+        recency.learn(*of(word, ("other", "kind o", "side o")))
     for word in "pqpqppqp":
-        recency.learn(of(word, scopes))
+        recency.learn(*of(word, scopes))
     worth = dict(
         zip("pquvwxyz", recency.weigh(T, [(w,) for w in "pquvwxyz"], scopes)[0], strict=True)
     )
     assert worth["p"] > worth["z"] > worth["u"] > 0
-    assert recency.learn(of("z", scopes)) == [worth["z"]]
+    assert recency.learn(*of("z", scopes)) == [worth["z"]]
 
 
 def test_several_new_options_share_the_chance_of_something_new() -> None:
