@@ -19,10 +19,10 @@ CORE = Extension(
     depends=["operators/_partial_text.h"],
 )
 PREDICTORS = (
-    *("chains", "follows", "hours", "novelty", "numbers", "predict_document"),
-    *("predict_ensemble", "predict_markov", "predict_recency", "seen", "tally"),
+    *("chains", "follows", "novelty", "numbers", "predict_document", "predict_ensemble"),
+    *("predict_markov", "predict_recency", "seen", "tally"),
 )
-KNOWN = ("__init__", "predictors")
+KNOWN = ("__init__", "hours", "predictors")
 """What those import, and is not compiled."""
 
 MYPY = "mypy>=2.4,<3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.operators.calibration import Calibration
+from foretell.operators.chains import Chains
 from foretell.operators.follows import Follows
 from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
+from foretell.operators.numbers import Numbers
 from foretell.operators.predict_baselines import Frequent, LastUsed
 from foretell.operators.predict_document import Document
 from foretell.operators.predict_ensemble import Ensemble, reweighed, standard
@@ -456,6 +459,61 @@ def test_contexts_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> N
         assert len(follows) <= 11
     assert follows.after(("used",))["y",] == 100
     assert not follows.after((3,))
+
+
+def test_runs_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> None:
+    chains = Chains(limit=30)
+    for number in range(100):
+        chains.add((number,), ("me", "us"), "x")
+        chains.add(("used",), ("me", "us"), "y")
+    assert chains.after(("used",))["us"] == {"y": 100}
+    assert len(json.dumps(chains.to_json())) < 1_500 and not chains.after((3,))
+
+
+def test_who_had_a_run_alike_shares_its_counts_until_somebody_else_has_it() -> None:
+    chains = Chains()
+    assert chains.add((1,), ("all", "me"), 7) == ()
+    assert chains.add((1,), ("all", "me"), 7) == ((1, 1, 1),)
+    assert chains.add((1,), ("all", "me"), 8) == ((0, 2, 1),)
+    assert list(chains.add((1,), ("all", "you"), 8)) == [(1, 3, 2), (0, 0, 0)]
+    after = chains.after((1,))
+    assert (after["all"], after["me"], after["you"]) == ({7: 2, 8: 2}, {7: 2, 8: 1}, 8)
+    again = Chains()
+    again.restore(json.loads(json.dumps(chains.to_json())))
+    assert list(again.add((1,), ("all", "me"), 7)) == [(2, 4, 2), (2, 3, 2)]
+
+
+def test_of_a_run_that_a_crowd_had_those_that_had_it_most_are_remembered() -> None:
+    chains = Chains(crowd=8)
+    for number in range(200):
+        chains.add(("a",), ("all", f"actor-{number}"), "x")
+    after = chains.after(("a",))
+    assert len(after) <= 8 and after["all"] == {"x": 200}
+
+
+def test_a_key_keeps_its_number_while_it_is_known_and_no_number_comes_twice() -> None:
+    numbers = Numbers(4)
+    assert [numbers.add((word,)) for word in "aab"] == [(0, False), (0, True), (1, False)]
+    assert numbers.add(("c",)) == (2, False) and numbers.add(("a",)) == (0, True)
+    assert (numbers.of(("a",)), numbers.key(0), len(numbers)) == (0, ("a",), 3)
+    for word in "bde":
+        numbers.add((word,))
+    assert numbers.key(0) is None and numbers.of(("a",)) is None and len(numbers) == 3
+    assert numbers.add(("a",)) == (5, False) and numbers.key(1) == ("b",)
+
+
+def test_what_is_said_is_the_same_to_the_last_digit_on_every_python_compiled_or_not() -> None:
+    rng, ensemble, said = random.Random(3), standard(), hashlib.sha256()
+    for number in range(600):
+        actor = rng.randrange(9)
+        scopes = (f"m{actor}", f"k{actor % 3}", f"s{actor % 2}") if number % 7 else ()
+        key = (f"a{int(40 * rng.random() ** 2)}", "x" * (actor % 2))
+        event = Event(T + 700.0 * number, key, scopes)
+        if number % 5 == 0:
+            said.update(repr(ensemble.predict(event.t, 15, scopes)).encode())
+        said.update(repr((ensemble.probability(event), ensemble.weights(scopes))).encode())
+        ensemble.observe(event)
+    assert said.hexdigest()[:16] == "410ea8ae06e4d88b"
 
 
 def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:
