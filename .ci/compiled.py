@@ -19,7 +19,13 @@ BUILD = ROOT / "build"
 DEV = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]["dev"]
-TESTS = ["test_partials*.py", "test_typed.py", "test_blocks.py", "test_sentences.py", "test_predictors.py"]
+TESTS = [
+    "test_partials*.py",
+    "test_typed.py",
+    "test_blocks.py",
+    "test_sentences.py",
+    "test_predictors.py",
+]
 IS_COMPILED = """
 import pathlib, sys
 import foretell

@@ -134,8 +134,7 @@ class Follows:
         :raises ValueError: for counts that are none.
         """
         self._older, self._newer = (
-            {frozen(context): Counts.of(counts) for context, counts in half}
-            for half in saved
+            {frozen(context): Counts.of(counts) for context, counts in half} for half in saved
         )
 
 

@@ -83,11 +83,10 @@ class Document:
         """Learn that ``event.key`` was needed."""
         self.learn(*event)
 
-    def observe_all(self, events: Sequence[Event]) -> None:
+    def observe_all(self, times: Sequence[float], keys: Sequence[Key]) -> None:
         """Learn many events at once, as :meth:`observe` does one by one, and much faster."""
-        when = [self.hours(event.t) for event in events]
-        keys = [event.key for event in events]
-        sorts = [(self.overall, keys)]
+        when = [*map(self.hours, times)]
+        sorts: list[tuple[Tally, Sequence[Key]]] = [(self.overall, keys)]
         for at, tallies in enumerate((self.by_hour, self.by_day)):
             split: list[list[Key]] = [[] for _ in tallies]
             for moment, key in zip(when, keys, strict=True):
@@ -96,11 +95,12 @@ class Document:
         for tally, found in sorts:
             for key, many in Counter(found).items():
                 tally.add(key, many)
-        before = [self.last, *keys][: len(keys)]
-        for last, key in zip(before, keys, strict=True):
+        last, add = self.last, self.follows.add
+        for key in keys:
             if last is not None:
-                self.follows.add(last, key)
-            self.last = key
+                add(last, key)
+            last = key
+        self.last = last
 
     def count(self, key: Token, hour: int, day: int, many: int) -> None:
         """Learn that it was needed so many times at this hour on this weekday (0 is Monday)."""

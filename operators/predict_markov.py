@@ -178,7 +178,9 @@ class Markov:
                 after = self._chains.after(last[:order])
             elif not order and scopes:
                 after = {name: counts for name in names if (counts := self._own.after(name))}
-            rows.append([(at, after[n]) for n, at in zip(names, circles, strict=True) if n in after])
+            rows.append(
+                [(at, after[n]) for n, at in zip(names, circles, strict=True) if n in after]
+            )
         return rows
 
     def to_json(self) -> dict[str, Any]:

@@ -142,26 +142,28 @@ class Learned:
             self.formula.count((subject, module), hour, day, many)
             self.subjects[subject] += many
             self.modules[module] += many
-        self._learn(list(store.history()))
+        self._learn(*store.asked())
 
-    def _learn(self, history: list[Query]) -> None:
-        events = [Event(at, (subject, module)) for at, subject, module, _ in history]
-        first = max(len(events) - MARKED, 1)
-        self.formula.observe_all(events[:first])
+    def _learn(self, times: list[float], keys: list[tuple[str, str]]) -> None:
+        first = max(len(keys) - MARKED, 1)
+        self.formula.observe_all(times[:first], keys[:first])
+        for (subject, module), many in Counter(keys).items():
+            self.subjects[subject] += many
+            self.modules[module] += many
+        recent = [*map(Event, times[-RECENT:], keys[-RECENT:])]
+        first -= len(keys) - len(recent)
         if self._ensemble is not None:
-            for event in events[max(0, len(events) - RECENT) : first]:
+            for event in recent[:first]:
                 self._ensemble.observe(event)
         said: list[Said] = []
-        for number, event in enumerate(events[first:]):
+        for number, event in enumerate(recent[first:]):
             self._mark(event)
             self.formula.observe(event)
             if self._ensemble is not None:
                 self._ensemble.observe(event)
             if number % MOMENT == 0:
                 said.append(self._said(event.t))
-        self.subjects.update([query.subject for query in history])
-        self.modules.update([query.module for query in history])
-        self.wanted.learn(events[-RECENT:], said)
+        self.wanted.learn(recent, said)
 
     def _mark(self, event: Event) -> None:
         by = self._ensemble or self.formula

@@ -178,7 +178,9 @@ def test_two_predictors_on_several_logs_are_compared_with_an_interval(
     assert main(["evaluate", *logs, "--ab", "document,ensemble"]) == 0  # 2-37
     said = capsys.readouterr().out
     assert "log loss of document against ensemble (95 %" in said
-    rows = [line for line in said[said.index("against ensemble") :].splitlines() if "target" in line]
+    rows = [
+        line for line in said[said.index("against ensemble") :].splitlines() if "target" in line
+    ]
     assert re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", rows[0])
 
 

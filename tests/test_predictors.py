@@ -145,8 +145,8 @@ def test_many_at_once_teach_the_formula_what_they_teach_one_by_one(events: list[
     one_by_one, at_once = Document(), Document()
     for event in events:
         one_by_one.observe(event)
-    at_once.observe_all(events[:7])
-    at_once.observe_all(events[7:])
+    for some in (events[:7], events[7:]):
+        at_once.observe_all([each.t for each in some], [each.key for each in some])
     assert at_once.last == one_by_one.last
     keys = list(dict.fromkeys(event.key for event in events))
     (found,), (wanted,) = (each.weigh(T, keys, ()) for each in (at_once, one_by_one))
