@@ -29,8 +29,8 @@ class Chains:
     """For each run, and each name that had it, how often each key came next.
 
     All names of a run are found at once. Most runs only one actor has: its kind and its side have
-    the same counts then, and share them. Each costs O(1) on average. Runs are in two halves: those touched since the newer
-    was begun, and the older ones; when the newer half is full, the older goes.
+    the same counts then, and share them. Each costs O(1) on average. Runs are in two halves: those
+    touched since the newer was begun, and the older ones; when the newer is full, the older goes.
 
     :param limit: the most pairs of run and name, or a crowd more.
     :param width: the most keys after one of them.

@@ -150,7 +150,7 @@ class Markov:
     def _known(self, order: int, circle: int, total: int, distinct: int) -> list[float]:
         """What is known of such contexts: how much of what came they told, and of how many."""
         sort = order * ORDERS + circle + 8 * total.bit_length()
-        sort += distinct if distinct < DISTINCT else DISTINCT
+        sort += distinct if distinct < DISTINCT else DISTINCT  # noqa: FURB136  a call costs more
         known = self._trust.get(sort)
         if known is None:
             known = self._trust[sort] = [CAUTION * total / (total + distinct / 2), CAUTION]

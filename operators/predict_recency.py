@@ -48,8 +48,7 @@ GROWTH = 1.01
 HIGH = 1e100
 NOTHING: Sequence[float] = (0.0,) * len(START)
 LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
-"""What is learned of lines of so many keys or more, and of those of any length; as a place in a list
-of so many."""
+"""Where counts stand of lines of so many keys or more, and of any length; and how many there are."""
 
 ANYONE, CIRCLES = 3, 4
 """The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
@@ -184,7 +183,7 @@ class Recency:
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
         unit, counts = self._unit, self._counts[circle]
-        learned, known = counts[ANY_LENGTH], counts[many if many < LONG else LONG] or NOTHING
+        learned, known = counts[ANY_LENGTH], counts[min(LONG, many)] or NOTHING
         overall, rest = (START, 0.0) if learned is None else (learned, unit)
         scale = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL])
         everywhere, here = rest * LEFT[behind][many], 0.0
@@ -196,7 +195,7 @@ class Recency:
     def _count(self, circle: int, many: int, place: int) -> None:
         """One more at ``place``. What is new weighs more, so that nothing old has to be touched."""
         unit, counts = self._unit, self._counts[circle]
-        for length, start in ((ANY_LENGTH, START), (many if many < LONG else LONG, NOTHING)):
+        for length, start in ((ANY_LENGTH, START), (min(LONG, many), NOTHING)):
             known = counts[length]
             if known is None:
                 known = counts[length] = [each * unit for each in start]

@@ -116,7 +116,7 @@ def difference(
     """What ``other`` adds to the log loss of ``first``, per event; below 0 it is better.
 
     Sequences are drawn again, and of each drawn its stretches, as long as the root of its number of
-    events: what follows each other hangs together. Of one sequence, the interval speaks of no other.
+    events: what follows each other hangs together. Of one, the interval speaks of no other.
     """
     nights: list[list[tuple[tuple[float, int], tuple[float, int]]]] = []
     total = events = 0.0
