@@ -1,4 +1,4 @@
-"""Build the wheel with the compiled core and predictors from the sdist that packaging.py made, and test it.
+"""Build the wheel with what can be compiled from the sdist that packaging.py made, and test it.
 
 In an environment of its own, so that what is tested is what was built. Where there is no C compiler
 it says so and is done; in CI, which installs one, that is an error.

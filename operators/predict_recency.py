@@ -48,7 +48,7 @@ GROWTH = 1.01
 HIGH = 1e100
 NOTHING: Sequence[float] = (0.0,) * len(START)
 LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
-"""Where counts stand of lines of so many keys or more, and of any length; and how many there are."""
+"""Where counts stand of lines of so many keys or more, and of any length; how many there are."""
 
 ANYONE, CIRCLES = 3, 4
 """The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
