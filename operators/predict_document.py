@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from .follows import NONE, Follows
@@ -139,8 +140,8 @@ class Document:
         whole = math.fsum(share for share, _, _ in parts)
         found = [0.0] * len(keys)
         for share, counts, total in parts:
-            each, count = share / (total * whole), counts.get
-            found = [so_far + each * count(key, 0) for so_far, key in zip(found, keys, strict=True)]
+            each, came = share / (total * whole), map(counts.get, keys, repeat(0))
+            found = [so_far + each * count for so_far, count in zip(found, came, strict=True)]
         return [found]
 
     def _share(self, key: Token, parts: Sequence[_Part]) -> float:
