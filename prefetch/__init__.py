@@ -189,7 +189,7 @@ class Learned:
         return now, [(key, *self._of_all(key, p, now)) for key, _, p in each]
 
     def _of_all(self, key: Key, p: float, now: float) -> tuple[float, float]:
-        """The probability of a key, and its share by the formula, if something new may come, too."""
+        """The probability of a key, and its share by the formula, if something new may come."""
         left = 1.0 - self.novelty
         share = left * self.formula.probability(Event(now, key))
         return p if self._ensemble is not None else left * p, share
