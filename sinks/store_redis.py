@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, unquote
 
 from ..errors import ConfigError
 from .store_news import BORN, LONGEST, MOST_WORDS, Board
+from .store_redis_parser import bounded_parser
 from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Redis"]
@@ -50,7 +50,7 @@ class Redis:
             from redis.backoff import NoBackoff
             from redis.exceptions import ResponseError
 
-            from .store_redis_parser import BoundedParser
+            parser_class = bounded_parser(most + 2 * LONGEST * MOST_WORDS)
         except ImportError:
             raise ConfigError(
                 "cache_url: redis is not installed: pip install 'foretell[redis]'"
@@ -77,7 +77,7 @@ class Redis:
             connection_pool_kwargs={
                 "username": unquote(parts.username) if parts.username else None,
                 "retry": Retry(NoBackoff(), 0),
-                "parser_class": partial(BoundedParser, most=most + 2 * LONGEST * MOST_WORDS),
+                "parser_class": parser_class,
             },
         )
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis._parsers.resp3 import _AsyncRESP3Parser
-from redis.exceptions import InvalidResponse
-
-__all__ = ["BoundedParser"]
+__all__ = ["bounded_parser"]
 
 MOST_IN_LINES = 64 * 1024
 LINE, PUSH = 32, 2048
@@ -15,7 +12,7 @@ LINE, PUSH = 32, 2048
 server says unasked for yet more: one such is read within the other."""
 
 
-class BoundedParser(_AsyncRESP3Parser):
+def bounded_parser(most: int) -> type[Any]:
     """The client's own parser, but that an answer ends somewhere.
 
     The client reads what has arrived without a pause, so no time limit ends it: some hundred
@@ -23,31 +20,31 @@ class BoundedParser(_AsyncRESP3Parser):
     What we ask for has a thousand lines at most. Texts are bounded as well.
 
     :param most: bytes of texts in one answer.
+    :return: its class; reading raises ``InvalidResponse`` for more than was asked for.
+    :raises ImportError: without the client.
     """
+    from redis._parsers.resp3 import _AsyncRESP3Parser
+    from redis.exceptions import InvalidResponse
 
-    def __init__(self, socket_read_size: int, *, most: int) -> None:
-        super().__init__(socket_read_size)  # type: ignore[no-untyped-call]
-        self._most = most
-        self._lines_left = MOST_IN_LINES
-        self._texts_left = most
+    class BoundedParser(_AsyncRESP3Parser):
+        _lines_left = MOST_IN_LINES
+        _texts_left = most
 
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """One answer.
+        async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            self._lines_left, self._texts_left = MOST_IN_LINES, most
+            return await super().read_response(*args, **kwargs)
 
-        :raises InvalidResponse: for one that has more in it than was asked for.
-        """
-        self._lines_left, self._texts_left = MOST_IN_LINES, self._most
-        return await super().read_response(*args, **kwargs)
+        async def _readline(self) -> bytes:
+            line = await super()._readline()
+            self._lines_left -= (PUSH if line[:1] == b">" else LINE) + len(line)
+            if self._lines_left < 0:
+                raise InvalidResponse("an answer has more lines than was asked for")
+            return line
 
-    async def _readline(self) -> bytes:
-        line = await super()._readline()
-        self._lines_left -= (PUSH if line[:1] == b">" else LINE) + len(line)
-        if self._lines_left < 0:
-            raise InvalidResponse("an answer has more lines than was asked for")
-        return line
+        async def _read(self, length: int) -> bytes:
+            self._texts_left -= length
+            if self._texts_left < 0:
+                raise InvalidResponse("an answer has more bytes than was asked for")
+            return await super()._read(length)
 
-    async def _read(self, length: int) -> bytes:
-        self._texts_left -= length
-        if self._texts_left < 0:
-            raise InvalidResponse("an answer has more bytes than was asked for")
-        return await super()._read(length)
+    return BoundedParser
