@@ -188,17 +188,18 @@ def test_who_has_no_hit_points_left_falls(
         ["hit", "miss", "critical", "success", "failure", "kill", "grazed", "resisted"]
     ),
     st.sets(st.sampled_from(["damage", "target_hp"])),
+    st.booleans(),
 )
 def test_what_is_not_known_yet_stands_as_a_hole_and_no_other_number_is_said(
-    entry: dict[str, Any], form: str, seed: int, result: str, slots: set[str]
+    entry: dict[str, Any], form: str, seed: int, result: str, slots: set[str], save: bool
 ) -> None:
-    asked = prompt(entry | {"result": result}, form=form, slots=sorted(slots))
+    asked = prompt(entry | {"result": result, "save": save}, form=form, slots=sorted(slots))
     text = without_names(tell(asked, seed=seed).text)
     assert set(re.findall(r"\{(\w+)\}", text)) <= slots
     assert all(text.count("{" + slot + "}") <= 1 for slot in slots)
     assert not re.search(r"\d", re.sub(r"\{\w+\}", "", text))
     assert not NUMBER_WORDS.search(text)
-    if "damage" in slots and result in ("hit", "critical", "failure"):
+    if "damage" in slots and (result in ("hit", "critical") or (result == "failure" and save)):
         assert "{damage}" in text
 
 
@@ -240,8 +241,9 @@ def test_what_was_just_told_is_not_told_again() -> None:
 
 
 def test_parts_for_several_targets_do_not_repeat_each_other() -> None:
+    burnt = telling("Elara", "cast", "fireball", result="failure") | {"save": True}
     parts = [
-        tell(prompt(telling("Elara", "cast", "fireball", f"Goblin {n}", "failure"), form="part"))
+        tell(prompt(burnt | {"target": f"Goblin {n}"}, form="part", slots=["damage"]))
         for n in range(1, 6)
     ]
     shapes = [re.sub(r"Goblin \d", "X", part.text).split(".")[0] for part in parts]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.operators.results import HARMFUL, KILL, Happened, happened, possible_results
+from foretell.operators.results import KILL, Happened, happened, possible_results
 from foretell.streams import events as ev
 from foretell.streams.blows import health_left
 from foretell.streams.world import Declared, Numbered, World, advance
@@ -166,7 +166,7 @@ def test_update_then_outcome_is_outcome_then_update(
         assert first.values["target_hp"] == after
     if after == 0:
         assert first.name == KILL
-    elif damage is None and not said and result in HARMFUL and hp <= 10:
+    elif damage is None and not said and result in ("hit", "critical") and hp <= 10:
         assert (first.name, first.told, first.unsure) == ("", result, True)  # it may have fallen
     else:
         assert (first.name, first.unsure) == (result, False)

@@ -945,7 +945,8 @@ async def test_what_is_told_together_is_told_whole_though_the_world_moves_on_mea
     async with table(steady(ttft=1.0, delay=0.3)) as t:
         action = t.session.declare("mira", {"type": "cast", "save": "dex", "target": foes})
         await asyncio.sleep(1.5)
-        telling = action.outcome(results=[{"target": each, "result": "failure"} for each in foes])
+        burnt = [{"target": each, "result": "failure", "damage": 3} for each in foes]
+        telling = action.outcome(results=burnt)
         await asyncio.sleep(0.1)
         t.session.update({**STATE, "location": {"name": "Pit"}})
         await telling
