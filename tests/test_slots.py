@@ -153,4 +153,4 @@ def test_any_cutting_leaves_out_the_same_clauses(text: str, sizes: list[int]) ->
     filler = SlotFiller({"damage": 4}, lacking=("lost",))
     out = "".join(filler.feed(piece) for piece in cut(text, sizes)) + filler.finish()
     assert out == fill(text, {"damage": 4}, lacking=("lost",))
-    assert set(filler.missing) == slots_in(text) - {"damage"}
+    assert ("lost" in filler.missing) is ("{lost}" in text)

@@ -1287,3 +1287,23 @@ async def test_a_blow_of_which_only_its_name_is_known_is_told_without_numbers(wa
         told = await declared.outcome("hit")
         assert told.text == "It lands. Grik reels."
         assert t.ends[0].served == (Served.HIT if wait > 2 else Served.IN_FLIGHT,)
+
+
+async def test_the_default_prompt_says_whose_saving_throw_it_is() -> None:
+    async with table({"text": "So.", "lines": [], "cues": []}, prompts=None) as t:
+        declared = t.session.declare("mira", HOLD)
+        await asyncio.sleep(30)
+        told = declared.outcome("success")
+        await told
+        await t.session.outcome("mira", TRIP, "success")
+        await t.session.outcome("mira", TRIP, "success", test="save")
+        facts = [orjson.loads(each.request.messages[-1].text.split("FACTS ")[1])
+                 for each in (*t.prefetch, *t.foreground)]  # fmt: skip
+    said = {(each["result"], each.get("save"), *each["action"].values())
+            for fact in facts for each in fact["tellings"]}  # fmt: skip
+    assert {("success", True, "cast", "hold person"), ("failure", True, "cast", "hold person"),
+            ("success", None, "use", "trip"), ("success", True, "use", "trip")} <= said  # fmt: skip
+    for fact in facts:
+        hurts = fact["tellings"][0]["result"] == "failure" and fact["slots"]
+        assert fact["slots"] in ([], ["damage"], ["damage", "target_hp"])
+        assert not hurts or fact["tellings"][0]["save"]
