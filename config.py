@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -124,6 +125,13 @@ class Settings(BaseModel):
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
 
     _numbers = field_validator("*", mode="before")(no_truth)
+
+    @field_validator("base_url", "main_model", "small_model")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError(f"it is empty: leave {info.field_name} out for the default")
+        return value
 
     @field_validator("intensity", mode="before")
     @classmethod

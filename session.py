@@ -504,6 +504,10 @@ class Action(Generic[M]):
 
         :param result: ``hit``, ``miss``, ``critical``, ``success``, ``failure`` or the game's own
             word, with its ``values`` (``damage=9``, ``target_hp=4``, …) as further arguments.
+            ``success`` and ``failure`` are the actor's: the attempt comes off, or it does not.
+            Where a save is rolled they are the target's; say so beforehand with a ``save`` in the
+            action (``{"type": "cast", "name": "fireball", "save": "dexterity"}``), or with
+            ``test="save"`` here. A ``failure`` with damage is a save that failed, too.
         :param results: for several targets, ``[{"target": "goblin-1", "result": "failure",
             "values": {"damage": 12}}, …]`` in the place of ``result``.
         :param state: the state after it; the same as ``update(state, because=action)`` before.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..streams.events import Outcome
 from ..streams.footprint import targets_of
+from ..streams.health import number
+from ..streams.saves import is_save
 from ..streams.world import Declared, World
 from .fingerprint import Dependence, dependence, fingerprint
 from .generation import Generation, Lease, Phase, Trace
 from .narrative import Served
 from .prompts import Entry
-from .results import HARMFUL, KILL, Happened, happened
+from .results import KILL, Happened, happened, numbers_of
 from .slots import slots_in
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "unclear",
 ]
 
+NUMBERS = frozenset(("damage", "target_hp"))
 Slot = tuple[str | None, str, str | None, str]
 
 NOTHING = Dependence((), (), "", ())
@@ -65,12 +68,16 @@ class Lookup(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """One thing to tell, and the share in the variant that fits it, if one does."""
+    """One thing to tell, and the share in the variant that fits it, if one does.
+
+    ``lacking`` names the slots of the variant that nobody gave a value.
+    """
 
     entry: Entry
     lease: Lease | None = None
     made_for: str = ""
     told: bool = False
+    lacking: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -189,9 +196,12 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         if found is not None and found.fingerprint == mark:
             generation = found.generation
             trace("~take", telling=f"t{world.number}", generation=generation.id)
-            if generation.alive and _fillable(generation, what):
+            slots = _slots(generation, declared, what)
+            begun = generation.phase in (Phase.RUNNING, Phase.DONE)
+            if begun and _fits(declared, what, slots):
                 part.lease = generation.lease()
                 part.made_for = found.made_for
+                part.lacking = NUMBERS & slots - what.values.keys()
         parts.append(part)
     leases = [part.lease for part in parts]
     ready = all(lease is not None and lease.generation.phase is Phase.DONE for lease in leases)
@@ -240,17 +250,28 @@ def _resolved(world: World) -> tuple[World, Declared]:
     return world, world.doing(outcome)
 
 
-def _fillable(generation: Generation, what: Happened) -> bool:
-    """Whether it can be told: it is under way, or finished and lacks no value.
+def _slots(generation: Generation, declared: Declared, what: Happened) -> set[str]:
+    """The slots of a variant: those it has, or those it was asked for while it is under way."""
+    if generation.phase is Phase.DONE:
+        return slots_in("".join(generation.text.items))
+    return set(numbers_of(declared.action, what.target, what.name))
 
-    A blow whose damage is not said is told with a word in the place of the number; one that may
-    have done none at all is not.
+
+def _fits(declared: Declared, what: Happened, slots: Collection[str]) -> bool:
+    """Whether what was written before the outcome is true of it, number by number.
+
+    A blow whose damage is not said is told without it; what may have done none at all, or is said
+    to have done none, is not. Whose a success or failure is may come to light with the outcome
+    only: what was written for the other is not told.
     """
-    if generation.phase is not Phase.DONE:
-        return generation.phase is Phase.RUNNING
-    if what.name in (*HARMFUL, KILL):
-        return True
-    return slots_in("".join(generation.text.items)) <= what.values.keys()
+    own = what.target is None or what.target == declared.actor
+    whose = [is_save(declared.action, what.name, values) for values in ({}, what.values)]
+    if what.name in ("success", "failure") and not own and whose[0] is not whose[1]:
+        return False
+    damage = number(what.values.get("damage"))
+    if "damage" in slots and damage is not None and damage <= 0:
+        return False
+    return what.name in ("hit", "critical", KILL) or set(slots) <= what.values.keys()
 
 
 def unclear(world: World) -> Claim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .partials import MISSING, PartialParser, Patch, Progress, apply
@@ -43,9 +43,11 @@ class Composer:
         self._gap = False
         self._started = False
 
-    def begin(self, values: Mapping[str, Any], *, last: bool) -> None:
-        """The next piece starts; ``values`` fill its slots."""
-        self._piece = _Piece(values, self._text_field)
+    def begin(
+        self, values: Mapping[str, Any], *, last: bool, lacking: Collection[str] = ()
+    ) -> None:
+        """The next piece starts; ``values`` fill its slots; those ``lacking`` have none."""
+        self._piece = _Piece(values, self._text_field, lacking)
         self._last = last
         self._before = None
         self._gap = False
@@ -126,8 +128,11 @@ class Composer:
 class _Piece:
     """The patches of one piece, with its slots filled."""
 
-    def __init__(self, values: Mapping[str, Any], text_field: str) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], text_field: str, lacking: Collection[str]
+    ) -> None:
         self._values = values
+        self._lacking = lacking
         self._text_path: tuple[str | int, ...] = (text_field,)
         self._head = ""
         self._parser: PartialParser | None = None
@@ -186,7 +191,7 @@ class _Piece:
                     out.append(Patch(path, "append", held))
             elif isinstance(value, str):
                 if filler is None:
-                    filler = self._fillers[path] = SlotFiller(self._values)
+                    filler = self._fillers[path] = SlotFiller(self._values, lacking=self._lacking)
                 value = filler.feed(value)
                 if not value and op == "append":
                     continue

@@ -9,6 +9,7 @@ from .claim import Claim
 from .classify import Scene
 from .prompts import name_of
 from .results import Happened
+from .slots import fill
 
 __all__ = ["fallback_text"]
 
@@ -30,6 +31,6 @@ def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
     if (target := name_of(scene, what.target, declared)) is not None:
         sentence += f" against {target}"
     damage = what.values.get("damage")
-    suffix = f", {damage} damage" if damage else ""
+    suffix = fill(", {damage} damage", what.values) if damage else ""
     falls = f"; {target} falls" if what.told == "kill" else ""
     return f"{sentence}: {what.result}{suffix}{falls}."

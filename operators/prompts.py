@@ -12,10 +12,11 @@ from ..errors import PromptsError
 from ..streams.footprint import targets_of
 from ..streams.models import Message
 from ..streams.said import brief
+from ..streams.saves import is_save
 from ..streams.world import Declared
 from .classify import Scene
 from .content_shown import shown
-from .results import HARMFUL, KILL, Happened, known_of
+from .results import KILL, Happened, known_of, numbers_of
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts", "prompted"]
 
@@ -54,12 +55,9 @@ class Account:
         scene: Scene, declared: Declared, target: str | None, result: str, part: bool
     ) -> Account:
         """The account of a result that has not happened yet."""
-        open_slots: tuple[str, ...] = ()
-        if result == KILL or (result == "success" and declared.action.get("save")):
-            open_slots = ("damage",)
-        elif result in HARMFUL:
-            known = "hp" in scene.world.actor(target)
-            open_slots = ("damage", "target_hp") if known else ("damage",)
+        open_slots = numbers_of(declared.action, target, result)
+        if "hp" not in scene.world.actor(target):
+            open_slots = tuple(each for each in open_slots if each != "target_hp")
         happened = Happened(target, result, result, {}, result)
         return Account((Entry(declared, happened),), open_slots, part)
 
@@ -125,9 +123,11 @@ vividly and briefly, in the present tense and the third person.
 
 Rules:
 - Tell exactly the results in FACTS, no more: nobody falls, flees or speaks unless FACTS say so. \
-A result "hit" leaves its target standing; "kill" fells it; "failure" and "success" are the \
-target's saving throw, or the actor's attempt where there is no target. A target that is "down" \
-was down before this; of one that is "unsure" nobody knows whether it still stands: say neither.
+A result "hit" leaves its target standing; "kill" fells it. "success" and "failure" are the \
+actor's: the attempt comes off, or it does not. Only where FACTS say "save" are they the saving \
+throw of the target: with "success" it gets off lightly or free, with "failure" it does not. \
+A target that is "down" was down before this; of one that is "unsure" nobody knows whether it \
+still stands: say neither. Only a hit, a kill, or damage among values or slots hurts anybody.
 - Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
@@ -272,6 +272,8 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
         "target": name_of(scene, what.target, entry.declared),
         "result": what.told,
     }
+    if is_save(action, what.result, what.values):
+        fact["save"] = True
     if what.values:
         fact["values"] = dict(what.values)
     if what.down:

@@ -9,6 +9,7 @@ from typing import Any
 from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, health_left, laid_low, left_of
 from ..streams.events import Odds, Outcome
 from ..streams.health import health_of, number, vitals
+from ..streams.saves import is_save
 from ..streams.world import Declared, World
 
 __all__ = [
@@ -18,13 +19,14 @@ __all__ = [
     "frail",
     "happened",
     "known_of",
+    "numbers_of",
     "possible_results",
 ]
 
 ATTACK = ("hit", "miss", "critical")
 SAVE = ("failure", "success")
 STRIKES = ("attack", "cast")
-"""Actions that do harm where a save against them fails, if nobody says how much."""
+"""Actions that may do harm by a save against them, if nobody says how much."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
 FALLS_BELOW = 1 / 3
 ONE_BLOW = 10
@@ -82,10 +84,29 @@ def possible_results(
         found = {name: DEFAULT_ODDS[name] for name in names}
     falls = _may_fall(world, target) or laid_low(world, declared, target)
     if KILL not in found and target is not None and falls:
-        harmful = [found[name] for name in HARMFUL if name in found]
+        harmful = [
+            found[name]
+            for name in HARMFUL
+            if name in found and (name != "failure" or is_save(action, name, {}))
+        ]
         if harmful:
             found[KILL] = max(harmful) / 2
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def numbers_of(action: Mapping[str, Any], target: str | None, result: str) -> tuple[str, ...]:
+    """The numbers that a result of this name most likely comes with: the slots of its variant.
+
+    A save that fails hurts only where the action is one that strikes; what only comes off or does
+    not hurts nobody.
+    """
+    if result == KILL:
+        return ("damage",)
+    if result in ("hit", "critical"):
+        return ("damage", "target_hp")
+    if target is None or action.get("type") not in STRIKES or not is_save(action, result, {}):
+        return ()
+    return {"failure": ("damage", "target_hp"), "success": ("damage",)}.get(result, ())
 
 
 def _likely(odds: Any) -> dict[str, float]:
@@ -144,7 +165,9 @@ def happened(world: World) -> tuple[Happened, ...]:
 
 def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
     name, values = blow.result.result, dict(blow.result.values)
-    struck = name in HARMFUL and (name != "failure" or done.action.get("type") in STRIKES)
+    struck = name in HARMFUL
+    if name == "failure":
+        struck = done.action.get("type") in STRIKES and is_save(done.action, name, values)
     if blow.after is not None:
         values["target_hp"] = blow.after
         if blow.after <= 0 and not blow.down and (name in HARMFUL or number(values.get("damage"))):

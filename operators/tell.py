@@ -250,7 +250,8 @@ class Teller:
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         composer = deepcopy(draft.composer)
-        composer.begin(piece.parts[0].entry.happened.values, last=last)
+        part = piece.parts[0]
+        composer.begin(part.entry.happened.values, last=last, lacking=part.lacking)
         held: list[Patch] = []
         words = ""
 

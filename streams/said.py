@@ -79,6 +79,9 @@ def action_of(action: Any, kind: str | None, target: Any) -> dict[str, Any]:
     if not isinstance(action, str | Mapping):
         raise StateError(f"action must be a name or a mapping, not {brief(action)}")
     what: dict[str, Any] = dict(action) if isinstance(action, Mapping) else {"name": action}
+    name = what.get("name")
+    if isinstance(name, str) and not name.strip():
+        raise StateError('an action needs a name, such as "longsword"; this one is empty')
     if target is not None:
         several = isinstance(target, Iterable) and not isinstance(target, str)
         what["target"] = list(target) if several else target

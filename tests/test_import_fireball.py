@@ -521,7 +521,8 @@ def test_a_bonus_may_be_written_as_a_sum() -> None:
 def test_only_the_first_roll_of_an_ability_decides_it() -> None:
     attack = {"type": "attack", "attackBonus": "5", "hit": [{"type": "save", "stat": "con"}]}
     nested = [{"type": "condition", "onTrue": [{"type": "target", "effects": [attack]}]}]
-    assert first_roll(nested) == Roll("attack", "5")
+    assert first_roll(nested) == Roll("attack", "5", sure=False), "in some cases only"
+    assert first_roll(nested[0]["onTrue"]) == Roll("attack", "5")
     effect = {"type": "ieffect2", "effects": {"ac": 1}, "buttons": [{"automation": [attack]}]}
     assert first_roll([effect]) is None
 
@@ -563,3 +564,19 @@ def test_damage_adds_up_and_healing_is_told_apart() -> None:
     nodes = [{"type": "damage", "damage": n} for n in (3, 4, -5)]
     (result,) = results_of({"children": [target("o", *nodes)]}, "mira", {"o": "orc"})
     assert result["values"] == {"damage": 7, "healing": 5}
+
+
+@recorded
+def test_a_save_stands_on_the_action_where_it_is_known_beforehand(records: list[Event]) -> None:
+    found = {each["action_id"]: each["action"] for each in of(records, "action") if each["action"]}
+    saves = {key for key, action in found.items() if "save" in action}
+    assert saves == {"a2", "a5", "a11", "a14", "a21", "a25"}
+    assert {found[key]["save"] for key in saves} == {"wisdom"}
+    assert "save" not in found["a20"], "nobody had seen that spell before its outcome"
+    assert "save" not in found["a30"], "one is rolled for some of what may come of it"
+    tested = [
+        outcome["action_id"]
+        for outcome in of(records, "outcome")
+        if any(each.get("values", {}).get("dc") for each in outcome["results"])
+    ]
+    assert set(tested) == saves | {"a20"}

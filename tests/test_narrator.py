@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretell.operators.slots import fill
 from foretell.streams.clock import run_virtual
 from foretell.streams.models import (
     Delta,
@@ -29,6 +30,7 @@ from foretell.streams.models import (
 )
 from foretell.streams.narrator.engine import Engine, tokens
 from foretell.streams.narrator.grammar import tell
+from foretell.streams.narrator.lexicon import named
 from foretell.streams.narrator.limits import Slots
 from foretell.streams.narrator.model import NarratorModel
 from foretell.streams.narrator.profiles import PROFILES, Profile, profile
@@ -188,17 +190,18 @@ def test_who_has_no_hit_points_left_falls(
         ["hit", "miss", "critical", "success", "failure", "kill", "grazed", "resisted"]
     ),
     st.sets(st.sampled_from(["damage", "target_hp"])),
+    st.booleans(),
 )
 def test_what_is_not_known_yet_stands_as_a_hole_and_no_other_number_is_said(
-    entry: dict[str, Any], form: str, seed: int, result: str, slots: set[str]
+    entry: dict[str, Any], form: str, seed: int, result: str, slots: set[str], save: bool
 ) -> None:
-    asked = prompt(entry | {"result": result}, form=form, slots=sorted(slots))
+    asked = prompt(entry | {"result": result, "save": save}, form=form, slots=sorted(slots))
     text = without_names(tell(asked, seed=seed).text)
     assert set(re.findall(r"\{(\w+)\}", text)) <= slots
     assert all(text.count("{" + slot + "}") <= 1 for slot in slots)
     assert not re.search(r"\d", re.sub(r"\{\w+\}", "", text))
     assert not NUMBER_WORDS.search(text)
-    if "damage" in slots and result in ("hit", "critical", "failure"):
+    if "damage" in slots and (result in ("hit", "critical") or (result == "failure" and save)):
         assert "{damage}" in text
 
 
@@ -240,8 +243,9 @@ def test_what_was_just_told_is_not_told_again() -> None:
 
 
 def test_parts_for_several_targets_do_not_repeat_each_other() -> None:
+    burnt = telling("Elara", "cast", "fireball", result="failure") | {"save": True}
     parts = [
-        tell(prompt(telling("Elara", "cast", "fireball", f"Goblin {n}", "failure"), form="part"))
+        tell(prompt(burnt | {"target": f"Goblin {n}"}, form="part", slots=["damage"]))
         for n in range(1, 6)
     ]
     shapes = [re.sub(r"Goblin \d", "X", part.text).split(".")[0] for part in parts]
@@ -891,3 +895,142 @@ def test_of_one_who_may_have_fallen_it_says_neither() -> None:  # G1
         for seed in range(40):
             said = text(seed, result=result, unsure=True)
             assert not re.search("|".join(kept), said) and not FALLS.search(said), said
+
+
+HURTS = re.compile(r"\b(damage|HP|wound|blood|scorch\w*|wither\w*|cut|bites)\b")
+SPELLS = re.compile(r"syllable|old words|palm outward|sign drawn|says \w+ the way|last word of")
+DEEDS = ["use", "check", "save", "help", "act", "grapple"]
+
+
+def like(phrase: str, text: str) -> bool:
+    """Whether one of the sentences is made of a phrase of the book."""
+    made = ".*".join(map(re.escape, re.split(r"\[[^\]]*\]", phrase)))
+    sentences = re.split(r"(?<=\.) ", text)
+    return any(re.fullmatch(made + r"([,—; ].*)?\.", each, re.IGNORECASE) for each in sentences)
+
+
+def meaning(text: str) -> set[str]:
+    """Which of the phrases of deeds and spells a text has, by their place in the book."""
+    book = phrases()
+    places = {
+        "worked": [*book["deed"]["success"], *book["deed"]["at"]["success"], *book["holds"]],
+        "failed": [*book["deed"]["failure"], *book["deed"]["at"]["failure"], *book["fizzle"]],
+        "own": [*book["deed"]["own"]["success"], *book["deed"]["own"]["failure"]],
+        "saved": [*book["deed"]["save"]["success"], *book["save_made"]],
+        "taken": [*book["deed"]["save"]["failure"], *book["unsaved"], *book["save_failed"]],
+    }
+    return {place for place, options in places.items() if any(like(o, text) for o in options)}
+
+
+@given(
+    st.sampled_from([*DEEDS, "attack", "cast"]),
+    st.sampled_from(["success", "failure"]),
+    st.booleans(),
+    st.sampled_from(["Goblin 2", "Sir Roland", None]),
+    forms,
+    seeds,
+)
+def test_whose_a_success_is_decides_how_it_is_told(
+    kind: str, result: str, save: bool, target: str | None, form: str, seed: int
+) -> None:
+    entry = telling("Ålva", kind, "confusing trick", target, result) | {"save": save}
+    text = tell(prompt(entry, form=form), seed=seed).text
+    if target is None and kind == "attack":
+        return
+    wanted = {"success": "worked", "failure": "failed"}[result]
+    if save and target is not None:
+        wanted = {"success": "saved", "failure": "taken"}[result]
+    assert meaning(text) == {wanted}, text
+    assert target is None or target in text
+    assert not HURTS.search(text) and not FALLS.search(text)
+
+
+@given(
+    st.sampled_from(DEEDS),
+    st.sampled_from(["hit", "miss", "critical", "success", "failure"]),
+    st.booleans(),
+    st.sampled_from([{}, {"damage": 7}, {"damage": 7, "target_hp": 0}]),
+    seeds,
+)
+def test_what_is_no_spell_is_not_told_as_one(
+    kind: str, result: str, save: bool, values: dict[str, float], seed: int
+) -> None:
+    entry = telling("Ålva", kind, "glare", "Sir Roland", result, **values) | {"save": save}
+    text = tell(prompt(entry, slots=["damage"]), seed=seed).text
+    assert not SPELLS.search(text), text
+    if result != "miss" and (result == "success" or "damage" in values):
+        assert ("7 damage" in text) is ("damage" in values)
+    assert bool(FALLS.search(text)) is ("target_hp" in values and result != "miss")
+
+
+def test_each_of_several_targets_is_named_with_what_became_of_it() -> None:
+    names = ["Verity", "Nitar", "Keya"]
+    results = ["success", "failure", "success"]
+    for seed in range(30):
+        glare = [
+            telling("SH1", "use", "Horrific Appearance", name, result) | {"save": True}
+            for name, result in zip(names, results, strict=True)
+        ]
+        text = tell(prompt(*glare), seed=seed).text
+        for name, result in zip(names, results, strict=True):
+            about = [each for each in re.split(r"(?<=\.) ", text) if name in each]
+            assert len(about) == 1
+            assert meaning(about[0]) == {"saved" if result == "success" else "taken"}
+        assert "Nothing has changed" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1234567, "1234567"),
+        (1e6, "1000000"),
+        (100000.5, "100000.5"),
+        (12345.678, "12345.678"),
+        (0.1 + 0.2, "0.3"),
+        (0.5, "0.5"),
+    ],
+)
+def test_a_number_is_told_as_a_slot_is_filled(value: float, said: str) -> None:
+    text = tell(prompt(telling(damage=value, target_hp=value))).text
+    assert f"{said} damage" in text and f"{said} HP" in text
+    assert fill("{damage}", {"damage": value}) == said
+
+
+@given(attacks, forms, seeds, st.sampled_from(["hit", "critical", "failure"]))
+def test_a_blow_without_damage_harms_nobody(
+    entry: dict[str, Any], form: str, seed: int, result: str
+) -> None:
+    entry |= {"result": result, "values": {"damage": 0, "target_hp": 9}, "save": True}
+    text = tell(prompt(entry, form=form), seed=seed).text
+    if result == "failure" and entry["action"]["type"] == "attack":
+        return
+    assert "0 damage" not in text and not WOUNDS.search(text) and "stagger" not in text
+    assert any(like(each, text) for each in phrases()["harmless"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "again"),
+    [
+        ("SH1", "SH1", "SH1"),
+        ("sh1", "Sh1", "Sh1"),
+        ("sh-1", "Sh 1", "Sh 1"),
+        ("Ko 2", "Ko 2", "Ko 2"),
+        ("goblin2", "Goblin2", "the goblin"),
+        ("goblin-2", "Goblin 2", "the goblin"),
+        ("Gorp 2", "Gorp 2", "the gorp"),
+        ("Gorp2", "Gorp2", "Gorp2"),
+        ("elf-3", "Elf 3", "the elf"),
+        ("Player1", "Player1", "Player1"),
+    ],
+)
+def test_a_name_with_a_number_is_said_again_by_what_is_left_if_that_is_a_word(
+    name: str, said: str, again: str
+) -> None:
+    assert (named(name).name, named(name).again) == (said, again)
+
+
+@given(seeds, st.sampled_from(["rolled", "success", "failure", "hit", "miss", "kill"]))
+def test_one_who_does_it_to_oneself_is_not_two(seed: int, result: str) -> None:
+    for kind in ("save", "use", "cast"):
+        text = tell(prompt(telling("Mira", kind, "odd trick", "Mira", result)), seed=seed).text
+        assert not re.search(r"Mira and Mira|between Mira|Mira on Mira|Mira with Mira", text)

@@ -96,6 +96,8 @@ def test_a_fault_is_read_and_written_in_the_same_words() -> None:
     for text in ("429=2", "500", "529", "slow=8", "stall=5@0.3", "stall=inf", "cut@0.5", "none"):
         assert str(Fault.parse(text)) == text
     assert Fault.parse("stall") == Fault(Kind.STALL, math.inf)
+    short, long = Faults.parse("500:.1,stall=5.@.5:.2"), Faults.parse("500:0.1,stall=5@0.5:0.2")
+    assert short == long
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_what_is_no_fault_is_refused_and_says_what_there_is(text: str, said: str
         ("", "no fault is named"),
         ("429", "with a rate"),
         ("429:2", "with a rate"),
+        ("429:.", "with a rate"),
         ("429:0.6,cut:0.6", "come to 1.2"),
         ("429:0.1,boom:0.1", "no fault 'boom'"),
     ],

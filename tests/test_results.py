@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.operators.results import HARMFUL, KILL, Happened, happened, possible_results
+from foretell.operators.results import KILL, Happened, happened, numbers_of, possible_results
 from foretell.streams import events as ev
 from foretell.streams.blows import health_left
+from foretell.streams.saves import is_save
 from foretell.streams.world import Declared, Numbered, World, advance
 
 SWORD = {"type": "attack", "name": "longsword", "target": "grik"}
@@ -166,7 +167,7 @@ def test_update_then_outcome_is_outcome_then_update(
         assert first.values["target_hp"] == after
     if after == 0:
         assert first.name == KILL
-    elif damage is None and not said and result in HARMFUL and hp <= 10:
+    elif damage is None and not said and result in ("hit", "critical") and hp <= 10:
         assert (first.name, first.told, first.unsure) == ("", result, True)  # it may have fallen
     else:
         assert (first.name, first.unsure) == (result, False)
@@ -648,3 +649,53 @@ def test_one_low_on_health_may_fall() -> None:
 )
 def test_odds_that_are_none_are_not_used(odds: Any) -> None:  # G10
     assert list(possible(SWORD, odds=odds)) == ["hit", "miss", "critical"]
+
+
+FIREBALL = {"type": "cast", "name": "fireball", "save": "dexterity", "target": "grik"}
+PLEA = {"type": "talk", "name": "plea", "target": "grik"}
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "values", "whose"),
+    [
+        (FIREBALL, "success", {}, "target"),
+        (FIREBALL, "failure", {}, "target"),
+        (PLEA, "success", {}, "actor"),
+        (PLEA, "failure", {}, "actor"),
+        (SWORD, "success", {"damage": 4}, "actor"),
+        (SWORD, "failure", {}, "actor"),
+        (PLEA, "success", {"test": "save"}, "target"),
+        (PLEA, "success", {"test": "check"}, "actor"),
+        ({"type": "cast", "name": "hex"}, "success", {"effects": ["hexed"]}, "actor"),
+        ({"type": "cast", "name": "fireball"}, "failure", {"damage": 9}, "target"),
+        ({"type": "cast", "name": "fireball"}, "failure", {"damage": 0}, "actor"),
+        ({"type": "cast", "name": "fireball"}, "failure", {"damage": "2d6"}, "actor"),
+    ],
+)
+def test_a_success_is_the_actors_unless_a_save_is_rolled(
+    action: dict[str, Any], result: str, values: dict[str, Any], whose: str
+) -> None:
+    assert is_save(action, result, values) is (whose == "target")
+
+
+def test_only_what_may_hurt_is_prepared_with_numbers() -> None:
+    both = ("damage", "target_hp")
+    kinds = ("attack", "cast", "use", "check", "talk", "move", "trap")
+    for kind in kinds:
+        for save in (None, True):
+            action = {"type": kind, "name": "x", "save": save}
+            strikes = save and kind in ("attack", "cast")
+            assert numbers_of(action, "grik", "hit") == numbers_of(action, "grik", "critical")
+            assert numbers_of(action, "grik", "hit") == both
+            assert numbers_of(action, "grik", KILL) == ("damage",)
+            assert numbers_of(action, "grik", "failure") == (both if strikes else ())
+            assert numbers_of(action, "grik", "success") == (("damage",) if strikes else ())
+            assert numbers_of(action, "grik", "miss") == numbers_of(action, "grik", "own") == ()
+            assert numbers_of(action, None, "failure") == ()
+
+
+def test_nobody_falls_at_an_attempt_that_fails() -> None:
+    low = state(3)
+    for action, falls in ((FIREBALL, True), (PLEA, False), (PLEA | {"save": True}, True)):
+        declared = Declared("mira", action, "", {})
+        assert (KILL in possible_results(play(low), declared, "grik")) is falls

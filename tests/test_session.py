@@ -177,6 +177,17 @@ async def test_a_result_is_one_word_or_a_list_and_known_however_it_is_spelt() ->
     telling.delivered(3, "gm")  # a viewer may be the last to hear that it is over
 
 
+@pytest.mark.parametrize("nameless", ["", " \n", {"type": "attack", "name": ""}], ids=repr)
+async def test_an_action_has_a_name_if_it_gives_one(nameless: Any) -> None:
+    async with opened() as (session, _):
+        with pytest.raises(StateError, match="this one is empty"):
+            session.declare("mira", nameless, target="goblin-2")
+        with pytest.raises(StateError, match="this one is empty"):
+            session.outcome("mira", nameless, "hit")
+        assert not session.world.actions
+        assert session.declare("mira", {"type": "dodge"}), "a type says what it is"
+
+
 async def test_values_may_stand_beside_a_result_and_must_be_numbers_where_one_reckons() -> None:
     async with opened() as (session, model):
         action = session.declare("mira", "axe", target="goblin-2")

@@ -144,3 +144,10 @@ def test_a_file_that_is_none_is_one_line_and_2(
 def test_verify_takes_none(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(log), "--verify", "--settings", "x.toml"]) == 2
     assert "--verify goes without --settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["base_url", "main_model", "small_model"])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_what_names_a_server_or_a_model_is_not_empty(name: str, value: str) -> None:
+    with pytest.raises(foretell.ConfigError, match=f"^settings: {name}: it is empty: leave {name}"):
+        Settings.load({name: value})

@@ -119,3 +119,38 @@ def test_slots_in_a_text() -> None:
         "damage",
         "target_hp",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("It lodges deep, good for {damage} damage.", "It lodges deep."),
+        ("It falls — {damage} damage, and more than enough. Oh!", "It falls. Oh!"),
+        ("Grik reels — {target_hp} HP left — and grins.", "Grik reels — 3 HP left — and grins."),
+        ("Grik reels — {damage} down — and grins.", "Grik reels — and grins."),
+        ("Steel, {damage}, and a cry; {Damage}.", "Steel, and a cry."),
+        ('"Ha, {damage}," he says.', '"Ha," he says.'),
+        ("{damage} damage, and {target} reels.", "some damage, and the target reels."),
+        ("Ha! — {damage} damage", "Ha! — some damage"),
+    ],
+)
+def test_a_clause_around_a_number_that_nobody_knows_is_left_out(text: str, told: str) -> None:
+    filler = SlotFiller({"target_hp": 3}, lacking=("damage",))
+    assert filler.feed(text) + filler.finish() == told
+    assert set(filler.missing) == slots_in(text) - {"target_hp"}
+
+
+clauses = st.lists(
+    st.sampled_from(["{damage}", "{hp}", "{lost}", " ", "  ", ",", ";", "—", " — ", ".", "a", "{"]),
+    max_size=16,
+).map("".join)
+
+
+@given(clauses, st.lists(st.integers(0, 5), max_size=40))
+@example("a — {lost} —", [1] * 20)
+@example("a  , {lost}  — a", [1] * 20)
+def test_any_cutting_leaves_out_the_same_clauses(text: str, sizes: list[int]) -> None:
+    filler = SlotFiller({"damage": 4}, lacking=("lost",))
+    out = "".join(filler.feed(piece) for piece in cut(text, sizes)) + filler.finish()
+    assert out == fill(text, {"damage": 4}, lacking=("lost",))
+    assert ("lost" in filler.missing) is ("{lost}" in text)

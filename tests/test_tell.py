@@ -958,7 +958,8 @@ async def test_what_is_told_together_is_told_whole_though_the_world_moves_on_mea
     async with table(steady(ttft=1.0, delay=0.3)) as t:
         action = t.session.declare("mira", {"type": "cast", "save": "dex", "target": foes})
         await asyncio.sleep(1.5)
-        telling = action.outcome(results=[{"target": each, "result": "failure"} for each in foes])
+        burnt = [{"target": each, "result": "failure", "damage": 3} for each in foes]
+        telling = action.outcome(results=burnt)
         await asyncio.sleep(0.1)
         t.session.update({**STATE, "location": {"name": "Pit"}})
         await telling
@@ -1218,3 +1219,104 @@ async def test_blows_before_their_state_add_up() -> None:  # G1
         assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]
         assert asked(t.foreground[0])["entries"][0]["result"] == "kill"
         assert told.text.startswith("Goblin 2: kill")
+
+
+HOLD = {"type": "cast", "name": "hold person", "save": "wisdom", "target": "goblin-2"}
+TRIP = {"type": "use", "name": "trip", "target": "goblin-2"}
+LOCK = {"type": "use", "name": "lockpick"}
+
+
+@pytest.mark.parametrize(
+    ("action", "asked_for"),
+    [(HOLD, ["damage", "target_hp"]), (TRIP, []), (LOCK, []), (TRIP | {"save": True}, [])],
+    ids=["spell", "deed", "no target", "deed with a save"],
+)
+@pytest.mark.parametrize("wait", [1.3, 30.0], ids=["under way", "finished"])
+async def test_a_failure_that_hurts_nobody_is_told_without_a_number(  # G1
+    action: dict[str, Any], asked_for: list[str], wait: float
+) -> None:
+    async with table() as t:
+        declared = t.session.declare("mira", action)
+        await asyncio.sleep(wait)
+        written = [each for each in t.prefetch if variant_of(each)[1] == "failure"]
+        assert [asked(each)["slots"] for each in written] == [asked_for]
+        told = await declared.outcome("failure")
+        assert "some" not in told.text and "for" not in told.text.split()
+        prepared = Served.HIT if wait > 2 else Served.IN_FLIGHT
+        assert t.ends[0].served == (Served.MISS if asked_for else prepared,)
+
+
+async def test_a_failed_save_that_hurts_is_told_as_prepared() -> None:
+    async with table() as t:
+        declared = t.session.declare("mira", HOLD)
+        await asyncio.sleep(30)
+        told = await declared.outcome("failure", damage=3)
+        assert "failure for 3, 9 left" in told.text and t.ends[0].served == (Served.HIT,)
+
+
+@pytest.mark.parametrize(
+    ("action", "values"),
+    [(TRIP, {"test": "save"}), (TRIP, {"damage": 2})],
+    ids=["its test was a save", "it hurts"],
+)
+@pytest.mark.parametrize("result", ["success", "failure"])
+async def test_what_was_written_of_the_attempt_is_not_told_of_a_save(  # G1
+    action: dict[str, Any], values: dict[str, Any], result: str
+) -> None:
+    async with table() as t:
+        declared = t.session.declare("mira", action)
+        await asyncio.sleep(30)
+        await declared.outcome(result, **values)
+        stays = "damage" in values and result == "success"
+        assert t.ends[0].served == ((Served.HIT if stays else Served.MISS),)
+
+
+async def test_ones_own_save_is_ones_own_attempt() -> None:
+    async with table() as t:
+        declared = t.session.declare("mira", {"type": "save", "name": "Wisdom", "target": "mira"})
+        await asyncio.sleep(30)
+        await declared.outcome("success", test="save")
+        assert t.ends[0].served == (Served.HIT,)
+
+
+@pytest.mark.parametrize("result", ["hit", "critical"])
+async def test_a_blow_that_did_no_damage_is_not_told_with_a_number(result: str) -> None:
+    async with table() as t:
+        declared = t.declare()
+        await asyncio.sleep(30)
+        told = await declared.outcome(result, damage=0)
+        assert " for " not in told.text and t.ends[0].served == (Served.MISS,)
+
+
+@pytest.mark.parametrize("wait", [1.3, 30.0], ids=["under way", "finished"])
+async def test_a_blow_of_which_only_its_name_is_known_is_told_without_numbers(wait: float) -> None:
+    def answer(request: Request, number: int) -> Script:
+        text = "It lands, good for {damage} damage. Grik reels — {target_hp} HP left."
+        return Script({"text": text, "lines": [], "cues": []}, ttft=1.0, delay=0.1)
+
+    async with table(answer) as t:
+        declared = t.declare()
+        await asyncio.sleep(wait)
+        told = await declared.outcome("hit")
+        assert told.text == "It lands. Grik reels."
+        assert t.ends[0].served == (Served.HIT if wait > 2 else Served.IN_FLIGHT,)
+
+
+async def test_the_default_prompt_says_whose_saving_throw_it_is() -> None:
+    async with table({"text": "So.", "lines": [], "cues": []}, prompts=None) as t:
+        declared = t.session.declare("mira", HOLD)
+        await asyncio.sleep(30)
+        told = declared.outcome("success")
+        await told
+        await t.session.outcome("mira", TRIP, "success")
+        await t.session.outcome("mira", TRIP, "success", test="save")
+        facts = [orjson.loads(each.request.messages[-1].text.split("FACTS ")[1])
+                 for each in (*t.prefetch, *t.foreground)]  # fmt: skip
+    said = {(each["result"], each.get("save"), *each["action"].values())
+            for fact in facts for each in fact["tellings"]}  # fmt: skip
+    assert {("success", True, "cast", "hold person"), ("failure", True, "cast", "hold person"),
+            ("success", None, "use", "trip"), ("success", True, "use", "trip")} <= said  # fmt: skip
+    for fact in facts:
+        hurts = fact["tellings"][0]["result"] == "failure" and fact["slots"]
+        assert fact["slots"] in ([], ["damage"], ["damage", "target_hp"])
+        assert not hurts or fact["tellings"][0]["save"]

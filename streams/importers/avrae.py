@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = [
@@ -66,12 +66,16 @@ def healths(text: str) -> dict[str, Health]:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """The roll that decides an ability: an attack with a bonus, or a save against a DC."""
+    """The roll that decides an ability: an attack with a bonus, or a save against a DC.
+
+    ``sure`` is false of one that is made in some cases only.
+    """
 
     kind: str
     bonus: Json = None
     dc: Json = None
     ability: str = ""
+    sure: bool = True
 
 
 def first_roll(automation: Json) -> Roll | None:
@@ -84,7 +88,7 @@ def first_roll(automation: Json) -> Roll | None:
             return Roll("save", dc=node.get("dc"), ability=ability)
         for inner in ("effects", "onTrue", "onFalse"):
             if found := first_roll(node.get(inner)):
-                return found
+                return replace(found, sure=found.sure and inner == "effects")
     return None
 
 

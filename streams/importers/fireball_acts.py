@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -89,7 +89,7 @@ class Acts:
             listed = sheet.spells if kind == "cast" else [*sheet.attacks, *sheet.actions]
             name = match_name(joined, listed) or match_name(typed[0] if typed else "", listed)
             act.action = _named({"type": kind, **aim}, name or joined or kind, sheet, bool(name))
-            act.roll = self._roll(act, sheet)
+            self._decided(act, self._roll(act, sheet))
         self._acts[str(event.get("message_id"))] = act
         return act
 
@@ -103,10 +103,11 @@ class Acts:
         for effect in owner.get("effects") or ():
             for button in effect.get("buttons") or ():
                 if effect.get("id") in ids and button.get("id") in ids:
-                    act.roll = first_roll(button.get("automation"))
-                    if act.roll and act.roll.dc is None:
+                    roll = first_roll(button.get("automation"))
+                    if roll and roll.dc is None:
                         dc = button.get("override_default_dc")
-                        act.roll = Roll(act.roll.kind, act.roll.bonus, dc, act.roll.ability)
+                        roll = replace(roll, dc=dc)
+                    self._decided(act, roll)
         self._acts[str(event.get("interaction_id"))] = act
         return act
 
@@ -117,7 +118,7 @@ class Acts:
             name = name[: name.rindex("(")].strip()  # the book it is from, such as (TCoE)
         before = act.action
         act.action = _named(before, name, sheet, True)
-        act.roll = self._roll(act, sheet)
+        self._decided(act, self._roll(act, sheet))
         return act.action != before
 
     def learn_snippet(self, author: str, name: str, body: str) -> None:
@@ -160,6 +161,13 @@ class Acts:
     def _roll(self, act: Act, sheet: Sheet) -> Roll | None:
         name = str(act.action["name"])
         return sheet.attacks.get(name) or self._learned.get((act.action["type"], name.lower()))
+
+    def _decided(self, act: Act, roll: Roll | None) -> None:
+        """How the action is decided, as far as it is known when it is declared."""
+        act.roll = roll
+        act.action.pop("save", None)
+        if roll is not None and roll.kind == "save" and roll.sure:
+            act.action["save"] = roll.ability or True
 
     def _words(self, event: Event) -> list[str]:
         """What was typed after the command's own name, with the author's known snippets put in."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from ..numerals import numeral
+from ..saves import is_save
 from .lexicon import Named, Tool, clean, named, spell_element, tool
 
 __all__ = ["HELPS", "Happening", "find_facts", "read_telling"]
@@ -45,11 +47,30 @@ class Happening:
     """Whether its target lay there before."""
     unsure: bool = False
     """Whether nobody knows if its target still stands."""
+    save: bool = False
+    """Whether the result is its target's saving throw, not what became of the attempt."""
 
     @property
     def key(self) -> tuple[str, str, str]:
         """Who did what: equal for all the targets of one action."""
         return self.actor.name, self.kind, self.name
+
+    @property
+    def damage(self) -> str | None:
+        """How much it hurts, in digits or as a hole; ``None`` where nobody says that it does."""
+        said = self.numbers.get("damage")
+        return None if said is None or said == "0" or said.startswith("-") else said
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is help for its target, by what it is called."""
+        may = self.kind != "attack" and not self.save and self.damage is None
+        return may and self.element in HELPS
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is done to nobody but the one who does it."""
+        return self.target is None or self.target.name == self.actor.name
 
 
 def find_facts(prompt: str) -> Mapping[str, Any] | None:
@@ -72,6 +93,11 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def _numeral(value: Any) -> str | None:
+    given = _number(value)
+    return None if given is None else numeral(given)
+
+
 def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
     """One entry of ``tellings``; numbers of ``slots`` that are not known stand as holes."""
     raw = entry.get("action")
@@ -81,17 +107,15 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
     values = entry.get("values")
     known: Mapping[str, Any] = values if isinstance(values, dict) else {}
     numbers = {
-        key: f"{given:g}" if given is not None else "{" + key + "}"
+        key: given if given is not None else "{" + key + "}"
         for key in _NUMBERS
-        if (given := _number(known.get(key))) is not None or key in slots
+        if (given := _numeral(known.get(key))) is not None or key in slots
     }
     result = clean(_text(entry.get("result")).lower() or "done", 40)
     result = _RESULTS.get(result.strip("!.* "), result)
     hp = _number(known.get("target_hp"))
     spared = result in ("miss", "concealed", "resisted") or entry.get("down") is True
     element = spell_element(name, _text(known.get("damage_type")).lower())
-    if kind not in ("attack", "cast", "move", "talk") and element not in HELPS:
-        kind = "cast" if "damage" in numbers else kind
     effects = entry.get("effects")
     target = _text(entry.get("target"))
     return Happening(
@@ -109,4 +133,5 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         else [],
         entry.get("down") is True,
         entry.get("unsure") is True,
+        entry.get("save") is True or is_save(action, result, known),
     )

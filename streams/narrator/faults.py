@@ -48,7 +48,7 @@ class Kind(StrEnum):
 _SECONDS: Mapping[Kind, float] = {Kind.LIMITED: 2.0, Kind.SLOW: 10.0, Kind.STALL: math.inf}
 _MIDWAY = (Kind.STALL, Kind.CUT, Kind.ERROR, Kind.TORN, Kind.GARBLED, Kind.REFUSAL)
 _LONGEST = 86_400.0
-_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+_NUMBER = r"(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"
 _FAULT = re.compile(rf"([a-z0-9]{{1,9}})(?:=({_NUMBER}|inf))?(?:@({_NUMBER}))?")
 _RATE = re.compile(rf"([^:]*):({_NUMBER})")
 _SCRAP = '"]}{"'

@@ -78,11 +78,12 @@ class _Teller:
         book, result = self.book, h.result
         if h.kind in ("move", "talk") or (h.target is None and h.kind != "attack"):
             return self._deed(h)
-        if h.element in HELPS and h.kind != "attack":
+        if h.helps:
             return self._help(h)
         attack = h.kind == "attack"
-        family = h.tool.kind if attack else "spell"
-        if h.down and not h.dies and (attack or h.kind == "cast"):
+        family = h.tool.kind if attack else "spell" if h.kind == "cast" else "deed"
+        aimed = attack or (h.kind == "cast" and (h.damage or result in ("hit", "critical", "miss")))
+        if h.down and not h.dies and aimed:
             missed = result in ("miss", "concealed", "resisted")
             lying = self.say("down", self.book["down"]["miss" if missed else "hit"], h)
             return lying if missed else lying + self._damage(h), "even"
@@ -90,12 +91,17 @@ class _Teller:
             kill = book["kill"]
             sentence = self.say("kill", kill.get(family, kill["melee"]), h)
             return sentence + self._damage(h, final=True), "kill"
-        if (
-            not attack
-            and h.kind != "cast"
-            and result in ("success", "failure", "hit", "miss", "critical")
+        if attack and result == "success" and h.damage is not None and not h.save:
+            result = "hit"
+        elif h.kind == "cast":
+            if result in ("success", "failure"):
+                return self._spell(h)
+        elif result in ("success", "failure") or (
+            not attack and result in ("hit", "miss", "critical")
         ):
-            return self._deed(h)
+            return self._deed_at(h)
+        if result in ("hit", "critical") and "damage" in h.numbers and h.damage is None:
+            return self.say("harmless", book["harmless"], h), "even"
         if result == "critical":
             strong = book["critical"]
             return self.say("crit", strong.get(family, strong["melee"]), h) + self._damage(
@@ -106,17 +112,40 @@ class _Teller:
             return self.say("miss", wide.get(family, wide["melee"]), h), "miss"
         if result == "hit":
             return self.say("hit", book["hit"][family], h) + self._damage(h), "hurt"
-        if result == "failure":
-            return self.say("save", book["save_failed"], h) + self._damage(h), "hurt"
-        if result == "success":
-            return self.say("save", book["save_made"], h) + self._damage(h), "shaken"
         if result in ("concealed", "resisted"):
             return self.say(result, book[result], h), "miss"
         return self.say("own", book["own"], h) + self._damage(h), "even"
 
+    def _spell(self, h: Happening) -> tuple[str, str]:
+        """What came of a spell that is not aimed like a blow."""
+        book, failed = self.book, h.result == "failure"
+        if not h.save:
+            if failed:
+                return self.say("fizzle", book["fizzle"], h), "fizzle"
+            if h.damage is not None:
+                return self.say("hit", book["hit"]["spell"], h) + self._damage(h), "hurt"
+        elif not failed:
+            return self.say("save", book["save_made"], h) + self._damage(h), "shaken"
+        elif h.damage is not None:
+            return self.say("save", book["save_failed"], h) + self._damage(h), "hurt"
+        elif "damage" in h.numbers:
+            return self.say("harmless", book["harmless"], h), "even"
+        return self.say("holds", book["unsaved" if h.save else "holds"], h), "good"
+
+    def _deed_at(self, h: Happening) -> tuple[str, str]:
+        """What came of something done to somebody."""
+        word = "success" if h.result in ("success", "hit", "critical") else "failure"
+        if h.alone:
+            book, worked = self.book["deed"]["own"], word == "success"
+        elif h.save and h.result == word:
+            book, worked = self.book["deed"]["save"], word == "failure"
+        else:
+            book, worked = self.book["deed"]["at"], word == "success"
+        sentence = self.say("deed", book[word], h) + self._damage(h)
+        return sentence, "hurt" if h.damage is not None else "good" if worked else "miss"
+
     def _damage(self, h: Happening, final: bool = False) -> str:
-        damage = h.numbers.get("damage")
-        if damage is None or damage.startswith(("0", "-")):
+        if h.damage is None:
             return ""
         if final:
             return self.voice.pick(
@@ -128,16 +157,15 @@ class _Teller:
         book = self.book[h.element]
         if h.result in ("failure", "miss", "resisted"):
             return self.say("help", book["fail"], h), "fizzle"
-        alone = h.target is None or h.target.name == h.actor.name
         healed = (
             " — {healing} HP restored" if "healing" in h.numbers and h.element == "mend" else ""
         )
-        return self.say("help", book["self" if alone else "other"], h) + healed, h.element
+        return self.say("help", book["self" if h.alone else "other"], h) + healed, h.element
 
     def _deed(self, h: Happening) -> tuple[str, str]:
         if h.kind == "move":
             return self.say("move", self.book["move" if h.target else "move_nowhere"], h), "even"
-        if h.element in HELPS and h.kind != "talk":
+        if h.helps and h.kind != "talk":
             return self._help(h)
         if h.result in ("success", "hit", "critical"):
             return self.say("deed", self.book["deed"]["success"], h), "good"
@@ -149,7 +177,9 @@ class _Teller:
 
     def reaction(self, h: Happening, mood: str) -> str:
         key = {"miss": "unmoved", "hurt": "hurt", "badly": "badly", "shaken": "shaken"}.get(mood)
-        if key is None or h.target is None or h.kind not in ("attack", "cast"):
+        if key is None or h.target is None:
+            return ""
+        if h.kind not in ("attack", "cast") and h.damage is None:
             return ""
         if not h.numbers and h.element in ("psychic", "nature", "poison") and h.kind == "cast":
             return ""
@@ -211,6 +241,10 @@ def _fits(option: str, h: Happening, target: Named) -> bool:
         return False
     if not h.actor.person and re.search("smile|friend|cursing|jaw|shouts", option):
         return False
+    if h.target is not None and h.alone and "[A" in option and re.search(r"\[[Tt]", option):
+        return False
+    if h.alone and "between them" in option:
+        return False
     tool = h.tool
     if tool.full == "the blow" and re.search(r"lifts|swings|behind \[w\]|\[w\] r", option):
         return False
@@ -238,9 +272,11 @@ def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[s
         first, last = group[0], group[-1]
         if not part and len(groups) <= 3 and first.kind != "move":
             out.append(_filled(teller.opening(first), first))
+        moods: set[str] = set()
         for h in group:
             sentence, mood = teller.event(h)
             mood = "even" if h.unsure else mood
+            moods.add(mood)
             out.append(_filled(sentence, h))
             if (len(group) == 1 and len(groups) <= 2) or (part and mood in ("hurt", "badly")):
                 out.append(_filled(teller.reaction(h, mood), h))
@@ -248,6 +284,8 @@ def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[s
                 out[-1] = _filled(out[-1].removesuffix(".") + ", {target_hp} HP left", h)
             out.append(_sentence(teller.effects(h)))
         if not part and group is groups[-1]:
+            mixed = mood in ("miss", "fizzle") and len(moods) > 1
+            mood = "even" if mixed else mood  # something has come of it
             out.append(_filled(teller.after(last, mood), last))
     return " ".join(s for s in out if s), mood
 

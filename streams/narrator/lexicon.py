@@ -67,8 +67,10 @@ def named(raw: str) -> Named:
     kind = re.sub(r"\s*(\(.*\)|#?\d+|\b[A-Z])$", "", name)
     species = kind.removeprefix("the ").lower()
     last = species.split()[-1] if species else ""
-    numbered = kind != name and bool(last) and not re.search(r"\d", species)
     creature, person = last in _tables()["creatures"], last in _tables()["people"]
+    numbered = kind != name and bool(last) and not re.search(r"\d", species)
+    if numbered and not (creature or person):  # of SH1 nothing is left that could be said
+        numbered = len(species) >= 3 and not name[len(kind)].isdigit()
     if creature or (numbered and not person):
         said = name if numbered or name.startswith("the ") else f"the {name}"
         return Named(said, f"the {species}", "its", "it", "itself", False)
