@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .operators.economy import Economy
 from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import Ledger
@@ -37,6 +38,7 @@ class Resumed:
     audit: Audit
     stock: Stock
     foresight: Foresight
+    economy: Economy
     named: References = field(default_factory=References)
     speculated: Speculated = field(default_factory=Speculated)
     number: int = 0
@@ -68,6 +70,7 @@ class Resumed:
         before, numbered = self.world, Numbered(self.number, event, event.t)
         self.world = self.history.advance(before, numbered)
         self.foresight.on_world(before, self.world)
+        self.economy.on_world(before, self.world)
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)
         self.speculated.on_world(self.world)
@@ -85,6 +88,7 @@ class Resumed:
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
         self.speculated.restore(record.t, kind, line)
+        self.economy.restore(record.t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

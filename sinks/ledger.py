@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,6 +18,8 @@ CHARS_PER_TOKEN = 4.0
 
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
+
+COUNTS = ("input", "output", "cache_read", "cache_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,11 @@ class Ledger:
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
         self._prices = prices() if price_list is None else price_list
         self._accounts: dict[str, Account] = {}
-        self._older: dict[tuple[str, str, bool, bool], Account] = {}
+        self._rows: dict[tuple[str, str, bool, bool], Account] = {}  # all of them, added up
+        self._streams: dict[tuple[str, str, bool, bool], int] = {}
         self._chars = 0
         self._tokens = 0
+        self._finished = 0
         self._begun: dict[str, _Begun] = {}
         self.cancelled = 0
         self.unpriced: dict[str, None] = {}
@@ -103,6 +108,7 @@ class Ledger:
             if chars:  # an answer of thoughts alone says nothing of text
                 self._chars += chars
                 self._tokens += output
+                self._finished += 1
         else:
             output = round(chars / self._chars_per_token)
         estimated = not finished or usage.input is None
@@ -125,17 +131,26 @@ class Ledger:
         return account
 
     def _enter(self, name: str, account: Account) -> None:
-        """Keep an account, and add up those of long ago: what is kept does not grow for ever."""
+        """Keep an account, as long as it may change; what is kept does not grow for ever."""
         self._accounts[name] = account
+        self._book(account, 1)
         while len(self._accounts) > KEPT:
-            old = self._accounts.pop(next(iter(self._accounts)))
-            alike = (old.purpose, old.model, old.estimated, old.served)
-            total = self._older.setdefault(
-                alike,
-                Account(old.purpose, old.model, estimated=old.estimated, served=old.served),
-            )
-            for field in ("input", "output", "cache_read", "cache_write"):
-                setattr(total, field, getattr(total, field) + getattr(old, field))
+            del self._accounts[next(iter(self._accounts))]
+
+    def _book(self, account: Account, sign: int) -> None:
+        """Add an account to its row, or take it out again. Only ints: the order does not matter."""
+        alike = (account.purpose, account.model, account.estimated, account.served)
+        blank = replace(account, input=0, output=0, cache_read=0, cache_write=0)
+        row = self._rows.setdefault(alike, blank)
+        for field in COUNTS:
+            setattr(row, field, getattr(row, field) + sign * getattr(account, field))
+        self._streams[alike] = self._streams.get(alike, 0) + sign
+
+    def _change(self, account: Account, **now: Any) -> None:
+        self._book(account, -1)
+        for field, value in now.items():
+            setattr(account, field, value)
+        self._book(account, 1)
 
     def restore(self, line: Mapping[str, Any]) -> None:
         """Take in a recording's lines of model streams.
@@ -155,24 +170,25 @@ class Ledger:
                 self._begun.pop(name, None)  # it never began
         elif kind == "~chunk":
             self._begun[name].chars += len(line["text"])
-            account.output = round(self._begun[name].chars / self._chars_per_token)
+            written = round(self._begun[name].chars / self._chars_per_token)
+            self._change(account, output=written)
         elif kind == "~usage":
             begun = self._begun[name]
             begun.final = begun.final or bool(line.get("final"))
             begun.output = begun.output if line.get("output") is None else line["output"]
-            for field in ("input", "cache_read", "cache_write"):
-                if line.get(field) is not None:
-                    setattr(account, field, line[field])
+            read = ("input", "cache_read", "cache_write")
+            known = {each: line[each] for each in read if line.get(each) is not None}
+            self._change(account, **known)
         elif kind == "~account":
-            for field in ("input", "output", "cache_read", "cache_write", "estimated"):
-                setattr(account, field, line[field])
+            self._change(account, **{each: line[each] for each in (*COUNTS, "estimated")})
             begun = self._begun.pop(name)
             self.cancelled += line["phase"] == "closed"
             if begun.chars and begun.final and begun.output is not None:
                 self._chars += begun.chars
                 self._tokens += begun.output
+                self._finished += 1
         elif kind == "~served":
-            account.served = True
+            self._change(account, served=True)
 
     @property
     def _chars_per_token(self) -> float:
@@ -182,7 +198,7 @@ class Ledger:
         """Some of this generation's text reached a viewer."""
         account = self._accounts.get(generation_id)
         if account is not None:
-            account.served = True
+            self._change(account, served=True)
 
     def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
         """True if a prefetch fits under ``cap`` tokens, with all under way at its fullest."""
@@ -194,31 +210,58 @@ class Ledger:
         asked = _prompt_tokens(request) + request.max_tokens
         return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
 
-    def dollars(self, account: Account) -> float:
-        """What a generation cost at list price."""
-        names = [name for name in self._prices if account.model.startswith(name)]
+    def dollars(self, account: Account, model: str | None = None) -> float:
+        """What a generation cost at list price, or would have cost with another ``model``."""
+        price = self._price(account.model if model is None else model)
+        return 0.0 if price is None else _dollars(account, price)
+
+    def _price(self, model: str) -> Price | None:
+        names = [name for name in self._prices if model.startswith(name)]
         if not names:
-            self.unpriced[account.model] = None
-            return 0.0
-        price = self._prices[max(names, key=len)]
-        return (
-            account.input * price.input
-            + account.output * price.output
-            + account.cache_read * price.cache_read
-            + account.cache_write * price.cache_write
-        ) / MILLION
+            self.unpriced[model] = None
+            return None
+        return self._prices[max(names, key=len)]
 
     @property
     def cost_usd(self) -> float:
         """Dollars of all generations so far."""
-        total = 0.0
-        for account in self._all():
-            total += self.dollars(account)
-        return total
+        return math.fsum(self.dollars(row) for row in self._rows.values())
 
-    def _all(self) -> Iterator[Account]:
-        yield from self._older.values()
-        yield from self._accounts.values()
+    def without(self, main: str) -> float:
+        """Dollars that all that was told had cost, if ``main`` had written it when it was asked."""
+        return math.fsum(
+            self.dollars(row, main if row.purpose == "prefetch" else None)
+            for row in self._rows.values()
+            if row.purpose == "foreground" or row.served
+        )
+
+    def expected(self, request: Any, usual: float) -> float:
+        """Dollars a request is likely to cost: its prompt, and an answer as long as they were.
+
+        :param usual: tokens of an answer, before one has come.
+        """
+        price = self._price(request.model)
+        if price is None:
+            return 0.0
+        output = (usual + self._tokens) / (1 + self._finished)
+        return (_prompt_tokens(request) * price.input + output * price.output) / MILLION
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All streams by purpose and model, those of which something was told apart; plain JSON."""
+        found: dict[tuple[str, str, bool], dict[str, Any]] = {}
+        for alike in sorted(self._rows):
+            row, (purpose, model, estimated, served) = self._rows[alike], alike
+            if not self._streams[alike]:
+                continue
+            blank = {"purpose": purpose, "model": model, "served": served, "streams": 0}
+            blank |= dict.fromkeys((*COUNTS, "estimated"), 0) | {"usd": 0.0}
+            line = found.setdefault((purpose, model, served), blank)
+            line["streams"] += self._streams[alike]
+            for field in COUNTS:
+                line[field] += getattr(row, field)
+            line["estimated"] += row.used if estimated else 0
+            line["usd"] = round(line["usd"] + self.dollars(row), 6)
+        return [*found.values()]
 
     def tokens(self) -> dict[str, int]:
         """Output and uncached input tokens, by purpose.
@@ -229,13 +272,22 @@ class Ledger:
         totals = dict.fromkeys(
             ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0
         )
-        for account in self._all():
+        for account in self._rows.values():
             totals[account.purpose] += account.used
             if account.purpose == "prefetch":
                 totals["saved" if account.served else "wasted"] += account.used
             if account.estimated:
                 totals["estimated"] += account.used
         return totals
+
+
+def _dollars(account: Account, price: Price) -> float:
+    return (
+        account.input * price.input
+        + account.output * price.output
+        + account.cache_read * price.cache_read
+        + account.cache_write * price.cache_write
+    ) / MILLION
 
 
 def _prompt_tokens(request: Any) -> int:

@@ -98,6 +98,7 @@ class Tally:
             "latency_ms": latency(self.latencies),
             "tokens": ledger.tokens(),
             "cost_usd": round(ledger.cost_usd, 6),
+            "ledger": ledger.rows(),
             "cancelled": ledger.cancelled,
             "stale": audit.stale,
             "untrue": audit.untrue,
