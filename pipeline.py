@@ -185,6 +185,8 @@ class Pipeline(Generic[M]):
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
         self.speculated = before.speculated
         self.speculated.tell = self._on_alert
+        outer = self.recorder if replaying is None else replaying
+        self.economy.now = lambda: outer.moment
         self.recorder.heard = _both(self.speculated.heard, self.economy.heard)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -368,14 +370,11 @@ class Pipeline(Generic[M]):
     def _contents(self, replaying: Lockstep | None) -> Contents:
         """The content of its scenes; in a replay it is what the recording has of it."""
 
-        def moment() -> float:
-            return self.recorder.moment if replaying is None else replaying.moment
-
         return Contents(
             self._game.content if replaying is None else None,
             self._game.preloads,
             self.tasks,
-            Moments(self.timers, moment),
+            Moments(self.timers, self.economy.now),
             self._settings.schedule,
             self.recorder.trace,
             self.fault,

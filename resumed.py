@@ -70,6 +70,7 @@ class Resumed:
         before, numbered = self.world, Numbered(self.number, event, event.t)
         self.world = self.history.advance(before, numbered)
         self.foresight.on_world(before, self.world)
+        self.economy.restore(event.t, "input")
         self.economy.on_world(before, self.world)
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Any, NamedTuple, Protocol
 
-from ..streams.events import Outcome
+from ..streams.events import Action, Outcome, Turn
 from ..streams.models import Request
 from ..streams.world import Declared, World
 from .predict import Intensity, Variant
@@ -39,6 +39,12 @@ USUAL = 4
 
 UNKNOWN = 2.0
 """Seconds to the first word of a large hosted model, before one has come."""
+
+SECOND = 1_000_000
+
+FROM_OUTSIDE = frozenset(
+    ("~cancel", "~chunk", "~content", "~error", "~intensity", "~stop", "~timer", "~usage")
+)
 
 NOT_THERE = frozenset(("not_found", "refused_key"))
 """What a server answers for a model that it does not have, or not for us."""
@@ -102,34 +108,50 @@ class Economy:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._moment = 0.0
-        self._leads: dict[tuple[bool, str], deque[float]] = {}
-        self._firsts: dict[str, deque[float]] = {}
-        self._asked: dict[str, tuple[str, float]] = {}
+        self.now: Callable[[], float] = lambda: self._restored
+        """When the last thing came from outside, in seconds, as its line has it."""
+        self._restored = 0.0
+        self._moved = 0
+        self._declared: dict[str, int] = {}
+        self._leads: dict[tuple[bool, str], deque[int]] = {}
+        self._firsts: dict[str, deque[int]] = {}
+        self._asked: dict[str, tuple[str, int]] = {}
         self._missing: dict[str, None] = {}
         self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             "~generation": self._begun,
             "~asked": self._on_asked,
             "~chunk": self._on_chunk,
             "~error": self._on_error,
-            "~timer": self._on_time,
         }
         """Who listens to which lines of the recording: their time in seconds, and their fields."""
 
-    def restore(self, t: float, kind: str, line: Mapping[str, Any]) -> None:
-        """Take in a line of a recording, of whichever kind."""
-        if kind in self.heard:
+    def restore(self, t: float, kind: str, line: Mapping[str, Any] | None = None) -> None:
+        """Take in a line of a recording, of whichever kind; of an input it is the time alone."""
+        if kind in FROM_OUTSIDE or line is None:
+            self._restored = t
+        if line is not None and kind in self.heard:
             self.heard[kind](t, line)
+
+    @property
+    def _moment(self) -> int:
+        """In whole microseconds: what is learned is equal to the last digit."""
+        return round(self.now() * SECOND)
 
     def on_world(self, before: World, after: World) -> None:
         """Learn how long ahead an outcome could have been prepared."""
-        self._moment = after.t
         event = after.cause
-        if isinstance(event, Outcome):
+        if isinstance(event, Action) and event.action_id not in before.actions:
+            self._declared[event.action_id] = self._moment
+            if len(self._declared) > MOST_OPEN:
+                del self._declared[next(iter(self._declared))]
+        elif isinstance(event, Turn):
+            self._moved = self._moment
+        elif isinstance(event, Outcome):
             done = before.actions.get(event.action_id or "") or after.doing(event)
-            since = _since(before, done)
+            since = self._since(before, done)
             if since is not None and not done.resolved:
-                self._learn(self._leads, _kind_of(done), after.t - since)
+                self._learn(_kind_of(done), self._moment - since)
+            self._moved = self._moment
 
     def choose(
         self, variant: Variant, request: Request, live: Iterable[Any], terms: Terms
@@ -171,31 +193,34 @@ class Economy:
     def first_word(self, model: str, unknown: float = UNKNOWN) -> float:
         """Seconds a model takes to its first word."""
         known = self._firsts.get(model)
-        return median(known) if known else unknown
+        return median(known) / SECOND if known else unknown
 
     def lead(self, variant: Variant) -> float | None:
         """Seconds until its outcome, as such actions went of late; none, if none have."""
-        world = variant.scene.world
-        since = _since(world, variant.declared)
+        since = self._since(variant.scene.world, variant.declared)
         kind = _kind_of(variant.declared)
         known = self._leads.get(kind) or self._leads.get((kind[0], ""))
         if since is None or not known:
             return None
-        gone = max(self._moment, world.t) - since
+        gone = self._moment - since
         left = [each - gone for each in known if each >= gone]
-        return median(left) if left else 0.0
+        return median(left) / SECOND if left else 0.0
 
     def _in_time(self, variant: Variant, main: str) -> bool:
         lead = self.lead(variant)
         return lead is None or lead >= self.first_word(main)
 
-    def _learn(
-        self, waits: dict[tuple[bool, str], deque[float]], kind: tuple[bool, str], wait: float
-    ) -> None:
+    def _since(self, world: World, declared: Declared) -> int | None:
+        """When it became known that it may come: declared, or else since what happened last."""
+        if declared.event is not None:
+            return self._declared.get(declared.event.action_id)
+        return None if world.turn is None else self._moved
+
+    def _learn(self, kind: tuple[bool, str], wait: int) -> None:
         for each in dict.fromkeys((kind, (kind[0], ""))):
-            waits.setdefault(each, deque(maxlen=LATE)).append(round(wait, 3))
-        if len(waits) > MOST_KINDS:
-            del waits[next(iter(waits))]
+            self._leads.setdefault(each, deque(maxlen=LATE)).append(wait)
+        if len(self._leads) > MOST_KINDS:
+            del self._leads[next(iter(self._leads))]
 
     def _begun(self, t: float, line: Mapping[str, Any]) -> None:
         self._asked[line["generation"]] = str(line["model"]), self._moment
@@ -207,35 +232,21 @@ class Economy:
             self._asked[line["generation"]] = known[0], self._moment
 
     def _on_chunk(self, t: float, line: Mapping[str, Any]) -> None:
-        self._moment = t
         if (known := self._asked.pop(line["generation"], None)) is not None:
             model, asked = known
-            self._firsts.setdefault(model, deque(maxlen=LATE)).append(round(t - asked, 3))
+            self._firsts.setdefault(model, deque(maxlen=LATE)).append(self._moment - asked)
             if len(self._firsts) > MOST_KINDS:
                 del self._firsts[next(iter(self._firsts))]
 
     def _on_error(self, t: float, line: Mapping[str, Any]) -> None:
-        self._moment = t
         known = self._asked.pop(line["generation"], None)
         if known is not None and line.get("error") in NOT_THERE:
             self._missing[known[0]] = None
-
-    def _on_time(self, t: float, line: Mapping[str, Any]) -> None:
-        self._moment = t
 
 
 def _kind_of(declared: Declared) -> tuple[bool, str]:
     """Whether it is declared, and what kind of action it is."""
     return declared.event is not None, str(declared.action.get("type") or "")
-
-
-def _since(world: World, declared: Declared) -> float | None:
-    """When it became known that it may come: declared, or else since what happened last."""
-    if declared.event is not None:
-        return declared.event.t
-    if world.turn is None:
-        return None
-    return max(world.turn.t, world.recent[-1].t if world.recent else 0.0)
 
 
 def _is_open(generation: Any) -> bool:
