@@ -30,11 +30,6 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
-AUTO = "auto"
-NOT_YET = (
-    "auto, which would weigh dollars against the seconds they save, is not there yet: "
-    "choose among off, conservative and aggressive, or let `foretell tune LOG` find settings"
-)
 
 
 class Settings(BaseModel):
@@ -49,7 +44,8 @@ class Settings(BaseModel):
     would be too late for; with 0, or a main model that costs nothing, the main model writes all.
     ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
     ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
-    aggressive.
+    aggressive; at auto nothing is bounded but what each is worth.
+    ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
@@ -88,6 +84,7 @@ class Settings(BaseModel):
     spend: Literal["default", "none"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
         "default"
     )
+    dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
@@ -127,13 +124,6 @@ class Settings(BaseModel):
     log_dir: str | None = None
     log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
-
-    @field_validator("intensity", mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        if value == AUTO:
-            raise ValueError(NOT_YET)
-        return value
 
     @field_validator("spend", mode="before")
     @classmethod

@@ -187,7 +187,8 @@ class Pipeline(Generic[M]):
         self.speculated.tell = self._on_alert
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
-        self.recorder.heard = _both(self.speculated.heard, self.economy.heard)
+        bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
+        self.recorder.heard = _both(_both(self.speculated.heard, self.economy.heard), bets)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         content = game.content is not None if replaying is None else replaying.content
@@ -369,7 +370,6 @@ class Pipeline(Generic[M]):
 
     def _contents(self, replaying: Lockstep | None) -> Contents:
         """The content of its scenes; in a replay it is what the recording has of it."""
-
         return Contents(
             self._game.content if replaying is None else None,
             self._game.preloads,
@@ -702,7 +702,14 @@ class Pipeline(Generic[M]):
         if spend == "default":
             spend = SPEND.get(self._planned_at, "none")
         most = None if isinstance(spend, str) else spend
-        return Terms(settings.main_model, settings.small_model, settings.main_from, most)
+        auto = self._planned_at is Intensity.AUTO
+        return Terms(
+            settings.main_model,
+            settings.small_model,
+            settings.main_from,
+            most,
+            settings.dollars_per_second if auto else None,
+        )
 
     def _asked_of(self, variant: Variant, request: Request) -> Request | None:
         """What the model that is chosen for a variant is asked; none, if it is not to be had."""
@@ -710,12 +717,20 @@ class Pipeline(Generic[M]):
         choice = self.economy.choose(variant, request, live, terms)
         cap = self._settings.max_prefetch_tokens
         why = None
-        if choice is Choice.NOTHING:
+        if choice is Choice.UNWORTHY:
+            why = "worth"
+        elif choice is Choice.NOTHING:
             why = "spend"
         elif cap is not None and not self.ledger.affords(request, cap, live):
             why = "max_prefetch_tokens"
         if why is not None:
-            self.recorder.trace("~refused", result=variant.result, target=variant.target, why=why)
+            self.recorder.trace(
+                "~refused",
+                slot=variant.slot,
+                source=variant.source,
+                value=variant.value,
+                why=why,
+            )
             return None
         return replace(request, model=terms.small) if choice is Choice.SMALL else request
 
@@ -833,6 +848,13 @@ class Pipeline(Generic[M]):
 def _about(declared: Declared) -> tuple[str, ...]:
     """Whom a text about an action is about."""
     return declared.actor, *targets_of(declared.action)
+
+
+def _alone(
+    hear: Callable[[Mapping[str, Any]], None],
+) -> Callable[[float, Mapping[str, Any]], None]:
+    """For who does not ask for the time."""
+    return lambda t, line: hear(line)
 
 
 def _both(

@@ -394,11 +394,14 @@ class Session(Generic[M]):
         """What this session came to: outcomes by how they were served, latency, tokens, dollars.
 
         ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
-        the three likeliest, before anybody declared it.
+        the three likeliest, before anybody declared it. ``bets``: for each context, and reason why
+        something was thought of, how many variants were prepared, how many by their probabilities
+        should have been told, and how many were.
         """
         pipeline = self._pipeline
         found = pipeline.tally.report(pipeline.ledger, pipeline.audit)
-        return {**found, "prediction": pipeline.foresight.report()}
+        bets = pipeline.economy.bets.report()
+        return {**found, "prediction": pipeline.foresight.report(), "bets": bets}
 
     def prefetch_plan(self) -> dict[str, Any] | None:
         """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.

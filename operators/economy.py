@@ -6,6 +6,7 @@ is neither, and nothing once a night has cost as much as it may.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from ..streams.events import Action, Outcome, Turn
 from ..streams.models import Request
 from ..streams.world import Declared, World
+from .bets import Bets
 from .predict import Intensity, Variant
 
 __all__ = ["SPEND", "Choice", "Economy", "Terms"]
@@ -37,8 +39,8 @@ LATE = 8
 USUAL = 4
 """A text is thought to be a quarter of the longest it may be, before one has come."""
 
-UNKNOWN = 2.0
-"""Seconds to the first word of a large hosted model, before one has come."""
+UNKNOWN, UNKNOWN_SMALL = 2.0, 0.7
+"""Seconds to the first word of a large and of a small hosted model, before one has come."""
 
 SECOND = 1_000_000
 
@@ -59,6 +61,8 @@ class Choice(StrEnum):
     MAIN = "main"
     SMALL = "small"
     NOTHING = "nothing"
+    UNWORTHY = "unworthy"
+    """Nothing: it is worth less than it costs."""
 
 
 class Terms(NamedTuple):
@@ -66,12 +70,15 @@ class Terms(NamedTuple):
 
     ``main_from``: the probability from which on the main model writes; 0: it writes all.
     ``spend``: the multiple of what no prefetch would cost; ``None``: unbounded.
+    ``per_second``: dollars that a second less of waiting is worth; ``None``: it is not asked what
+    it is worth.
     """
 
     main: str
     small: str
     main_from: float
     spend: float | None
+    per_second: float | None = None
 
 
 class Books(Protocol):
@@ -100,7 +107,8 @@ class Economy:
         choice     main                         small               small        nothing
 
     It learns how long ahead of its outcome an action of each kind is declared, and how long the
-    main model takes to its first word. All of that follows from the inputs and the lines of a
+    main model takes to its first word; and how often what was prepared was asked for, by context.
+    All of that follows from the inputs and the lines of a
     recording, so a replay, and a session that goes on from its log, choose alike.
 
     :param books: the session's ledger.
@@ -108,6 +116,7 @@ class Economy:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self.bets = Bets()
         self.now: Callable[[], float] = lambda: self._restored
         """When the last thing came from outside, in seconds, as its line has it."""
         self._restored = 0.0
@@ -131,6 +140,8 @@ class Economy:
             self._restored = t
         if line is not None and kind in self.heard:
             self.heard[kind](t, line)
+        if line is not None and kind in self.bets.heard:
+            self.bets.heard[kind](line)
 
     @property
     def _moment(self) -> int:
@@ -139,6 +150,7 @@ class Economy:
 
     def on_world(self, before: World, after: World) -> None:
         """Learn how long ahead an outcome could have been prepared."""
+        self.bets.on_world(after)
         event = after.cause
         if isinstance(event, Action) and event.action_id not in before.actions:
             self._declared[event.action_id] = self._moment
@@ -161,19 +173,37 @@ class Economy:
         :param request: what the main model would be asked.
         :param live: the model streams of the session, of which those count that are not over.
         """
-        small = self.alternative(request, terms)
-        price = self.price(request)
-        room = None
-        if terms.spend is not None and price > 0:
-            under_way = [self.price(each.request) for each in live if _is_open(each)]
-            allowed = terms.spend * (self._books.without(terms.main) + CREDIT * price)
-            room = allowed - self._books.cost_usd - sum(under_way, price)
-        if small is None:
-            return Choice.MAIN if room is None or room >= price else Choice.NOTHING
-        worthy = variant.value >= terms.main_from and self._in_time(variant, terms.main)
-        if worthy and (room is None or room >= SPARED * price):
+        price, small = self.price(request), self.alternative(request, terms)
+        cheap = price if small is None else self.price(small)
+        in_time = small is None or self._in_time(variant, terms.main)
+        likely = small is None or variant.value >= terms.main_from
+        writes = in_time and likely and self._pays(variant, terms.main, price, terms)
+        if not writes and (small is None or not self._pays(variant, terms.small, cheap, terms)):
+            return Choice.UNWORTHY
+        room = self._room(price, live, terms)
+        if writes and room >= (price if small is None else SPARED * price):
             return Choice.MAIN
-        return Choice.SMALL if room is None or room >= self.price(small) else Choice.NOTHING
+        return Choice.SMALL if small is not None and room >= cheap else Choice.NOTHING
+
+    def _room(self, price: float, live: Iterable[Any], terms: Terms) -> float:
+        """Dollars that are left, once another telling is paid for."""
+        if terms.spend is None or price <= 0:
+            return math.inf
+        under_way = [self.price(each.request) for each in live if _is_open(each)]
+        allowed = terms.spend * (self._books.without(terms.main) + CREDIT * price)
+        return allowed - self._books.cost_usd - math.fsum((*under_way, price))
+
+    def _pays(self, variant: Variant, model: str, price: float, terms: Terms) -> bool:
+        """Whether it is worth more than its price: the seconds it is likely to save."""
+        if terms.per_second is None:
+            return True
+        usual = self.first_word(terms.main)
+        unknown = UNKNOWN if model == terms.main else UNKNOWN_SMALL
+        lead = self.lead(variant)
+        late = 0.0 if lead is None else max(0.0, self.first_word(model, unknown) - lead)
+        rate = self.bets.rate(variant.scene.context, variant.source)
+        likely = min(1.0, variant.value * rate)
+        return likely * max(0.0, usual - late) * terms.per_second > price
 
     def alternative(self, request: Request, terms: Terms) -> Request | None:
         """The same, asked of the small model; none where that is not to write, or saves nothing."""

@@ -112,8 +112,6 @@ def test_what_a_policy_does_not_say_is_as_the_options_say() -> None:
         ("off", "not two policies"),
         (";;", "not two policies"),
         ("off,loud", "'loud' is neither an intensity (off, conservative, aggressive"),
-        ("off,conservative,aggressive,auto", "auto, which would weigh dollars against the seconds"),
-        ("off;intensity=auto,seed=3", "is not there yet: choose among off, conservative"),
         ("off;max_variantz=3", "unknown setting 'max_variantz'; known: main_model, "),
         ("off;base_url=http://x", "unknown setting 'base_url'"),
         ("off;log_dir=x", "unknown setting 'log_dir'"),

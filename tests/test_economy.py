@@ -9,9 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 import foretell
+from foretell.cli import main
+from foretell.operators.bets import Bets
 from foretell.operators.economy import CREDIT, SPEND, Choice, Economy, Terms
 from foretell.operators.foresee import Foresight
 from foretell.operators.predict import Intensity
@@ -65,7 +68,7 @@ class Books(Ledger):
 
 
 def wanted(value: float, scene: Any, declared: Any) -> Any:
-    return SimpleNamespace(value=value, scene=scene, declared=declared)
+    return SimpleNamespace(value=value, scene=scene, declared=declared, source="declared")
 
 
 class Table:
@@ -89,10 +92,11 @@ class Table:
         return name
 
     def done(self, t: float, name: str) -> None:
-        self.put(ev.Outcome(t, (ev.Result("goblin", "hit", {}),), name))
+        self.put(ev.Outcome(t, (ev.Result("hit", "goblin"),), name))
 
     def choose(self, name: str, value: float = 0.6, terms: Terms = TERMS, live: Any = ()) -> Choice:
-        scene, declared = SimpleNamespace(world=self.world), self.world.actions[name]
+        scene = SimpleNamespace(world=self.world, context="combat")
+        declared = self.world.actions[name]
         return self.economy.choose(wanted(value, scene, declared), ASKED, live, terms)
 
 
@@ -269,7 +273,7 @@ async def test_a_refusal_stands_in_the_recording(tmp_path: Path) -> None:
         await asyncio.sleep(5)
         assert not model.streams
     lines = [each.data for each in read(tmp_path / "economy.jsonl") if each.kind == "~refused"]
-    assert [(each["result"], each["why"]) for each in lines] == [
+    assert [(each["slot"][3], each["why"]) for each in lines] == [
         ("hit", "spend"),
         ("miss", "spend"),
         ("critical", "spend"),
@@ -368,3 +372,168 @@ def test_what_is_no_multiple_and_no_probability_is_refused(wrong: Mapping[str, A
 
 def test_each_intensity_has_its_multiple() -> None:
     assert SPEND[Intensity.CONSERVATIVE] <= 1.5 < SPEND[Intensity.AGGRESSIVE] <= 4
+
+
+# ── auto ──────────────────────────────────────────────────────────────────────────────────────────
+
+AUTO = TERMS._replace(spend=None, per_second=0.002)
+SCENE = {"context": "combat"}
+
+
+def line(generation: str, value: float = 0.6, source: str = "declared") -> dict[str, Any]:
+    named = {"generation": generation, "purpose": "prefetch", "model": SMALL}
+    return {**named, "value": value, "source": source}
+
+
+def bet(bets: Bets, generation: str, came: bool, value: float = 0.6) -> None:
+    bets.heard["~scene"](SCENE)
+    bets.heard["~generation"](line(generation, value))
+    bets.heard["~served" if came else "~dropped"]({"generation": generation})
+
+
+def test_it_prepares_what_is_worth_more_than_its_price() -> None:  # 0-11
+    table = Table(Economy(Books()))
+    blow = table.declare(1.0)
+    worth = 0.6 * 2.0  # a second has to be worth the price of a telling, by its odds
+    dear = AUTO._replace(per_second=1.01 * TELLING / worth)
+    assert table.choose(blow, terms=dear) is Choice.MAIN
+    assert table.choose(blow, terms=dear._replace(per_second=0.99 * TELLING / worth)) is (
+        Choice.SMALL
+    )
+    small = TELLING / 20 / worth
+    assert table.choose(blow, terms=dear._replace(per_second=1.01 * small)) is Choice.SMALL
+    assert table.choose(blow, terms=dear._replace(per_second=0.99 * small)) is Choice.UNWORTHY
+    assert table.choose(blow, 1.0, dear._replace(per_second=0.0)) is Choice.UNWORTHY
+
+
+def test_what_comes_too_late_to_save_anything_is_worth_nothing() -> None:
+    table = Table(Economy(Books()))
+    for t in range(5):
+        table.done(10 * t, table.declare(10 * t))  # declared and done at once
+    assert table.choose(table.declare(60.0), terms=AUTO) is Choice.SMALL  # it saves 1.3 s of 2
+    late = {"generation": "g1", "model": SMALL}
+    for kind, t in (("~timer", 60.0), ("~generation", 60.0), ("~asked", 60.0), ("~chunk", 62.0)):
+        table.economy.restore(t, kind, {**late, "name": "settle"})
+    table.put(ev.Say(62.0, "mira", "Now!"))
+    assert table.choose(table.declare(62.0), terms=AUTO) is Choice.UNWORTHY
+
+
+def test_a_kind_that_only_wastes_comes_to_nothing_and_a_hit_brings_it_back() -> None:
+    table = Table(Economy(Books()))
+    bets = table.economy.bets
+    blow = table.declare(1.0)
+    for number in range(60):
+        if table.choose(blow, terms=AUTO) is Choice.UNWORTHY:
+            break
+        bet(bets, f"g{number}", came=False)
+    assert 5 <= number <= 40
+    assert bets.rate("dialogue", "declared") == 1.0  # where nothing went wrong, nothing is learned
+    slot = ["t1", table.world.actions[blow].key, "goblin", "hit"]
+    refused = {"slot": slot, "value": 0.6, "source": "declared", "why": "worth"}
+    bets.heard["~refused"](refused)
+    table.done(2.0, blow)
+    again = table.declare(3.0)
+    assert table.choose(again, terms=AUTO) is Choice.SMALL
+    bet(bets, "later", came=True)
+    assert bets.report() == [
+        {
+            "context": "combat",
+            "source": "declared",
+            "made": number + 1,
+            "expected": pytest.approx(0.6 * (number + 1)),
+            "came": 1,
+            "rate": pytest.approx(bets.rate("combat", "declared"), abs=1e-4),
+        }
+    ]
+
+
+def test_hits_fade_as_waste_does() -> None:
+    bets = Bets()
+    for number in range(50):
+        bet(bets, f"g{number}", came=True, value=0.5)
+    high = bets.rate("combat", "declared")
+    assert high == pytest.approx(2.0, abs=0.05)
+    for number in range(20):
+        bet(bets, f"h{number}", came=False, value=0.5)
+    assert bets.rate("combat", "declared") < high / 3
+
+
+@pytest.mark.parametrize("odds", [float("nan"), None, -3.0, 7.0])
+def test_odds_that_are_none_do_no_harm(odds: Any) -> None:
+    bets = Bets()
+    bet(bets, "g1", came=False, value=odds)
+    assert 0.5 < bets.rate("combat", "declared") <= 1.0
+
+
+@pytest.mark.parametrize("per_second", [0.0, 1e9])
+async def test_a_second_worth_nothing_prepares_nothing_and_one_worth_all_prepares_as_aggressive(
+    per_second: float,
+) -> None:
+    asked = []
+    for intensity in ("auto", "aggressive"):
+        settings = {"intensity": intensity, "dollars_per_second": per_second, "spend": "none"}
+        async with opened(**settings) as (session, model):
+            for number in range(4):
+                session.begin_turn("mira")
+                action = session.declare("mira", f"blow {number}", target="goblin")
+                await asyncio.sleep(10)
+                await action.outcome("hit", damage=1)
+            streams = model.asked("prefetch")
+            asked.append([(s.request.model, s.prompt) for s in streams if "again" not in s.prompt])
+    auto, aggressive = asked
+    assert auto == ([] if per_second == 0 else aggressive)
+    assert aggressive
+
+
+async def test_it_can_be_set_while_it_runs_and_stands_in_the_recording(tmp_path: Path) -> None:
+    async with opened(log_dir=str(tmp_path), intensity="off") as (session, model):
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin")
+        await asyncio.sleep(5)
+        assert not model.asked("prefetch")
+        session.intensity = "auto"
+        await asyncio.sleep(5)
+        assert model.asked("prefetch")
+        await action.outcome("hit", damage=1)
+        made = session.report()["bets"]
+        assert [(each["source"], each["came"]) for each in made] == [("declared", 1)]
+    log = tmp_path / "economy.jsonl"
+    assert "auto" in [each.data["intensity"] for each in read(log) if each.kind == "~intensity"]
+
+
+def test_a_recording_at_auto_replays_exactly_and_knows_its_bets_again(tmp_path: Path) -> None:  # G9
+    left: list[Pipeline[Any]] = []
+
+    async def sitting() -> None:
+        how = {"log_dir": str(tmp_path), "intensity": "auto", "dollars_per_second": 2e-4}
+        async with opened(**how) as (session, _):
+            for number in range(12):
+                session.begin_turn("mira")
+                action = session.declare("mira", f"blow {number % 2}", target="goblin")
+                await asyncio.sleep(4.0)
+                await action.outcome("shove" if number < 9 else "hit")
+            left.append(session._pipeline)
+
+    run_virtual(sitting())
+    log = tmp_path / "economy.jsonl"
+    assert resumed(log).economy.bets.report() == left[0].economy.bets.report()
+    assert any(each.data.get("why") == "worth" for each in read(log))
+    run_virtual(sitting())
+    found = verify(log)
+    assert found.difference is None and found.lines > 100
+
+
+def test_a_dry_run_scores_what_policies_would_prepare_and_asks_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "none")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")  # where nobody answers
+    assert main(["evaluate", str(DEMO), "--dry", "conservative,auto", "--json"]) == 0
+    (found,) = orjson.loads(capsys.readouterr().out)["nights"]
+    assert [each["policy"] for each in found["policies"]] == ["conservative", "auto"]
+    for each in found["policies"]:
+        assert each["prepared"] == sum(row["made"] for row in each["bets"]) > each["told"] > 4
+        assert each["hit_rate"] > 0.8 and each["cost_usd"] > 0
+    assert main(["evaluate", str(DEMO), "--dry", "auto"]) == 0
+    assert "no model was asked" in capsys.readouterr().out
+    assert main(["evaluate", str(DEMO), "--dry", "auto", "--ab", "document,ensemble"]) == 2
