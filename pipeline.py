@@ -43,7 +43,7 @@ from .operators.tell import Teller
 from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.kept import Kept
-from .sinks.ledger import Ledger
+from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_metrics import Metrics
@@ -220,6 +220,7 @@ class Pipeline(Generic[M]):
             lambda: self.inputs.now,
             self.tasks,
             self.recorder.trace,
+            on_expired=lambda name: self.ledger.wasted(name, EXPIRED),
             writers=(settings.main_model, settings.small_model) if settings.main_from else (),
             shared=shared,
             cache=game.shared_cache() if shared and replaying is None else None,
@@ -468,6 +469,7 @@ class Pipeline(Generic[M]):
 
     def _on_revoked(self, generation: Generation) -> None:
         self.recorder.trace("~revoked", generation=generation.id)
+        self.ledger.wasted(generation.id, SUPERSEDED)
 
     def _on_scene(self, scene: Scene) -> None:
         self._scene = scene
@@ -524,7 +526,7 @@ class Pipeline(Generic[M]):
         account = self.ledger.add(generation)
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
-            del known["served"]
+            del known["served"], known["reason"]
             phase = generation.phase
             if generation.request.purpose is Purpose.PREFETCH and phase == "done":
                 self._costs.observe("variant", account.input + account.output, 0.0)

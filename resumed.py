@@ -9,7 +9,7 @@ from typing import Any
 from .operators.economy import Economy
 from .operators.foresee import Foresight
 from .sinks.audit import Audit
-from .sinks.ledger import Ledger
+from .sinks.ledger import EXPIRED, Ledger
 from .sinks.prefetch_session import Speculated
 from .sinks.report import Tally
 from .sinks.stock import Stock
@@ -22,7 +22,7 @@ from .streams.world import Numbered, World
 
 __all__ = ["Resumed"]
 
-OF_LEDGER = ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served")
+OF_LEDGER = ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
 OF_TRANSCRIPT = ("~telling", "~text", "~told")
 
 
@@ -84,6 +84,8 @@ class Resumed:
     def _own(self, record: Record) -> None:
         kind, line = record.kind, record.data
         self.stock.restore(line)
+        for name in self.stock.expired():
+            self.ledger.wasted(name, EXPIRED)
         if kind in OF_LEDGER:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:

@@ -123,9 +123,9 @@ class Bets:
             record.wanted += bet.value
 
     def _bet(self, line: Mapping[str, Any]) -> _Bet:
-        value = line.get("value")
-        known = isinstance(value, int | float) and math.isfinite(value)
-        share = min(1.0, max(0.0, value)) if known else 0.0  # a game may give odds that are none
+        value, share = line.get("value"), 0.0
+        if isinstance(value, int | float) and math.isfinite(value):  # a game's odds may be none
+            share = min(1.0, max(0.0, value))
         return _Bet(Kind(self._context, str(line.get("source"))), share)
 
     def _on_scene(self, line: Mapping[str, Any]) -> None:

@@ -56,6 +56,7 @@ class Kept:
     :param trace: records what is kept, so that a session that goes on has it again, and what the
         cache answers.
     :param writers: models of which either's text will do, whichever would be asked now.
+    :param on_expired: told which stream's text was kept too long for nothing.
     :param shared: whether there is a shared cache; ``cache`` is it, unless this is a replay.
     """
 
@@ -68,6 +69,7 @@ class Kept:
         trace: Trace,
         *,
         writers: Collection[str] = (),
+        on_expired: Callable[[str], None] = lambda name: None,
         shared: bool = False,
         cache: Cold | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Kept:
         self._tasks = tasks
         self._trace = trace
         self._writers = writers
+        self._on_expired = on_expired
         self.shared = shared
         self._cache = cache
         self._asked: dict[str, _Asked] = {}
@@ -238,7 +241,9 @@ class Kept:
 
     def _on_time(self) -> None:
         self._set_to = None
-        self.store.sweep_next()
+        self.stock.sweep()
+        for name in self.stock.expired():
+            self._on_expired(name)
         self._wait()
 
 

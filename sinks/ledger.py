@@ -16,6 +16,13 @@ __all__ = ["Account", "Ledger", "Price", "prices"]
 MILLION = 1_000_000
 CHARS_PER_TOKEN = 4.0
 
+REASONS = {"failed": "failed", "closed": "superseded", "done": "never asked"}
+"""Why a speculation was wasted, by the phase it came to."""
+EXPIRED = "expired"
+SUPERSEDED = "superseded"
+
+Row = tuple[str, str, bool, bool, str]
+
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
@@ -34,7 +41,10 @@ class Price:
 
 @dataclass(slots=True)
 class Account:
-    """One generation as billed. Counts are tokens; ``input`` is what no cache served."""
+    """One generation as billed. Counts are tokens; ``input`` is what no cache served.
+
+    ``reason``: why it was wasted, if it was a speculation and nothing of it is served.
+    """
 
     purpose: str
     model: str
@@ -44,6 +54,7 @@ class Account:
     cache_write: int = 0
     estimated: bool = False
     served: bool = False
+    reason: str = ""
 
     @property
     def used(self) -> int:
@@ -86,9 +97,9 @@ class Ledger:
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
         self._prices = prices() if price_list is None else price_list
         self._accounts: dict[str, Account] = {}
-        self._rows: dict[tuple[str, str, bool, bool], Account] = {}  # all of them, added up
-        self._streams: dict[tuple[str, str, bool, bool], int] = {}
-        self._chars = 0
+        self._rows: dict[Row, Account] = {}  # all of them, added up
+        self._streams: dict[Row, int] = {}
+        self._written: dict[str, tuple[int, int]] = {}  # by model: characters and tokens
         self._tokens = 0
         self._finished = 0
         self._begun: dict[str, _Begun] = {}
@@ -106,11 +117,9 @@ class Ledger:
         if finished:
             output = usage.output
             if chars:  # an answer of thoughts alone says nothing of text
-                self._chars += chars
-                self._tokens += output
-                self._finished += 1
+                self._calibrate(request.model, chars, output)
         else:
-            output = round(chars / self._chars_per_token)
+            output = round(chars / self._chars_per_token(request.model))
         estimated = not finished or usage.input is None
         tokens_in = usage.input
         if tokens_in is None and generation.phase == "failed" and not chars:
@@ -126,6 +135,7 @@ class Ledger:
             usage.cache_write or 0,
             estimated,
             generation.delivered,
+            REASONS[generation.phase],
         )
         self._enter(generation.id, account)
         return account
@@ -139,7 +149,8 @@ class Ledger:
 
     def _book(self, account: Account, sign: int) -> None:
         """Add an account to its row, or take it out again. Only ints: the order does not matter."""
-        alike = (account.purpose, account.model, account.estimated, account.served)
+        reason = "" if account.served or account.purpose == "foreground" else account.reason
+        alike = (account.purpose, account.model, account.estimated, account.served, reason)
         blank = replace(account, input=0, output=0, cache_read=0, cache_write=0)
         row = self._rows.setdefault(alike, blank)
         for field in COUNTS:
@@ -170,7 +181,9 @@ class Ledger:
                 self._begun.pop(name, None)  # it never began
         elif kind == "~chunk":
             self._begun[name].chars += len(line["text"])
-            written = round(self._begun[name].chars / self._chars_per_token)
+            written = round(
+                self._begun[name].chars / self._chars_per_token(account.model)
+            )
             self._change(account, output=written)
         elif kind == "~usage":
             begun = self._begun[name]
@@ -180,25 +193,41 @@ class Ledger:
             known = {each: line[each] for each in read if line.get(each) is not None}
             self._change(account, **known)
         elif kind == "~account":
-            self._change(account, **{each: line[each] for each in (*COUNTS, "estimated")})
+            known = {each: line[each] for each in (*COUNTS, "estimated")}
+            self._change(account, **known, reason=REASONS[line["phase"]])
             begun = self._begun.pop(name)
             self.cancelled += line["phase"] == "closed"
             if begun.chars and begun.final and begun.output is not None:
-                self._chars += begun.chars
-                self._tokens += begun.output
-                self._finished += 1
+                self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
             self._change(account, served=True)
+        elif kind == "~revoked":
+            self.wasted(name, SUPERSEDED)
 
-    @property
-    def _chars_per_token(self) -> float:
-        return self._chars / self._tokens if self._tokens else CHARS_PER_TOKEN
+    def _calibrate(self, model: str, chars: int, tokens: int) -> None:
+        before = self._written.get(model, (0, 0))
+        self._written[model] = before[0] + chars, before[1] + tokens
+        self._tokens += tokens
+        self._finished += 1
+
+    def _chars_per_token(self, model: str) -> float:
+        """As it was with this model; or with all, or by the rule of thumb, where none is known."""
+        chars, tokens = self._written.get(model, (0, 0))
+        if not tokens:
+            chars, tokens = sum(each for each, _ in self._written.values()), self._tokens  # ints
+        return chars / tokens if tokens else CHARS_PER_TOKEN
 
     def served(self, generation_id: str) -> None:
         """Some of this generation's text reached a viewer."""
         account = self._accounts.get(generation_id)
         if account is not None:
             self._change(account, served=True)
+
+    def wasted(self, generation_id: str, reason: str) -> None:
+        """It is known better why nobody will be told of it: the world changed, or its time is up."""
+        account = self._accounts.get(generation_id)
+        if account is not None:
+            self._change(account, reason=reason)
 
     def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
         """True if a prefetch fits under ``cap`` tokens, with all under way at its fullest."""
@@ -246,16 +275,30 @@ class Ledger:
         output = (usual + self._tokens) / (1 + self._finished)
         return (_prompt_tokens(request) * price.input + output * price.output) / MILLION
 
+    def saved_usd(self, main: str) -> float:
+        """Dollars ``main`` would have cost for what was served from speculation [0-20]."""
+        return math.fsum(
+            self.dollars(row, main)
+            for row in self._rows.values()
+            if row.purpose != "foreground" and row.served
+        )
+
     def rows(self) -> list[dict[str, Any]]:
-        """All streams by purpose and model, those of which something was told apart; plain JSON."""
-        found: dict[tuple[str, str, bool], dict[str, Any]] = {}
+        """All streams by purpose, model and what became of them, as plain JSON.
+
+        ``fate`` is ``told``, or of a speculation why it was wasted: ``superseded``, ``expired``,
+        ``never asked`` or ``failed``; a foreground text of which nobody was told is ``untold``.
+        ``estimated`` are tokens that no server has billed.
+        """
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
         for alike in sorted(self._rows):
-            row, (purpose, model, estimated, served) = self._rows[alike], alike
+            row, (purpose, model, estimated, served, reason) = self._rows[alike], alike
             if not self._streams[alike]:
                 continue
-            blank = {"purpose": purpose, "model": model, "served": served, "streams": 0}
+            fate = "told" if served else reason or "untold"
+            blank = {"purpose": purpose, "model": model, "fate": fate, "streams": 0}
             blank |= dict.fromkeys((*COUNTS, "estimated"), 0) | {"usd": 0.0}
-            line = found.setdefault((purpose, model, served), blank)
+            line = found.setdefault((purpose, model, fate), blank)
             line["streams"] += self._streams[alike]
             for field in COUNTS:
                 line[field] += getattr(row, field)

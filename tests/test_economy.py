@@ -224,8 +224,28 @@ async def test_each_variant_is_asked_of_the_model_that_was_chosen() -> None:
         asked = {stream.request.model for stream in model.asked("prefetch")}
         assert asked == {MAIN, SMALL}
         await action.outcome("hit", damage=3)
-        rows = [row for row in session.report()["ledger"] if row["served"]]
+        rows = [row for row in session.report()["ledger"] if row["fate"] == "told"]
         assert [(row["purpose"], row["streams"]) for row in rows] == [("prefetch", 1)]
+
+
+async def test_the_summary_has_a_table_of_what_became_of_what() -> None:  # 0-21
+    async with opened(cache_ttl=5.0) as (session, _):
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin")
+        await asyncio.sleep(30)
+        await action.outcome("hit", damage=3)
+        session.end_turn()
+        session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(60)
+        report = session.report()
+        fates = {row["fate"] for row in report["ledger"]}
+        assert "told" in fates and "expired" in fates
+        line, head, *rows = session.summary(table=True).splitlines()
+        assert line == session.summary()
+        assert head.split() == ["purpose", "model", "became", "streams", "tokens", "dollars"]
+        assert len(rows) == len(report["ledger"])
+        assert 0 < report["saved_usd"] < report["cost_usd"] * 100
+        assert report["unpriced"] == []
 
 
 async def action_is_prepared(model: ScriptedModel, streams: int) -> None:

@@ -193,7 +193,7 @@ def against(first: Run, other: Run) -> dict[str, Any]:
 
 def _small_share(report: Mapping[str, Any], small: str) -> float | None:
     """The share of the texts that somebody was told of which the small model has written."""
-    told = [row for row in report["ledger"] if row["served"]]
+    told = [row for row in report["ledger"] if row["fate"] == "told"]
     every = sum(row["streams"] for row in told)  # ints
     by_small = sum(row["streams"] for row in told if row["model"] == small)  # ints
     return round(by_small / every, 4) if every else None
