@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError
+from .operators.budget_settings import Budgeting
 from .operators.overlap import Overlap
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling
@@ -63,6 +64,8 @@ class Settings(BaseModel):
     :class:`~foretell.sinks.store_near.Near`.
     ``content``: a folder of JSON files with stat blocks, spells, lore and the like; see
     :class:`~foretell.streams.content_folder.JsonFolder`.
+    ``budget``: the section of hard caps; see
+    :class:`~foretell.operators.budget_settings.Budgeting`.
     ``schedule``: the section of prefetching; see
     :class:`~foretell.operators.schedule_settings.Scheduling`. ``hot_cache_size`` and its like may
     stand in it as well.
@@ -118,6 +121,7 @@ class Settings(BaseModel):
     content: str | None = None
 
     schedule: Scheduling = Field(default_factory=Scheduling)
+    budget: Budgeting = Field(default_factory=Budgeting)
 
     narrator_profile: str = "hosted-large"
     seed: int = 0

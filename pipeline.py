@@ -42,12 +42,14 @@ from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .resumed import Resumed
 from .sinks.audit import Audit
+from .sinks.budget import Spent
 from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_metrics import Metrics
 from .sinks.prefetch_shelf import Habits
+from .sinks.purse import Purse
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
@@ -61,7 +63,7 @@ from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
 from .streams.log_lock import LogLock
-from .streams.models import Purpose, Request
+from .streams.models import ModelTooDear, Purpose, Request
 from .streams.moments import Moments
 from .streams.names import numbered
 from .streams.tasks import Tasks
@@ -122,6 +124,7 @@ class Pipeline(Generic[M]):
         name: str,
         header: Mapping[str, Any],
         replaying: Lockstep | None = None,
+        owner: str = "",
     ) -> None:
         settings, loop = game.settings, asyncio.get_running_loop()
         self.name = name
@@ -169,6 +172,16 @@ class Pipeline(Generic[M]):
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now, self.audit = before.named, before.world, before.audit
         self.foresight, self.economy = before.foresight, before.economy
+        self.alerts: Subject[Spent] = Subject()
+        self._purse = Purse(
+            settings.budget,
+            self.ledger,
+            game.budgets.of(owner),
+            loop.time,
+            self._on_spent,
+            self._on_unpriced,
+            None if replaying is None else replaying.refusal,
+        )
         self._said: Mapping[str, Any] = {}  # of what is foreseen
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
@@ -231,6 +244,7 @@ class Pipeline(Generic[M]):
             self.recorder.trace,
             lambda: self.inputs.now,
             limit=settings.max_speculations,
+            on_open=self._purse.opened,
             on_end=self._on_generated,
             on_bind=self.audit.on_bind,
             on_deliver=self._on_delivered,
@@ -241,7 +255,7 @@ class Pipeline(Generic[M]):
             store,
             lambda: self.world_now,
             self._classify,
-            lambda scene, account, place: self._request(scene, account, Purpose.FOREGROUND, place),
+            self._asked_now,
             self.recorder.trace,
             lambda: self.inputs.now,
             self.timers,
@@ -450,6 +464,9 @@ class Pipeline(Generic[M]):
         before, self.world_now = self.world_now, world
         self.foresight.on_world(before, world)
         self.economy.on_world(before, world)
+        if isinstance(world.cause, ev.Turn):
+            self.ledger.on_turn()
+            self._purse.on_turn()
         self.audit.on_world(world)
         self.kept.on_world(world)
         self.speculated.on_world(world)
@@ -524,6 +541,7 @@ class Pipeline(Generic[M]):
 
     def _on_generated(self, generation: Generation) -> None:
         account = self.ledger.add(generation)
+        self._purse.ended(generation, account)
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
@@ -725,6 +743,8 @@ class Pipeline(Generic[M]):
             why = "spend"
         elif cap is not None and not self.ledger.affords(request, cap, live):
             why = "max_prefetch_tokens"
+        asked = replace(request, model=terms.small) if choice is Choice.SMALL else request
+        why = why or self._purse.refuses(asked)
         if why is not None:
             self.recorder.trace(
                 "~refused",
@@ -734,7 +754,31 @@ class Pipeline(Generic[M]):
                 why=why,
             )
             return None
-        return replace(request, model=terms.small) if choice is Choice.SMALL else request
+        return asked
+
+    def _asked_now(self, scene: Scene, account: Account, place: str | None) -> Request:
+        """What a model is asked that a player waits for."""
+        request = self._request(scene, account, Purpose.FOREGROUND, place)
+        why = self._purse.refuses(request)
+        if why is not None:
+            self.recorder.trace("~refused", purpose=request.purpose, why=why)
+            raise ModelTooDear(f"the budget of the {why} is used up: raise budget.{why}_…")
+        return request
+
+    def _on_spent(self, spent: Spent) -> None:
+        """A budget is nearly used up, or has refused something."""
+        if not self._replaying:
+            what = "refuses more" if spent.share >= 1 else f"is used up to {spent.share:.0%}"
+            log.warning("session %s: the budget of the %s %s", self.name, spent.scope, what)
+        try:
+            self.alerts.on_next(spent)
+        except Exception as error:
+            self.guest_fault("subscriber", error)
+
+    def _on_unpriced(self, model: str) -> None:
+        if not self._replaying:
+            told = "counts as the dearest of the price list, for it has no price there"
+            log.warning("session %s: %r %s", self.name, model, told)
 
     def _request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None

@@ -22,7 +22,16 @@ from .streams.world import Numbered, World
 
 __all__ = ["Resumed"]
 
-OF_LEDGER = ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
+OF_LEDGER = (
+    "~generation",
+    "~asked",
+    "~chunk",
+    "~usage",
+    "~ended",
+    "~account",
+    "~served",
+    "~revoked",
+)
 OF_TRANSCRIPT = ("~telling", "~text", "~told")
 
 
@@ -72,6 +81,8 @@ class Resumed:
         self.foresight.on_world(before, self.world)
         self.economy.restore(event.t, "input")
         self.economy.on_world(before, self.world)
+        if isinstance(event, ev.Turn):
+            self.ledger.on_turn()
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)
         self.speculated.on_world(self.world)

@@ -22,6 +22,7 @@ from .operators.narrative import Narrative
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
+from .sinks.budget import Spent
 from .sinks.polled import Polled
 from .sinks.prefetch_report import report
 from .sinks.telling import Telling
@@ -59,6 +60,7 @@ class Session(Generic[M]):
         session_id: str,
         *,
         header: Mapping[str, Any] | None = None,
+        owner: str = "",
         replaying: Lockstep | None = None,
     ) -> None:
         if not SESSION_ID.fullmatch(session_id):
@@ -69,7 +71,7 @@ class Session(Generic[M]):
         self.id = session_id
         self.settings = game.settings
         self._game = game
-        self._pipeline = Pipeline(game, session_id, header or {}, replaying)
+        self._pipeline = Pipeline(game, session_id, header or {}, replaying, owner)
         self._gone = asyncio.Event()
         self._handles: WeakValueDictionary[str, Action[M]] = WeakValueDictionary()
         self._handles_lock = threading.Lock()
@@ -448,6 +450,11 @@ class Session(Generic[M]):
         variants were ``found`` there, and what the server has met.
         """
         return self._pipeline.kept.status()
+
+    @property
+    def alerts(self) -> Observable[Spent]:
+        """What is news of the budgets: nearly used up, or the reason of a refusal; once each."""
+        return self._pipeline.alerts
 
     def summary(self, *, table: bool = False) -> str:
         """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``.

@@ -39,6 +39,9 @@ class Price:
     cache_write: float
 
 
+FREE = Price(0.0, 0.0, 0.0, 0.0)
+
+
 @dataclass(slots=True)
 class Account:
     """One generation as billed. Counts are tokens; ``input`` is what no cache served.
@@ -104,6 +107,7 @@ class Ledger:
         self._finished = 0
         self._begun: dict[str, _Begun] = {}
         self.cancelled = 0
+        self._at_turn: tuple[int, float] = (0, 0.0)
         self.unpriced: dict[str, None] = {}
 
     def add(self, generation: Any) -> Account | None:
@@ -181,9 +185,7 @@ class Ledger:
                 self._begun.pop(name, None)  # it never began
         elif kind == "~chunk":
             self._begun[name].chars += len(line["text"])
-            written = round(
-                self._begun[name].chars / self._chars_per_token(account.model)
-            )
+            written = round(self._begun[name].chars / self._chars_per_token(account.model))
             self._change(account, output=written)
         elif kind == "~usage":
             begun = self._begun[name]
@@ -224,7 +226,7 @@ class Ledger:
             self._change(account, served=True)
 
     def wasted(self, generation_id: str, reason: str) -> None:
-        """It is known better why nobody will be told of it: the world changed, or its time is up."""
+        """It is known better why nobody is told of it: the world changed, or its time is up."""
         account = self._accounts.get(generation_id)
         if account is not None:
             self._change(account, reason=reason)
@@ -255,6 +257,38 @@ class Ledger:
     def cost_usd(self) -> float:
         """Dollars of all generations so far."""
         return math.fsum(self.dollars(row) for row in self._rows.values())
+
+    def billed(self) -> tuple[int, float]:
+        """Tokens and dollars so far, as a cap counts them: without a price, as the dearest."""
+        rows = self._rows.values()
+        tokens = sum(row.used for row in rows)  # ints
+        return tokens, math.fsum(self.bill(row)[1] for row in rows)
+
+    def bill(self, account: Account) -> tuple[int, float]:
+        """The same of one account."""
+        return account.used, _dollars(account, self._capped(account.model))
+
+    def most(self, request: Any) -> tuple[int, float]:
+        """The most a request may cost, as a cap counts it."""
+        price, prompt = self._capped(request.model), _prompt_tokens(request)
+        read = max(price.input, price.cache_write)
+        usd = (prompt * read + request.max_tokens * price.output) / MILLION
+        return prompt + request.max_tokens, usd
+
+    def on_turn(self) -> None:
+        """A turn begins: what is billed from here on is its own."""
+        self._at_turn = self.billed()
+
+    def of_turn(self) -> tuple[int, float]:
+        """What was billed since the turn began."""
+        tokens, usd = self.billed()
+        return tokens - self._at_turn[0], max(0.0, usd - self._at_turn[1])
+
+    def _capped(self, model: str) -> Price:
+        price = self._price(model)
+        if price is None:
+            return max(self._prices.values(), key=lambda each: each.output, default=FREE)
+        return price
 
     def without(self, main: str) -> float:
         """Dollars that all that was told had cost, if ``main`` had written it when it was asked."""

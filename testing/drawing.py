@@ -55,6 +55,7 @@ def draw(seed: int) -> History:
         settings["intensity"] = "auto"
     settings["spend"] = rng.choice(("default", "default", "none", 0.5))
     settings["main_from"] = rng.choice((0.25, 0.25, 0.0, 0.6))
+    settings["budget"] = rng.choice(({}, {}, {}, {"session_tokens": 6000}, {"turn_usd": 0.004}))
     settings["dollars_per_second"] = rng.choice((0.002, 0.002, 0.0, 0.1))
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
