@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .sinks.ledger import Price
     from .sinks.store_guard import Condition
     from .sinks.store_near import Near
+    from .sinks.store_parts import Part
     from .sinks.telling import Telling
     from .sinks.variant_store import VariantStore
     from .streams.bridge import Full, Overrun, follow, from_async_iterable
@@ -83,6 +84,7 @@ _HOME = {
     "sinks.ledger": ("Price",),
     "sinks.store_guard": ("Condition",),
     "sinks.store_near": ("Near",),
+    "sinks.store_parts": ("Part",),
     "sinks.telling": ("Telling",),
     "sinks.variant_store": ("VariantStore",),
     "streams.bridge": ("Full", "Overrun", "follow", "from_async_iterable"),
@@ -128,6 +130,7 @@ __all__ = [
     "Need",
     "Overlap",
     "Overrun",
+    "Part",
     "Partial",
     "PartialDict",
     "PartialList",

@@ -21,14 +21,14 @@ from .errors import ConfigError
 from .operators.budget_settings import Budgeting
 from .operators.overlap import Overlap
 from .operators.predict import Intensity
-from .operators.schedule_settings import Scheduling
+from .operators.schedule_settings import Scheduling, no_truth
 from .streams.footprint import VOLATILE
 
 __all__ = ["ELSEWHERE", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
 LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
-ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content"))
+ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content", "usage_dir"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
 
@@ -62,6 +62,8 @@ class Settings(BaseModel):
     ``near_tolerance``: by how much the numbers under ``near_fields`` may differ for two states to
     share what was computed for one; those under ``near_bands`` count by band, each so wide; see
     :class:`~foretell.sinks.store_near.Near`.
+    ``usage_dir``: a folder where each look-up of the game's store is recorded, for predictions of
+    what will be asked of it; see :meth:`foretell.Game.expected`. With none, nothing is.
     ``content``: a folder of JSON files with stat blocks, spells, lore and the like; see
     :class:`~foretell.streams.content_folder.JsonFolder`.
     ``budget``: the section of hard caps; see
@@ -115,8 +117,10 @@ class Settings(BaseModel):
     near_tolerance: float = Field(default=2.0, ge=0, le=5)
     near_fields: tuple[str, ...] = ("pos", "position", "x", "y", "z")
     near_bands: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        default_factory=lambda: {"damage_taken": 100.0}
+        default_factory=lambda: {"damage_taken": 200.0}
     )
+
+    usage_dir: str | None = None
 
     content: str | None = None
 
@@ -128,6 +132,8 @@ class Settings(BaseModel):
     log_dir: str | None = None
     log_flush: Literal["line", "second", "end"] | Annotated[float, Field(ge=0)] = "line"
     log_rotate: int | None = Field(default=None, ge=64 * 1024)
+
+    _numbers = field_validator("*", mode="before")(no_truth)
 
     @field_validator("spend", mode="before")
     @classmethod

@@ -44,6 +44,7 @@ class Entry(Generic[M]):
         self, pipeline: Pipeline[M], settings: Settings, telling: Callable[[int], Telling[M]]
     ) -> None:
         self._pipeline = pipeline
+        self._inputs = pipeline.inputs
         self._telling = telling
         self._limit = settings.max_state_bytes
         self._recorded = settings.log_dir is not None
@@ -66,7 +67,7 @@ class Entry(Generic[M]):
             self.check_open()
             if because is not None:
                 self._refuse(ev.State(0.0, {}, because))
-            self._named.inputs = self._pipeline.inputs.put_state(raw, because)
+            self._named.inputs = self._inputs.put_state(raw, because)
 
     def begin(self, turn: ev.Turn) -> str:
         """A turn, with a made-up id if it has none."""
@@ -207,7 +208,7 @@ class Entry(Generic[M]):
     def play(self, event: ev.Input) -> Telling[M] | None:
         """An input as a log has it; where this session is recorded, only if it is good."""
         if self._recorded:
-            return self.take(event, max(event.t, self._pipeline.inputs.now))
+            return self.take(event, max(event.t, self._inputs.now))
         with self._lock:
             self.check_open()
             if isinstance(event, ev.Outcome | ev.Retell):
@@ -223,7 +224,7 @@ class Entry(Generic[M]):
 
     def _refuse(self, said: ev.Input) -> None:
         self.check_open()
-        if wrong := self._named.problem(said, self._pipeline.inputs.now):
+        if wrong := self._named.problem(said, self._inputs.now):
             raise StateError(wrong)
 
     def _hand(
@@ -233,7 +234,7 @@ class Entry(Generic[M]):
         at: float | None = None,
         numbered: Callable[[int], None] | None = None,
     ) -> None:
-        self._named.note(said, self._pipeline.inputs.put(build, at=at, numbered=numbered))
+        self._named.note(said, self._inputs.put(build, at=at, numbered=numbered))
 
     def _tell(self, said: ev.Outcome | ev.Retell, build: Build, at: float | None) -> Telling[M]:
         made: list[Telling[M]] = []

@@ -193,6 +193,8 @@ def _show(found: Mapping[str, Any], each: bool) -> None:
         console.print(_summed_up(tables, "one of the first three came", "top3", ".1%"))
         console.print(_summed_up(tables, "Brier score", "brier", ".3f"))
         console.print(_summed_up(tables, "calibration error", "calibration_error", ".3f"))
+        if len(tables[0]["predictors"]) == 2:
+            console.print(_compared(tables))
     console.print(_over_queries(tables))
     for listened in found.get("foreseen", ()):
         console.print(_heard(listened))
@@ -225,6 +227,31 @@ def _summed_up(tables: Sequence[Mapping[str, Any]], title: str, name: str, form:
             end_section=ends,
         )
     return table
+
+
+def _compared(tables: Sequence[Mapping[str, Any]]) -> Table:
+    """What two predictors differ by, a row for each aspect of each source."""
+    first, other = tables[0]["predictors"]
+    title = f"log loss of {first} against {other} (95 %, nights and their events drawn again)"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "aspect", "nights", "difference"):
+        table.add_column(column, justify="left" if column in {"", "aspect"} else "right")
+    for each in tables:
+        apart = _apart(each["predictors"][first])
+        nights = f"{len(each['nights']):,}"
+        table.add_row(safe(_short(each["source"])), each["aspect"], nights, apart)
+    return table
+
+
+def _apart(marks: Mapping[str, Any]) -> str:
+    """The difference of a predictor's log loss from another's, with its interval."""
+    if not (against := marks.get("against")):
+        return ""
+    apart = f"{against['log_loss']:+.3f}"
+    if against["interval"]:
+        low, high = against["interval"]
+        apart += f" ({low:+.3f} to {high:+.3f})"
+    return apart
 
 
 def _over_queries(tables: Sequence[Mapping[str, Any]]) -> Table:
@@ -267,14 +294,7 @@ def _printed(title: str, rows: Mapping[str, Any]) -> Table:
             f"{marks[column]:.1%}" if column in COLUMNS[:3] else f"{marks[column]:.3f}"
             for column in COLUMNS
         ]
-        against = marks.get("against")
-        apart = ""
-        if against:
-            apart = f"{against['log_loss']:+.3f}"
-            if against["interval"]:
-                low, high = against["interval"]
-                apart += f" ({low:+.3f} to {high:+.3f})"
-        table.add_row(name, *cells, apart)
+        table.add_row(name, *cells, _apart(marks))
     return table
 
 

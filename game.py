@@ -40,6 +40,8 @@ __all__ = ["Game", "narrator"]
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
+    from .prefetch.accesses import Accesses
+
     M = TypeVarWithDefault("M", bound=BaseModel, default=Narration)
 else:
     M = TypeVar("M", bound=BaseModel)
@@ -111,6 +113,7 @@ class Game(Generic[M]):
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._store: VariantStore | None = None
         self._cold: Cold | None = None
+        self._accesses: Accesses | None = None
         self._sessions: dict[str, Session[M]] = {}
         self.budgets = Budgets(self.settings.budget)
         self._opening: set[str] = set()
@@ -248,7 +251,35 @@ class Game(Generic[M]):
         """
         if self._store is None:
             self._store = self.variant_store("game")
+            if self.settings.usage_dir is not None:
+                from .prefetch.accesses import Accesses
+
+                clock = asyncio.get_running_loop().time
+                folder, near = self.settings.usage_dir, self._store.near
+                self._accesses = Accesses(folder, near, clock, time.time)
+                self._store.learns = self._accesses.heard
         return self._store
+
+    async def expected(self, scope: str | None = None) -> list[Any]:
+        """What is probably asked of :attr:`store` soon, by what was asked of it before.
+
+        The likeliest first, and no more than ``foretell prefetch-config`` of the folder
+        ``usage_dir`` allows: what it would warm up. Cancelled, it changes nothing.
+
+        :param scope: the snapshots that ``get_or_compute`` was asked for in this scope, for
+            :meth:`warm_up`; none: keys.
+        :raises ConfigError: if the settings name no ``usage_dir``, or its configuration cannot be
+            used.
+        :raises UsageError: if the history cannot be read.
+        """
+        folder = self.settings.usage_dir
+        if folder is None:
+            raise ConfigError("nothing is known of what will be asked: set usage_dir to a folder")
+        from .prefetch.accesses import expected
+
+        if self._accesses is not None:
+            await self._accesses.flush()
+        return await expected(folder, time.time(), scope)
 
     async def warm_up(
         self,
@@ -299,6 +330,8 @@ class Game(Generic[M]):
         finally:
             if self._store is not None:
                 await self._store.aclose()
+            if self._accesses is not None:
+                await self._accesses.aclose()
             if self._cold is not None:
                 await self._cold.aclose()
             if self._door is not None:

@@ -23,18 +23,17 @@ def pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
     """A file's bytes as they come, or its characters ``size`` at a time.
 
     :param name: of the file; ``None`` is stdin.
-    :raises ForetellError: at a zero byte, which no text has.
+    :raises ForetellError: at a zero byte, which no text has; what stands before it comes first.
     :raises OSError: if it cannot be read.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     # Unbuffered: who waits in a buffer's lock keeps the interpreter from its end.
     stdin: Any = sys.stdin.buffer
     source: Any = nullcontext(stdin.raw) if name is None else open(name, "rb", 0)  # noqa: SIM115
-    text = ""
+    text, zero = "", b""
     with source as stream:
-        while data := stream.read(MOST):
-            if b"\0" in data:
-                raise ForetellError(f"{name or 'the input'} is no text: it has a zero byte")
+        while not zero and (data := stream.read(MOST)):
+            data, zero, _ = data.partition(b"\0")
             if size is None:
                 yield data
                 continue
@@ -44,6 +43,8 @@ def pieces(name: str | None, size: int | None) -> Iterator[bytes | str]:
             text = text[whole_pieces:]
     if text := text + decoder.decode(b"", final=True):
         yield text
+    if zero:
+        raise ForetellError(f"{name or 'the input'} is no text: it has a zero byte")
 
 
 def within(seconds: float, source: Iterable[bytes | str]) -> Iterator[bytes | str]:

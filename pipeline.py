@@ -22,7 +22,7 @@ from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.contents import Contents
 from .operators.economy import SPEND, Choice, Economy, Terms
-from .operators.fingerprint import fingerprint, scene_fingerprint
+from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narration import validate_final
@@ -47,7 +47,6 @@ from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
-from .sinks.prefetch_metrics import Metrics
 from .sinks.prefetch_shelf import Habits
 from .sinks.purse import Purse
 from .sinks.recorder import Recorder
@@ -58,7 +57,7 @@ from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .streams import events as ev
 from .streams.clock import VirtualLoop
-from .streams.footprint import Footprint, targets_of
+from .streams.footprint import PLACE, TALK, Footprint, covers, targets_of
 from .streams.history import History, NotKept, logged
 from .streams.inputs import Inputs
 from .streams.log import LogError, LogWriter, read
@@ -95,12 +94,13 @@ OF_LATE = 20
 one in as many, a retelling prepared ahead saves time at the price of any other variant: on a
 recorded combat it costs $0.0020 and saves 1.7 s, and the others save a second for $0.025."""
 
-MOVES = (ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind)
+MOVES = frozenset((ev.Turn, ev.Action, ev.Outcome, ev.TurnEnd, ev.Rewind))
+TO_TELL = frozenset((ev.Outcome, ev.Retell))
 
 
 def is_move(world: World) -> bool:
     """A move never waits behind its own state."""
-    return isinstance(world.cause, MOVES)
+    return type(world.cause) in MOVES
 
 
 def cross(one: Claim, other: Claim) -> bool:
@@ -112,7 +112,7 @@ def cross(one: Claim, other: Claim) -> bool:
 
 def wants_telling(world: World) -> bool:
     """Something happened, or what happened is to be told again."""
-    return isinstance(world.cause, ev.Outcome | ev.Retell)
+    return type(world.cause) in TO_TELL
 
 
 class Pipeline(Generic[M]):
@@ -132,7 +132,9 @@ class Pipeline(Generic[M]):
         self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
         self._settings = settings
-        world_now = World(footprint=Footprint(volatile=settings.volatile))
+        content = game.content is not None if replaying is None else replaying.content
+        stage = (PLACE, *TALK) if content else (PLACE,)
+        world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
         self.handles: dict[int, Telling[M]] = {}
         self._following: dict[str, list[Telling[M]]] = {}
         self._current: list[Narrative] = []
@@ -192,19 +194,20 @@ class Pipeline(Generic[M]):
             start=loop.time() - until,
             number=before.number,
             take_in=self.tasks.take_in,
+            take_in_now=self.tasks.take_in_now,
             lane=game.lane,
             last=self._on_last_input,
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
-        self.speculated = before.speculated
-        self.speculated.tell = self._on_alert
+        self.speculated, self.supplied = before.speculated, before.supplied
+        self.speculated.tell = self.supplied.tell = self._on_alert
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
         bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
-        self.recorder.heard = _both(_both(self.speculated.heard, self.economy.heard), bets)
+        heard = self.speculated.heard | self.supplied.heard
+        self.recorder.heard = _both(_both(heard, self.economy.heard), bets)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
-        content = game.content is not None if replaying is None else replaying.content
         supplied = {"content": True} if content else {}
         self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
         for cut in before.cut():
@@ -217,15 +220,15 @@ class Pipeline(Generic[M]):
         if replaying is not None:
             self.timers = replaying.timers
         self._drained = self.timers.alarm("drain", self._on_drained)
-        self.content_metrics = Metrics(self._on_alert)
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._costs = Costs()
-        least = settings.schedule.min_confidence_for_variants
-        self._constraints = replace(
-            Constraints.of(settings.schedule), min_confidence_for_prefetch=least
+        self._constraints = Constraints.of(settings.schedule)
+        self._kinds = variant_kinds(
+            settings.max_tokens + PROMPT,
+            settings.schedule.min_confidence_for_variants,
+            *(() if self.contents is None else (self.contents.kinds,)),
         )
-        self._kinds = variant_kinds(settings.max_tokens + PROMPT)
         self.planned: Plan | None = None
         self.kept = Kept(
             stock,
@@ -272,7 +275,7 @@ class Pipeline(Generic[M]):
             self.teller.skip,
             lambda: settings.overlap,
             self.tasks,
-            together=lambda claim: claim.outcome.to if claim.again is None else claim.number,
+            together=self.teller.together,
             crosses=cross,
             on_start=lambda claims: self.recorder.trace(
                 "~turn_to_tell", telling=claims[0].telling, group=len(claims)
@@ -303,8 +306,9 @@ class Pipeline(Generic[M]):
             self._foreseen,
             scene_of=self._classify,
         )
+        self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
-        classified = self._sound(
+        self._classified = classified = self._sound(
             "classify", self._classify, lambda world: Scene(world, Context.IDLE)
         )
 
@@ -312,7 +316,7 @@ class Pipeline(Generic[M]):
         # own readers, so that on one event: revoke, then tell takes its lease, then the new scene.
         inputs: Published[Numbered] = self.inputs.pipe(publish(self.guest_fault))
         world: Published[World] = inputs.pipe(
-            ops.scan(self.history.advance, self.world_now),
+            ops.map(self._advanced),
             publish(self.guest_fault),
         )
         revoked: Observable[Generation] = world.pipe(revoke(self.generations))
@@ -326,7 +330,9 @@ class Pipeline(Generic[M]):
             settled,
             ops.map(classified),
             ops.distinct_until_changed(
-                self._sound("fingerprint", scene_fingerprint, lambda scene: str(scene.world.number))
+                self._sound(
+                    "fingerprint", scene_fingerprints(), lambda scene: str(scene.world.number)
+                )
             ),
             publish(self.guest_fault),
         )
@@ -395,7 +401,6 @@ class Pipeline(Generic[M]):
             self.fault,
             self.guest_fault,
             habits=Habits(),
-            metrics=self.content_metrics,
             tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,
@@ -460,29 +465,40 @@ class Pipeline(Generic[M]):
 
         return soundly
 
+    def _advanced(self, numbered: Numbered) -> World:
+        return self.history.advance(self.world_now, numbered)
+
     def _on_world(self, world: World) -> None:
         before, self.world_now = self.world_now, world
+        self.audit.on_world(world)
+        self.kept.on_world(world)
+        if is_move(world):
+            self._on_move(before, world)
+        if world.warning is not None:
+            log.warning("session %s: %s", self.name, world.warning)
+            self.recorder.trace("~warning", text=world.warning)
+        match world.cause:
+            case ev.State():
+                pass
+            case ev.Need(resource=resource) if self.contents is not None:
+                self.contents.need(resource)
+            case ev.Delivered(telling=telling, viewer=viewer, upto=upto):
+                self.transcript.delivered(telling, viewer, upto)
+
+    def _on_move(self, before: World, world: World) -> None:
         self.foresight.on_world(before, world)
         self.economy.on_world(before, world)
         if isinstance(world.cause, ev.Turn):
             self.ledger.on_turn()
             self._purse.on_turn()
-        self.audit.on_world(world)
-        self.kept.on_world(world)
         self.speculated.on_world(world)
+        if self.contents is not None and _other_stage(world):
+            self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
-        if is_move(world):
-            self._moved = world.number
-            self._prepare_again(None)
-        if world.warning is not None:
-            log.warning("session %s: %s", self.name, world.warning)
-            self.recorder.trace("~warning", text=world.warning)
-        if isinstance(world.cause, ev.Need) and self.contents is not None:
-            self.contents.need(world.cause.resource)
-        if isinstance(world.cause, ev.Delivered):
-            self.transcript.delivered(world.cause.telling, world.cause.viewer, world.cause.upto)
+        self._moved = world.number
+        self._prepare_again(None)
 
     def _on_revoked(self, generation: Generation) -> None:
         self.recorder.trace("~revoked", generation=generation.id)
@@ -627,8 +643,19 @@ class Pipeline(Generic[M]):
                 self.recorder.trace("~foreseen", **said)
         return found
 
+    def _wish(self, scene: Scene) -> tuple[Variant, ...]:
+        return self._revised(self._planner(scene, self._spare))
+
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._fitted(self._revised(self._planner(scene, self._spare)))
+        """Have the content loaded, and the variants prepared, that the scheduler has room for."""
+        wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
+        beside = () if contents is None else (contents.predictions, contents.state)
+        fits, self.planned, content = fitted(
+            wanted, self._constraints, holds, self._costs, self._kinds, *beside
+        )
+        if contents is not None:
+            contents.take(content, self._constraints.token_budget - self.planned.tokens)
+        return fits
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """The variants as they have to be prepared with the content that there is now."""
@@ -641,13 +668,6 @@ class Pipeline(Generic[M]):
             else each
             for each in wanted
         )
-
-    def _fitted(self, wanted: Sequence[Variant]) -> tuple[Variant, ...]:
-        """What of it the scheduler finds room for."""
-        fits, self.planned = fitted(
-            wanted, self._constraints, self._store.holds, self._costs, self._kinds
-        )
-        return fits
 
     def _present(self) -> list[Narrative]:
         """What a late viewer is given first."""
@@ -889,6 +909,12 @@ class Pipeline(Generic[M]):
                 )
             )
         self.handles.clear()
+
+
+def _other_stage(world: World) -> bool:
+    """Whether this very input has changed what every text may speak of."""
+    stage = world.footprint.stage
+    return any(covers(known, path) for path, _ in world.fresh for known in stage)
 
 
 def _about(declared: Declared) -> tuple[str, ...]:

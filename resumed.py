@@ -11,6 +11,7 @@ from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import EXPIRED, Ledger
 from .sinks.prefetch_session import Speculated
+from .sinks.prefetch_supplied import Supplied
 from .sinks.report import Tally
 from .sinks.stock import Stock
 from .sinks.transcript import Transcript
@@ -50,6 +51,7 @@ class Resumed:
     economy: Economy
     named: References = field(default_factory=References)
     speculated: Speculated = field(default_factory=Speculated)
+    supplied: Supplied = field(default_factory=Supplied)
     number: int = 0
     """How many inputs there were."""
     opened: int = 0
@@ -103,6 +105,7 @@ class Resumed:
             self.transcript.restore(line)
         self.speculated.restore(record.t, kind, line)
         self.economy.restore(record.t, kind, line)
+        self.supplied.restore(record.t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

@@ -437,7 +437,7 @@ class Session(Generic[M]):
         found = report(pipeline.speculated.metrics, pipeline.inputs.now)
         if pipeline.contents is None:
             return found
-        return {**found, "content": report(pipeline.content_metrics, pipeline.inputs.now)}
+        return {**found, "content": report(pipeline.supplied.metrics, pipeline.inputs.now)}
 
     def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
         """The content is another; see :meth:`Game.content_changed`. From any thread."""

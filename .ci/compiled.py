@@ -1,4 +1,4 @@
-"""Build the wheel with the compiled core from the sdist that packaging.py made, and test it.
+"""Build the wheel with what can be compiled from the sdist that packaging.py made, and test it.
 
 In an environment of its own, so that what is tested is what was built. Where there is no C compiler
 it says so and is done; in CI, which installs one, that is an error.
@@ -19,13 +19,20 @@ BUILD = ROOT / "build"
 DEV = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]["dev"]
-TESTS = ["test_partials*.py", "test_typed.py", "test_blocks.py", "test_sentences.py"]
+TESTS = [
+    "test_partials*.py",
+    "test_typed.py",
+    "test_blocks.py",
+    "test_sentences.py",
+    "test_predictors.py",
+]
 IS_COMPILED = """
 import pathlib, sys
 import foretell
-from foretell.operators import _partial_core
-assert pathlib.Path(_partial_core.__file__).is_relative_to(sys.prefix), _partial_core.__file__
-assert _partial_core.__file__.endswith((".so", ".pyd")), _partial_core.__file__
+from foretell.operators import _partial_core, predict_markov
+for each in (_partial_core, predict_markov):
+    assert pathlib.Path(each.__file__).is_relative_to(sys.prefix), each.__file__
+    assert each.__file__.endswith((".so", ".pyd")), each.__file__
 assert foretell.PartialParser.core == "C"
 assert [*map(tuple, foretell.PartialParser().feed('[1,'))] == [((), "set", []), ((0,), "set", 1)]
 """

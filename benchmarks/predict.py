@@ -118,6 +118,7 @@ def started(many: int) -> str:
         ]
         with UsageStore(f"{folder}/prefetch.sqlite") as store:
             store.record_all(rows)
+            store.pack()  # as record_query leaves them
         took = []
         for by in ("document", "ensemble"):
 

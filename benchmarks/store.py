@@ -39,8 +39,7 @@ from foretell.streams.clock import run_virtual
 from foretell.streams.importers import convert_file
 
 SIZES = (100, 250, 500, 1000)
-NEAR = Near(2.0, widths={"damage_taken": 100})
-"""The recorded creatures bear up to 965 points of damage, and the log says no maximum."""
+NEAR = Near()
 EXACT = Near(0, bands=False)
 FOR_EVER = 1e9
 Curve = dict[str, list[float]]
@@ -206,6 +205,31 @@ def snapshots(data: Path) -> dict[str, list[Any]]:
     return found
 
 
+def with_a_maximum(moments: Sequence[Any]) -> list[Any]:
+    """The moments as a game has them: with health, and its maximum, the most that was borne."""
+    most: dict[str, float] = {}
+    bodies = [
+        (name, body["health"]["damage_taken"])
+        for moment in moments
+        for name, body in (*moment["actor"].items(), *moment["targets"].items())
+        if body and body.get("health")
+    ]
+    for name, taken in bodies:
+        most[name] = max(most.get(name, 1), taken)
+
+    def with_health(name: str, body: Any) -> Any:
+        if not (body and body.get("health")):
+            return body
+        left = most[name] - body["health"]["damage_taken"]
+        return {**body, "health": None, "hp": left, "max_hp": most[name]}
+
+    return [
+        {**moment, **{part: {name: with_health(name, body) for name, body in moment[part].items()}
+                      for part in ("actor", "targets")}}
+        for moment in moments
+    ]  # fmt: skip
+
+
 async def rate(drawn: Sequence[Any], near: Near, limits: Limits) -> float:
     """The hit rate of ``get_or_compute`` over snapshots, in their order."""
     store = VariantStore(limits, near=near, clock=lambda: 0.0)
@@ -268,6 +292,8 @@ def hit_rates(data: Path) -> dict[str, Curve]:
     for width in (50, 100, 200, 400):
         near = Near(2.0, widths={"damage_taken": width})
         print(f"  {width:24} hit rate {run_virtual(rate(nwn, near, Limits())):.3f}")
+    known = run_virtual(rate(with_a_maximum(nwn), NEAR, Limits()))
+    print(f"  {'if the most were known':24} hit rate {known:.3f}")
     curves: dict[str, Curve] = {}
     for kind, moments in found.items():
         keys = [NEAR.key(each) for each in moments]

@@ -113,17 +113,23 @@ def _show_summary(summary: Summary) -> None:
 )
 def _partials(args: Args) -> int:
     """Read JSON as it streams; print each patch, then the value or what is usable of it."""
+    from ..errors import ForetellError
     from ..operators.partials import Final, PartialParser
     from ..pieces import pieces, within
 
     parser = PartialParser(strict=args.strict, expect=args.expect)
     source, reason = pieces(args.file, args.chunk), None
+    fault: ForetellError | None = None
     try:
         for piece in source if args.limit is None else within(args.limit, source):
             print_lines(patch.to_json() for patch in parser.feed(piece))
     except TimeoutError:
         reason = f"not complete within {args.limit:g} seconds"
+    except ForetellError as error:  # what came before it is the result
+        reason, fault = str(error), error
     result = parser.finish(reason=reason)
     print_lines(patch.to_json() for patch in result.patches)
     print_lines([result.to_json()])
+    if fault is not None:
+        raise fault
     return 0 if isinstance(result, Final) else 1

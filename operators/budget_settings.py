@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .schedule_settings import no_truth
 
 __all__ = ["Budgeting"]
 
@@ -31,3 +33,5 @@ class Budgeting(BaseModel):
     hour_tokens: int | None = Field(default=None, ge=0)
     hour_usd: float | None = Field(default=None, ge=0)
     foreground: bool = False
+
+    _numbers = field_validator("*", mode="before")(no_truth)

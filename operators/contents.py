@@ -14,19 +14,19 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
 
-from ..streams.content import Ask, ContentSource, kind_of
+from ..streams.content import ContentSource, kind_of
 from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 from .classify import Scene
 from .content_asking import kinds_asking
+from .content_wanted import Wants
 from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
 from .generation import Trace
-from .preload import Preload, Wanted, is_of, key_of, preloads_of
+from .preload import Preload, is_of, key_of
 from .publish import Fault
-from .schedule import schedule
-from .schedule_given import Constraints, State
+from .schedule_given import State
 from .schedule_items import Item
 from .schedule_plan import Plan
 from .schedule_settings import Scheduling
@@ -34,9 +34,6 @@ from .schedule_settings import Scheduling
 __all__ = ["Contents"]
 
 MOST_KEPT = 256
-MOST_ASKED = 1024
-MOST_NEEDED = 16
-"""So much of what the game has asked for of late prompts may have."""
 
 SceneContent = Mapping[str, Mapping[str, Any]]
 """By kind, and by the actor it is about, or by its own name."""
@@ -48,15 +45,6 @@ class Habits(Protocol):
     def used(self, key: str, t: float) -> None: ...
     def accessed(self, now: float) -> Mapping[str, float]: ...
     def used_today(self, now: float) -> Mapping[str, int]: ...
-
-
-class Looked(Protocol):
-    """Hears what was needed, and whether it was there."""
-
-    def on_plan(self, plan: Plan) -> None: ...
-    def on_event(self, event: Fetched) -> None: ...
-    def hit(self, key: str, t: float) -> None: ...
-    def missed(self, key: str, t: float) -> None: ...
 
 
 class Contents:
@@ -75,7 +63,7 @@ class Contents:
 
     :param source: ``None`` for a replay: what the recording holds is handed in.
     :param timers: with the moments of the recording, :class:`~foretell.streams.moments.Moments`.
-    :param trace: records what is asked for and what comes.
+    :param trace: records what is asked for and what comes, and what prompts found there.
     :param fault: told what goes wrong here, and ``guest_fault`` what does with the source.
     :param tell: told of all that happens to items.
     :param busy: whether the background has to wait.
@@ -94,38 +82,31 @@ class Contents:
         guest_fault: Fault,
         *,
         habits: Habits,
-        metrics: Looked,
         tell: Callable[[Fetched], None],
         busy: Callable[[], bool],
         anew: Callable[[], None],
     ) -> None:
         self.planned: Plan | None = None
-        self._preloads = preloads
         self._tasks = tasks
         self._timers = timers
         self._trace = trace
         self._fault = fault
-        self._constraints = Constraints.of(settings)
+        self._limits = settings
         self._habits = habits
-        self._metrics = metrics
         self._anew = anew
-        self._scene: Scene | None = None
-        self._wanted: dict[str, Wanted] = {}
-        self._needed: dict[str, Wanted] = {}
-        self._asks: dict[str, Ask] = {}
-        self._marks: dict[str, str] = {}
+        self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
-        self._revised: dict[str, int] = {}
-        self._kinds = kinds_asking(source, preloads, self._asks)
+        self._another: set[str] = set()  # and not here yet
+        self.kinds = kinds_asking(source, preloads, self._wants.asks)
         self.executor = Executor(
-            self._kinds,
+            self.kinds,
             self,
             tasks,
             timers,
             fault,
             settings,
             busy=busy,
-            needed=lambda key: key in self._wanted,
+            needed=lambda key: key in self._wants.now,
             on_context=lambda item, value: anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
@@ -137,43 +118,42 @@ class Contents:
     # ── what is wanted ────────────────────────────────────────────────────────────────────────
 
     def on_scene(self, scene: Scene) -> None:
-        """Load what a scene needs and is not there."""
-        if self._scene is not None and self._scene.context is not scene.context:
-            self._needed.clear()
-        self._scene = scene
-        self._wanted = self._needed | preloads_of(scene, self._preloads, self._fault)
-        for key, wanted in self._wanted.items():
-            self._asks[key] = wanted.ask
-            if self._marks.setdefault(key, wanted.mark) != wanted.mark:
-                self._marks[key] = wanted.mark
-                self._forget([key])
-        if len(self._asks) > MOST_ASKED:
-            needed = {*self._wanted, *self._known, *self.executor.pending}
-            for key in [key for key in self._asks if key not in needed]:
-                del self._asks[key]
-                self._marks.pop(key, None)
-        self._load([wanted.item for wanted in self._wanted.values()])
+        """Want what a scene needs; what was for the one before it is for no prompt any more."""
+        self._forget(self._wants.on_scene(scene, {*self._known, *self.executor.pending}))
+        self._another &= {*self._wants.now}
 
-    def _load(self, items: Sequence[Item]) -> None:
-        now, limits = self._timers.time(), self._constraints
-        state = State(
+    @property
+    def predictions(self) -> list[Item]:
+        """What is to be there, whether it is or not."""
+        return [wanted.item for wanted in self._wants.now.values()]
+
+    @property
+    def state(self) -> State:
+        """How things are, for a plan of what is to be loaded."""
+        now, limits, scene = self._timers.time(), self._limits, self._wants.scene
+        return State(
             frozenset(self._known),
             self.executor.pending,
-            {"context": None if self._scene is None else self._scene.context},
+            {"context": None if scene is None else scene.context},
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs.within(limits.token_budget, limits.time_budget_ms),
+            self.executor.costs.within(limits.max_prefetch_tokens, limits.time_budget_ms),
         )
-        self.planned = plan = schedule(items, limits, state, self._kinds)
-        self._metrics.on_plan(plan)
+
+    def take(self, plan: Plan, tokens: int) -> None:
+        """Load what a plan says, with what others have left of the budget."""
+        self.planned = plan
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
-        self.executor.take(plan)
+        self.executor.take(plan, tokens)
 
     async def ready(self) -> None:
-        """Wait for what must be there first, 100 ms at most."""
-        await self.executor.ready()
+        """Wait for what must be there first, 100 ms at most.
+
+        What has just become another cannot be there already, and it is no error that it is not.
+        """
+        await self.executor.ready(self._another)
 
     def need(self, resource: str) -> None:
         """The game needs something now, ``statblock:sea-hag`` for one.
@@ -183,38 +163,23 @@ class Contents:
         key = key_of(resource)
         if key is None:
             return
-        kind = next((each for each in self._kinds if kind_of(each) == key.partition(":")[0]), None)
+        kind = next((each for each in self.kinds if kind_of(each) == key.partition(":")[0]), None)
         if kind is None:
             return
-        key = f"{kind}:{key.partition(':')[2]}"
-        key = next((each for each in self._wanted if is_of(each, key)), key)
-        self._look(key)
-        if key not in self._wanted:
-            name = resource.partition(":")[2].strip()
-            ask = self._asks[key] = Ask(kind, (name,), key=key)
-            self._wanted[key] = Wanted(Item(key, kind), ask, "", (None,), name)
-            self._needed[key] = self._wanted[key]
-            if len(self._needed) > MOST_NEEDED:
-                gone = self._needed.pop(next(iter(self._needed)))
-                if self._wanted.get(gone.item.key) is gone:  # and not the scene's own
-                    del self._wanted[gone.item.key]
+        key = self._wants.named(f"{kind}:{key.partition(':')[2]}")
+        self._look([key])
+        item = self._wants.need(key, kind, resource.partition(":")[2].strip())
         if key not in self._known:
-            item = self._wanted[key].item
-            self._tasks.start(self._demand(item), name=f"demand {key}")
-
-    async def _demand(self, item: Item) -> None:
-        await self.executor.demand(item)
+            self._tasks.start(self.executor.demand(item), name=f"demand {key}")
 
     # ── what there is ─────────────────────────────────────────────────────────────────────────
 
     def of(self, actors: Collection[str | None]) -> SceneContent:
         """What a prompt about these actors may have: content of theirs, and of the scene."""
         found: dict[str, dict[str, Any]] = {}
-        for key, wanted in self._wanted.items():
-            about = [each for each in wanted.of if each is None or each in actors]
-            if not about:
-                continue
-            self._look(key)
+        wants = [*self._wants.of(actors)]
+        self._look([key for key, _, _ in wants])
+        for key, wanted, about in wants:
             value = self._known.get(key)
             if value is not None:
                 so_far = found.setdefault(wanted.item.kind, {})
@@ -225,27 +190,32 @@ class Contents:
 
     def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
         """Which content a prompt about these actors may have, and how often it has changed."""
-        return tuple(
-            (key, self._revised.get(key, 0))
-            for key, wanted in sorted(self._wanted.items())
-            if any(each is None or each in actors for each in wanted.of)
-        )
+        return self._wants.revision(actors)
 
-    def _look(self, key: str) -> None:
+    def _look(self, keys: Sequence[str]) -> None:
+        """What is there of these is used; that there is nothing of one is known, and no miss."""
         now = self._timers.time()
-        if key not in self._known:
-            self._metrics.missed(key, now)
-        elif self._known[key] is not None:
-            self._metrics.hit(key, now)
+        hit = [key for key in keys if self._known.get(key) is not None]
+        missed = [key for key in keys if key not in self._known]
+        for key in hit:
             self._habits.used(key, now)
             self.executor.used(key)
+        if hit or missed:
+            self._trace("~looked", hit=hit, missed=missed)
 
     def _on_event(self, event: Fetched) -> None:
         """That there is nothing of a name is no prefetch, and stays known."""
         if event.what is What.LOADED and self._known.get(event.keys[0]) is None:
             self.executor.used(event.keys[0])
         else:
-            self._metrics.on_event(event)
+            self._trace(
+                "~fetched",
+                what=event.what,
+                keys=event.keys,
+                lane=event.lane,
+                tokens=event.tokens,
+                seconds=round(event.seconds, 6),
+            )
 
     # As the cache of the executor.
 
@@ -254,10 +224,10 @@ class Contents:
 
     def put(self, item: Item, value: Any, tokens: int) -> None:
         """Keep content; what no scene needs goes, when there is too much."""
-        self._known.pop(item.key, None)
         self._known[item.key] = value
+        self._another.discard(item.key)
         if len(self._known) > MOST_KEPT:
-            spare = next((key for key in self._known if key not in self._wanted), None)
+            spare = next((key for key in self._known if key not in self._wants.now), None)
             self.drop(spare if spare is not None else next(iter(self._known)))
 
     def drop(self, key: str) -> None:
@@ -282,13 +252,10 @@ class Contents:
         """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
         self._trace("~content", what="changed", name=what)
         refused = dict.fromkeys(sorted(self.executor.unavailable))
-        keys = [key for key in {**self._wanted, **self._known, **refused} if _named(key, what)]
-        for key in keys:
-            self._revised[key] = self._revised.get(key, 0) + 1
+        keys = [key for key in {**self._wants.now, **self._known, **refused} if _named(key, what)]
         if keys:
+            self._wants.changed(keys)
             self._forget(keys)
-            if self._scene is not None:
-                self.on_scene(self._scene)
             self._anew()
 
     def _forget(self, keys: Iterable[str]) -> None:
@@ -297,6 +264,7 @@ class Contents:
         for key in gone:
             self._known.pop(key, None)
             self.executor.again(key)
+            self._another.add(key)
         self.executor.cancel("it has changed", keep=self.executor.pending.difference(gone))
 
     async def _watch(self, changes: Callable[[], AsyncGenerator[str, None]], fault: Fault) -> None:

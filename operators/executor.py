@@ -137,14 +137,16 @@ class Executor:
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────
 
-    def take(self, plan: Plan) -> None:
+    def take(self, plan: Plan, tokens: int | None = None) -> None:
         """Do what a plan says.
 
         What it does not want is cancelled; but what is for the background goes on, unless the
         context has changed.
+
+        :param tokens: what may be spent, if it is not all of the budget, for others share that.
         """
         if self._telling:  # said by a subscriber: when what it has heard of is through
-            self._tasks.soon(partial(self.take, plan))
+            self._tasks.soon(partial(self.take, plan, tokens))
             return
         if self._closed:
             return
@@ -158,7 +160,7 @@ class Executor:
             needed = job.held or job.owner is self._background or job.key in plan.wanted
             if not needed:
                 self._fetching.cancel(job, "not needed any more")
-        this_round = Round(plan.constraints.token_budget)
+        this_round = Round(plan.constraints.token_budget if tokens is None else tokens)
         for entry in plan.entries:
             if entry.taken and entry.lane is not None:
                 for job in jobs_of(entry, this_round, self._lanes[entry.lane]):
@@ -197,13 +199,15 @@ class Executor:
                 job.rank = (int(entry.priority), -entry.ratio, key)
                 lane.add(job)
 
-    async def ready(self) -> tuple[str, ...]:
+    async def ready(self, but: Collection[str] = ()) -> tuple[str, ...]:
         """Wait for what is immediate, 100 ms at most; then processing may start.
 
+        :param but: keys that could not have been there already; they are waited for all the same.
         :return: the keys of what is P0 and is not there; that is told as an error, once.
         """
         await self._immediate.wait()
-        critical = self._plan.critical if self._plan is not None else ()
+        planned = self._plan.critical if self._plan is not None else ()
+        critical = [item for item in planned if item.key not in but]
         missing = tuple(item.key for item in critical if item.key not in self._fetching.cache)
         if missing and self._told_missing is not self._plan:
             self._told_missing = self._plan

@@ -134,7 +134,7 @@ class Fetching:
                 take_in(partial(self.came, call, content))
             take_in(partial(self.ended, call, End.DONE))
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"[:200]
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             take_in(partial(self.ended, call, End.FAILED, why))
 
     def call(self, number: int | None) -> Call | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Any
 
 import orjson
@@ -15,7 +16,14 @@ from ..streams.world import Change, World
 from .classify import Context, Scene
 from .results import frail
 
-__all__ = ["Dependence", "dependence", "dependence_of", "fingerprint", "scene_fingerprint"]
+__all__ = [
+    "Dependence",
+    "dependence",
+    "dependence_of",
+    "fingerprint",
+    "scene_fingerprint",
+    "scene_fingerprints",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +60,11 @@ class Dependence:
 
 
 def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependence:
-    """What the text of an action depends on: its actor, its targets, and the place."""
+    """What the text of an action depends on: its actor, its targets, and the stage."""
     about = [actor, *targets_of(action)]
     paths: list[Path] = [("actors", each) for each in dict.fromkeys(about) if each]
     return Dependence(
-        (*paths, ("location",)),
+        (*paths, *world.footprint.stage),
         world.footprint.of(actor, action),
         action_key(actor, action),
         world.footprint.volatile,
@@ -96,6 +104,32 @@ def fingerprint(world: World, depends: Dependence, outcomes: int | None = None) 
     return _digest((turn, depends.own, count, depends.revision(world.unexpected)))
 
 
+def scene_fingerprints() -> Callable[[Scene], str]:
+    """As :func:`scene_fingerprint`, of one scene after the other.
+
+    Most differ from the one before in nothing that counts, so the last is remembered, with the very
+    parts of a world that it was made of.
+    """
+    parts: tuple[Any, ...] = ()
+    counted: tuple[Any, ...] = ()
+    known = ""
+
+    def fingerprint_of(scene: Scene) -> str:
+        nonlocal parts, counted, known
+        world = scene.world
+        now = world.turn, world.actions, world.actors, world.accounts, world.said, scene.context
+        counts = world.outcomes, _anybody(world).revision(world.unexpected)
+        if scene.context is Context.DIALOGUE or counts != counted or not all(map(is_, now, parts)):
+            parts, counted, known = now, counts, scene_fingerprint(scene)
+        return known
+
+    return fingerprint_of
+
+
+def _anybody(world: World) -> Dependence:
+    return Dependence((("actors",), ("location",)), (), "", world.footprint.volatile)
+
+
 def scene_fingerprint(scene: Scene) -> str:
     """Two scenes with one fingerprint call for the same preparations."""
     world = scene.world
@@ -111,7 +145,6 @@ def scene_fingerprint(scene: Scene) -> str:
         for action_id, each in world.actions.items()
         if each.event is not None and not each.resolved
     ]
-    anybody = Dependence((("actors",), ("location",)), (), "", world.footprint.volatile)
     dialogue = world.state.get("dialogue") if scene.context is Context.DIALOGUE else None
     return _digest(
         (
@@ -120,7 +153,7 @@ def scene_fingerprint(scene: Scene) -> str:
             turn.options if turn is not None else (),
             opened,
             world.outcomes,
-            anybody.revision(world.unexpected),
+            _anybody(world).revision(world.unexpected),
             frail(world),
             dialogue,
             [lines[-1][0] for lines in world.said.values() if lines and not opened],

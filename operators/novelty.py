@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from .predictors import Event, Key, Scopes, frozen
-from .seen import Seen
+from .numbers import Numbers
+from .predictors import Key, Scopes, frozen
 
 __all__ = ["Novelty"]
 
@@ -29,8 +29,8 @@ class Novelty:
     """
 
     def __init__(self, limit: int = 200_000) -> None:
-        self.known = Seen(limit)
-        self._own: OrderedDict[str, tuple[Key, ...]] = OrderedDict()
+        self.known = Numbers(limit)
+        self._own: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._rates: dict[int, list[float]] = {-1: [0.5, 1.0]}
         self._limit = limit
 
@@ -46,26 +46,24 @@ class Novelty:
         own, count = self._rates.get(self.standing(scopes), (0.0, 0.0))
         return (own + PRIOR * max(new / all_, LEAST)) / (count + PRIOR)
 
-    def learn(self, event: Event) -> bool:
-        """Whether the key was known; then learn that it is."""
-        key, scopes = event.key, event.scopes
+    def learn(self, key: Key, scopes: Scopes) -> tuple[int, bool]:
+        """The key's number, and whether it was known; then learn that it is."""
         first = not self.known
-        known = self.known.add(key)
+        number, known = self.known.add(key)
+        own = self._own.get(scopes[0], ()) if scopes else ()
         if not first:
-            for standing in (-1, self.standing(scopes)):
-                rate = self._rates.setdefault(standing, [0.0, 0.0])
-                rate[0] = rate[0] * FADING + (not known)
+            new = not known
+            for standing in (-1, len(own) if scopes else MOST):
+                rate = self._rates.get(standing)
+                if rate is None:
+                    rate = self._rates[standing] = [0.0, 0.0]
+                rate[0] = rate[0] * FADING + new
                 rate[1] = rate[1] * FADING + 1.0
-        if scopes:
-            self._note(scopes[0], key)
-        return known
-
-    def _note(self, who: str, key: Key) -> None:
-        own = self._own.get(who, ())
-        if len(own) < MOST and key not in own:
-            self._own[who] = (*own, key)
+        if scopes and len(own) < MOST and number not in own:
+            self._own[scopes[0]] = (*own, number)
             if len(self._own) > self._limit:
                 self._own.popitem(last=False)
+        return number, known
 
     def to_json(self) -> dict[str, Any]:
         """All it has learned."""

@@ -108,6 +108,14 @@ class FastMachine(Machine):
         self._until += len(rest)
         self._read_on(text, 0)
 
+    def _catch_up(self) -> None:
+        """Read what the fast paths put aside, as far as it tells something before more comes."""
+        if not self._in_string:
+            self._unhold()
+        text, pos, self._held, self._quote, self._patches = self._held, 0, "", "", []
+        while pos < len(text):
+            pos = self._step.read(self, text, pos)
+
     def _unhold(self) -> None:
         """Text of a name that was put aside is read again."""
         self._held = "".join(self._parts) or self._held

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from .partial_text import SPACE
+from .partial_text import OPEN_ESCAPE, SPACE, TOKEN, segment
 
 if TYPE_CHECKING:
     from .partial_machine import Machine
 
-__all__ = ["ended", "fenced", "over", "quoted", "start", "unfenced"]
+__all__ = ["ended", "fenced", "over", "quoted", "refused", "start", "unfenced"]
 
 CONTENT = re.compile(r'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
 FENCE = re.compile(r'```[a-zA-Z]{0,31}(?=[\s"])')
 FENCE_CUT = re.compile(r"`{1,2}|```[a-zA-Z]{0,31}")
 FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
+STRING = segment('"', strict=True)
 AFTER = re.compile(r"[ \t\n\r`]*+")
 
 
@@ -88,15 +89,36 @@ def ended(m: Machine) -> None:
     """No more comes: unless the text is one string, it is read for what is in it."""
     if m._step in (m._steps["quoted"], m._steps["over"]):
         try:
-            orjson.loads(unfenced("".join(m._prose)))
+            orjson.loads(unfenced("".join(m._prose)[m._thought :]))
         except orjson.JSONDecodeError:
             _anew(m, "", 0)
+
+
+def refused(text: str) -> tuple[str, int | None]:
+    """Why a text that was to be one string or scalar is none, and where that shows."""
+    begin = SPACE.match(text).end()  # type: ignore[union-attr]
+    if text[begin] == '"':
+        end = STRING.match(text, begin + 1).end()  # type: ignore[union-attr]
+        if OPEN_ESCAPE.fullmatch(text, end) or end == len(text):
+            return "cut off in a string", None
+        if text[end] != '"':
+            what = "an escape that JSON has not" if text[end] == "\\" else "text that is not JSON's"
+            return f"{what} in a string (character {end})", end
+        end += 1
+    else:
+        end = TOKEN.match(text, begin).end()  # type: ignore[union-attr]
+        try:
+            orjson.loads(text[begin:end])
+        except orjson.JSONDecodeError:
+            return f"{text[begin:end][:40]!r} is no JSON value (character {begin})", begin
+    end = SPACE.match(text, end).end()  # type: ignore[union-attr]
+    return f"{text[end]!r} where the end belongs (character {end})", end
 
 
 def _anew(m: Machine, text: str, pos: int) -> int:
     m._prose.append(text[pos:])
     whole = "".join(m._prose)
-    m._prose.clear()
+    m._prose = [whole[: m._thought]]
     m._go("before")
-    m._read_on(whole, 0)
+    m._read_on(whole[m._thought :], 0)
     return len(text)

@@ -6,21 +6,20 @@ needs to see more before it can decide holds the text back, and reads it again w
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from . import partial_before as before
 from . import partial_lone as lone
 from . import partial_repair as repair
+from . import partial_series as series
 from .partial_patches import MISSING, Patch, Path
 from .partial_reading import Expect, Step
 from .partial_scalars import Scalars
 from .partial_text import (
     FIRST_ITEM,
     FIRST_MEMBER,
-    INDEX,
     NEXT_ITEM,
     NEXT_MEMBER,
-    OPENING,
     SPACE,
     begin,
 )
@@ -28,12 +27,6 @@ from .partial_text import (
 __all__ = ["Machine"]
 
 BLANK = " \t\n\r"
-NAMED = re.compile(r"""["']\s*:\s*\Z""")
-UNCLOSED = re.compile(r"[{\[]\s*[^\s{}\[\]][^{}\[\]]*\Z")  # a bracket alone is often a doubled one
-MOST_BEFORE = 4096
-WORD_BEFORE = re.compile(r"(?<!`)[\w\])]\Z")
-FENCE_BEFORE = re.compile(r"```[a-zA-Z]{1,31}\Z")
-ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
 
 
 class Machine(Scalars):
@@ -43,54 +36,14 @@ class Machine(Scalars):
 
     def __init__(self, *, strict: bool, expect: Expect, max_depth: int, max_length: int) -> None:
         super().__init__(strict=strict, expect=expect, max_depth=max_depth, max_length=max_length)
-        self._step = STRICTLY_BEFORE if strict else START if expect == "any" else BEFORE
+        self._step = STRICTLY_BEFORE if strict else START
         self._back = BEFORE  # where to go after a comment
 
-    # Before the value, between values and after it
-
-    def _before(self, text: str, pos: int) -> int:
-        at, sure = begin(text, pos, self._opening)
-        while sure and self._root is MISSING and self._is_index(text, pos, at):
-            at, sure = begin(text, at + 1, self._opening)
-        if sure is None and self._ended:
-            sure = self._in_series  # what was cut off was to be the next of the objects
-        held = sure is None
-        end = at if held or sure else len(text)
-        if self._root is MISSING:
-            self._prose.append(text[pos:end])
-        else:
-            self._passed.append(text[pos:end])
-            if odd := ODD.search(text, pos, end):
-                self._note("text between or after the objects is passed over", text, odd.start())
-        if held:
-            return self._hold(text, at)
-        if not sure:
-            return end
-        if self._expect == "array" and text[at] == "{" and self._root is MISSING:
-            self._note("objects one after another are read as one list", text, at)
-            self._opening = OPENING["object"]
-            self._in_series = True
-            self._begin_box([], ())
-            self._passed = self._prose[:]
-        if self._root is MISSING:
-            before = "".join(self._prose)[-MOST_BEFORE:]
-            if UNCLOSED.search(before):
-                self._note("it follows a bracket that begins no JSON", text, at)
-            self._doubt = bool(UNCLOSED.search(before) or NAMED.search(before))
-        if not self._in_series:
-            return self._open((), text, at)
-        repair.no_object(self, text, at)
-        return self._open(self._place_path(), text, at)
-
-    def _is_index(self, text: str, pos: int, at: int) -> bool:
-        """Whether a bracket belongs to the word before it, as in ``items[0]``."""
-        if not INDEX.match(text, at):
-            return False
-        before = "".join(piece[-40:] for piece in self._prose[-80:]) + text[max(pos, at - 40) : at]
-        return bool(WORD_BEFORE.search(before[-40:]) and not FENCE_BEFORE.search(before[-40:]))
+    # Before the value and after it
 
     def _strictly_before(self, text: str, pos: int) -> int:
-        pos = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+        begin, pos = pos, SPACE.match(text, pos).end()  # type: ignore[union-attr]
+        self._prose.append(text[begin:pos])
         if pos == len(text):
             return pos
         char = text[pos]
@@ -114,10 +67,8 @@ class Machine(Scalars):
         if self._strict:
             pos = SPACE.match(text, pos).end()  # type: ignore[union-attr]
             return pos if pos == len(text) else self._unexpected("the end", text, pos)
-        if self._doubt and (following := text[pos:].lstrip()):
-            self._doubt = False
-            if following[0] in ",]}":
-                self._spoil("it lies in another value, whose beginning cannot be read", self._end)
+        if self._doubt is not None and before.doubted(self, text, pos):
+            return self._hold(text, pos)
         at, sure = begin(text, pos, self._opening)
         if sure is None and not self._ended:
             return self._hold(text, at)
@@ -247,8 +198,8 @@ class Machine(Scalars):
         return pos + 1
 
 
-START = Step(lone.start)
-BEFORE = Step(Machine._before)
+START = Step(before.start)
+BEFORE = Step(before.before)
 STRICTLY_BEFORE = Step(Machine._strictly_before)
 LONE = Step(Machine._lone)
 BEYOND = Step(Machine._beyond)
@@ -266,7 +217,10 @@ FIRST_IN_LIST = Step(Machine._item, FIRST_ITEM.match)
 AFTER_MEMBER = Step(Machine._after, NEXT_MEMBER.match)
 AFTER_ITEM = Step(Machine._after, NEXT_ITEM.match)
 Machine._steps |= {
+    "thinking": Step(before.thinking),
+    "answer": Step(lone.start),
     "before": BEFORE,
+    "within": Step(series.within),
     "fenced": Step(lone.fenced),
     "quoted": Step(lone.quoted),
     "over": Step(lone.over),

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal
 
 import orjson
 
+from . import partial_before as before
 from . import partial_lone as lone
-from . import partial_repair as repair
+from . import partial_series as series
 from .partial_fast import FastMachine
 from .partial_machine import IGNORE, LONE
 from .partial_patches import MISSING, Final, Note, Partial, Patch, Path, Progress, unended
 from .partial_reading import Expect
-from .partial_rescue import rescue
+from .partial_rescue import rescue, told
 from .partial_resume import go_on
 from .partial_text import HALF, OPENING, read_exactly
 
@@ -105,6 +106,11 @@ class PartialParser(FastMachine):
         return MappingProxyType(self._lost)
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the value is complete, and what follows may show that it lies in another one."""
+        return self._complete and self._doubt is not None
+
+    @property
     def raw_text(self) -> str:
         """The text before the value; all of the text, if there is no value in it."""
         return HALF.sub("\ufffd", self._before_value())
@@ -163,9 +169,10 @@ class PartialParser(FastMachine):
             # Half a character is more than nothing: with it, a text is no lone number.
             rest = self._decoded(b"", last=True) + self._high
         self._read_rest(patches, rest)
+        before.ended(self)
         lone.ended(self)
         if self._in_series and len(self._stack) == 1 and not self._stopped:
-            repair.no_object(self, "", 0)
+            series.ended(self, "", 0)
             patches.append(Patch((), "done", None))
             self._complete = True
         if self._root is MISSING and self._flaw is None:
@@ -173,15 +180,29 @@ class PartialParser(FastMachine):
         elif self._tail and self._root is not MISSING and not self._complete:
             rescue(self, patches)
             go_on(self, patches)
-        notes, told = self.notes, tuple(patches)
+        notes, all_patches = self.notes, tuple(patches)
         if self._complete and self._flaw is None:
-            return Final(self.value, notes, told)
+            return Final(self.value, notes, all_patches)
         where = "in a string" if self._in_string else "before its end"
-        return Partial(self.value, self._flaw or f"cut off {where}", self._position, notes, told)
+        return Partial(
+            self.value, self._flaw or f"cut off {where}", self._position, notes, all_patches
+        )
 
     def _alone(self, patches: list[Patch]) -> None:
-        """A string or scalar that is the whole text, or all that a fence holds."""
-        text = self._before_value()
+        """A string or scalar that is the whole text, or all that a fence holds.
+
+        Or a mark in a sentence, as ``[1]``, if no value came after it.
+        """
+        if self._mark is not None:
+            at, mark = self._mark
+            self._prose, self._held = [self._before_value()[:at]], ""
+            value = orjson.loads(mark)
+            self._root = [value] if mark[0] == "{" and self._expect == "array" else value
+            self._complete = True
+            self._notes["what stands within a sentence is the value"] = at
+            patches += told(self._root)
+            return
+        text = self._before_value()[self._thought :]
         wanted = "object or array" if self._expect == "any" else self._expect
         none = f"no JSON {wanted} in the text"
         if bracket := self._opening.search(text):
@@ -191,10 +212,10 @@ class PartialParser(FastMachine):
             return
         try:
             value = self._read_scalar(text if self._strict else lone.unfenced(text))
-        except orjson.JSONDecodeError as error:
+        except orjson.JSONDecodeError:
             self._flaw = none
             if self._step is LONE:
-                self._flaw, self._position = f"no JSON value: {error.msg}", error.pos
+                self._flaw, self._position = lone.refused(text)
         else:
             self._root, self._complete = value, True
             patches.append(Patch((), "set", value))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from .partial_patches import MISSING, Patch, Path
 from .partial_text import OPENING
+
+if TYPE_CHECKING:
+    from .partial_series import Broken
 
 __all__ = ["Expect", "Reading", "Step"]
 
@@ -34,6 +38,7 @@ class Reading:
         "_back",
         "_box",
         "_broken",
+        "_broken_object",
         "_closers",
         "_complete",
         "_doubt",
@@ -47,6 +52,7 @@ class Reading:
         "_in_series",
         "_in_string",
         "_lost",
+        "_mark",
         "_max_depth",
         "_max_length",
         "_name",
@@ -69,6 +75,7 @@ class Reading:
         "_strict",
         "_tail",
         "_tail_at",
+        "_thought",
         "_token",
         "_until",
     )
@@ -100,7 +107,10 @@ class Reading:
         self._after_comma = False
         self._gap = False  # a blank or comment stands before what comes
         self._in_series = False  # objects one after another, taken for one list
-        self._doubt = False  # whether the value may lie within another that did not begin
+        self._broken_object: Broken | None = None  # of objects one after another
+        self._doubt: re.Pattern[str] | None = None  # what shows that the value lies in another
+        self._mark: tuple[int, str] | None = None  # the first in a sentence, and where
+        self._thought = 0  # so many characters of the prose were thought aloud
         self._out: list[Patch] = []  # what `feed` returns, while a value is dropped
         self._dropped: int | None = None  # how deep the value is that is read for nothing
         self._room = 0  # characters until the parts are folded and the limits looked at

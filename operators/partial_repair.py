@@ -26,7 +26,6 @@ __all__ = [
     "line_comment",
     "no_comma",
     "no_name",
-    "no_object",
     "no_scalar",
     "no_value",
     "quote",
@@ -34,12 +33,7 @@ __all__ = [
 
 PLAIN_WORD = re.compile(r"[\w.+\-*/%]+")  # no quote or bracket is in it, so it ends where it ends
 GAP = 64  # so many blanks may follow it
-BROKEN = re.compile(  # a line of an object
-    r'(?:\A|\n)(?:[ \t,;\[]*+(\{)|[ \t]*+[^"\n]{0,3}("?"[^"\n]{0,64}"[ \t]*+:))'
-)
 BOX = re.compile(r"[\[{]")
-BEGUN = re.compile(r"(?:\A|\n)[ \t,;\[]*+(\{)")
-AROUND = " \t\n\r,;]`"
 QUOTES = {"'": "'", "“": '“”„"', "”": '“”„"', "„": '“”„"'}
 
 
@@ -135,7 +129,9 @@ def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
         m._stop(reason, token[box.start() :] + text[end:], 0)
         return len(text)
     after = SPACE.match(text, end).end()  # type: ignore[union-attr]
-    if m._strict or after - end > GAP or not PLAIN_WORD.fullmatch(token):
+    if m._strict:
+        return m._stop(reason, text, end - len(token))
+    if after - end > GAP or not PLAIN_WORD.fullmatch(token):
         return m._stop(reason, text, end)
     if after == len(text) and not m._ended:
         return m._hold(text, end)
@@ -148,24 +144,6 @@ def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
         m._patches.append(Patch(at, "set", None))
     m._finish_value()
     return after
-
-
-def no_object(m: Machine, text: str, pos: int) -> None:
-    """Null stands for an object that cannot be read, before the one at ``pos`` or the end."""
-    passed = "".join(m._passed)
-    m._passed.clear()
-    if not ("{" in passed or '"' in passed):
-        return
-    if passed.rstrip(AROUND).endswith("}"):
-        found = BROKEN.search(passed)
-    else:
-        found = BEGUN.search(passed, passed.rfind("}") + 1)
-    if found is not None:
-        at = m._place_path()
-        begins = m._where(text, pos) - len(passed) + found.start(found.lastindex or 0)
-        m._lose(at, "no JSON object", begins)
-        m._place(None)
-        m._patches.append(Patch(at, "set", None))
 
 
 def no_comma(m: Machine, text: str, pos: int, *, gap: bool) -> int:

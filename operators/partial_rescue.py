@@ -14,7 +14,7 @@ from .partial_trials import LEAST, PIECE
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
 
-__all__ = ["Contradiction", "growth", "rescue"]
+__all__ = ["Contradiction", "growth", "rescue", "told"]
 
 ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
 INSIDE = re.compile(
@@ -67,6 +67,7 @@ def _read(reader: PartialParser, text: str, pos: int, inside: bool) -> int:
             return end
         reader.feed(text[end : end + PIECE])
         end = min(end + PIECE, len(text))
+    reader._catch_up()
     return end if reader._end is None else pos + reader._end
 
 
@@ -94,7 +95,7 @@ def growth(old: Any, now: Any, growing: Path, at: Path = ()) -> Iterator[Patch]:
                 raise Contradiction
         for name, item in after.items():
             if name not in before:
-                yield from _told(item, (*at, name))
+                yield from told(item, (*at, name))
     yield Patch(at, "done", None)
 
 
@@ -102,12 +103,12 @@ def _inside(box: Any) -> dict[str | int, Any]:
     return box if isinstance(box, dict) else dict(enumerate(box))
 
 
-def _told(value: Any, at: Path) -> Iterator[Patch]:
+def told(value: Any, at: Path = ()) -> Iterator[Patch]:
     """A whole value as patches."""
     if isinstance(value, (dict, list)):
         yield Patch(at, "set", type(value)())
         for name, item in _inside(value).items():
-            yield from _told(item, (*at, name))
+            yield from told(item, (*at, name))
     else:
         yield Patch(at, "set", value)
     if isinstance(value, (str, dict, list)):

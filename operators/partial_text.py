@@ -59,8 +59,8 @@ SOME = rf"[ \t\n\r,{OTHERS}]{{0,63}}"
 FEW = rf"{BLANKS}{{0,15}}"
 WORDS = ("true", "false", "null", "True", "False", "None", "NaN", "Infinity", "undefined")
 NAME = r"[A-Za-z0-9_$][A-Za-z0-9_$-]{0,63}"
-NUMBER = r"[-+]?[0-9.][-+0-9.eE]{0,39}"
-LONG_NUMBER = r"[-+]?[0-9.][-+0-9.eE]{40}"
+NUMBER = r"[-+]?\.?[0-9][-+0-9.eE]{0,39}"
+LONG_NUMBER = r"[-+]?\.?[0-9][-+0-9.eE]{40}"
 FULL = "|".join(WORDS)
 CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 1)}, reverse=True))
 DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
@@ -71,8 +71,8 @@ BEGIN = re.compile(
     rf"|(?:{FULL}){DELIMITED})|{BLANKS}{{64}})"
 )
 MAY_BEGIN = re.compile(
-    rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT})?)?)?"
-    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|[-+]|(?:{FULL}){FEW}/?|{CUT})?"
+    rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT}|/)?)?)?"
+    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|[-+]?\.?|(?:{FULL}){FEW}/?|{CUT})?"
 )
 OPENING = {"object": re.compile(r"\{"), "array": re.compile(r"[{\[]"), "any": re.compile(r"[{\[]")}
 

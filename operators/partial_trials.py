@@ -209,4 +209,5 @@ class Trials:
             pos += len(piece)
             self._left -= len(piece)
             size = min(2 * size, PIECE)
+        reader._catch_up()
         return reader, pos if reader._end is None else start + reader._end

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .predictors import Event, Key, Scopes, key_of
+from .predictors import Scopes, Token, token_of
 from .seen import Seen
 from .tally import Tally
 
@@ -27,14 +27,14 @@ class LastUsed:
 
     def __init__(self, limit: int = 200_000) -> None:
         self._limit = limit
-        self._last: OrderedDict[str, list[Key]] = OrderedDict()
+        self._last: OrderedDict[str, list[Token]] = OrderedDict()
         self._known = Seen(limit)
         self._same = [1.0, 2.0]
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
-        key, who = event.key, event.scopes[0] if event.scopes else ""
-        given = self.weigh(event.t, [key], event.scopes)[0][0] if key in self._known else 0.0
+        who = scopes[0] if scopes else ""
+        given = self.weigh(t, [key], scopes)[0][0] if key in self._known else 0.0
         line = self._last.setdefault(who, [])
         if line:
             self._same = [self._same[0] + (line[0] == key), self._same[1] + 1.0]
@@ -44,12 +44,12 @@ class LastUsed:
             self._last.popitem(last=False)
         return [given]
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The actor's last ones, and some others."""
         line = self._last.get(scopes[0] if scopes else "", [])
         return dict.fromkeys([*line, *(key for key, _ in zip(self._known, range(k), strict=False))])
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """The probabilities of these keys."""
         line = self._last.get(scopes[0] if scopes else "", [])
         same = self._same[0] / self._same[1]
@@ -66,7 +66,7 @@ class LastUsed:
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from what :meth:`to_json` gave."""
-        last = ((str(who), [*map(key_of, line)]) for who, line in saved["last"])
+        last = ((str(who), [*map(token_of, line)]) for who, line in saved["last"])
         self._last = OrderedDict(last)
         self._known.restore(saved["known"])
         self._same = [float(each) for each in saved["same"]]
@@ -80,17 +80,17 @@ class Frequent:
     def __init__(self, limit: int = 200_000) -> None:
         self._tally = Tally(limit=limit)
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
-        given = self._tally.share(event.key)
-        self._tally.add(event.key)
+        given = self._tally.share(key)
+        self._tally.add(key)
         return [given]
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The most frequent."""
         return self._tally.greatest(k)
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """The probabilities of these keys."""
         return [[self._tally.share(key) for key in keys]]
 

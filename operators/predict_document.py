@@ -14,18 +14,19 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from .follows import NONE, Follows
 from .hours import HOUR_WEIGHTS, Hours, hour_weights
-from .predictors import ANYONE, Event, Key, Scopes, best, key_of
+from .predictors import ANYONE, Event, Key, Scopes, Token, best, token_of
 from .tally import Tally
 
 __all__ = ["HOUR", "OVERALL", "SEQUENCE", "WEEKDAY", "Document", "Scored"]
 
 OVERALL, HOUR, WEEKDAY, SEQUENCE = 0.3, 0.4, 0.2, 0.1
 
-_Part = tuple[float, Mapping[Key, float], float]
+_Part = tuple[float, Mapping[Token, float], float]
 
 
 class Scored(NamedTuple):
@@ -55,30 +56,38 @@ class Document:
         self.by_hour = [Tally(limit=limit) for _ in range(24)]
         self.by_day = [Tally(limit=limit) for _ in range(7)]
         self.follows = Follows(limit, width=256)
-        self.last: Key | None = None
+        self.last: Token = None
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
-        given = self.probability(event)
-        self.observe(event)
-        return [given]
+        hour, day = self.hours(t)
+        score = whole = 0.0
+        for share, tally in (
+            (OVERALL, self.overall),
+            (HOUR * self.weights[hour], self.by_hour[hour]),
+            (WEEKDAY, self.by_day[day]),
+        ):
+            total = tally.total
+            before = tally.add(key)
+            if share and total:
+                score += share * before / total
+                whole += share
+        if self.last is not None:
+            count, came, _ = self.follows.add(self.last, key)
+            if came:
+                score += SEQUENCE * count / came
+                whole += SEQUENCE
+        self.last = key
+        return [score / whole if whole else 0.0]
 
     def observe(self, event: Event) -> None:
         """Learn that ``event.key`` was needed."""
-        key = event.key
-        hour, day = self.hours(event.t)
-        self.overall.add(key)
-        self.by_hour[hour].add(key)
-        self.by_day[day].add(key)
-        if self.last is not None:
-            self.follows.add((self.last,), key)
-        self.last = key
+        self.learn(*event)
 
-    def observe_all(self, events: Sequence[Event]) -> None:
+    def observe_all(self, times: Sequence[float], keys: Sequence[Key]) -> None:
         """Learn many events at once, as :meth:`observe` does one by one, and much faster."""
-        when = [self.hours(event.t) for event in events]
-        keys = [event.key for event in events]
-        sorts = [(self.overall, keys)]
+        when = [*map(self.hours, times)]
+        sorts: list[tuple[Tally, Sequence[Key]]] = [(self.overall, keys)]
         for at, tallies in enumerate((self.by_hour, self.by_day)):
             split: list[list[Key]] = [[] for _ in tallies]
             for moment, key in zip(when, keys, strict=True):
@@ -87,13 +96,14 @@ class Document:
         for tally, found in sorts:
             for key, many in Counter(found).items():
                 tally.add(key, many)
-        before = [self.last, *keys][: len(keys)]
-        for last, key in zip(before, keys, strict=True):
+        last, add = self.last, self.follows.add
+        for key in keys:
             if last is not None:
-                self.follows.add((last,), key)
-            self.last = key
+                add(last, key)
+            last = key
+        self.last = last
 
-    def count(self, key: Key, hour: int, day: int, many: int) -> None:
+    def count(self, key: Token, hour: int, day: int, many: int) -> None:
         """Learn that it was needed so many times at this hour on this weekday (0 is Monday)."""
         for tally in (self.overall, self.by_hour[hour], self.by_day[day]):
             tally.add(key, many)
@@ -113,7 +123,7 @@ class Document:
         weighed = ((key, self._share(key, parts)) for key in self.propose(now, 2 * k, ANYONE))
         return [Scored(key, share * whole, share) for key, share in best(weighed, k)]
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The greatest of each part: all of the first, and half as many of the others."""
         hour, day = self.hours(now)
         half = k // 2 + 1
@@ -121,20 +131,20 @@ class Document:
         for tally in (self.by_hour[hour], self.by_day[day]):
             found.update(dict.fromkeys(tally.greatest(half)))
         if self.last is not None:
-            found.update(dict.fromkeys(self.follows.after((self.last,)).greatest(half)))
+            found.update(dict.fromkeys(self.follows.after(self.last).greatest(half)))
         return found
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """The probabilities of these keys."""
         parts = self._parts(now)
         whole = math.fsum(share for share, _, _ in parts)
         found = [0.0] * len(keys)
         for share, counts, total in parts:
-            each, count = share / (total * whole), counts.get
-            found = [so_far + each * count(key, 0) for so_far, key in zip(found, keys, strict=True)]
+            each, came = share / (total * whole), map(counts.get, keys, repeat(0))
+            found = [so_far + each * count for so_far, count in zip(found, came, strict=True)]
         return [found]
 
-    def _share(self, key: Key, parts: Sequence[_Part]) -> float:
+    def _share(self, key: Token, parts: Sequence[_Part]) -> float:
         score = whole = 0.0
         for share, counts, total in parts:
             score += share * counts.get(key, 0) / total
@@ -145,7 +155,7 @@ class Document:
         """What each part that has events counts, its counts, and what they add up to."""
         hour, day = self.hours(now)
         here, today = self.by_hour[hour], self.by_day[day]
-        after = self.follows.after((self.last,)) if self.last is not None else NONE
+        after = self.follows.after(self.last) if self.last is not None else NONE
         parts = (
             (OVERALL, self.overall.weights, self.overall.total),
             (HOUR * self.weights[hour], here.weights, here.total),
@@ -174,4 +184,4 @@ class Document:
             for tally, each in zip(tallies, counts, strict=True):
                 tally.restore(each)
         self.follows.restore(saved["follows"])
-        self.last = None if saved["last"] is None else key_of(saved["last"])
+        self.last = None if saved["last"] is None else token_of(saved["last"])

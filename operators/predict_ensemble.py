@@ -18,7 +18,7 @@ from .novelty import Novelty
 from .predict_document import Document
 from .predict_markov import Markov
 from .predict_recency import Recency
-from .predictors import ANYONE, Event, Key, Learner, Scopes, best
+from .predictors import ANYONE, Event, Key, Learner, Scopes, Token, best
 
 __all__ = ["Ensemble", "reweighed", "standard"]
 
@@ -47,31 +47,42 @@ class Ensemble:
 
     def observe(self, event: Event) -> None:
         """Learn that ``event.key`` was needed, and by whom it had been expected."""
-        standing = self._novelty.standing(event.scopes)
-        given = [p for learner in self.learners for p in learner.learn(event)]
-        if self._novelty.learn(event) and len(given) > 1:
+        t, key, scopes = event
+        standing = self._novelty.standing(scopes)
+        number, known = self._novelty.learn(key, scopes)
+        given: list[float] = []
+        for learner in self.learners:
+            given += learner.learn(t, number, scopes)
+        if known and len(given) > 1:
             self._weights[standing] = reweighed(self._of(standing), given)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
         """The ``k`` most probable of the keys seen, most probable first."""
-        known = self._novelty.known
-        keys = dict.fromkeys(
-            key for learner in self.learners for key in learner.propose(now, k, scopes)
-        )
-        seen = [key for key in keys if key in known]
-        return best(zip(seen, self.weigh(now, seen, scopes), strict=True), k)
+        key_of = self._novelty.known.key
+        proposed: dict[Token, None] = {}
+        for learner in self.learners:
+            proposed.update(dict.fromkeys(learner.propose(now, k, scopes)))
+        known = {number: key for number in proposed if (key := key_of(number)) is not None}
+        found = self._weigh(now, [*known], scopes)
+        return best(zip(known.values(), found, strict=True), k)
 
     def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes = ANYONE) -> list[float]:
         """The probability of each of these keys to come next; 0 for one never seen."""
-        known = self._novelty.known
+        numbers = [self._novelty.known.of(key) for key in keys]
+        known = [*dict.fromkeys(each for each in numbers if each is not None)]
+        found = dict(zip(known, self._weigh(now, known, scopes), strict=True))
+        return [0.0 if each is None else found[each] for each in numbers]
+
+    def _weigh(self, now: float, numbers: Sequence[int], scopes: Scopes) -> list[float]:
+        """What the voices give to keys together."""
         left = 1.0 - self._novelty.probability(scopes)
         weights = self.weights(scopes)
-        found = [0.0] * len(keys)
-        heard = [each for one in self.learners for each in one.weigh(now, keys, scopes)]
+        found = [0.0] * len(numbers)
+        heard = [each for one in self.learners for each in one.weigh(now, numbers, scopes)]
         for weight, each in zip(weights, heard, strict=True):
             scale = weight * left
             found = [so_far + scale * p for so_far, p in zip(found, each, strict=True)]
-        return [p if key in known else 0.0 for key, p in zip(keys, found, strict=True)]
+        return found
 
     def probability(self, event: Event) -> float:
         """The probability of this event to come next; for a key never seen, that of any such."""

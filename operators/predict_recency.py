@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from .predictors import Event, Key, Scopes, key_of
+from .predictors import Scopes, Token, token_of
 from .seen import Seen
 
 __all__ = ["Recency"]
 
-PLACE = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
+PLACE: Sequence[int] = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
 """The place of each rank; ranks of one place are worth the same."""
 
 LENGTH = len(PLACE)
@@ -29,14 +30,12 @@ SIZES = [
 ]
 """For a line so long, how many ranks each place has; the last: is there anything behind it."""
 
-NO_ONE: dict[Key, None] = {}
-
-START = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
+START: Sequence[float] = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
 """What each place and the lines behind count at first, in events; and all together."""
 
 TOTAL = NOT_HERE + 1
 
-REST = tuple(each / 100.0 for each in START)
+REST: Sequence[float] = tuple(each / 100.0 for each in START)
 """What of that is never forgotten: however regular it has been, no place becomes impossible."""
 
 PRESENT = [[[n for n, size in enumerate(row) if size] for row in rows] for rows in SIZES]
@@ -47,95 +46,123 @@ GROWTH = 1.01
 """How much more each event weighs than the one before it."""
 
 HIGH = 1e100
-NOTHING = (0.0,) * len(START)
-ANY_LENGTH, LONG = -1, 6
-"""What is learned of lines of any length, and of those of so many keys or more."""
+NOTHING: Sequence[float] = (0.0,) * len(START)
+LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
+"""Where counts stand of lines of so many keys or more, and of any length; how many there are."""
+
+ANYONE, CIRCLES = 3, 4
+"""The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
 
 PRIOR = 10.0
 """How many events with a line so long weigh as much as all with lines of any length."""
 
-_Level = tuple[int, str]
+_Line = list[Token]
+_Counts = list[float]
 
 
 class Recency:
     """Lines of what was used last, and how often each place of them came next.
 
-    :param limit: the most actors, kinds and sides that are remembered, and keys told apart.
+    :param limit: the most actors that are remembered, the most kinds, the most sides, and the most
+        keys told apart.
     """
 
     voices: tuple[str, ...] = ("recency",)
 
     def __init__(self, limit: int = 200_000) -> None:
         self._limit = limit
-        self._lines: OrderedDict[_Level, dict[Key, None]] = OrderedDict()
+        self._lines: tuple[OrderedDict[str, _Line], ...] = tuple(
+            OrderedDict() for _ in range(CIRCLES)
+        )
         self._known = Seen(limit)
-        self._counts: dict[tuple[int, int], list[float]] = {}
+        self._counts: list[list[_Counts | None]] = [[None] * LENGTHS for _ in range(CIRCLES)]
         self._unit = 1.0
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn its place, and move it to the front."""
-        key = event.key
-        levels = _levels(event.scopes)
+        around = self._around(scopes)
         given = 0.0
         if self._known.add(key):
-            given = self._find(key, levels)
+            given = self._find(key, around)
             self._grow()
-        for level in levels:
-            self._to_front(level, key)
+        for circle, name, line in around:
+            names = self._lines[circle]
+            if not line:
+                names[name] = [key]
+                if len(names) > self._limit:
+                    names.popitem(last=False)
+                continue
+            names.move_to_end(name)
+            if line[0] != key:
+                if key in line:
+                    line.remove(key)
+                elif len(line) == LENGTH:
+                    line.pop()
+                line.insert(0, key)
         return [given]
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The keys of the lines, from the front."""
-        found: dict[Key, None] = {}
-        for level in _levels(scopes):
-            found.update(dict.fromkeys(reversed(self._lines.get(level, NO_ONE))))
+        found: dict[Token, None] = {}
+        for _, _, line in self._around(scopes):
+            found.update(dict.fromkeys(line))
             if len(found) >= k:
                 break
         return found
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
         """The probabilities of these keys."""
-        found: dict[Key, float] = {}
+        found: dict[Token, float] = {}
         left = 1.0
-        for level in _levels(scopes):
-            line = [key for key in reversed(self._lines.get(level, NO_ONE)) if key not in found]
-            if line:
+        for circle, _, whole in self._around(scopes):
+            if line := [key for key in whole if key not in found]:
                 many = len(line)
                 behind = len(self._known) > len(found) + many
-                worth = self._worth(level[0], many, behind)
-                found |= {key: left * worth[place] for key, place in zip(line, PLACE, strict=False)}
-                left *= worth[NOT_HERE]
+                worth = [left * each for each in self._worth(circle, many, behind)]
+                found.update(zip(line, [worth[place] for place in PLACE], strict=False))
+                left = worth[NOT_HERE]
         elsewhere = left / max(1, len(self._known) - len(found))
         return [[found.get(key, elsewhere) for key in keys]]
 
-    def _find(self, key: Key, levels: Sequence[_Level]) -> float:
+    def _around(self, scopes: Scopes) -> list[tuple[int, str, _Line]]:
+        """The lines that stand one behind the other: circle, name, and the keys, if any."""
+        lines = self._lines
+        if not scopes:
+            return [(0, "", lines[0].get("") or [])]
+        around = [
+            (circle, name, lines[circle].get(name) or [])
+            for circle, name in enumerate(scopes[:ANYONE])
+        ]
+        around.append((ANYONE, "", lines[ANYONE].get("") or []))
+        return around
+
+    def _find(self, key: Token, around: Sequence[tuple[int, str, _Line]]) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
-        passed: dict[Key, None] = {}
+        passed: set[Token] = set()
         left = 1.0
-        for level in levels:
-            line = self._lines.get(level, NO_ONE)
+        for circle, _, line in around:
             if passed:
-                line = {each: None for each in line if each not in passed}
+                line = [each for each in line if each not in passed]
             if not line:
                 continue
-            circle, many = level[0], len(line)
-            place = PLACE[many - 1 - [*line].index(key)] if key in line else NOT_HERE
+            many = len(line)
+            place = PLACE[line.index(key)] if key in line else NOT_HERE
             behind = len(self._known) > len(passed) + many
-            left *= self._share(circle, many, behind, place)
-            self._count(circle, many, place)
+            left *= self._told(circle, many, behind, place)
             if place != NOT_HERE:
                 return left
             passed.update(line)
         return left / max(1, len(self._known) - len(passed))
 
-    def _share(self, circle: int, many: int, behind: bool, place: int) -> float:
-        """For a line so long the probability of a key at this place, or of none of the line.
+    def _told(self, circle: int, many: int, behind: bool, place: int) -> float:
+        """For a line so long the probability of a key at this place, or of none of it; learn it.
 
         :param behind: whether there are keys that stand in none of the lines so far.
         """
         overall, known, scale, rest, whole = self._counted(circle, many, behind)
         size = SIZES[behind][many][place]
         here = scale * (overall[place] + rest * REST[place]) + known[place]
+        self._count(circle, many, place)
         return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
@@ -155,10 +182,9 @@ class Recency:
 
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
-        unit = self._unit
-        overall = self._counts.get((circle, ANY_LENGTH), START)
-        rest = 0.0 if overall is START else unit
-        known = self._counts.get((circle, min(LONG, many)), NOTHING)
+        unit, counts = self._unit, self._counts[circle]
+        learned, known = counts[ANY_LENGTH], counts[min(LONG, many)] or NOTHING
+        overall, rest = (START, 0.0) if learned is None else (learned, unit)
         scale = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL])
         everywhere, here = rest * LEFT[behind][many], 0.0
         for place in PRESENT[behind][many]:
@@ -168,41 +194,28 @@ class Recency:
 
     def _count(self, circle: int, many: int, place: int) -> None:
         """One more at ``place``. What is new weighs more, so that nothing old has to be touched."""
-        for length, start in ((ANY_LENGTH, START), (min(many, LONG), NOTHING)):
-            known = self._counts.get((circle, length))
+        unit, counts = self._unit, self._counts[circle]
+        for length, start in ((ANY_LENGTH, START), (min(LONG, many), NOTHING)):
+            known = counts[length]
             if known is None:
-                known = [each * self._unit for each in start]
-                self._counts[circle, length] = known
-            known[place] += self._unit
-            known[TOTAL] += self._unit
+                known = counts[length] = [each * unit for each in start]
+            known[place] += unit
+            known[TOTAL] += unit
 
     def _grow(self) -> None:
         self._unit *= GROWTH
         if self._unit > HIGH:
-            for counts in self._counts.values():
+            for counts in filter(None, chain.from_iterable(self._counts)):
                 counts[:] = [each / self._unit for each in counts]
             self._unit = 1.0
-
-    def _to_front(self, level: _Level, key: Key) -> None:
-        line = self._lines.get(level)
-        if line is None:
-            self._lines[level] = {key: None}
-            if len(self._lines) > self._limit:
-                self._lines.popitem(last=False)
-            return
-        self._lines.move_to_end(level)
-        line.pop(key, None)
-        line[key] = None
-        if len(line) > LENGTH:
-            del line[next(iter(line))]
 
     def to_json(self) -> dict[str, Any]:
         """All it has learned."""
         return {
-            "lines": [[*level, [*line]] for level, line in self._lines.items()],
+            "lines": [[[name, line] for name, line in names.items()] for names in self._lines],
             "known": self._known.to_json(),
             "unit": self._unit,
-            "counts": [[*standing, counts] for standing, counts in self._counts.items()],
+            "counts": self._counts,
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -210,21 +223,16 @@ class Recency:
 
         :raises ValueError: for what is none of it.
         """
-        lines = (
-            ((int(n), str(name)), dict.fromkeys(map(key_of, line)))
-            for n, name, line in saved["lines"]
+        lines, counts = saved["lines"], saved["counts"]
+        if [len(lines), *map(len, counts)] != [CIRCLES, *[LENGTHS] * CIRCLES]:
+            raise ValueError("there are not as many circles")
+        self._lines = tuple(
+            OrderedDict((str(name), [*map(token_of, line)]) for name, line in names)
+            for names in lines
         )
-        self._lines = OrderedDict(lines)
         self._known.restore(saved["known"])
         self._unit = float(saved["unit"])
-        self._counts = {(int(n), int(m)): _places(counts) for n, m, counts in saved["counts"]}
-
-
-def _levels(scopes: Scopes) -> list[_Level]:
-    """The lines that stand one behind the other, each with its circle; 0 is one's own."""
-    if not scopes:
-        return [(0, "")]
-    return [*enumerate(scopes[:3]), (3, "")]
+        self._counts = [[each and _places(each) for each in row] for row in counts]
 
 
 def _places(saved: Any) -> list[float]:

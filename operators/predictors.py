@@ -13,10 +13,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["ANYONE", "Event", "Key", "Learner", "Predictor", "Scopes", "best", "frozen", "key_of"]
+__all__ = [
+    "ANYONE",
+    "Event",
+    "Key",
+    "Learner",
+    "Predictor",
+    "Scopes",
+    "Token",
+    "best",
+    "frozen",
+    "key_of",
+    "token_of",
+]
 
 Key = tuple[str, ...]
 """What is needed: a tuple of words."""
+
+Token = Any
+"""What a learner finds a key by: the key, or the number an ensemble gave it, which is faster.
+
+Each key has but one, and nothing is done with it but to compare it.
+"""
 
 Scopes = tuple[str, ...]
 """Whose it is, from the one to the many: ``("goblin-2", "goblin", "foes")``.
@@ -77,19 +95,22 @@ class Learner(Protocol):
     voices: tuple[str, ...]
     """Their names."""
 
-    def learn(self, event: Event) -> list[float]:
+    def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability each voice gave to the key; then learn that it came.
 
         For a key never seen before the figures mean nothing.
         """
         ...
 
-    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Key]:
+    def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """Keys worth weighing: about ``k`` or a few times as many, among them the best ones."""
         ...
 
-    def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes) -> list[list[float]]:
-        """For each voice the probability of each of these keys, all of which were seen before."""
+    def weigh(self, now: float, keys: Sequence[Token], scopes: Scopes) -> list[list[float]]:
+        """For each voice the probability of each of these keys.
+
+        All of them were seen before, and no two are the same.
+        """
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +135,14 @@ def key_of(saved: Any) -> Key:
     if isinstance(saved, list) and all(isinstance(word, str) for word in saved):
         return tuple(saved)
     raise ValueError(f"{str(saved)[:40]!r} is no key")
+
+
+def token_of(saved: Any) -> Token:
+    """A key, or the number of one, as JSON has it.
+
+    :raises ValueError: if it is neither.
+    """
+    return saved if isinstance(saved, int) else key_of(saved)
 
 
 def frozen(saved: Any) -> Any:

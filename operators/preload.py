@@ -203,13 +203,17 @@ def _casters(scene: Scene) -> Iterator[Need]:
 
 
 def _place(scene: Scene) -> Iterator[Need]:
-    """What is told of where the party is, and of where its exits lead."""
+    """What is told of where the party is, and of where its exits lead.
+
+    Whatever is told happens there: it is urgent, so that prompts wait for it, 100 ms at most.
+    """
     place = scene.world.state.get("location")
     if isinstance(place, str):
-        yield Need((place,))
+        yield Need((place,), urgency=Urgency.CRITICAL)
     elif isinstance(place, Mapping):
         for name in (str(place[key]) for key in ("name", "id") if place.get(key)):
-            yield Need((name,))  # each by itself, as an exit has said one of them
+            # Each by itself, as an exit has said one of them.
+            yield Need((name,), urgency=Urgency.CRITICAL)
         for name in _exits(place.get("exits")):
             yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
 
@@ -230,22 +234,22 @@ def _exits(exits: Any) -> list[str]:
     )
 
 
-def _spoken_to(scene: Scene) -> Iterator[Need]:
+def _spoken_to(scene: Scene, urgency: Urgency = Urgency.MEDIUM) -> Iterator[Need]:
     """Who is spoken to."""
     dialogue = scene.world.state.get("dialogue")
     who = dialogue.get("npc") if isinstance(dialogue, Mapping) else dialogue
     if isinstance(who, str):
         own = scene.world.actor(who).get("name")
-        yield Need((own, who) if isinstance(own, str) else (who,))
+        yield Need((own, who) if isinstance(own, str) else (who,), urgency=urgency)
 
 
 def _topic(scene: Scene) -> Iterator[Need]:
-    """Who is spoken to, and of what."""
-    yield from _spoken_to(scene)
+    """Who is spoken to, and of what: as urgent as a place."""
+    yield from _spoken_to(scene, Urgency.CRITICAL)
     dialogue = scene.world.state.get("dialogue")
     topic = dialogue.get("topic") if isinstance(dialogue, Mapping) else None
     if isinstance(topic, str):
-        yield Need((topic,))
+        yield Need((topic,), urgency=Urgency.CRITICAL)
 
 
 PRELOADS: Sequence[Preload] = (

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, Blow, health_left, laid_low
+from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, health_left, laid_low, left_of
 from ..streams.events import Odds, Outcome
-from ..streams.health import health_of, number
+from ..streams.health import health_of, number, vitals
 from ..streams.world import Declared, World
 
 __all__ = [
@@ -113,12 +113,12 @@ def _is_low(actor: Mapping[str, Any], left: float) -> bool:
 
 def frail(world: World) -> list[tuple[str, bool]]:
     """The actors that are down (true), or low enough on health to fall at the next blow."""
-    known = [(each, health_left(world, each)) for each in world.actors]
-    return [
-        (each, left == 0)
-        for each, left in known
-        if left is not None and (left == 0 or _is_low(world.actor(each), left))
-    ]
+    found = []
+    for each, actor in world.actors.items():
+        left = left_of(vitals(actor), world.accounts.get(each, NOTHING))
+        if left is not None and (left == 0 or _is_low(actor, left)):
+            found.append((each, left == 0))
+    return found
 
 
 def known_of(world: World, declared: Declared, actor_id: str | None) -> Mapping[str, Any]:

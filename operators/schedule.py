@@ -146,7 +146,7 @@ def _weighed(
     base, priority, modifiers = _priority(items, confidence, constraints, state, kinds)
     lane: Lane | None = None
     if verdict is None:
-        if confidence < constraints.min_confidence_for_prefetch:
+        if confidence < _least(items, constraints, kinds):
             verdict = Verdict.UNLIKELY
         elif not constraints.speculative and confidence < CERTAIN:
             verdict = Verdict.UNCERTAIN
@@ -161,6 +161,16 @@ def _weighed(
     return Entry(
         items, confidence, base, priority, modifiers, value, tokens, ms, lane, verdict, 0, 0.0
     )
+
+
+def _least(items: tuple[Item, ...], constraints: Constraints, kinds: Mapping[str, Kind]) -> float:
+    """How likely what is prepared together has to be: as little as the most lenient of it."""
+    least = kinds[items[0].kind].least
+    if least is None and len(items) == 1:
+        return constraints.min_confidence_for_prefetch
+    every = constraints.min_confidence_for_prefetch
+    own = [kinds[item.kind].least for item in items]
+    return min(every if each is None else each for each in own)
 
 
 def _priority(

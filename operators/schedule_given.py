@@ -40,8 +40,8 @@ class Constraints:
         amount("time_budget_ms", self.time_budget_ms, MOST_MS)
         share("min_confidence_for_prefetch", self.min_confidence_for_prefetch)
         share("min_confidence_for_immediate", self.min_confidence_for_immediate)
-        if self.speculative not in (True, False):
-            raise ValueError("speculative is neither true nor false")
+        if not isinstance(self.speculative, bool):
+            raise ValueError("speculative is neither true nor false")  # noqa: TRY004
         override = self.priority_override
         several = override.values() if isinstance(override, Mapping) else (override,)
         if override is not None and not all(isinstance(each, Priority) for each in several):

@@ -154,6 +154,8 @@ class Kind:
         it is to be needed is still told by the moment.
     :param changes_context: whether what was fetched changes what comes next, so that it has to be
         predicted anew; called with the item and its content.
+    :param least: how likely one has to be, in the place of what ``min_confidence_for_prefetch``
+        says of all.
     :raises ValueError: for a value that can be none.
     """
 
@@ -167,6 +169,7 @@ class Kind:
     most: int = 1
     apart: bool = False
     changes_context: Callable[[Item, Any], bool] | None = None
+    least: float | None = None
 
     def __post_init__(self) -> None:
         _named("a kind's name", self.name, 100)
@@ -179,6 +182,8 @@ class Kind:
         amount(f"most {name}", self.most, 1000, 1, ints=True)
         if self.limit_ms is not None:
             amount(f"limit_ms {name}", self.limit_ms, MOST_MS, 1)
+        if self.least is not None:
+            share(f"least {name}", self.least)
 
 
 P0, P1, P2, P3, P4 = Priority

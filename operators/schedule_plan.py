@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cached_property
@@ -123,6 +124,11 @@ class Plan:
     def of(self, *lanes: Lane) -> tuple[Entry, ...]:
         """The entries of some lanes."""
         return tuple(entry for entry in self.entries if entry.lane in lanes)
+
+    def only(self, which: Callable[[str], bool]) -> Plan:
+        """What of it is of some keys; items of one moment go with the first of them."""
+        entries = tuple(entry for entry in self.entries if which(entry.keys[0]))
+        return Plan(entries, self.constraints, self.context)
 
     @property
     def tokens(self) -> int:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Any
 
-__all__ = ["Scheduling"]
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+__all__ = ["Scheduling", "no_truth"]
+
+
+def no_truth(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
+    """``value``; for a field validator of all fields, before any other.
+
+    :raises ValueError: for a bool where none is meant; as a number it would be 0 or 1.
+    """
+    if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+        raise ValueError(f"{str(value).lower()} is neither a number nor a text")
+    return value
 
 
 class Scheduling(BaseModel):
@@ -55,6 +74,8 @@ class Scheduling(BaseModel):
 
     unused_seconds: float = Field(default=30.0, gt=0, le=86_400)
     unavailable_seconds: float = Field(default=30.0, ge=0, le=86_400)
+
+    _numbers = field_validator("*", mode="before")(no_truth)
 
     @model_validator(mode="after")
     def _consistent(self) -> Scheduling:

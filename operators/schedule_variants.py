@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from .predict import Variant
 from .schedule import schedule
 from .schedule_given import Constraints, State
-from .schedule_items import Item, Kind, Kinds, Priority, Urgency
+from .schedule_items import BUILT_IN, Item, Kind, Kinds, Priority, Urgency
 from .schedule_plan import Plan
 from .schedule_worth import Learned
 
@@ -20,13 +21,17 @@ LIMIT_MS = 60_000.0
 MOST_NAMED = 120
 
 
-def variant_kinds(tokens: int) -> Kinds:
+def variant_kinds(
+    tokens: int, least: float | None = None, others: Mapping[str, Kind] = BUILT_IN
+) -> Kinds:
     """The kinds of a session: its variants are generated each by itself.
 
     :param tokens: what one may cost, before any has been seen.
+    :param least: how likely an action has to be.
+    :param others: the kinds of its content.
     """
-    kind = Kind("variant", Priority.IMMEDIATE, 2.0, tokens, 0.0, LIMIT_MS, apart=True)
-    return Kinds([kind])
+    one = Kind("variant", Priority.IMMEDIATE, 2.0, tokens, 0.0, LIMIT_MS, apart=True, least=least)
+    return Kinds([*others.values(), one])
 
 
 def fitted(
@@ -35,16 +40,21 @@ def fitted(
     under_way: Callable[[Variant], bool],
     learned: Mapping[str, Learned],
     kinds: Mapping[str, Kind],
-) -> tuple[tuple[Variant, ...], Plan]:
+    content: Sequence[Item] = (),
+    state: State | None = None,
+) -> tuple[tuple[Variant, ...], Plan, Plan]:
     """Of the wanted variants those that fit, the most wanted first; and the plan that says why.
 
     ::
 
         wanted     (hit miss critical)  of one action: a moment
-        plan       hit, miss            what of it fits into the tokens of a round
+        content    (sea hag, mira)
+        plan       hit, sea hag, miss   what of it fits into the tokens of a round
         prepared   (hit miss)
 
     :param under_way: whether one is there, or being written: it stays, and spends nothing more.
+    :param content: what else the round is for, and ``state``, how things are with that.
+    :return: what to prepare, the plan of it, and that of the content.
     """
     items: dict[str, Variant] = {}
     pending: list[str] = []
@@ -66,10 +76,19 @@ def fitted(
                 turn=turn,
             )
         )
-    state = State(pending_loads=frozenset(pending), learned=learned)
-    plan = schedule(predictions, constraints, state, kinds)
-    kept = [entry.keys[0] for entry in plan.entries if entry.keys[0] in plan.wanted]
-    return tuple(items[key] for key in kept), plan
+    state = State() if state is None else state
+    state = replace(
+        state,
+        pending_loads=state.pending_loads.union(pending),
+        learned={**state.learned, **learned},
+    )
+    plan = schedule([*predictions, *content], constraints, state, kinds)
+    own = plan.only(lambda key: key in items)
+    kept = [entry.keys[0] for entry in own.entries if entry.keys[0] in plan.wanted]
+    if (least := kinds["variant"].least) is not None:
+        constraints = replace(constraints, min_confidence_for_prefetch=least)
+    rest = plan.only(lambda key: key not in items)
+    return tuple(items[key] for key in kept), Plan(own.entries, constraints), rest
 
 
 def urgency_of(expected: float) -> Urgency:

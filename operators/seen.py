@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .predictors import Key, key_of
+from .predictors import Token, token_of
 
 __all__ = ["Seen"]
 
@@ -19,8 +19,8 @@ class Seen:
     __slots__ = ("_half", "_newer", "_older")
 
     def __init__(self, limit: int) -> None:
-        self._newer: dict[Key, None] = {}
-        self._older: dict[Key, Any] = {}
+        self._newer: dict[Token, None] = {}
+        self._older: dict[Token, Any] = {}
         self._half = max(1, limit // 2)
 
     def __repr__(self) -> str:
@@ -32,11 +32,11 @@ class Seen:
     def __contains__(self, key: object) -> bool:
         return key in self._newer or key in self._older
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[Token]:
         yield from self._older
         yield from self._newer
 
-    def add(self, key: Key) -> bool:
+    def add(self, key: Token) -> bool:
         """Whether the key was seen before; from now on it is."""
         if key in self._newer:
             return True
@@ -55,4 +55,4 @@ class Seen:
 
         :raises ValueError: for keys that are none.
         """
-        self._older, self._newer = (dict.fromkeys(map(key_of, half)) for half in saved)
+        self._older, self._newer = (dict.fromkeys(map(token_of, half)) for half in saved)

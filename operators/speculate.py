@@ -147,8 +147,7 @@ def speculate(
         lease = generation.lease()
         store.put(variant, generation)
         try:
-            while not generation.text.ended:
-                await generation.text.changed()
+            await generation.text.whole()
             if not generation.alive or flawed("".join(generation.text.items)):
                 return
             if keeper is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from heapq import nlargest, nsmallest
 from typing import Any
 
-from .predictors import Key, key_of
+from .predictors import Token, token_of
 
 __all__ = ["Tally"]
 
@@ -35,12 +35,12 @@ class Tally:
     def __init__(
         self, half_life: float = math.inf, limit: int = 200_000, leaders: int = 48
     ) -> None:
-        self.weights: dict[Key, float] = {}
+        self.weights: dict[Token, float] = {}
         self.total = 0.0
         self.unit = 1.0
         self._growth = 2.0 ** (1.0 / half_life)
         self._limit = limit
-        self._leaders: dict[Key, None] = {}
+        self._leaders: dict[Token, None] = {}
         self._floor = 0.0
         self._most = leaders
 
@@ -50,27 +50,29 @@ class Tally:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def add(self, key: Key, many: int = 1) -> None:
-        """So many more of ``key``, all of this moment."""
-        unit = self.unit * many
-        weight = self.weights.get(key, 0.0) + unit
-        self.weights[key] = weight
+    def add(self, key: Token, many: int = 1) -> float:
+        """So many more of ``key``, all of this moment; return what it weighed before."""
+        unit, weights = self.unit * many, self.weights
+        before = weights.get(key, 0.0)
+        weights[key] = weight = before + unit
         self.total += unit
         if weight > self._floor:
             self._leaders[key] = None
             if len(self._leaders) > 2 * self._most:
                 self._select()
-        self.unit *= self._growth
-        if self.unit > HIGH:
-            self._rescale()
-        if len(self.weights) > self._limit:
+        if self._growth > 1.0:
+            self.unit *= self._growth
+            if self.unit > HIGH:
+                self._rescale()
+        if not before and len(self.weights) > self._limit:
             self._prune()
+        return before
 
-    def share(self, key: Key) -> float:
+    def share(self, key: Token) -> float:
         """The key's part of the whole, from 0 to 1."""
         return self.weights.get(key, 0.0) / self.total if self.total else 0.0
 
-    def greatest(self, k: int) -> list[Key]:
+    def greatest(self, k: int) -> list[Token]:
         """The ``k`` heaviest keys, heaviest first; O(n) for more than are known at once."""
         weights = self.weights
         if k > self._most:
@@ -113,11 +115,11 @@ class Tally:
 
         :raises ValueError: for weights that are none, or leaders without one.
         """
-        self.weights = {key_of(key): _weight(weight) for key, weight in saved["weights"]}
+        self.weights = {token_of(key): _weight(weight) for key, weight in saved["weights"]}
         self.unit, self.total, self._floor = (
             _weight(saved[name]) for name in ("unit", "total", "floor")
         )
-        self._leaders = dict.fromkeys(map(key_of, saved["leaders"]))
+        self._leaders = dict.fromkeys(map(token_of, saved["leaders"]))
         if not self.unit or not self._leaders.keys() <= self.weights.keys():
             raise ValueError("this is no tally")
 

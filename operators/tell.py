@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import aclosing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -30,6 +30,9 @@ PATIENCE = 1.0
 RESTLESS = 3
 """After so many streams that the world revoked, the next is told as it was asked for: a state that
 never holds still must not cost the player the answer, nor the user a request a tick."""
+PRESSING = 0.25
+"""What has less than this share of its deadline left is told apart from what has more: a group
+ends with the deadline of its first."""
 WHOLE = Patch((), "done", None)
 
 
@@ -148,6 +151,12 @@ class Teller:
         """End what is being told, and begin nothing more."""
         for telling in list(self._claims):
             self.cancel(telling)
+
+    def together(self, claim: Claim) -> Hashable:
+        """Equal for those that can be told together: to one audience, and as pressing."""
+        left = claim.world.received + self._deadline - self._now()
+        whose = claim.outcome.to if claim.again is None else claim.number
+        return whose, left < PRESSING * self._deadline
 
     def skip(self, claims: Sequence[Claim], emit: Emit) -> None:
         """End tellings that were never begun."""

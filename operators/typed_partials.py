@@ -142,7 +142,7 @@ class TypedPartials(Generic[M]):
                 self._out.append(self.partial)
         if changed and self._emit == "piece":
             self._out.append(self.partial)
-        if changed and self._complete and not (self._parser is not None and self._parser.strict):
+        if self._complete and not (self._ended or self._waits):
             self._close(self._outcome())
         return self._handed_out()
 
@@ -207,6 +207,11 @@ class TypedPartials(Generic[M]):
                     yield emission
         for emission in self.finish():
             yield emission
+
+    @property
+    def _waits(self) -> bool:
+        """Whether what comes after the value tells if it is one."""
+        return self._parser is not None and (self._parser.strict or self._parser.doubtful)
 
     @property
     def _said(self) -> Said:

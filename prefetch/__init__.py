@@ -19,9 +19,10 @@ from statistics import median_low
 from typing import Any
 
 from ..operators.calibration import Calibration
+from ..operators.novelty import Novelty
 from ..operators.predict_document import Document, Scored
 from ..operators.predict_ensemble import Ensemble, standard
-from ..operators.predictors import Event, Key
+from ..operators.predictors import ANYONE, Event, Key
 from ..sinks.usage_store import Query, Totals, UsageStore
 from .config import PrefetchConfig, zone_of
 from .wanted import Said, Wanted
@@ -138,42 +139,73 @@ class Learned:
         if by == "ensemble":
             self._ensemble = standard(Document(zone_of(config.zone), config.hour_weights))
         self.wanted = Wanted(config.horizon)
+        self._novelty = Novelty()
         for subject, module, hour, day, many in store.counted():
             self.formula.count((subject, module), hour, day, many)
+            self._novelty.known.add((subject, module))
             self.subjects[subject] += many
             self.modules[module] += many
-        self._learn(list(store.history()))
+        self._learn(*store.asked())
 
-    def _learn(self, history: list[Query]) -> None:
-        events = [Event(at, (subject, module)) for at, subject, module, _ in history]
-        first = max(len(events) - MARKED, 1)
-        self.formula.observe_all(events[:first])
-        if self._ensemble is not None:
-            for event in events[max(0, len(events) - RECENT) : first]:
+    def _learn(self, times: list[float], keys: list[tuple[str, str]]) -> None:
+        first = max(len(keys) - MARKED, 1)
+        self.formula.observe_all(times[:first], keys[:first])
+        for (subject, module), many in Counter(keys).items():
+            self.subjects[subject] += many
+            self.modules[module] += many
+        for key in dict.fromkeys(keys[:-RECENT]):
+            self._novelty.known.add(key)
+        recent = [*map(Event, times[-RECENT:], keys[-RECENT:])]
+        first -= len(keys) - len(recent)
+        for event in recent[:first]:
+            self._novelty.learn(event.key, ANYONE)
+            if self._ensemble is not None:
                 self._ensemble.observe(event)
         said: list[Said] = []
-        for number, event in enumerate(events[first:]):
+        for number, event in enumerate(recent[first:]):
             self._mark(event)
             self.formula.observe(event)
+            self._novelty.learn(event.key, ANYONE)
             if self._ensemble is not None:
                 self._ensemble.observe(event)
             if number % MOMENT == 0:
                 said.append(self._said(event.t))
-        self.subjects.update([query.subject for query in history])
-        self.modules.update([query.module for query in history])
-        self.wanted.learn(events[-RECENT:], said)
+        self.wanted.learn(recent, said)
 
     def _mark(self, event: Event) -> None:
-        by = self._ensemble or self.formula
-        predicted = by.predict(event.t, self.config.top_n)
-        self.marks.add(predicted, event.key, by.probability(event))
+        if self._ensemble is not None:
+            predicted = self._ensemble.predict(event.t, self.config.top_n)
+            came = self._ensemble.probability(event)
+        else:
+            left = 1.0 - self.novelty
+            scored = self.formula.predict(event.t, self.config.top_n)
+            predicted = [(key, left * p) for key, p in scored]
+            known = event.key in self._novelty.known
+            came = left * self.formula.probability(event) if known else self.novelty
+        self.marks.add(predicted, event.key, came)
 
     def _said(self, now: float) -> Said:
         each = self.scored(now, self.config.top_n)
-        return now, [(key, p, self.formula.probability(Event(now, key))) for key, _, p in each]
+        return now, [(key, *self._of_all(key, p, now)) for key, _, p in each]
+
+    def _of_all(self, key: Key, p: float, now: float) -> tuple[float, float]:
+        """The probability of a key, and its share by the formula, if something new may come."""
+        left = 1.0 - self.novelty
+        share = left * self.formula.probability(Event(now, key))
+        return p if self._ensemble is not None else left * p, share
+
+    @property
+    def novelty(self) -> float:
+        """The probability that the next query is one never seen before."""
+        if self._ensemble is not None:
+            return self._ensemble.novelty()
+        return self._novelty.probability(ANYONE)
 
     def scored(self, now: float, k: int) -> list[Scored]:
-        """The ``k`` most probable next queries; by the ensemble, the score is the probability."""
+        """The ``k`` most probable next queries; by the ensemble, the score is the probability.
+
+        By the formula it is that of a query seen before; see :attr:`novelty` for any other.
+        """
         if self._ensemble is None:
             return self.formula.scored(now, k)
         return [Scored(key, p, p) for key, p in self._ensemble.predict(now, k)]
@@ -184,7 +216,7 @@ class Learned:
 
     def needed(self, key: Key, probability: float, now: float) -> float:
         """The probability that a key is wanted within the horizon, by that of being the next."""
-        return self.wanted.needed(probability, self.formula.probability(Event(now, key)), now)
+        return self.wanted.needed(*self._of_all(key, probability, now), now)
 
     def worth_fetching(self, now: float) -> Iterator[tuple[Scored, float]]:
         """What is to be fetched ahead, with the probability to be wanted within the horizon."""
@@ -223,6 +255,7 @@ class Learned:
                 for each in self.scored(now, self.config.top_n)
             ],
             "pace": round(self.pace(now), 4),
+            "new": round(self.novelty, 6),
             "accuracy": self.marks.report(),
             "needed_accuracy": self.wanted.marks.reliability(),
         }

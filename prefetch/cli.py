@@ -231,6 +231,7 @@ def _show(found: Mapping[str, Any], config: PrefetchConfig) -> None:
         bar = "█" * round(p * BAR)
         name = f"{_short(each['ticker'])} / {_short(each['module'])}"
         _say(f"  {number:2}. {name:28} [{p:6.1%}] {bar:{BAR}} {each['needed']:6.1%}")
+    _say(f"Something never asked for before comes next: {found['new']:.1%}")
     marks = found["accuracy"]
     if marks["events"]:
         _say(

@@ -67,11 +67,13 @@ OPERATORS = {
     "~ended": "generation",
     "~error": "generation",
     "~fault": "session",
+    "~fetched": "preload",
     "~foreseen": "foresee",
     "~generation": "speculate or tell",
     "~intensity": "session",
     "~kept": "kept",
     "~opened": "session",
+    "~looked": "preload",
     "~over": "session",
     "~preload": "preload",
     "~recalled": "kept",
@@ -230,6 +232,8 @@ class Lockstep:
         self.lines = 0
         """Lines that came again as they were recorded."""
         self.last_t = 0.0
+        self.closed = False
+        """Whether it ends with the end of a session that was closed; a killed one has none."""
         self.shared_cache = False
         """Whether the session had a cache that it shared; what that answered is recorded."""
         self.content = False
@@ -252,6 +256,7 @@ class Lockstep:
         self._loop: VirtualLoop
         self._done: asyncio.Future[None]
         self._closing: asyncio.Task[None] | None = None
+        first = self._line
         self.header = self._take("session")
         if continued(self.header):
             raise NotRecorded(
@@ -263,6 +268,7 @@ class Lockstep:
                 f"{path}: holds inputs alone, and no recording of what was made of them (it was "
                 "imported, or written by another version): replay it without --verify"
             )
+        self._check_header(first)
 
     def _read(self, upto: float) -> Iterator[_Line]:
         """The lines; what cannot be read is the last of them, and a difference."""
@@ -297,6 +303,17 @@ class Lockstep:
             raise NotRecorded(f"{self._path}: does not begin with a {kind} line")
         self._pass_on()
         return line.record.data
+
+    def _check_header(self, first: _Line | None) -> None:
+        """The line after the header says what it was; an older recording's does not."""
+        opening = self._opening()
+        if first is None or opening is None or opening.number > 2 or opening.wrong is not None:
+            return
+        said = opening.record.data.get("inputs")
+        if said not in (None, f"{input_sum(self.header):08x}"):
+            told = "the header was edited: its checksum, in the line after it, does not fit"
+            got = {"kind": "session", "edited": told}
+            self.difference = _difference(first, _operator("~opened"), got)
 
     def _opening(self) -> _Line | None:
         """The line that opens a session, if that is what comes next."""
@@ -407,6 +424,7 @@ class Lockstep:
     def _begin(self, loop: VirtualLoop) -> None:
         """Another part of the session."""
         self._done, self._closing, self._over = loop.create_future(), None, False
+        self.closed = False
         self.timers, self.model = _HeldTimers(self), _SilentModel()
 
     def _let_all_go(self) -> None:
@@ -440,6 +458,7 @@ class Lockstep:
                 return True
             if line.record.kind == "~over" and line.wrong is None and tasks.at_rest:
                 self.lines += 1
+                self.closed = True
                 self._pass_on()
                 return True
             along = along and "with" in line.record.data

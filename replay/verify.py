@@ -31,6 +31,8 @@ __all__ = ["Broken", "check_session", "run", "show", "verify"]
 
 logger = logging.getLogger("foretell")
 
+CUT = "it ends without ~over: the process was killed, or the end of the log was cut off"
+
 Make = Callable[[Settings], Game[Any]]
 
 
@@ -182,6 +184,7 @@ def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> 
             "lines": walked.lines,
             "virtual_seconds": walked.last_t,
             "wall_seconds": round(seconds, 3),
+            "closed": walked.closed,
             "difference": None if difference is None else difference.described(),
             "another_version": other,
         }
@@ -190,6 +193,8 @@ def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> 
     lines = counted(walked.lines, "line")
     if difference is None:
         told = f"the same, {lines} in {seconds:.2f} s ({walked.last_t:.0f} s of the session)"
+        if not walked.closed and math.isinf(upto):
+            told += f"\n  {CUT}"
     else:
         told = f"{lines} the same; then the first difference:\n  {difference}"
     if other is not None:

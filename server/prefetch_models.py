@@ -142,5 +142,6 @@ class Stats(_Model):
     top_modules: list[tuple[str, int]]
     predictions: list[_Prediction]
     pace: float
+    new: Share = Field(description="the probability that the next query is one never seen before")
     accuracy: _Accuracy
     needed_accuracy: list[_Row]

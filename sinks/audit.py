@@ -18,9 +18,9 @@ class Audit:
 
     ``stale``: something the text depends on changed unexpectedly between the opening of its
     generation and the moment it was bound to its telling: its first delivery, or its opening where
-    the world has taken back three streams for the same outcome. ``untrue``: a variant made for another result
-    than the one that happened, one that leaves a fallen target standing or fells a standing one,
-    or text with a slot still open.
+    the world has taken back three streams for the same outcome. ``untrue``: a variant made for
+    another result than the one that happened, one that leaves a fallen target standing or fells a
+    standing one, or text with a slot still open.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,8 @@ class Audit:
     def on_world(self, world: Any) -> None:
         """Note what an input changed unexpectedly."""
         self.revision = world.revision
+        if not world.fresh:
+            return
         for change in world.fresh:
             self._changed[change] = world.revision
             path = change[0]

@@ -107,7 +107,8 @@ class Stock:
             if self._turn is not None:
                 self.store.end_turn(self._turn)
             self._turn = turn
-        fresh = [change for change in world.fresh if not change[0] or change[0][0] in self._tops]
+        tops = self._tops
+        fresh = tops and [change for change in world.fresh if not change[0] or change[0][0] in tops]
         if doubtful := fresh and len(self.store) > 0:
             self.store.changed({}, fresh)
         return bool(doubtful) or turn != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import isawaitable
 from typing import Any, NamedTuple
@@ -14,9 +15,9 @@ from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_entry import FREE, Level
 from .store_flight import Flight, Flights
-from .store_given import checked, dependence_of, packed, seconds, texts
+from .store_given import checked, dependence_of, finite, packed, seconds, texts
 from .store_guard import Condition, met_by
-from .store_lookup import Lookups
+from .store_lookup import About, Lookups
 from .store_near import NearKey
 from .store_values import refilled
 
@@ -77,7 +78,8 @@ class Computing(Lookups):
         if values is not None and not isinstance(values, Mapping):
             raise StateError(f"values are names and what stands for them, not {values!r}")
         key = self._near_key(snapshot, scope, fingerprint)
-        found, there = self._found_near(key, snapshot, ahead)
+        about = (scope, snapshot)
+        found, there = self._found_near(key, about, ahead)
         if found is None:
             name = self.name_of(snapshot, scope)
             made = None
@@ -86,7 +88,7 @@ class Computing(Lookups):
                 if joined is None:
                     break
                 self._tally.joined += 1
-                self._missed_unless(ahead, name)
+                self._missed_unless(ahead, name, about)
                 made = await self._flights.end_of(joined)
                 if not met_by(made.guard, snapshot):  # another process's, with a guard of its own
                     self._tally.near_mismatches += 1
@@ -98,11 +100,9 @@ class Computing(Lookups):
                 flight = Flight[Made](key, words, guarded, dependence_of(depends), turn)
 
                 async def computed(flight: Flight[Made]) -> Made:
-                    ours = await self._elsewhere(
-                        flight, there or (name, fingerprint), snapshot, ahead
-                    )
+                    ours = await self._elsewhere(flight, there or (name, fingerprint), about, ahead)
                     if ours is None:
-                        self._missed_unless(ahead, name)
+                        self._missed_unless(ahead, name, about)
                         variants = await self._computed(
                             flight, snapshot, make, scope=scope, ttl=ttl, fingerprint=fingerprint
                         )
@@ -118,10 +118,12 @@ class Computing(Lookups):
     def name_of(snapshot: Any, scope: str = "") -> str:
         """The key under which :meth:`get_or_compute` stores what is for a snapshot."""
         raw = orjson.dumps((scope, snapshot), dict, orjson.OPT_SORT_KEYS)
+        if not finite(snapshot, raw):  # of which orjson makes null
+            raw = json.dumps((scope, snapshot), sort_keys=True, default=repr).encode()
         return f"near:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
     def _found_near(
-        self, key: NearKey, snapshot: Any, ahead: bool
+        self, key: NearKey, about: About, ahead: bool
     ) -> tuple[list[Any] | None, tuple[str, str] | None]:
         """What is at hand for a near state; else what is known to lie in a shared cache for one."""
         now, tally = self._shelves.swept(), self._tally
@@ -131,7 +133,7 @@ class Computing(Lookups):
             tally.near_mismatches += others
         there = None
         for entry in candidates:
-            if not self._true(entry, None, snapshot):
+            if not self._true(entry, None, about[1]):
                 tally.near_mismatches += 1
             elif not self._shelves.at_hand(entry):
                 there = there or entry.id
@@ -139,19 +141,19 @@ class Computing(Lookups):
                 return entry.variants(), None
             else:
                 tally.near_hits += 1
-                return self._served(entry, entry.level, now), None
+                return self._served(entry, entry.level, now, about), None
         return None, there
 
-    def _missed_unless(self, ahead: bool, name: str) -> None:
+    def _missed_unless(self, ahead: bool, name: str, about: About) -> None:
         if not ahead:
-            self._missed(name, self._shelves.clock())
+            self._missed(name, self._shelves.clock(), about)
 
     async def _elsewhere(
-        self, flight: Flight[Made], where: tuple[str, str], snapshot: Any, ahead: bool
+        self, flight: Flight[Made], where: tuple[str, str], about: About, ahead: bool
     ) -> Made | None:
         """What a shared cache has under a key and a fingerprint, if it is good for a snapshot."""
         found = await self._shelves.fetch(*where)
-        if found is None or not flight.good or not self._true(found, None, snapshot):
+        if found is None or not flight.good or not self._true(found, None, about[1]):
             return None
         if not found.seq and found.key != flight.words[0]:  # who knows for which snapshot
             return None
@@ -159,7 +161,8 @@ class Computing(Lookups):
         guard = found.guard
         if not ahead:
             self._tally.near_hits += 1
-            return Made(self._served(found, Level.COLD, self._shelves.swept()), guard)
+            now = self._shelves.swept()
+            return Made(self._served(found, Level.COLD, now, about), guard)
         variants = found.variants()
         if not found.seq:
             self._put(found, write=False)

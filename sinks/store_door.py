@@ -70,8 +70,7 @@ class Door:
             self._tainted = True  # an answer may still be on its way, which is for nobody else
             raise
         except self.server.garbage as error:
-            self._once("garbled", "not ours", error)
-            self._garbled(error.board if isinstance(error, GarbledBoard) else name)
+            self.garbled(error.board if isinstance(error, GarbledBoard) else name, error)
             return None
         except self.server.refusals as error:  # for want of memory perhaps: it can still be read
             self._once("refused", "refuses", error)
@@ -87,7 +86,12 @@ class Door:
         self._up()
         return answer
 
-    def _once(self, kind: str, said: str, error: Exception) -> None:
+    def garbled(self, name: str, why: object) -> None:
+        """Under a name is what no store has written."""
+        self._once("garbled", "not ours", why)
+        self._garbled(name)
+
+    def _once(self, kind: str, said: str, error: object) -> None:
         self.met[kind] += 1
         if kind not in self._logged:
             log.warning("shared cache %s: %s: %r (told once)", self.server.where, said, error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any, get_args
 
 import orjson
@@ -12,7 +14,7 @@ from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from .store_guard import Condition, Test
 
-__all__ = ["checked", "dependence_of", "number", "packed", "seconds", "texts"]
+__all__ = ["checked", "dependence_of", "finite", "number", "packed", "seconds", "texts"]
 
 TESTS = get_args(Test)
 LARGEST = 2.0**1023
@@ -24,10 +26,10 @@ def texts(what: str, given: Any) -> tuple[str, ...]:
     :raises StateError: for anything else.
     """
     try:
-        found = () if isinstance(given, str) else tuple(given)
+        found = (None,) if isinstance(given, str) else tuple(given)
     except TypeError:
-        found = ()
-    if isinstance(given, str) or not all(type(each) is str and _whole(each) for each in found):
+        found = (None,)
+    if not all(type(each) is str and _whole(each) for each in found):
         raise StateError(f"{what}: a list of texts is wanted, not {given!r}")
     return found
 
@@ -93,9 +95,27 @@ def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
     return guard
 
 
+def finite(value: Any, written: bytes) -> bool:
+    """Whether no number of it is infinite or none, of which orjson makes ``null``."""
+    if b"null" not in written:
+        return True
+    try:
+        json.dumps(value, allow_nan=False, default=_plain)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else None
+
+
 def _json(value: Any) -> bytes:
     """A copy of what orjson gives, which holds on to up to three times as much memory."""
-    return orjson.dumps([[value]])[2:-2]  # as deep as an entry's record has it
+    written = orjson.dumps([[value]])[2:-2]  # as deep as an entry's record has it
+    if not finite(value, written):
+        raise StateError("a variant cannot be stored: JSON has no NaN and no infinite number")
+    return written
 
 
 def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:

@@ -17,9 +17,15 @@ from .store_shelves import Shelves
 from .store_stats import Access
 from .store_truth import Truth, same_basis
 
-__all__ = ["Lookups"]
+__all__ = ["About", "Learns", "Lookups"]
 
 log = logging.getLogger("foretell")
+
+About = tuple[str, Any]
+"""A scope and a snapshot."""
+
+Learns = Callable[[Access, About | None], None]
+"""Takes in a look-up, and what it was for if that was no key."""
 
 
 class Lookups(Truth):
@@ -42,6 +48,8 @@ class Lookups(Truth):
         self.session = shelves.session
         self.near = near
         self.on_access = on_access
+        self.learns: Learns | None = None
+        """Told of each look-up too, and of the scope and the snapshot it was for; a game's own."""
         self._deaf = False
 
     def store(
@@ -173,26 +181,32 @@ class Lookups(Truth):
         keys = texts("keys", keys)
         return [key for key in keys if (key, fingerprint) not in self._shelves.entries]
 
-    def _served(self, entry: Entry, level: Level, now: float) -> list[Any]:
+    def _served(
+        self, entry: Entry, level: Level, now: float, about: About | None = None
+    ) -> list[Any]:
         found = entry.variants()
         self._shelves.layers_by_name[level._value_].hits += 1
         if entry.seq:
             self._shelves.use(entry, now)
         else:  # another process's, until now
             self._put(entry, Level.HOT, write=False)
-        self._heard(now, entry.key, level)
+        self._heard(now, entry.key, level, about)
         return found
 
-    def _missed(self, key: str, now: float) -> None:
+    def _missed(self, key: str, now: float, about: About | None = None) -> None:
         self._tally.misses += 1
-        self._heard(now, key, None)
+        self._heard(now, key, None, about)
 
-    def _heard(self, now: float, key: str, level: Level | None) -> None:
+    def _heard(self, now: float, key: str, level: Level | None, about: About | None) -> None:
         self._tally.recent.append((now, key, level))
-        if self.on_access is None:
+        if self.on_access is None and self.learns is None:
             return
+        access = Access(now, key, level)
+        if self.learns is not None:
+            self.learns(access, about)
         try:
-            self.on_access(Access(now, key, level))
+            if self.on_access is not None:
+                self.on_access(access)
         except Exception:
             if not self._deaf:
                 log.exception("store %r: a listener raised; told once", self.session)

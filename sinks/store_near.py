@@ -28,8 +28,9 @@ MOST = 64
 LARGEST_TOLERANCE = 5.0
 
 HEALTH = (("hp", "max_hp"), ("health", "max_health"))
-WIDTHS: Mapping[str, float] = {"damage_taken": 100.0}
-"""Where the largest health is not known, as in recordings, what was lost of it says how it is."""
+WIDTHS: Mapping[str, float] = {"damage_taken": 200.0}
+"""Where the largest health is not known, as in recordings, what was lost of it says how it is. So
+wide as a third of what those bear who are met most: as :data:`BANDS` has it of what is known."""
 BANDS = ((0.0, "down"), (1 / 3, "low"), (2 / 3, "hurt"))
 LARGEST = 1e12
 MARGIN = 1 + 1e-9

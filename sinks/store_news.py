@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -17,10 +18,13 @@ import orjson
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path, covers
 
-__all__ = ["ALL", "BORN", "MOST_WORDS", "Board", "News", "Word"]
+__all__ = ["ALL", "BORN", "LONGEST", "MOST_WORDS", "Board", "News", "Word"]
 
 MOST_WORDS = 500
 """On a board, and waiting to be told. What is older than a full board is a miss."""
+
+LONGEST = 2048
+"""Bytes of a word; a longer one is said as *all*, so that a board can be read in one look-up."""
 
 REPEATED = 60.0
 """Seconds a word is told again for, if the server loses its board: not all have heard it."""
@@ -42,9 +46,10 @@ class Word(NamedTuple):
     def written(self) -> bytes:
         """As it stands on the board."""
         try:
-            return orjson.dumps([*self])
+            written = orjson.dumps([*self])
         except TypeError:  # half a character: what it names cannot be said
             return ALL.written()
+        return written if len(written) <= LONGEST else ALL.written()
 
     def meets(self, key: str, tags: Iterable[str], depends: Dependence) -> bool:
         """Whether this concerns an entry."""
@@ -58,18 +63,20 @@ class Word(NamedTuple):
                 return depends.on((tuple(self.what), None))
         return True
 
-    def concerns(self, record: Mapping[str, Any]) -> bool:
-        """Whether this concerns what a record holds; one that is no entry it does not."""
-        try:
-            depends = record["depends"]
-            paths, apart = (tuple(map(tuple, depends[each])) for each in ("paths", "apart"))
-            about = Dependence(paths, apart, depends["own"], tuple(depends["volatile"]))
-            return self.meets(record["key"], record["tags"], about)
-        except (KeyError, TypeError, AttributeError):
-            return False
-
 
 ALL = Word("all")
+
+
+def first_of(words: Iterable[Word], record: Mapping[str, Any]) -> Word | None:
+    """The first word that concerns what a record holds; none does one that is no entry."""
+    try:
+        depends = record["depends"]
+        paths, apart = (tuple(map(tuple, depends[each])) for each in ("paths", "apart"))
+        about = Dependence(paths, apart, depends["own"], tuple(depends["volatile"]))
+        key, tags = record["key"], record["tags"]
+        return next((word for word in words if word.meets(key, tags, about)), None)
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 class Board(NamedTuple):
@@ -153,15 +160,13 @@ class News:
         if type(as_of) is not int or not self.heard or as_of < self._least:
             return False
         later = (word for word, number in self._known.items() if number > as_of)
-        return not any(word.concerns(record) for word in (*self.untold, *later))
+        return first_of((*self.untold, *later), record) is None
 
     def overtaken(self, record: Mapping[str, Any], moment: int) -> bool:
         """Whether something that was told or heard after a moment concerns a record."""
-        for word, when in reversed(self._moments.items()):
-            if when <= moment:
-                return False
-            if word.concerns(record):
-                return True
+        since = takewhile(lambda each: each[1] > moment, reversed(self._moments.items()))
+        if first_of((word for word, _ in since), record) is not None:
+            return True
         return moment < self._forgotten
 
     def _note(self, word: Word) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Any
 
+from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
+from ..streams.said import brief
 from .store_entry import FREE
+from .store_given import texts
 from .store_guard import Condition
-from .variant_store import VariantStore
+from .store_lookup import Lookups
 
-__all__ = ["Part", "parts_of", "store_parts"]
+__all__ = ["MakeParts", "Part", "parts_of", "parts_or_made", "store_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,12 @@ class Part:
     guard: Iterable[Condition] = field(default=(), compare=False)
 
 
+MakeParts = Callable[[list[Part], list[str]], Awaitable[Iterable[Part]] | Iterable[Part]]
+"""Makes parts, by the good ones that there are and the names of the others."""
+
+
 def store_parts(
-    store: VariantStore,
+    store: Lookups,
     key: str,
     parts: Iterable[Part],
     ttl: float | None = 60,
@@ -38,7 +46,7 @@ def store_parts(
 ) -> None:
     """Store each part by itself, so that one may be outlived by the others.
 
-    Arguments are those of :meth:`VariantStore.store`. All parts of a key go by the tag
+    Arguments are those of :meth:`Lookups.store`. All parts of a key go by the tag
     ``part:KEY``.
     """
     for part in parts:
@@ -57,7 +65,7 @@ def store_parts(
 
 
 def parts_of(
-    store: VariantStore,
+    store: Lookups,
     key: str,
     names: Iterable[str],
     fingerprint: str = "",
@@ -77,6 +85,52 @@ def parts_of(
         elif chain:
             break
     return good
+
+
+async def parts_or_made(
+    store: Lookups,
+    key: str,
+    names: Iterable[str],
+    make: MakeParts,
+    ttl: float | None = 60,
+    *,
+    state: Mapping[str, Any] | None = None,
+    fingerprint: str = "",
+    turn: str | None = None,
+    value: float = 1.0,
+    chain: bool = False,
+) -> list[Part]:
+    """The parts of a key, in their order; those that are not good any more are made anew.
+
+    :param make: called with the good ones and the names of the others, if there are such; what it
+        raises goes on to the caller. What it does not make is left out. If something was
+        invalidated meanwhile, what it makes is not kept.
+    :param chain: each makes sense only after the one before: all after one that is not good are
+        made anew.
+    :raises StateError: for names that are no texts, and for what makes no parts.
+    """
+    wanted = texts("the names of parts", names)
+    good = parts_of(store, key, wanted, fingerprint, state=state, chain=chain)
+    known = {part.name: part for part in good}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        before, state = store.invalidations, store.state if state is None else state
+        made = make(good, missing)
+        parts = _parts(await made if isawaitable(made) else made)
+        if store.invalidations == before:
+            store_parts(
+                store, key, parts, ttl, state=state, fingerprint=fingerprint, turn=turn, value=value
+            )
+        known |= {part.name: part for part in parts}
+    return [known[name] for name in wanted if name in known]
+
+
+def _parts(made: Any) -> list[Part]:
+    parts = [*made] if isinstance(made, Iterable) else [made]
+    if not all(isinstance(part, Part) for part in parts):
+        raise StateError(f"what makes parts gives a list of Part, not {brief(made)}")
+    texts("the names of parts", [part.name for part in parts])
+    return parts
 
 
 def _name(key: str, part: str) -> str:

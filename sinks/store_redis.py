@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import SplitResult, unquote
 
 from ..errors import ConfigError
-from .store_news import BORN, MOST_WORDS, Board
+from .store_news import BORN, LONGEST, MOST_WORDS, Board
+from .store_redis_parser import bounded_parser
 from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Redis"]
+
 
 HEAR = f"""
 local key, heard, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -47,6 +49,8 @@ class Redis:
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
             from redis.exceptions import ResponseError
+
+            parser_class = bounded_parser(most + 2 * LONGEST * MOST_WORDS)
         except ImportError:
             raise ConfigError(
                 "cache_url: redis is not installed: pip install 'foretell[redis]'"
@@ -73,6 +77,7 @@ class Redis:
             connection_pool_kwargs={
                 "username": unquote(parts.username) if parts.username else None,
                 "retry": Retry(NoBackoff(), 0),
+                "parser_class": parser_class,
             },
         )
 

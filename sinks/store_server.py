@@ -22,6 +22,7 @@ __all__ = [
     "GarbledBoard",
     "Orjson",
     "Server",
+    "excessive",
     "open_server",
 ]
 
@@ -33,6 +34,10 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MOST_BYTES = 256 * 1024
 MONTH = 30 * 24 * 3600
 """Seconds a board is kept that nobody writes on."""
+
+MOST = {"variants": 1000, "tags": 100, "guard": 100, "paths": 250, "apart": 250, "volatile": 100}
+FIELDS, DEEPEST = 24, 32
+"""So many of each may a record have, for each of them is looked at before it is believed."""
 
 
 class Garbled(ValueError):
@@ -73,6 +78,19 @@ class Orjson(BaseSerializer):  # type: ignore[misc]
             return orjson.loads(value)
         except ValueError as error:
             raise Garbled(str(error)) from None
+
+
+def excessive(record: Any) -> bool:
+    """Whether a record has more in it than can be looked through in a look-up's time."""
+    if not isinstance(record, dict):
+        return False
+    depends = record.get("depends")
+    known = {**depends, **record} if isinstance(depends, dict) else record
+    lists = {name: found for name in MOST if isinstance(found := known.get(name), (list, tuple))}
+    if len(known) > FIELDS or any(len(found) > MOST[name] for name, found in lists.items()):
+        return True
+    paths = (*lists.get("paths", ()), *lists.get("apart", ()))
+    return any(isinstance(path, (list, tuple)) and len(path) > DEEPEST for path in paths)
 
 
 class Server(Protocol):

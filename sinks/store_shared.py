@@ -17,7 +17,7 @@ from ..streams.tasks import Tasks
 from .store_boards import WRITING, Boards
 from .store_door import FIRST_PAUSE, Door
 from .store_news import Word
-from .store_server import MOST_BYTES, open_server
+from .store_server import MOST_BYTES, Server, excessive, open_server
 
 __all__ = ["SharedCold"]
 
@@ -49,6 +49,7 @@ class SharedCold:
     :param most: bytes a record may have; a larger one is neither written nor read.
     :param wall: seconds by a clock that all processes share; a record is as old in each of them.
     :param every: seconds after which it is asked what others have told.
+    :param server: the server itself, in the place of one at the URL.
     :raises ConfigError: for another URL, or if the client for it is not installed.
     """
 
@@ -62,8 +63,9 @@ class SharedCold:
         limit: float = LIMIT,
         most: int = MOST_BYTES,
         every: float = EVERY,
+        server: Server | None = None,
     ) -> None:
-        self.door = Door(open_server(url, limit, most), self.drop)
+        self.door = Door(server or open_server(url, limit, most), self.drop)
         self._most = most
         self._wall = wall
         self._limit = limit
@@ -122,7 +124,7 @@ class SharedCold:
     def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
         """Keep a record for so long, as soon as the server takes it."""
         record = {**record, "until": self._wall() + seconds}
-        if len(orjson.dumps(record)) > self._most:
+        if excessive(record) or len(orjson.dumps(record)) > self._most:
             self.door.met["too large"] += 1
         elif seconds > 0:
             news = self._boards.of(name)
@@ -152,15 +154,23 @@ class SharedCold:
             return None
         server, news = self.door.server, self._boards.of(name)
         if news is None:
-            return self._aged(await self.door.ask(lambda: server.get(name), name, self._limit))
-        found = await self.door.ask(
-            lambda: server.get_and_hear(name, news.board, news.heard), name, self._limit
-        )
-        if found is None:
+            record = await self.door.ask(lambda: server.get(name), name, self._limit)
+        else:
+            found = await self.door.ask(
+                lambda: server.get_and_hear(name, news.board, news.heard), name, self._limit
+            )
+            if found is None:
+                return None
+            record, board = found
+            self._boards.take(news, board)
+        if excessive(record):
+            self.door.garbled(name, "more in it than an entry has")
             return None
-        record, board = found
-        self._boards.take(news, board)
-        if isinstance(record, dict) and not news.good(record, record.get("as_of")):
+        if (
+            news is not None
+            and isinstance(record, dict)
+            and not news.good(record, record.get("as_of"))
+        ):
             self.door.met["overtaken"] += 1
             self.drop(name)
             return None

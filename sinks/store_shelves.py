@@ -144,11 +144,11 @@ class Shelves:
             self._over(heapq.heappop(self._due))
 
     def _over(self, due: tuple[float, int, int, Entry]) -> None:
-        when, *_, entry = due
+        when, seq, _, entry = due
         if self.entries.get(entry.id) is not entry:
             return
-        if when != entry.until:
-            if when < entry.until:  # it was used since
+        if (when, seq) != (entry.until, entry.seq):
+            if when <= entry.until:  # it was used since, if only in the same moment
                 self._wait_for(entry)
         elif entry.expires <= when or entry.level is Level.COLD:
             self.forget(entry, "expired")

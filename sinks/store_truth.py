@@ -34,6 +34,8 @@ class Truth:
         self._flights = flights
         self._tally = Tally()
         self._revision = 0
+        self.invalidations = 0
+        """How often something was invalidated, whatever that concerned."""
         shelves.door.listen(shelves.scope, lambda word: self._drop(word, "overtaken"))
 
     def changed(
@@ -132,6 +134,7 @@ class Truth:
         """Drop what a word concerns; how many that were."""
         shelves, what = self._shelves, word.what
         shelves.swept()
+        self.invalidations += word.kind != "changed"
         found: Iterable[Entry] = shelves
         if word.kind == "fits":
             found = [*shelves.keys.fitting(str(what)), *shelves.tags.fitting(str(what))]

@@ -14,7 +14,17 @@ from typing import NamedTuple
 
 import orjson
 
-__all__ = ["BLOCK", "Damaged", "Row", "damaged_aside", "insert", "pack_one", "rows_of"]
+__all__ = [
+    "BLOCK",
+    "Asked",
+    "Damaged",
+    "Row",
+    "asked_of",
+    "damaged_aside",
+    "insert",
+    "pack_one",
+    "rows_of",
+]
 
 BLOCK = 4_096
 """Queries in a block; fewer, where their words are long."""
@@ -43,6 +53,10 @@ class Row(NamedTuple):
     hit: int
 
 
+Asked = tuple[int, float, tuple[str, str], int]
+"""The same, with subject and module as one key."""
+
+
 def packed(rows: Sequence[Row]) -> bytes:
     """A block of some rows."""
     names: dict[tuple[str, str], int] = {}
@@ -58,8 +72,8 @@ def packed(rows: Sequence[Row]) -> bytes:
     return zlib.compress(HEAD.pack(len(words), len(rows)) + words + columns)
 
 
-def rows_of(first: int, data: bytes) -> list[Row]:
-    """The rows of a block whose first number is ``first``.
+def asked_of(first: int, data: bytes) -> list[Asked]:
+    """What is in a block whose first number is ``first``; equal keys are one object.
 
     :raises Damaged: for what is none.
     """
@@ -74,12 +88,18 @@ def rows_of(first: int, data: bytes) -> list[Row]:
         numbers = bytearray(len(columns))
         for at in range(ROW.size):
             numbers[at :: ROW.size] = columns[at * many : (at + 1) * many]
-        return [
-            Row._make((first + n, at, *names[name], hit))
-            for n, at, name, hit in ROW.iter_unpack(numbers)
-        ]
-    except (zlib.error, error, orjson.JSONDecodeError, IndexError, TypeError) as wrong:
+        keys = [(subject, module) for subject, module in names]
+        return [(first + n, at, keys[name], hit) for n, at, name, hit in ROW.iter_unpack(numbers)]
+    except (zlib.error, error, ValueError, IndexError, TypeError) as wrong:
         raise Damaged(f"a block of the history is damaged: {wrong}") from None
+
+
+def rows_of(first: int, data: bytes) -> list[Row]:
+    """The rows of a block whose first number is ``first``.
+
+    :raises Damaged: for what is none.
+    """
+    return [Row(n, at, *key, hit) for n, at, key, hit in asked_of(first, data)]
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -120,7 +140,7 @@ def damaged_aside(db: sqlite3.Connection) -> int:
     ask = "SELECT last, first, many, hits, data FROM packed"
     for last, first, many, hits, data in db.execute(ask).fetchall():
         try:
-            rows_of(first, data)
+            asked_of(first, data)
         except Damaged:
             lost += many
             db.execute("CREATE TABLE IF NOT EXISTS damaged AS SELECT * FROM packed WHERE 0")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, tzinfo
+from collections import Counter
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from ..operators.hours import Hours
 from .usage_store import Query, Totals, UsageError, UsageStore
 
 __all__ = ["exported", "imported"]
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 def exported(store: UsageStore, zone: tzinfo = UTC) -> dict[str, Any]:
@@ -45,10 +48,12 @@ def exported(store: UsageStore, zone: tzinfo = UTC) -> dict[str, Any]:
 def imported(store: UsageStore, content: bytes, zone: tzinfo = UTC) -> int:
     """Take in a file in the document's schema, whole or not at all; a second time it is refused.
 
-    A timestamp without an offset is local to the zone. Where the file counts more hits and misses
-    than it has queries, the difference goes into the totals.
+    A timestamp without an offset is local to the zone. A query that the history has already, of the
+    same microsecond, counts no second time: so a file that has grown may be imported again, and an
+    export be put back. Where the file counts more hits and misses than it has queries, the
+    difference goes into the totals; if some of it was there already, so much of it as they lack.
 
-    :return: how many queries it had.
+    :return: how many queries were taken in.
     :raises UsageError: for what is not in the schema.
     """
     try:
@@ -63,8 +68,27 @@ def imported(store: UsageStore, content: bytes, zone: tzinfo = UTC) -> int:
         max(0, _count(data, "cache_hits", hits) - hits),
         max(0, _count(data, "cache_misses", len(found) - hits) - (len(found) - hits)),
     )
+    there = Counter(map(_same, store.history()))
+    fresh = [query for query in found if not _counted_off(there, query)]
+    if len(fresh) < len(found):
+        totals, new_hits = store.totals(), len([1 for query in fresh if query.hit])
+        said = hits + more.hits, len(found) - hits + more.misses
+        has = totals.hits + new_hits, totals.misses + len(fresh) - new_hits
+        more = Totals(*(max(0, file - store) for file, store in zip(said, has, strict=True)))
     mark = f"imported {hashlib.sha256(content).hexdigest()}"
-    return store.record_all(found, more, mark)
+    return store.record_all(fresh, more, mark)
+
+
+def _same(query: Query) -> tuple[int, str, str, bool]:
+    """What tells queries apart; files have microseconds."""
+    return timedelta(seconds=query.at) // MICROSECOND, query.subject, query.module, query.hit
+
+
+def _counted_off(there: Counter[tuple[int, str, str, bool]], query: Query) -> bool:
+    """Whether one more such query is there."""
+    same = _same(query)
+    there[same] -= 1
+    return there[same] >= 0
 
 
 def _query(data: Any, number: int, zone: tzinfo) -> Query:

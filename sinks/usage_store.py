@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from ..errors import ForetellError
 from . import usage_blocks as blocks
-from .usage_blocks import Damaged, Row
+from .usage_blocks import Asked, Damaged
 from .usage_file import Busy, opened
 from .usage_prune import pruned
 
@@ -160,25 +160,41 @@ class UsageStore:
 
         :raises UsageError: while it is read, if that cannot be done.
         """
-        with self._lock, self._told():
-            ask = (
-                "SELECT MAX(COALESCE((SELECT MAX(id) FROM queries), 0),"
-                " COALESCE((SELECT MAX(last) FROM packed), 0))"
-            )
-            (last,) = self._db.execute(ask).fetchone()
-        return self._read(last)
+        last = self._last()
+        return (Query(at, *key, bool(hit)) for rows in self._read(last) for _, at, key, hit in rows)
 
-    def _read(self, last: int) -> Iterator[Query]:
+    def asked(self) -> tuple[list[float], list[tuple[str, str]]]:
+        """When something was asked for, and what, subject and module: the history, faster.
+
+        :raises UsageError: if it cannot be read.
+        """
+        times: list[float] = []
+        keys: list[tuple[str, str]] = []
+        for rows in self._read(self._last()):
+            times += [at for _, at, _, _ in rows]
+            keys += [key for _, _, key, _ in rows]
+        return times, keys
+
+    def _last(self) -> int:
+        """The number of the newest query."""
+        ask = (
+            "SELECT MAX(COALESCE((SELECT MAX(id) FROM queries), 0),"
+            " COALESCE((SELECT MAX(last) FROM packed), 0))"
+        )
+        with self._lock, self._told():
+            (last,) = self._db.execute(ask).fetchone()
+        return int(last)
+
+    def _read(self, last: int) -> Iterator[list[Asked]]:
         after = 0
         while rows := self._some(after, last):
-            after = rows[-1].id
-            for _, at, subject, module, hit in rows:
-                yield Query(at, subject, module, bool(hit))
+            after = rows[-1][0]
+            yield rows
 
-    def _some(self, after: int, last: int) -> list[Row]:
+    def _some(self, after: int, last: int) -> list[Asked]:
         return self._in_spite_of_damage(lambda: self._these(after, last))
 
-    def _these(self, after: int, last: int) -> list[Row]:
+    def _these(self, after: int, last: int) -> list[Asked]:
         """Rows with numbers above ``after``, in one view of the file: another may be packing."""
         with self._lock, self._told():
             self._db.execute("BEGIN")
@@ -186,17 +202,19 @@ class UsageStore:
                 ask = "SELECT first, data FROM packed WHERE last > ? ORDER BY last LIMIT 1"
                 found = self._db.execute(ask, (after,)).fetchone()
                 if found is not None:
-                    rows = blocks.rows_of(*found)
+                    rows = blocks.asked_of(*found)
                 else:
                     ask = (
                         "SELECT id, at, subject, module, hit FROM queries"
                         " WHERE id > ? ORDER BY id LIMIT ?"
                     )
                     plain = self._db.execute(ask, (after, blocks.BLOCK))
-                    rows = [Row._make(row) for row in plain]
+                    rows = [
+                        (n, at, (subject, module), hit) for n, at, subject, module, hit in plain
+                    ]
             finally:
                 self._db.execute("COMMIT")
-        return [row for row in rows if after < row.id <= last]
+        return [row for row in rows if after < row[0] <= last]
 
     def newest(self, many: int) -> list[float]:
         """When the newest queries were, of those that are in no block; the newest first."""

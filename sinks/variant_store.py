@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from ..errors import StateError
 from .store_cold import Cold, MemoryCold
 from .store_compute import Computing, Made, Make
 from .store_flight import Flights
 from .store_layers import Limits
 from .store_near import Near, NearIndex
+from .store_parts import MakeParts, Part, parts_or_made
 from .store_shelves import Shelves
 from .store_stats import Access, Stats, stats_of
 
@@ -37,6 +40,7 @@ class VariantStore(Computing):
     :param on_access: told of each look-up; a predictor learns from it.
     :param by_hand: time passes for the entries only when :meth:`sweep_next` is called, so that a
         replay can say when.
+    :raises StateError: outside a running event loop, if no clock is given.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class VariantStore(Computing):
         by_hand: bool = False,
     ) -> None:
         limits = limits or Limits()
-        clock = clock or asyncio.get_running_loop().time
+        clock = clock or _loop_time()
         near = near or Near()
         shelves = Shelves(limits, clock, cold or MemoryCold(), session, near, by_hand)
         flights = Flights[Made](limits.computing, limits.seconds, NearIndex(near))
@@ -63,6 +67,43 @@ class VariantStore(Computing):
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(each)} {each.level}" for each in self._shelves.layers.values())
         return f"<VariantStore {self.session!r} [{counts}]>"
+
+    async def get_or_compute_parts(
+        self,
+        key: str,
+        names: Iterable[str],
+        make: MakeParts,
+        ttl: float | None = 60,
+        *,
+        state: Mapping[str, Any] | None = None,
+        fingerprint: str = "",
+        turn: str | None = None,
+        value: float = 1.0,
+        chain: bool = False,
+    ) -> list[Part]:
+        """The steps of a plan, or the trunk of a narrative and its tails, each good by itself.
+
+        Each part depends on what it says. ``make(good, names)`` is called for those that are not
+        there, or no longer true, and only for them; see
+        :func:`~foretell.sinks.store_parts.parts_or_made`. Who asks for the same at once makes it
+        as well. Cancelled, it keeps nothing of what was being made. The other arguments are those
+        of :meth:`store`.
+
+        :param chain: each makes sense only after the one before, as the steps of a plan.
+        :raises StateError: for a part that cannot be stored.
+        """
+        return await parts_or_made(
+            self,
+            key,
+            names,
+            make,
+            ttl,
+            state=state,
+            fingerprint=fingerprint,
+            turn=turn,
+            value=value,
+            chain=chain,
+        )
 
     def next_due(self) -> float | None:
         """When the next entry expires or leaves its layer, in seconds of the clock."""
@@ -106,3 +147,13 @@ class VariantStore(Computing):
     async def aclose(self) -> None:
         """End what is being computed; those who wait for it get :class:`StoreClosed`."""
         await self._flights.aclose()
+
+
+def _loop_time() -> Callable[[], float]:
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        raise StateError(
+            "a store goes by the clock of a running event loop, and none runs: make it in an async "
+            "function (of a game: ask for `game.store` there), or give it a clock"
+        ) from None

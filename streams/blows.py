@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "HARMFUL",
     "KILL",
+    "NOTHING",
     "Account",
     "Blow",
     "Fall",
+    "Habits",
     "health_left",
     "laid_low",
+    "left_of",
     "seen",
     "told",
 ]
@@ -43,9 +46,10 @@ MAX_FALLS = 16
 TOGETHER = 0.05
 """Seconds between a state and the outcome it comes with: a frame or three."""
 SOON = 1.0
-"""Seconds within which an outcome that nobody declared is of the blow it may be of."""
+"""Seconds within which an outcome is of the blow it may be of, if nobody declared it, or if the
+game has always told so soon."""
 HABIT = 60.0
-"""Seconds for which a game that tells a blow before a state shows it is expected to do so again."""
+"""Seconds for which a game is expected to do again as it did."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -80,6 +84,20 @@ class Account(NamedTuple):
     falls: tuple[Fall, ...] = ()
 
 
+class Habits(NamedTuple):
+    """When a game last did what it may do always, in seconds.
+
+    ``tells``: a state showed a blow that had been told; ``names``: a state that showed a blow named
+    its action as the reason; ``shows``: an outcome came of a blow that a state had shown unnamed,
+    at most ``lag`` before it, of late.
+    """
+
+    tells: float = -math.inf
+    names: float = -math.inf
+    shows: float = -math.inf
+    lag: float = 0.0
+
+
 Accounts = Mapping[str, Account]
 NOTHING = Account()
 
@@ -103,8 +121,8 @@ def seen(
     paths: Sequence[Path],
     because: str | None,
     t: float,
-) -> tuple[Accounts, float]:
-    """The accounts once a state has come, and when one last showed what had been told (seconds).
+) -> tuple[Accounts, Habits]:
+    """The accounts once a state has come, and what it shows of the game's habits.
 
     :param paths: where it differs from the world's.
     :param because: the id of the action named as its reason.
@@ -121,12 +139,12 @@ def seen(
     if (
         because is not None
         and because in world.actions
-        and not (paths and all(map(world.footprint.passes, paths)))
+        and (not paths or world.footprint.lasting(paths))
     ):
         meant = targets_of(world.actions[because].action)  # if only to say that nothing changed
     if not (hurt or meant):
-        return world.accounts, world.met
-    met = world.met
+        return world.accounts, world.habits
+    habits = world.habits
     accounts = dict(world.accounts)
     for each in {**hurt, **dict.fromkeys(meant)}:
         was, now = vitals_of(world.state, each), vitals_of(state, each) or GONE
@@ -141,11 +159,13 @@ def seen(
             fall = Fall(revision, because, was.health, now.health, lost, t, other)
             before, account = account, _seen(account, fall, was)
             settled = len(account.owed) < len(before.owed) and account.falls == before.falls
-            if settled and because is None and lost > 0:
-                met = t
+            if lost > 0 and settled and because is None:
+                habits = habits._replace(tells=t)
+            elif lost > 0 and each in meant:
+                habits = habits._replace(names=t)
             if account != NOTHING:
                 accounts[each] = account
-    return _bounded(accounts), met
+    return _bounded(accounts), habits
 
 
 def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
@@ -153,7 +173,7 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     if because is not None:
         own = _sum(damage for action, damage in owed if action == because)
         if not any(action == because for action, _ in owed):
-            if fall.after == 0 and _left(was, account) == 0:  # what was told had felled it before
+            if fall.after == 0 and left_of(was, account) == 0:  # what was told had felled it before
                 owed, fall = (), fall._replace(before=0, lost=0)
             falls = (*account.falls, fall)[-MAX_FALLS:]
             both = lost > 0 and any(map(fall.shows, _owing(owed)))  # what was told, or its own
@@ -184,13 +204,13 @@ def _owing(owed: Sequence[tuple[str, float]]) -> list[float]:
 
 def told(
     world: World, event: Outcome, done: Declared, name: str
-) -> tuple[tuple[Blow, ...], Accounts]:
-    """What an outcome of the action of this id did, and the accounts after it."""
+) -> tuple[tuple[Blow, ...], Accounts, Habits]:
+    """What an outcome of the action of this id did, and the accounts and habits after it."""
     results = event.results or (Result("unknown"),)
     if len(results) == 1 and results[0].target is None:
         only, targets = results[0], targets_of(done.action)
         results = tuple(Result(only.result, each, only.values) for each in targets) or results
-    accounts = dict(world.accounts)
+    accounts, habits = dict(world.accounts), world.habits
     found: dict[int, Blow] = {}
     for target in dict.fromkeys(each.target for each in results):
         places = [place for place, each in enumerate(results) if each.target == target]
@@ -201,7 +221,10 @@ def told(
         found |= zip(places, reckoning.of([results[place] for place in places]), strict=True)
         if reckoning.account != NOTHING:
             accounts[target] = reckoning.account
-    return tuple(found[place] for place in range(len(results))), _bounded(accounts)
+        if (lag := reckoning.lag) is not None:
+            before = habits.lag if world.t - habits.shows <= HABIT else 0.0
+            habits = habits._replace(shows=world.t, lag=max(lag, before))
+    return tuple(found[place] for place in range(len(results))), _bounded(accounts), habits
 
 
 class _Reckoning:
@@ -214,12 +237,17 @@ class _Reckoning:
         if now is None and vitals_of(done.state, target) is not None:
             now = GONE  # so games do with the slain
         self.account = account
+        self.lag: float | None = None
         self._now = now
         self._name = name
         self._t = world.t
         self._patience = math.inf if done.event is not None else SOON
-        if world.t - world.met <= HABIT:
+        habits = world.habits
+        if world.t - habits.shows <= HABIT:
+            self._patience = min(self._patience, max(SOON, 2 * habits.lag))
+        if world.t - habits.tells <= HABIT:
             self._patience = TOGETHER
+        self._names = done.event is not None and world.t - habits.names <= HABIT
         self._helps = done.action.get("type") != "attack" and not done.action.get("save")
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
@@ -259,12 +287,14 @@ class _Reckoning:
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
         total = _sum(damages)
         fitting = [fall for fall in self._free if total and fall.shows(total)]
-        late = bool(fitting) and self._t - fitting[0].t > self._patience
-        if (late or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
+        alien = bool(fitting) and self._alien(fitting[0])
+        if (alien or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
             self._settle(fitting[:1])
             return [self._unclear(each) for each in results]
         claimed = self._claimed(total)
         if claimed is not None:
+            if total and claimed[0].action is None:
+                self.lag = self._t - claimed[0].t
             return self._as_shown(results, damages, claimed)
         unknown = self._partly or (self._now is not None and not self._before_it)
         larger = [fall for fall in self._free if fall.lost > total > 0]
@@ -282,8 +312,9 @@ class _Reckoning:
         own, free = self._own, self._free
         if own:
             follows = bool(free) and free[-1].after == own[0].before == own[-1].after
-            if follows and (not total or free[-1].lost <= total):  # it was shown, then named
-                return [free[-1], *own]
+            follows = follows and not self._alien(free[-1])
+            if follows and (not total or free[-1].lost <= total):
+                return [free[-1], *own]  # it was shown, then named
             return own
         if total:
             for place, fall in enumerate(free):
@@ -360,6 +391,11 @@ class _Reckoning:
             return self._unclear(result)
         return self._blow(result, left, down)
 
+    def _alien(self, fall: Fall) -> bool:
+        """Whether it came too early, or is a death that the game would have named."""
+        unnamed = self._names and fall.action is None and fall.after == 0
+        return unnamed or self._t - fall.t > self._patience
+
     def _open(self) -> bool:
         """Whether a state shows a blow already that may be another's, and is told of later."""
         others = (fall for fall in self._since if fall.action != self._name)
@@ -388,7 +424,7 @@ class _Reckoning:
 
     def _reckoned(self) -> float | None:
         """The health after all that is owed."""
-        return None if self._now is None else _left(self._now, self.account)
+        return left_of(self._now, self.account)
 
     def _owe(self, damage: float) -> None:
         self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
@@ -421,11 +457,13 @@ def laid_low(world: World, declared: Declared, target: str | None) -> bool:
 
 def health_left(world: World, actor_id: str | None) -> float | None:
     """An actor's health less what was told of it and no state has shown; NaN if nobody can tell."""
-    now = vitals_of(world.state, actor_id)
-    return None if now is None else _left(now, world.accounts.get(actor_id or "", NOTHING))
+    return left_of(vitals_of(world.state, actor_id), world.accounts.get(actor_id or "", NOTHING))
 
 
-def _left(now: Vitals, account: Account) -> float | None:
+def left_of(now: Vitals | None, account: Account) -> float | None:
+    """The same, of one with such health, and this open."""
+    if now is None:
+        return None
     if now.health is None or now.pool is None or not account.owed:
         return now.health
     owed = _sum(damage for _, damage in account.owed)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from ..errors import ConfigError
 from .content_names import Index, plain
+from .said import brief
 
 __all__ = ["Ask", "ContentMapping", "ContentSource", "Library", "kind_of"]
 
@@ -105,15 +107,22 @@ class ContentMapping:
 
     What is put into the mapping later is found with the next look; call ``game.content_changed()``
     for what was there before. See :class:`Library`.
+
+    :raises ConfigError: for a kind that is neither content by name nor a list with names; found
+        later, it is the same error, of what is asked for.
     """
 
     def __init__(self, shelves: Mapping[str, Any]) -> None:
+        for kind, shelf in shelves.items():
+            _check(kind, shelf)
         self.shelves = shelves
 
     async def find(self, ask: Ask) -> Any:
         """See :class:`ContentSource`."""
         wanted = ("spell_list", "spell") if ask.kind == "spell_list" else (ask.kind,)
         of = {kind: shelf for kind, shelf in self.shelves.items() if kind_of(kind) in wanted}
+        for kind, shelf in of.items():
+            _check(kind, shelf)
         return Library(of).find(ask)
 
 
@@ -135,6 +144,17 @@ def names_in(listed: Any) -> list[str]:
         if isinstance(name, str) and name:
             found.append(name)
     return found
+
+
+def _check(kind: Any, shelf: Any) -> None:
+    listed = isinstance(shelf, list | tuple)
+    if not isinstance(kind, str) or not (listed or isinstance(shelf, Mapping)):
+        raise ConfigError(
+            f"content: {brief(kind)} is {brief(shelf)}: choose content by name, or a list of "
+            "objects with a name"
+        )
+    if listed and shelf and not any(names for names, _ in _entries(shelf)):
+        raise ConfigError(f"content: nothing in the list of {brief(kind)} is an object with a name")
 
 
 def _entries(shelf: Any) -> Iterable[tuple[Sequence[str], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
@@ -19,6 +20,8 @@ from .content import Ask, Library, kind_of
 
 __all__ = ["JsonFolder"]
 
+log = logging.getLogger("foretell")
+
 MOST_BYTES = 64 * 1024 * 1024
 PATIENCE = 5.0
 """Seconds to wait for another who reads; a disk that hangs must not gather threads."""
@@ -31,7 +34,8 @@ class JsonFolder:
 
     A file holds a list of objects with a ``name``, or content by name. A folder in it is a kind as
     well, with a file for each name: ``lore/old mill.json``. Files are read in a thread, and again
-    when they have changed; :meth:`changes` tells of that.
+    when they have changed; :meth:`changes` tells of that. A file that cannot be read costs only
+    its own kind, and is told in one line, as is a file or a folder with nothing in it.
 
     :param every: seconds between two looks whether a file has changed.
     :raises ConfigError: if there is no such folder.
@@ -45,13 +49,15 @@ class JsonFolder:
         self._reading = threading.Lock()  # one reads, and the others have what it has read
         self._stamps: Stamps = {}
         self._library: Library | None = None
+        self._broken: dict[str, ForetellError] = {}  # by kind
 
     async def find(self, ask: Ask) -> Any:
         """See :class:`~foretell.streams.content.ContentSource`.
 
-        :raises ForetellError: for a file that cannot be read; the message names it.
+        :raises ForetellError: if it is not there, and a file of its kind could not be read; the
+            message names the file.
         """
-        return await _aside(lambda: self._current().find(ask))
+        return await _aside(lambda: self._find(ask))
 
     async def changes(self) -> AsyncGenerator[str, None]:
         """The kinds of which a file has changed, come or gone, as that is noticed.
@@ -68,6 +74,14 @@ class JsonFolder:
             known = now
             for kind in sorted({self._kind(path) for path in changed}):
                 yield kind
+
+    def _find(self, ask: Ask) -> Any:
+        found = self._current().find(ask)
+        kinds = ("spell_list", "spell") if ask.kind == "spell_list" else (kind_of(ask.kind),)
+        for error in [self._broken[kind] for kind in kinds if kind in self._broken]:
+            if found is None:
+                raise error
+        return found
 
     def _kind(self, path: Path) -> str:
         return kind_of(path.stem if path.parent == self.folder else path.parent.name)
@@ -89,8 +103,15 @@ class JsonFolder:
             stamps = self._look()
             if self._library is None or stamps != self._stamps:
                 shelves: dict[str, Any] = {}
+                self._broken = {}
                 for path in stamps:
-                    self._put(shelves, path)
+                    try:
+                        self._put(shelves, path)
+                    except ForetellError as error:
+                        log.warning("%s", error)
+                        self._broken[self._kind(path)] = error
+                if not stamps:
+                    log.warning("content: %s has no JSON file, so nothing is in it", self.folder)
                 self._library, self._stamps = Library(shelves), stamps
             return self._library
         finally:
@@ -110,7 +131,11 @@ class JsonFolder:
             data = {path.stem: data}
         elif not isinstance(data, dict | list):
             raise ForetellError(f"content: {path}: holds neither a list nor an object")
-        entries = data.items() if isinstance(data, dict) else _named(data)
+        entries = data if isinstance(data, dict) else _named(data)
+        if not entries:
+            log.warning("content: %s: nothing in it has a name", path)
+        elif len(entries) < len(data):
+            log.warning("content: %s: only %d of %d have names", path, len(entries), len(data))
         shelves.setdefault(self._kind(path), {}).update(entries)
 
 

@@ -7,7 +7,7 @@ turn is the game catching up with its own dice; what was prepared for the action
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ _json = json.encoder.encode_basestring_ascii  # a fifth of the time of json.dump
 
 __all__ = [
     "DEPTH",
+    "PLACE",
+    "TALK",
     "VOLATILE",
     "Footprint",
     "Path",
@@ -32,7 +34,14 @@ DEPTH = 3
 """Changes are told apart down to this many keys: an entity's own fields."""
 
 
+ABSENT = object()
+
 VOLATILE = ("pos", "position", "facing", "velocity", "animation")
+
+
+PLACE: Path = ("location",)
+TALK: tuple[Path, ...] = (("dialogue", "npc"), ("dialogue", "topic"))
+"""Who is spoken to, and of what: where prompts have content, they have its lore and its voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +49,18 @@ class Footprint:
     """The fields an action may change of its targets and of its actor, by name.
 
     ``volatile`` are fields of an actor that change all the time and that no text speaks of.
+    ``stage`` is what every text may speak of, beside who has a part in it.
     """
 
     target: tuple[str, ...] = ("hp", "temp_hp", "health", "conditions", "effects", "dead", "alive")
     actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
     volatile: tuple[str, ...] = VOLATILE
+    stage: tuple[Path, ...] = (PLACE,)
 
-    def passes(self, path: Path) -> bool:
-        """Whether this changes all the time, and no text speaks of it."""
-        return len(path) == DEPTH and path[-1] in self.volatile
+    def lasting(self, paths: Iterable[Path]) -> list[Path]:
+        """Without those that change all the time, and that no text speaks of."""
+        volatile = self.volatile
+        return [path for path in paths if not (len(path) == DEPTH and path[-1] in volatile)]
 
     def of(
         self, actor: str, action: Mapping[str, Any], struck: tuple[str, ...] = ()
@@ -101,12 +113,15 @@ def actor_and_targets(key: str) -> tuple[str, list[str]]:
 
 def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:
     """The paths at which two snapshots differ, no deeper than an entity's own fields."""
-    if len(path) == DEPTH or not (isinstance(old, dict) and isinstance(new, dict)):
+    if not (isinstance(old, dict) and isinstance(new, dict)):
         return [] if old is new or old == new else [path]
     found = [(*path, key) for key in old if key not in new]
+    fields = len(path) == DEPTH - 1
     for key, value in new.items():
-        if key not in old:
-            found.append((*path, key))
-        elif old[key] is not value and old[key] != value:
-            found += changed_paths(old[key], value, (*path, key))
+        before = old.get(key, ABSENT)
+        if before is not value and before != value:
+            if fields or before is ABSENT:
+                found.append((*path, key))
+            else:
+                found += changed_paths(before, value, (*path, key))
     return found

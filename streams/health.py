@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["GONE", "VITAL", "Vitals", "health_of", "number", "vitals_of"]
+__all__ = ["GONE", "VITAL", "Vitals", "health_of", "number", "vitals", "vitals_of"]
 
 BUFFERS = ("temp_hp", "temporary_hp")
 """Health that goes first."""
@@ -39,7 +39,11 @@ def health_of(state: Mapping[str, Any], actor_id: str | None) -> float | None:
 def vitals_of(state: Mapping[str, Any], actor_id: str | None) -> Vitals | None:
     """The same with what goes before the health; ``None`` of one who is not in the state."""
     actors = state.get("actors")
-    actor = actors.get(actor_id) if isinstance(actors, Mapping) else None
+    return vitals(actors.get(actor_id)) if isinstance(actors, Mapping) else None
+
+
+def vitals(actor: Any) -> Vitals | None:
+    """The same, of an actor as it stands in a state."""
     if not (type(actor) is dict or isinstance(actor, Mapping)):  # asked of everybody in each scene
         return None
     hp, health = number(actor.get("hp")), number(actor.get("health"))

@@ -70,8 +70,10 @@ class _Segment:
         kept: Numbered | bytes = numbered
         if type(event) is State:
             change = _change(before, event.state)
-            with suppress(TypeError):  # no JSON: it is kept as it is
+            try:
                 kept = orjson.dumps((number, event.t, received, event.because, change), None, PLAIN)
+            except TypeError:
+                kept = numbered  # no JSON: as it is
         self.inputs.append(kept)
         weight = EACH + (len(kept) if type(kept) is bytes else _size(event))
         self.weight += weight
@@ -117,12 +119,12 @@ class History:
     def advance(self, world: World, numbered: Numbered) -> World:
         """As :func:`advance`; a rewind to what is not known is left out, with a ``warning``."""
         event = numbered.event
-        if isinstance(event, Rewind):
+        if type(event) is Rewind:
             after = self._rewound(world, numbered, event.to)
             self._begin(after)
             return after
         after = advance(world, numbered)
-        if isinstance(event, Outcome):
+        if type(event) is Outcome:
             self._latest.append(after)
         segment = self._segments[-1]
         self._weight += segment.append(world.state, numbered)

@@ -24,6 +24,10 @@ __all__ = ["Inputs", "snapshot"]
 Build = Callable[[float], Input]
 """Makes the input once its time (seconds) is known."""
 
+_Pending = tuple[int, float, float | None, Build | bytes, str | None]
+"""An input that waits: its number, when it was put, its time if that is another, how it is made;
+or a state, and the action it is an effect of. It is no more than that, for many wait at once."""
+
 MAX_PENDING = 10_000
 LEVELS = 6
 """Of the 254 levels that orjson writes these are kept for what a log puts around a state."""
@@ -80,6 +84,7 @@ class Inputs(Observable[Numbered]):
     before it.
 
     :param take_in: does what has come from outside, in a step of the loop; see :class:`Tasks`.
+    :param take_in_now: the same, from a step that is for nothing else.
     :param lane: where states wait; with none they do not.
     :param last: called when the last input has been handed on, after :meth:`finish`.
     """
@@ -91,19 +96,21 @@ class Inputs(Observable[Numbered]):
         start: float,
         number: int = 0,
         take_in: Callable[[Callable[[], None]], object] | None = None,
+        take_in_now: Callable[[Callable[[], None]], object] | None = None,
         lane: Lane | None = None,
         last: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._take_in = take_in or loop.call_soon
+        self._take_in_now = take_in_now or self._take_in
         self._ended: Callable[[], None] | None = last
         self._thread = threading.get_ident()
         self._start = start
         self._number = number
         self._observers: list[abc.ObserverBase[Numbered]] = []
         self._states = Shared(DEPTH)
-        self._pending: deque[tuple[int, float, float | None, Build, bool]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._lock = threading.Lock()
         self._lane = lane
         self._in_lane = False
@@ -145,7 +152,6 @@ class Inputs(Observable[Numbered]):
         build: Build,
         *,
         at: float | None = None,
-        is_state: bool = False,
         numbered: Callable[[int], None] | None = None,
     ) -> int:
         """Queue an input; returns its number.
@@ -155,28 +161,40 @@ class Inputs(Observable[Numbered]):
         :raises StateError: after :meth:`finish`.
         """
         with self._lock:
-            if self._finished:
-                raise StateError("the session is closed; open it again to go on")
-            if is_state and len(self._pending) >= MAX_PENDING and self._pending[-1][-1]:
-                number = self._pending.pop()[0]
-                self.conflated += 1
-            else:
-                self._number += 1
-                number = self._number
+            self._check_open()
+            self._number = number = self._number + 1
             if numbered is not None:
                 numbered(number)
-            self._pending.append((number, self._elapsed, at, build, is_state))
-            waits = is_state and self._lane is not None
-            if self._scheduled or (waits and self._in_lane):
+            self._pending.append((number, self._elapsed, at, build, None))
+            if self._scheduled:
                 return number
-            self._in_lane = self._in_lane or waits
-            self._scheduled = not waits
-        self.on_loop(self._queue if waits else self._wake)
+            self._scheduled = True
+        self.on_loop(self._wake)
         return number
 
     def put_state(self, raw: bytes, because: str | None) -> int:
-        """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes."""
-        return self.put(lambda t: State(t, self._states.loads(raw), because), is_state=True)
+        """Queue a snapshot, as :func:`snapshot` made it; it is parsed when its turn comes.
+
+        :raises StateError: after :meth:`finish`.
+        """
+        with self._lock:
+            self._check_open()
+            if len(self._pending) >= MAX_PENDING and isinstance(self._pending[-1][3], bytes):
+                number = self._pending.pop()[0]
+                self.conflated += 1
+            else:
+                self._number = number = self._number + 1
+            self._pending.append((number, self._elapsed, None, raw, because))
+            if self._scheduled or self._in_lane:
+                return number
+            self._in_lane = self._lane is not None
+            self._scheduled = not self._in_lane
+        self.on_loop(self._queue if self._lane is not None else self._wake)
+        return number
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise StateError("the session is closed; open it again to go on")
 
     def on_loop(self, work: Callable[[], None]) -> None:
         """Do ``work`` at once if this is the loop's thread, else soon; it raises nothing.
@@ -206,7 +224,7 @@ class Inputs(Observable[Numbered]):
             if self._scheduled or not self._pending:
                 return
             self._scheduled = True
-        self._wake()
+        self._take_in_now(self._drain)
 
     def flush(self) -> None:
         """Hand on what waits now, and not in the next step of the loop; for a replay."""
@@ -216,10 +234,14 @@ class Inputs(Observable[Numbered]):
         now = self._elapsed
         for _ in range(len(self._pending)):
             with self._lock:
-                number, received, at, build, _ = self._pending.popleft()
+                number, received, at, made, because = self._pending.popleft()
             t = self._last = self._moment = max(self._last, now if at is None else at)
             try:
-                numbered = Numbered(number, build(t), received)
+                if isinstance(made, bytes):
+                    event: Input = State(t, self._states.loads(made), because)
+                else:
+                    event = made(t)
+                numbered = Numbered(number, event, received)
                 for observer in tuple(self._observers):
                     observer.on_next(numbered)
             except Exception as error:

@@ -70,11 +70,11 @@ class Outlet(Protocol):
 class Direct:
     """Writes in the thread it is called from; time is that of the lines."""
 
-    def __init__(self, file: LogFile, every: float, n: int) -> None:
+    def __init__(self, file: LogFile, every: float, n: int, header: int = 0) -> None:
         self._file = file
         self._every = every
         self._n = n
-        self._inputs = 0  # the checksum of those since the last ~ line
+        self._inputs = header  # the checksum of the lines since the last ~ line
         self._buffer = bytearray()
         self._flushed_t = 0.0
 
@@ -120,11 +120,11 @@ class Behind:
     or of the seconds that ``every`` allows. A program that ends without closing its log loses none.
     """
 
-    def __init__(self, file: LogFile, every: float, n: int) -> None:
+    def __init__(self, file: LogFile, every: float, n: int, header: int = 0) -> None:
         self._file = file
         self._lull = None if math.isinf(every) else max(every, LULL)
         self._n = n
-        self._inputs = 0  # the checksum of those since the last ~ line
+        self._inputs = header  # the checksum of the lines since the last ~ line
         self._lines: deque[bytes | float] = deque()  # a time is the end of a part
         self._taken = self._done = 0  # bytes; each is counted by one side only
         self._idle = False

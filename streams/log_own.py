@@ -13,6 +13,11 @@ __all__ = ["own_problem"]
 Check = Callable[[Any], bool]
 
 WHAT = ("came", "done", "failed", "closed", "changed")
+FETCHED = (
+    *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
+    *("cancelled", "dropped", "expired", "missing"),
+)
+LANES = ("immediate", "eager", "background", "deferred")
 
 
 def _is_text(value: Any) -> bool:
@@ -57,6 +62,10 @@ def _is_what(value: Any) -> bool:
     return value in (None, *WHAT)
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
 def _is_value(value: Any) -> bool:
     return value is not None and _is_number(value)
 
@@ -76,6 +85,13 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~ended": {"generation": _is_text, "phase": _is_text},
     "~error": {"generation": _is_text, "retry_after": _is_number},
     "~fault": {"where": _is_text, "error": _is_text},
+    "~fetched": {
+        "what": lambda value: value in FETCHED,
+        "keys": _are_texts,
+        "lane": lambda value: value in LANES,
+        "tokens": _is_value,
+        "seconds": _is_value,
+    },
     "~generation": {"generation": _is_text},
     "~intensity": {"intensity": _is_intensity},
     "~kept": {
@@ -86,7 +102,9 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "value": _is_value,
         "text": lambda value: value is None or isinstance(value, str),
     },
+    "~looked": {"hit": _are_texts, "missed": _are_texts},
     "~opened": {"settings": _is_object, "guests": _is_object},
+    "~preload": {"keys": _are_texts},
     "~stop": {"generation": _is_text, "reason": _is_text},
     "~timer": {"name": _is_text},
     "~usage": {

@@ -123,7 +123,9 @@ class LogWriter:
         """Seconds of the last record."""
         self._rotate = math.inf if rotate is None else rotate
         self._size = os.path.getsize(self.path)
-        self._out: Outlet = (Behind if background else Direct)(file, seconds(flush), found.n)
+        begun = 0 if self.resumed else zlib.crc32(raw + b"\n")
+        outlet = Behind if background else Direct
+        self._out: Outlet = outlet(file, seconds(flush), found.n, begun)
         self._put = self._out.put
         self._shut = self._closed = False
 

@@ -21,12 +21,13 @@ class ReplayBuffer(Generic[T]):
         reader 2       (ab)c--|
     """
 
-    __slots__ = ("_ended", "_items", "_waiters")
+    __slots__ = ("_at_end", "_ended", "_items", "_waiters")
 
     def __init__(self) -> None:
         self._items: list[T] = []
         self._ended = False
         self._waiters: list[asyncio.Future[None]] = []
+        self._at_end: list[asyncio.Future[None]] = []
 
     @property
     def items(self) -> Sequence[T]:
@@ -41,30 +42,23 @@ class ReplayBuffer(Generic[T]):
     def append(self, item: T) -> None:
         """Add an item and wake the readers."""
         self._items.append(item)
-        self._wake()
+        _wake(self._waiters)
 
     def end(self) -> None:
         """Nothing more will come; readers finish after the last item."""
         self._ended = True
-        self._wake()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        _wake(self._at_end)
+        _wake(self._waiters)
 
     async def changed(self) -> None:
         """Wait for the next item or the end; returns at once if it has ended."""
-        if self._ended:
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+        if not self._ended:
+            await _wait(self._waiters)
+
+    async def whole(self) -> None:
+        """Wait for the end alone."""
+        if not self._ended:
+            await _wait(self._at_end)
 
     async def follow(self) -> AsyncGenerator[T, None]:
         """Every item from the first, each as soon as it is there, until the end."""
@@ -76,3 +70,20 @@ class ReplayBuffer(Generic[T]):
             if self._ended:
                 return
             await self.changed()
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
+
+
+async def _wait(waiters: list[asyncio.Future[None]]) -> None:
+    waiter = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        if waiter in waiters:
+            waiters.remove(waiter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -10,19 +10,23 @@ __all__ = ["Shared"]
 
 
 class _Part:
-    """A JSON value as it was written and as it was read; the members of an object when needed."""
+    """A JSON value as it was written and as it was read; the members of an object when needed.
+
+    What was written stands in the members then, and not beside them: it is gone through once.
+    """
 
     __slots__ = ("members", "raw", "value")
 
-    def __init__(self, raw: bytes, value: Any) -> None:
-        self.raw = raw
+    def __init__(self, raw: bytes, value: Any, members: _Members | None = None) -> None:
+        self.raw = b"" if members else raw
         self.value = value
-        self.members: dict[str, _Member] | None = None
+        self.members = members
 
 
-class _Member(NamedTuple):
-    text: bytes
-    part: _Part
+_Members = dict[str, tuple[bytes, _Part]]
+"""By name, each as it was written, with the comma after it, and its value."""
+
+BRACE, COMMA = b"{,"
 
 
 class Shared:
@@ -46,56 +50,60 @@ class Shared:
 
 
 def _read(raw: bytes, last: _Part | None, depth: int) -> _Part:
-    if last is None or depth == 0 or raw[:1] != b"{" or last.raw[:1] != b"{":
+    if last is None or depth == 0 or raw[0] != BRACE or type(last.value) is not dict:
         return _Part(raw, orjson.loads(raw))
     if raw == last.raw:
         return last
     known = _members(last)
-    start, stop = 1, len(raw) - 1
-    first: list[str] = []
-    for name, (text, _) in known.items():
-        end = start + len(text)
-        if not raw.startswith(text, start) or raw[end : end + 1] not in (b",", b"}"):
+    text = b"%b," % raw[1:-1]
+    start, stop = 0, len(text)
+    first, rest = 0, len(known)
+    for member, _ in known.values():
+        if not text.startswith(member, start):
             break
-        first.append(name)
-        start = end + 1
-    rest: list[str] = []
-    for name, (text, _) in reversed(known.items()):
+        first += 1
+        start += len(member)
+    if start == stop and first == rest:
+        return last
+    for member, _ in reversed(known.values()):
         # Valid JSON that ends in a comma and a whole member has that member at its end: quotes
         # and brackets in it are even, so the comma stands in no string and in no other object.
-        begin = stop - len(text)
-        if begin <= start or raw[begin - 1 : begin] != b"," or not raw.startswith(text, begin):
+        begin = stop - len(member)
+        if begin <= start or text[begin - 1] != COMMA or not text.startswith(member, begin):
             break
-        rest.append(name)
-        stop = begin - 1
-    members = {name: known[name] for name in first}
-    if start < stop:
-        members.update(_between(raw[start:stop], known, depth - 1))
-    members.update((name, known[name]) for name in reversed(rest))
-    part = _Part(raw, {name: member.part.value for name, member in members.items()})
-    part.members = members
-    return part
+        rest -= 1
+        stop = begin
+    found = _between(text[start : stop - 1], known, depth - 1) if start < stop else {}
+    names = [*known]
+    if [*found] == names[first:rest]:  # as it nearly always is
+        members = {**known, **found}
+        value = {**last.value, **{name: part.value for name, (_, part) in found.items()}}
+    else:
+        members = {name: known[name] for name in names[:first]}
+        members |= found
+        members |= {name: known[name] for name in names[rest:]}
+        value = {name: part.value for name, (_, part) in members.items()}
+    return _Part(raw, value, members)
 
 
-def _between(text: bytes, known: dict[str, _Member], depth: int) -> dict[str, _Member]:
+def _between(text: bytes, known: _Members, depth: int) -> _Members:
     """The members in ``text``; each is read against the known one of its name."""
     found = {}
     values = orjson.loads(b"{%b}" % text)
     only = len(values) == 1
     for name, value in values.items():
-        head = orjson.dumps(name) + b":"
+        head = b"%b:" % orjson.dumps(name)
         raw = text[len(head) :] if only else orjson.dumps(value)
-        before = known.get(name)
-        nested = before is not None and isinstance(value, dict)
-        part = _read(raw, before.part, depth) if nested and before else _Part(raw, value)
-        found[name] = _Member(head + raw, part)
+        before = known.get(name) if type(value) is dict else None
+        part = _Part(raw, value) if before is None else _read(raw, before[1], depth)
+        found[name] = b"%b%b," % (head, raw), part
     return found
 
 
-def _members(part: _Part) -> dict[str, _Member]:
+def _members(part: _Part) -> _Members:
     if part.members is None:
         part.members = {}
         for name, value in part.value.items():
             raw = orjson.dumps(value)
-            part.members[name] = _Member(b"%b:%b" % (orjson.dumps(name), raw), _Part(raw, value))
+            part.members[name] = b"%b:%b," % (orjson.dumps(name), raw), _Part(raw, value)
     return part.members

@@ -128,6 +128,14 @@ class Tasks:
             self._loop.call_soon(self._pump)
         self._arrived.append(work)
 
+    def take_in_now(self, work: Work) -> None:
+        """The same, but at once where it need not wait; from a step of the loop of its own."""
+        if self._arrived or self.held or not self.at_rest:
+            self.take_in(work)
+        else:
+            self._arrived.append(work)
+            self._do()
+
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         """The loop, asked for once: each time it costs a call of the system."""
@@ -136,10 +144,12 @@ class Tasks:
         return self._bound
 
     def _pump(self) -> None:
-        loop = self._loop
-        if not self.at_rest:
-            loop.call_soon(self._pump)
-            return
+        if self.at_rest:
+            self._do()
+        else:
+            self._loop.call_soon(self._pump)
+
+    def _do(self) -> None:
         self.along = False
         for _ in range(len(self._arrived)):
             self.first = True
@@ -147,11 +157,11 @@ class Tasks:
                 self._arrived[0]()
             except Exception as error:
                 message = "what came from outside could not be taken in"
-                loop.call_exception_handler({"message": message, "exception": error})
+                self._loop.call_exception_handler({"message": message, "exception": error})
             del self._arrived[0]
         self.first = False
         if self._arrived:
-            loop.call_soon(self._pump)
+            self._loop.call_soon(self._pump)
 
     def disposable(self, work: Coroutine[Any, Any, Any], *, name: str) -> Disposable:
         """Run ``work`` as a task that is cancelled when what is returned is disposed."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -67,11 +66,11 @@ class World(NamedTuple):
     ``unexpected`` holds, for each changed path that no action of the turn accounts for, the
     revision of its last such change (and, apart, of those that named another action).
     ``fresh`` are those changes this very input made, and ``blows`` what it did to whom, if it is
-    an outcome; ``accounts`` is what of such is open, by actor, and ``met`` when a state last showed
-    a blow that had been told (seconds). ``outcomes`` counts the outcomes of
-    the turn; ``recent`` are the last few of the session; ``last`` is what each actor did last, the
-    latest at the end. ``baseline`` is the state of revision ``since``,
-    at the begin of the turn or at its last outcome. ``told`` is the input of each action's last
+    an outcome; ``accounts`` is what of such is open, by actor, and ``habits`` how its states and
+    outcomes follow each other. ``outcomes`` counts the outcomes of the turn; ``recent`` are the
+    last few of the session; ``last`` is what each actor did last, the latest at the end.
+    ``baseline`` is the state of revision ``since``, at the begin of the turn or at its last
+    outcome. ``told`` is the input of each action's last
     outcome, ``undone`` the inputs that rewinds have undone, each from after one to another.
     ``said`` are the last things that each speaker said, with the numbers of these inputs; those of
     whose turn it was, until it ends. Two worlds are equal only if they are one and the same.
@@ -86,7 +85,7 @@ class World(NamedTuple):
     unexpected: Mapping[Change, int] = NOTHING
     fresh: tuple[Change, ...] = ()
     accounts: blows.Accounts = NOTHING
-    met: float = -math.inf
+    habits: blows.Habits = blows.Habits()
     warning: str | None = None
     blows: tuple[blows.Blow, ...] = ()
     turn: Turn | None = None  # from here on, what a state does not change
@@ -163,7 +162,7 @@ Changed = tuple[
     Mapping[Change, int],
     tuple[Change, ...],
     blows.Accounts,
-    float,
+    blows.Habits,
     str | None,
     tuple[()],
 ]
@@ -171,13 +170,13 @@ Changed = tuple[
 
 
 def _unchanged(world: World, warning: str | None = None) -> Changed:
-    return world.state, world.unexpected, (), world.accounts, world.met, warning, ()
+    return world.state, world.unexpected, (), world.accounts, world.habits, warning, ()
 
 
 def _moment(world: World, numbered: Numbered, changed: Changed) -> World:
     number, event, received = numbered
     now = (world.revision + 1, event.t, event, number, received, *changed)
-    return World._make((*now, *world[len(now) :]))  # several times faster than _replace
+    return tuple.__new__(World, now + world[len(now) :])  # several times faster than _replace
 
 
 def _patched(world: World, event: Patch) -> Changed:
@@ -231,9 +230,9 @@ def _heard(world: World, event: Say) -> World:
 
 def _changed(world: World, state: Mapping[str, Any], because: str | None, t: float) -> Changed:
     paths = changed_paths(world.state, state)
-    accounts, met = blows.seen(world, state, paths, because, t)
+    accounts, habits = blows.seen(world, state, paths, because, t)
     if not paths:
-        return world.state, world.unexpected, (), accounts, met, None, ()
+        return world.state, world.unexpected, (), accounts, habits, None, ()
     warning = key = None
     if because is not None:
         named = world.actions.get(because)
@@ -243,29 +242,30 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
             )
         else:
             key = named.key
-    allowed = frozenset(
-        [
-            path
-            for declared in world.actions.values()
-            for path in world.footprint.of(declared.actor, declared.action, declared.struck)
-        ]
-        + _taken_off(world, paths, state)
-        if any(path[0] == "actors" for path in paths if path)
-        else ()
-    )
-    fresh = tuple(
-        (path, key)
-        for path in paths
-        if not world.footprint.passes(path)
-        and not (allowed and any(path[:depth] in allowed for depth in (2, 3)))
-    )
+    paths = world.footprint.lasting(paths)
+    if "actors" in [path[0] for path in paths if path]:
+        allowed = _allowed(world, paths, state)
+        paths = [path for path in paths if path[:2] not in allowed and path not in allowed]
+    fresh = tuple([(path, key) for path in paths])
     unexpected = world.unexpected
     if fresh:
         revision = world.revision + 1
         unexpected = {**unexpected, **dict.fromkeys(fresh, revision)}
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): revision}
-    return state, unexpected, fresh, accounts, met, warning, ()
+    return state, unexpected, fresh, accounts, habits, warning, ()
+
+
+def _allowed(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> frozenset[Path]:
+    """What the turn's actions may have changed."""
+    return frozenset(
+        [
+            path
+            for declared in world.actions.values()
+            for path in world.footprint.of(declared.actor, declared.action, declared.struck)
+        ]
+        + _taken_off(world, paths, state)
+    )
 
 
 def _taken_off(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> list[Path]:
@@ -320,7 +320,7 @@ def _resolved(world: World, event: Outcome) -> World:
         warning = f"outcome in turn {event.turn!r}, which is not open"
     done = world.doing(event)
     name = event.action_id if event.action_id is not None else f"#{world.number}"
-    struck_by, accounts = blows.told(world, event, done, name)
+    struck_by, accounts, habits = blows.told(world, event, done, name)
     befell = [result.target for result in event.results if result.target is not None]
     others = [each for each in befell if each not in targets_of(done.action)]
     struck = tuple(dict.fromkeys([*done.struck, *others]))
@@ -345,6 +345,7 @@ def _resolved(world: World, event: Outcome) -> World:
         last=last,
         blows=struck_by,
         accounts=accounts,
+        habits=habits,
         baseline=world.state,
         since=world.revision,
         warning=warning,

@@ -6,16 +6,20 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .broken import Broken
-from .simulation import simulate
+from .simulation import Simulated, simulate
 
 __all__ = ["main"]
 
 EVERY = 2.0
 """Seconds between two lines of progress."""
+
+SHOWN = ("storm", "sleep", "kill", "reopen", "rewind", "retell", "guest")
+"""Steps of a world that are told of at the end."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,19 @@ class _Tally:
     seconds: float = 0.0
     outcomes: int = 0
     broken: int = 0
+    met: Counter[str] = field(default_factory=Counter)
+
+    def take(self, done: Simulated) -> None:
+        """A world in which all held."""
+        self.seconds += done.seconds
+        self.outcomes += done.outcomes
+        shown = {name: many for name, many in done.seen.items() if name.split()[0] in SHOWN}
+        self.met.update(shown)
+        self.met.update(done.met)
+
+    def coverage(self) -> str:
+        """What befell these worlds, and how often."""
+        return "met: " + ", ".join(f"{name} {many}" for name, many in sorted(self.met.items()))
 
     def line(self, wall: float) -> str:
         hours = self.seconds / 3600
@@ -83,12 +100,12 @@ def _play(first: int, seeds: int, shrinking: float) -> int:
             tally.broken += 1
             print(broken, flush=True)
         else:
-            tally.seconds += done.seconds
-            tally.outcomes += done.outcomes
+            tally.take(done)
         tally.seeds += 1
         if time.monotonic() > said + EVERY:
             said = time.monotonic()
             print(f"seed {seed}: {tally.line(said - begun)}", file=sys.stderr, flush=True)
+    print(tally.coverage())
     print(tally.line(max(time.monotonic() - begun, 1e-9)))
     if tally.broken:
         print(f"{tally.broken} of {seeds} seeds broke a guarantee", file=sys.stderr)

@@ -10,6 +10,7 @@ from ..operators.narrative import Ended, Narrative, Patched, Started
 from ..session import Session
 from ..streams.events import Delivered, Rewind
 from ..streams.world import Numbered
+from .bills import Bills
 from .changes import Changes
 from .evidence import EPSILON, Evidence, now
 from .judge_streams import Streams
@@ -56,6 +57,11 @@ class Guarantees:
                 for viewer, shown in self.views.items()
             ),
         ]
+
+    @property
+    def bills(self) -> Bills:
+        """What its streams have cost."""
+        return self._streams.bills
 
     def leave(self) -> None:
         """Watch no longer."""
@@ -105,7 +111,7 @@ class Guarantees:
         known = self.known
         known.closing = False
         self._tellings.forget()
-        self._streams.forget()
+        self._streams.resume(session, lost)
         self._late.clear()
         for told in known.shown.tellings.values():
             told.ended_at = now() if told.ended_at is None else told.ended_at

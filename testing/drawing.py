@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .history import History, Step
@@ -21,21 +21,31 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", "astray", *("cut",) * 5,
+    "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 5,
 )  # fmt: skip
+KILLED = ("kill", "reopen")
+CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
 
 
 def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    fate = rng.choice((*("lasts",) * 10, "recorded", "killed", "killed"))
-    players = [_Players(rng, number, fate == "killed") for number in range(sessions)]
+    fate = rng.choice((*("lasts",) * 14, "recorded", *("killed",) * 5))
+    rare = RARE + (KILLED if fate == "killed" else ())
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
     if fate == "recorded":
         steps.append(Step(0.0, "record"))
-    for _ in range(rng.randint(5, 60)):
+    if rng.random() < 0.15:
+        steps.append(Step(0.0, "cache", mood=rng.choice(CACHES)))
+        rare += ("cache",) * 6
+    players = [_Players(rng, number, rare) for number in range(sessions)]
+    rounds = rng.randint(5, 60)
+    killed = rng.randrange(rounds) if fate == "killed" else None
+    for number in range(rounds):
         steps += rng.choice(players).step()
+        if number == killed:
+            steps += rng.choice(players).draw_end_of_process()
     settings: dict[str, Any] = {
         "intensity": rng.choice(("off", *("conservative", "aggressive") * 3)),
         "overlap": rng.choice(OVERLAPS),
@@ -63,14 +73,14 @@ def draw(seed: int) -> History:
 class _Players:
     """Those at one table, and what they may do next."""
 
-    def __init__(self, rng: random.Random, on: int, killed: bool) -> None:
+    def __init__(self, rng: random.Random, on: int, rare: Sequence[str]) -> None:
         self.rng = rng
         self.on = on
         self.actors = [f"a{n}" for n in range(5)]
         self.open: dict[str, tuple[str, str, list[str]]] = {}
         self.in_turn = False
         self.count = 0
-        self.rare = (*RARE, "kill", "kill", "kill", "reopen") if killed else RARE
+        self.rare = rare
 
     def step(self) -> list[Step]:
         rng = self.rng
@@ -115,10 +125,8 @@ class _Players:
         if self.rng.random() < 0.15:
             landed += self.draw_retell(1.0)
             landed[-1].wait = round(self.rng.choice((0.5, 4.0, 12.0)) * self.rng.random(), 4)
-        elif "kill" in self.rare and self.rng.random() < 0.1:
-            killed = self.draw_kill()
-            killed[0].wait = round(3 * self.rng.random(), 4)
-            landed += killed
+        elif "kill" in self.rare and self.rng.random() < 0.05:
+            landed += self.draw_end_of_process()
         return steps + landed
 
     def draw_end(self) -> list[Step]:
@@ -311,6 +319,14 @@ class _Players:
         share = round(rng.choice((1.0, rng.random())), 3) if share is None else share
         return self._step("retell", share=share, by=rng.choice(("name", "telling")))
 
+    def draw_anew(self) -> list[Step]:
+        """The last thing is told again, which is taken back, and it is told once more."""
+        steps = self.draw_retell(1.0)
+        steps += self._step("rewind", share=1.0, by="last") + self.draw_retell(1.0)
+        for longest, step in zip((12.0, 2.0), steps[1:], strict=True):
+            step.wait = round(longest * self.rng.random(), 4)
+        return steps
+
     def draw_cancel(self) -> list[Step]:
         return self._step("cancel")
 
@@ -350,14 +366,23 @@ class _Players:
         """The process stands still, as after the lid of a laptop was closed."""
         return self._step("sleep", seconds=self.rng.choice((1.0, 30.0, 3600.0, 40_000.0)))
 
+    def draw_end_of_process(self) -> list[Step]:
+        """In the midst of what is going on, or in good order."""
+        steps = self.rng.choice((self.draw_kill, self.draw_kill, self.draw_reopen))()
+        steps[0].wait = round(3 * self.rng.random(), 4)
+        return steps
+
     def draw_kill(self) -> list[Step]:
         """Once, or again before much could be done."""
         rng, steps = self.rng, []
-        for _ in range(rng.choice((1, 1, 2, 3))):
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
             given = {"overlap": rng.choice(OVERLAPS)} if rng.random() < 0.3 else {}
             steps += self._step("kill", cut=round(rng.choice((1.0, rng.random())), 3), **given)
             steps[-1].wait = round(rng.choice((0.0, 0.3, 2.0)) * rng.random(), 4)
         return steps
+
+    def draw_cache(self) -> list[Step]:
+        return self._step("cache", mood=self.rng.choice(CACHES))
 
     def draw_reopen(self) -> list[Step]:
         return self._step("reopen", drain=self.rng.choice((0.0, 5.0, 60.0)))

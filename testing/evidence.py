@@ -17,7 +17,7 @@ from .broken import Broken
 from .changes import Changes, Happening
 from .shown import Shown, Told
 from .stamps import asked
-from .watch import Watched
+from .watch import WatchedStream
 
 __all__ = ["EPSILON", "Deed", "Evidence", "deed_of", "entries_of", "now"]
 
@@ -38,7 +38,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def entries_of(stream: Watched) -> Sequence[Entry]:
+def entries_of(stream: WatchedStream) -> Sequence[Entry]:
     """What a stamped prompt asked a stream to tell; nothing of any other."""
     found: Sequence[Entry] = asked(stream.request).get("entries", ())
     return found
@@ -67,8 +67,8 @@ class Evidence:
     hps: dict[int, list[Any]] = field(default_factory=dict)
     handles: dict[int, Any] = field(default_factory=dict)
     events: list[Narrative] = field(default_factory=list)
-    streams: list[Watched] = field(default_factory=list)
-    again: set[Watched] = field(default_factory=set)
+    streams: list[WatchedStream] = field(default_factory=list)
+    again: set[WatchedStream] = field(default_factory=set)
     asleep: list[tuple[float, float]] = field(default_factory=list)
     rewinds: list[float] = field(default_factory=list)
     was: list[tuple[float, Told]] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Evidence:
         """What may be remembered changes now; a prompt of this very moment may be older."""
         self.was += [(now(), told) for told in self.memory()]
 
-    def place_of(self, stream: Watched) -> str | None:
+    def place_of(self, stream: WatchedStream) -> str | None:
         """Of a stream that tells again: the telling in whose place that will stand."""
         known = asked(stream.request).get("known")
         for told in self.shown.tellings.values():
@@ -138,7 +138,13 @@ class Evidence:
                 return told.id
         return None
 
-    def one_since(self, stream: Watched) -> bool:
+    def versions(self, place: str | None) -> list[Told]:
+        """What stands of a telling, and of what has been told in its place."""
+        stands = self.changes.standing.stands
+        there = (told for told in self.shown.tellings.values() if all(map(stands, told.outcomes)))
+        return [told for told in there if place in (told.id, told.retells)]
+
+    def one_since(self, stream: WatchedStream) -> bool:
         """Whether one telling is under way since before it was opened, and was the only one."""
         opened = stream.opened_at or 0.0
         since = [
@@ -153,7 +159,7 @@ class Evidence:
         there = self.shown.tellings.values()
         return [told for told in there if told.first is None and told.ended_at is None]
 
-    def tells_again(self, stream: Watched) -> bool:
+    def tells_again(self, stream: WatchedStream) -> bool:
         """Whether a stream that is just opened tells again what happened."""
         about = asked(stream.request)
         if about.get("again") or stream.request.purpose is Purpose.PREFETCH:
@@ -176,7 +182,7 @@ class Evidence:
         interrupts = self.settings.overlap is Overlap.INTERRUPT
         return interrupts or happening.cancelled or closing or undone
 
-    def bound(self, stream: Watched, at: float) -> bool:
+    def bound(self, stream: WatchedStream, at: float) -> bool:
         """Whether a telling that could be of it had begun, and not ended, by then."""
         doing = {(entry["actor"], entry["action"]) for entry in entries_of(stream)}
         for told in reversed(self.shown.tellings.values()):
@@ -189,12 +195,12 @@ class Evidence:
                 return True
         return False
 
-    def wanted(self, stream: Watched) -> bool:
+    def wanted(self, stream: WatchedStream) -> bool:
         """Whether an outcome that is not told yet could have taken it over."""
         doing = {(entry["actor"], entry["action"]) for entry in entries_of(stream)}
         return any((each.actor, each.action) in doing for each in self.under_way.values())
 
-    def told_from(self, stream: Watched) -> bool:
+    def told_from(self, stream: WatchedStream) -> bool:
         """Whether something that happened since it was opened could have been told from it."""
         doing = {(entry["actor"], entry["action"]) for entry in entries_of(stream)}
         since = stream.opened_at or 0.0
@@ -203,12 +209,12 @@ class Evidence:
             for each in self.happenings.values()
         )
 
-    def restless(self, stream: Watched) -> bool:
+    def restless(self, stream: WatchedStream) -> bool:
         """Whether too many before it were revoked: then it is told as it was asked for."""
         if stream.request.purpose is Purpose.PREFETCH:
             return False
         deeds = set(map(deed_of, entries_of(stream)))
-        alike: Iterable[Watched] = (
+        alike: Iterable[WatchedStream] = (
             each
             for each in self.streams
             if each.request.purpose is not Purpose.PREFETCH

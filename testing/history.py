@@ -58,6 +58,11 @@ class History:
         """Whether its sessions are recorded: some step goes on from their logs."""
         return any(step.do in ("kill", "reopen", "record") for step in self.steps)
 
+    @property
+    def cached(self) -> bool:
+        """Whether there is a shared cache: some step says how it does."""
+        return any(step.do == "cache" for step in self.steps)
+
     def as_test(self, seed: int | None, guarantee: str) -> str:
         """A test that plays it."""
         given: list[tuple[str, Any]] = [

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..operators.predict import Intensity
+from ..session import Session
 from ..streams.models import ModelOverloaded, Purpose
+from .bills import Bills
 from .changes import Happening, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of, now
 from .stamps import asked
-from .watch import Watched
+from .watch import WatchedStream
 
-__all__ = ["Streams", "prompt_of"]
+__all__ = ["Streams"]
 
 CHARS_PER_TOKEN = 4
-ROUGHLY = 1.3
-"""Tokens are counted otherwise here than in the ledger, which knows what the server billed."""
 
 
 class Streams:
     """Judges streams as they are opened, and those that are open after each step."""
 
     def __init__(self, evidence: Evidence) -> None:
+        self.bills = Bills(evidence.session)
         self._known = evidence
-        self._open: list[Watched] = []
+        self._open: list[WatchedStream] = []
         self._fresh: list[Happening] = []
         self._changed: dict[int, float] = {}
         self._alone: float | None = None
@@ -33,12 +35,13 @@ class Streams:
 
     # ── what comes to pass ────────────────────────────────────────────────────────────────────
 
-    def opened(self, stream: Watched) -> None:
+    def opened(self, stream: WatchedStream) -> None:
         """A stream is about to be read."""
         known, settings, request = self._known, self._known.settings, stream.request
         self._open = [each for each in self._open if each.gone_at is None]
         self._open.append(stream)
         known.streams.append(stream)
+        self.bills.opened(stream)
         if known.tells_again(stream):
             known.again.add(stream)
         if request.purpose is Purpose.PREFETCH:
@@ -48,11 +51,12 @@ class Streams:
                 known.broke("G3", f"{len(there)} speculations are open at once, and {most}")
             if self._off and known.session.intensity is Intensity.OFF:
                 known.broke("G3", f"{stream} is prepared ahead, though nothing is to be")
-            self._budget(stream)
+            self._budget()
             self._teardown(stream)
         else:
             self._patience(stream)
         self._memory(stream, str(asked(request).get("memory", "")))
+        self._versions(stream, asked(request).get("again", ()))
 
     def took(self, number: int, happening: Happening | None) -> None:
         """An input has been handed on."""
@@ -63,8 +67,9 @@ class Streams:
             self._changed[number] = at
         self._alone = at if changes.clear and self._alone is None else -1.0
 
-    def forget(self) -> None:
-        """The process is gone, and its streams; the ledger of the next begins anew."""
+    def resume(self, session: Session[Any], lost: Mapping[str, Any]) -> None:
+        """The process is gone, and its streams."""
+        self.bills.resume(session, lost)
         self._first = len(self._known.streams)
         self._open.clear()
         self._fresh.clear()
@@ -93,6 +98,7 @@ class Streams:
             elif stream.closed_at == self._alone and self._interrupted(stream):
                 known.broke("G1", f"{stream} was closed by a change of nothing it speaks of")
         self._player_first()
+        self._budget()
         self._changed.clear()
         self._fresh.clear()
         self._alone, self._checked = None, now()
@@ -107,19 +113,15 @@ class Streams:
             known.broke("G4", f"left behind: {known.session.generations.live}")
         if again := [stream for stream in known.streams if stream.read_after_close]:
             known.broke("G4", f"read after its end: {again[0]}")
+        if self.bills.whole and (what := self.bills.wrong(known.session.report())):
+            known.broke("G2", what)
 
-    def _budget(self, stream: Watched) -> None:
+    def _budget(self) -> None:
         cap = self._known.settings.max_prefetch_tokens
-        if cap is None:
-            return
-        spent = 0.0
-        for each in self._known.streams[self._first :]:
-            if each.request.purpose is Purpose.PREFETCH and (each.text or each is stream):
-                spent += (len(prompt_of(each)) + len(each.text)) / CHARS_PER_TOKEN
-        if spent > cap * ROUGHLY:
-            self._known.broke("G3", f"{spent:.0f} tokens were prefetched, and the cap is {cap}")
+        if cap is not None and (what := self.bills.over_budget(cap)):
+            self._known.broke("G3", what)
 
-    def _teardown(self, stream: Watched) -> None:
+    def _teardown(self, stream: WatchedStream) -> None:
         """What takes its place waits until the one before is gone, but not for ever."""
         known, slot = self._known, _slot(stream)
         for each in self._open:
@@ -128,7 +130,7 @@ class Streams:
                 if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
                     known.broke("G4", f"{stream} was opened before {each} was gone")
 
-    def _patience(self, stream: Watched) -> None:
+    def _patience(self, stream: WatchedStream) -> None:
         """What a server refuses for so many seconds is not asked for again before."""
         known, deeds = self._known, set(map(deed_of, entries_of(stream)))
         for before in known.streams[self._first : -1]:
@@ -142,7 +144,7 @@ class Streams:
             if same and waited < (error.retry_after or 0.0) - EPSILON and known.one_since(before):
                 known.broke("G2", f"{stream} was asked for {waited:g} s after {before}: {error}")
 
-    def _memory(self, stream: Watched, memory: str) -> None:
+    def _memory(self, stream: WatchedStream, memory: str) -> None:
         known = self._known
         most = known.settings.memory_tokens * CHARS_PER_TOKEN
         if len(memory.replace("\n", "")) > most:
@@ -156,7 +158,16 @@ class Streams:
                     what = "a prompt remembers what was not shown to all, is undone, was told anew"
                     known.broke("G7", f"{what}, or comes later: {line!r}")
 
-    def _untrue_now(self, stream: Watched) -> str | None:
+    def _versions(self, stream: WatchedStream, texts: Sequence[str]) -> None:
+        """What is told again is told with what stands of its earlier tellings in mind."""
+        known = self._known
+        told = known.versions(known.place_of(stream)) if texts else []
+        for text in texts:
+            if not any(each.text.startswith(text) for each in told):
+                what = "a retelling knows a version that is undone, or of something else"
+                known.broke("G7", f"{what}: {text!r}")
+
+    def _untrue_now(self, stream: WatchedStream) -> str | None:
         if not self._changed:
             return None
         known, entries = self._known, entries_of(stream)
@@ -173,7 +184,7 @@ class Streams:
                     return f"input {number} changed {sorted(doubtful)}"
         return None
 
-    def _interrupted(self, stream: Watched) -> bool:
+    def _interrupted(self, stream: WatchedStream) -> bool:
         """Whether a state, and that alone, has closed it, though nothing it speaks of changed."""
         opened, closed = stream.opened_at or 0.0, stream.closed_at or 0.0
         if stream in self._known.again:
@@ -192,7 +203,7 @@ class Streams:
             for entry in entries
         )
 
-    def _outdated(self, stream: Watched) -> bool:
+    def _outdated(self, stream: WatchedStream) -> bool:
         known, about = self._known, asked(stream.request)
         if stream.request.purpose is not Purpose.PREFETCH or not about or not known.changes.sure:
             return False
@@ -221,16 +232,10 @@ class Streams:
             known.broke("G5", f"outcome {first.number} waits, and no request was made for it")
 
 
-def _slot(stream: Watched) -> tuple[Any, ...] | None:
+def _slot(stream: WatchedStream) -> tuple[Any, ...] | None:
     """The place in the plan that a speculation is for."""
     entries, about = entries_of(stream), asked(stream.request)
     if stream.request.purpose is not Purpose.PREFETCH or len(entries) != 1 or about.get("again"):
         return None
     [entry] = entries
     return about["turn"], *deed_of(entry), entry["aims"], entry["result"]
-
-
-def prompt_of(stream: Watched) -> str:
-    """All that was asked, in one string."""
-    request = stream.request
-    return "".join([request.system, *(message.text for message in request.messages)])

@@ -12,7 +12,7 @@ from .evidence import Evidence, entries_of
 from .shown import Told
 from .stamps import Stamp
 from .truth import untrue
-from .watch import Watched
+from .watch import WatchedStream
 
 __all__ = ["Tellings"]
 
@@ -26,7 +26,7 @@ class Tellings:
         self._again: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._told_of: dict[int, str] = {}
         self._stamped = False
-        self._by_number: dict[int, Watched] = {}
+        self._by_number: dict[int, WatchedStream] = {}
 
     def started(self, event: Started) -> None:
         """A telling begins; what one tells that is told again, is decided now."""
@@ -144,7 +144,7 @@ class Tellings:
                 what = f"the text of stream {number} was told twice: {before}, {told.id}"
                 known.broke("G1", what)
 
-    def _fresh(self, stamp: Stamp, stream: Watched, told: Told, began: int) -> None:
+    def _fresh(self, stamp: Stamp, stream: WatchedStream, told: Told, began: int) -> None:
         known, entries = self._known, entries_of(stream)
         if stream in known.again:
             return
@@ -160,7 +160,7 @@ class Tellings:
                         f"input {number} changed {sorted(what)}",
                     )
 
-    def _stream(self, number: int) -> Watched | None:
+    def _stream(self, number: int) -> WatchedStream | None:
         for stream in self._known.streams[len(self._by_number) :]:
             self._by_number[stream.number] = stream
         return self._by_number.get(number)

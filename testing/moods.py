@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,10 +20,17 @@ from ..streams.models import (
 )
 from .scripted import Script
 from .stamps import asked, stamped
+from .watch import WatchedStream
 
 __all__ = ["GuestError", "Moody"]
 
 ENDLESS = "and on " * 400
+
+SLOW = ("slow", "stall", "endless", "teardown")
+"""What takes its time: nobody need wait for its end to have met it."""
+
+NOTICED = 1.0
+"""Seconds in which it is met."""
 
 
 class GuestError(LookupError):
@@ -44,6 +52,8 @@ class Moody:
         self.cuts = 0.0
         """How likely a speculation that would not is cut; all that is written comes slowly then."""
         self.seed = seed
+        self.given: dict[int, str] = {}
+        """What is wrong with which stream, by its number."""
         self._asked: Counter[str] = Counter()
 
     def drawn_from(self, request: Request) -> tuple[int, int]:
@@ -68,34 +78,49 @@ class Moody:
             "teardown": rng.choice((0.0, 0.0, 0.05)),
         }
         if rng.random() < self.trouble:
-            script |= _trouble(rng, text)
+            self.given[number], way = rng.choice(_troubles(rng, text))
+            script |= way
         elif self.cuts:
             script["delay"] = 0.3
             if request.purpose is Purpose.PREFETCH and rng.random() < self.cuts:
+                self.given[number] = "cut"
                 script |= {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)}
         return Script(**script)
 
+    def met(self, streams: Iterable[WatchedStream]) -> Counter[str]:
+        """The troubles that came to pass, and how often: streams were read for so long."""
+        return Counter(
+            f"model {name}"
+            for stream in streams
+            if (name := self.given.get(stream.number)) and _came_to_pass(name, stream)
+        )
 
-def _trouble(rng: random.Random, text: str) -> dict[str, Any]:
+
+def _came_to_pass(name: str, stream: WatchedStream) -> bool:
+    if name not in SLOW:
+        return stream.finished
+    return (stream.gone_at or 0.0) - (stream.opened_at or 0.0) > NOTICED
+
+
+def _troubles(rng: random.Random, text: str) -> Sequence[tuple[str, dict[str, Any]]]:
     torn = orjson.dumps({"text": text, "lines": []}).decode()
-    ways: tuple[dict[str, Any], ...] = (
-        {"error": ModelUnavailable("no server")},
-        {"error": ModelBadRequest("no")},
-        {"error": ModelOverloaded("429", 0.5)},
-        {"error": ModelOverloaded("429", 30.0)},
-        {"error": ModelOverloaded("529")},
-        {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)},
-        {"hangs": True},
-        {"hangs": True, "chunks": rng.randint(1, 9)},
-        {"ttft": 15.0},
-        {"delay": 4.0, "chunk": 60},
-        {"answer": torn[: rng.randrange(2, len(torn))]},
-        {"answer": {"text": text + ENDLESS}, "delay": 0.5, "chunk": 40},
-        {"stop": "refusal"},
-        {"stop": "max_tokens"},
-        {"answer": ""},
-        {"answer": {"cues": []}},
-        {"teardown": 1.5},
-        {"error": GuestError("not a model's error")},
+    return (
+        ("gone", {"error": ModelUnavailable("no server")}),
+        ("400", {"error": ModelBadRequest("no")}),
+        ("429", {"error": ModelOverloaded("429", 0.5)}),
+        ("429", {"error": ModelOverloaded("429", 30.0)}),
+        ("529", {"error": ModelOverloaded("529")}),
+        ("cut", {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)}),
+        ("stall", {"hangs": True}),
+        ("stall", {"hangs": True, "chunks": rng.randint(1, 9)}),
+        ("slow", {"ttft": 15.0}),
+        ("slow", {"delay": 4.0, "chunk": 60}),
+        ("torn", {"answer": torn[: rng.randrange(2, len(torn))]}),
+        ("endless", {"answer": {"text": text + ENDLESS}, "delay": 0.5, "chunk": 40}),
+        ("refusal", {"stop": "refusal"}),
+        ("max_tokens", {"stop": "max_tokens"}),
+        ("empty", {"answer": ""}),
+        ("empty", {"answer": {"cues": []}}),
+        ("teardown", {"teardown": 1.5}),
+        ("raises", {"error": GuestError("not a model's error")}),
     )
-    return rng.choice(ways)

@@ -58,6 +58,7 @@ class Narrated:
         if (fault := Faults(rates).of(seed, count)) is not None:
             if fault.share is not None:
                 fault = replace(fault, share=round(fault.share, 3))
+            self._moods.given[number] = fault.kind
             given = replace(given, extra={"metadata": {"narrator_fault": str(fault)}})
         stream = WatchedStream(number, request, self._narrator.stream(given))
         self.streams.append(stream)

@@ -11,16 +11,8 @@ from typing import Any
 import orjson
 
 from ..streams.interleave import interleaved
-from ..streams.models import (
-    Block,
-    BlockEnd,
-    Delta,
-    ModelError,
-    ModelEvent,
-    Request,
-    Stop,
-    Usage,
-)
+from ..streams.models import Block, BlockEnd, Delta, ModelEvent, Request, Stop, Usage
+from .watch import WatchedStream
 
 __all__ = ["Answer", "Answers", "Call", "Script", "ScriptedModel", "ScriptedStream"]
 
@@ -80,77 +72,22 @@ Answer = Script | str | Mapping[str, Any]
 Answers = Answer | Iterable[Answer] | Callable[[Request, int], Answer]
 
 
-class ScriptedStream(AsyncGenerator[ModelEvent, None]):
-    """One stream of a :class:`ScriptedModel`, and what became of it.
-
-    Times are the loop's, in seconds; ``None`` for what has not happened. ``closed_at`` is when its
-    reader went away or it came to its end, ``gone_at`` when nothing of it was left.
-    """
+class ScriptedStream(WatchedStream):
+    """One stream of a :class:`ScriptedModel`, and what became of it."""
 
     def __init__(self, number: int, request: Request, script: Script) -> None:
-        self.number = number
-        self.request = request
+        super().__init__(number, request, self._run(script))
         self.script = script
-        self.opened_at: float | None = None
-        self.first_at: float | None = None
-        self.closed_at: float | None = None
-        self.gone_at: float | None = None
-        self.finished = False
-        """Whether it came to its own end: the whole answer, or its error."""
-        self.error: ModelError | None = None
-        """What it ended with, if that was no answer."""
-        self.text = ""
-        """What it has sent."""
-        self.read_after_close = 0
-        self._events = self._run()
 
-    def __repr__(self) -> str:
-        status = "open" if self.closed_at is None else "finished" if self.finished else "closed"
-        about = f"{self.request.purpose}, {status}, {len(self.text)} characters"
-        return f"<ScriptedStream {self.number} [{about}]>"
-
-    @property
-    def prompt(self) -> str:
-        """All that was asked, in one string."""
-        return "\n".join([self.request.system, *(m.text for m in self.request.messages)])
-
-    async def asend(self, value: None) -> ModelEvent:
-        """The next event."""
-        if self.closed_at is not None and not self.finished:
-            self.read_after_close += 1
-        return await self._events.asend(value)
-
-    async def athrow(self, *args: Any) -> ModelEvent:
-        """Raise in the stream, as a generator does."""
-        return await self._events.athrow(*args)
-
-    async def aclose(self) -> None:
-        """Close it; returns when it is gone."""
-        if self.opened_at is None:
-            self.opened_at = self.closed_at = self.gone_at = asyncio.get_running_loop().time()
-        await self._events.aclose()
-
-    async def _run(self) -> AsyncGenerator[ModelEvent, None]:
-        now = asyncio.get_running_loop().time
-        script = self.script
-        self.opened_at = now()
+    async def _run(self, script: Script) -> AsyncGenerator[ModelEvent, None]:
         try:
             async for event in self._answer(script):
-                if isinstance(event, Delta):
-                    self.first_at = now() if self.first_at is None else self.first_at
-                    self.text += event.text
                 yield event
-            self.finished = True
-        except ModelError as error:
-            self.finished, self.error = True, error
+        except (asyncio.CancelledError, GeneratorExit):
+            self._closing()
+            if script.teardown:
+                await asyncio.sleep(script.teardown)
             raise
-        finally:
-            self.closed_at = now()
-            try:
-                if script.teardown and not self.finished:
-                    await asyncio.sleep(script.teardown)
-            finally:
-                self.gone_at = now()
 
     async def _answer(self, script: Script) -> AsyncGenerator[ModelEvent, None]:
         blocks = self._blocks(script.answer)

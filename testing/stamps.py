@@ -61,7 +61,7 @@ def stamped_prompts(
         "turn": turn.turn if turn is not None else None,
         "entries": [_entry(scene, each, outcome.slots) for each in outcome.entries],
         "memory": memory,
-        **({"again": len(outcome.told)} if outcome.told else {}),
+        **({"again": outcome.told} if outcome.told else {}),
     }
     return orjson.dumps(about).decode()
 

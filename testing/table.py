@@ -231,14 +231,15 @@ class Table:
     async def do_rewind(self, share: float, by: str, actor: str = "", again: float = 0.0) -> None:
         """Back to an earlier time or revision, from where the game goes on as it sees fit.
 
-        :param by: ``forth`` goes to what was before the last rewind.
+        :param by: ``last`` takes the last input back, ``forth`` goes to what was before the last
+            rewind.
         :param actor: who has a new turn then; if nobody, all goes on as it was then.
         :param again: which deed to tell again at once, whether it is undone or not.
         """
         world = self.session.world
         to: float = world.t * share if by == "time" else int(world.number * share)
-        if by == "forth":
-            to = self._left_at
+        if by in ("forth", "last"):
+            to = self._left_at if by == "forth" else max(0, world.number - 1)
         self._left_at = world.number
         with suppress(StateError):  # it may be further back than is kept
             self.session.rewind(to)

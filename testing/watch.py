@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
-from ..streams.models import Delta, Model, ModelError, ModelEvent, Request
-from .scripted import ScriptedStream
+from ..streams.models import Delta, Model, ModelError, ModelEvent, Request, Usage
 
-__all__ = ["Watched", "WatchedModel", "WatchedStream"]
+__all__ = ["WatchedModel", "WatchedStream"]
 
 
 class WatchedStream(AsyncGenerator[ModelEvent, None]):
-    """A stream of another's model, with what a :class:`ScriptedStream` tells of itself."""
+    """A stream of a model, and what became of it.
+
+    Times are the loop's, in seconds; ``None`` for what has not happened. ``closed_at`` is when its
+    reader went away or it came to its end, ``gone_at`` when nothing of it was left.
+    """
 
     def __init__(
         self, number: int, request: Request, events: AsyncGenerator[ModelEvent, None]
@@ -21,18 +25,32 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         self.number = number
         self.request = request
         self.opened_at: float | None = None
+        self.first_at: float | None = None
+        self.last_at: float | None = None
         self.closed_at: float | None = None
         self.gone_at: float | None = None
         self.finished = False
+        """Whether it came to its own end: the whole answer, or its error."""
         self.error: ModelError | None = None
+        """What it ended with, if that was no answer."""
         self.text = ""
+        """What it has sent."""
+        self.before_last = 0
+        """Of the text, how much had been sent before ``last_at``."""
+        self.usage = Usage()
+        """The tokens it has reported."""
         self.read_after_close = 0
         self._events = events
 
     def __repr__(self) -> str:
         status = "open" if self.closed_at is None else "finished" if self.finished else "closed"
         about = f"{self.request.purpose}, {status}, {len(self.text)} characters"
-        return f"<stream {self.number} [{about}]>"
+        return f"<{type(self).__name__} {self.number} [{about}]>"
+
+    @property
+    def prompt(self) -> str:
+        """All that was asked, in one string."""
+        return "\n".join([self.request.system, *(m.text for m in self.request.messages)])
 
     async def asend(self, value: None) -> ModelEvent:
         """The next event."""
@@ -42,14 +60,17 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         if self.closed_at is not None and not self.finished:
             self.read_after_close += 1
         try:
-            event = await anext(self._events)
+            event = await self._events.asend(value)
         except BaseException as error:
-            self.finished = self.finished or isinstance(error, Exception)
-            self.error = error if isinstance(error, ModelError) else self.error
-            self.closed_at = self.gone_at = now() if self.closed_at is None else self.closed_at
+            if self.closed_at is None:
+                self.finished = isinstance(error, Exception)
+                self.error = error if isinstance(error, ModelError) else None
+            self._gone()
             raise
         if isinstance(event, Delta):
-            self.text += event.text
+            self._said(event.text, now())
+        elif isinstance(event, Usage):
+            self.usage = _latest(self.usage, event)
         return event
 
     async def athrow(self, *args: Any) -> ModelEvent:
@@ -58,17 +79,34 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
     async def aclose(self) -> None:
         """Close it; returns when it is gone."""
-        now = asyncio.get_running_loop().time
-        if self.closed_at is None:
-            self.opened_at = now() if self.opened_at is None else self.opened_at
-            self.closed_at = now()
+        if self.opened_at is None:
+            self.opened_at = asyncio.get_running_loop().time()
+        self._closing()
         try:
             await self._events.aclose()
         finally:
-            self.gone_at = now() if self.gone_at is None else self.gone_at
+            self._gone()
+
+    def _said(self, text: str, at: float) -> None:
+        if at != self.last_at:
+            self.before_last, self.last_at = len(self.text), at
+        self.first_at = at if self.first_at is None else self.first_at
+        self.text += text
+
+    def _closing(self) -> None:
+        if self.closed_at is None:
+            self.closed_at = asyncio.get_running_loop().time()
+
+    def _gone(self) -> None:
+        self._closing()
+        if self.gone_at is None:
+            self.gone_at = asyncio.get_running_loop().time()
 
 
-Watched = ScriptedStream | WatchedStream
+def _latest(old: Usage, new: Usage) -> Usage:
+    said = {name: getattr(new, name) for name in Usage.__slots__}
+    known = {name: value for name, value in said.items() if value is not None}
+    return replace(old, **{**known, "final": old.final or new.final})
 
 
 class WatchedModel:
@@ -77,7 +115,7 @@ class WatchedModel:
     :param opened: told of each stream before it is first read.
     """
 
-    def __init__(self, model: Model, opened: Callable[[Watched], None]) -> None:
+    def __init__(self, model: Model, opened: Callable[[WatchedStream], None]) -> None:
         self._model = model
         self._opened = opened
         self._count = 0
@@ -86,7 +124,7 @@ class WatchedModel:
         """See :class:`~foretell.streams.models.Model`."""
         self._count += 1
         events = self._model.stream(request)
-        if not isinstance(events, Watched):
+        if not isinstance(events, WatchedStream):
             events = WatchedStream(self._count, request, events)
         self._opened(events)
         return events

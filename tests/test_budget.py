@@ -232,6 +232,7 @@ def test_a_budget_is_a_setting(tmp_path: Path) -> None:
     path.write_text("[budget]\nhour_usd = 0.5\nforeground = true\n")
     held = foretell.Settings.load(path).budget
     assert (held.hour_usd, held.foreground, held.turn_tokens) == (0.5, True, None)
-    path.write_text("[budget]\nhour_usd = -1\n")
-    with pytest.raises(foretell.ConfigError, match=r"budget\.hour_usd"):
-        foretell.Settings.load(path)
+    for wrong in ("-1", "true", "nan"):
+        path.write_text(f"[budget]\nhour_usd = {wrong}\n")
+        with pytest.raises(foretell.ConfigError, match=r"budget\.hour_usd"):
+            foretell.Settings.load(path)

@@ -157,6 +157,28 @@ async def test_leaving_the_block_leaves_no_subscriber_behind() -> None:
         assert not held.known.events and not held.known.happenings
 
 
+async def test_the_money_is_reckoned_from_what_was_sent() -> None:
+    """Of what was closed as well; a report that says otherwise is found, to the token."""
+    model = ScriptedModel(Script({"text": "It bites. " * 20}, delay=0.1))
+    async with foretell.Game(model=model) as game:
+        session = await game.session("own")
+        with guarantees(session) as held:
+            session.update(STATE)
+            session.begin_turn("mira")
+            action = session.declare("mira", "longsword", target="goblin")
+            await asyncio.sleep(1.2)  # all that is prepared is in its midst
+            await action.outcome("hit", damage=4)
+            await session.close()
+            report = session.report()
+            assert held.bills.wrong(report) is None and report["tokens"]["wasted"] > 100
+            tokens, cost = report["tokens"], report["cost_usd"]
+            for more, less in (("foreground", 0), ("foreground", -2), ("prefetch", -50)):
+                counted = {**tokens, more: tokens[more] + (less or 2)}
+                assert "tokens" in (held.bills.wrong({**report, "tokens": counted}) or "")
+            for other in (10 * cost, 0.0):
+                assert "were spent" in (held.bills.wrong({**report, "cost_usd": other}) or "")
+
+
 def test_what_stands_is_what_led_here() -> None:
     standing = Standing()
 

@@ -306,3 +306,19 @@ def test_a_single_json_piece_is_itself_with_its_slots_filled(parts: list[str]) -
 
     composer, _ = compose(*parts)
     assert composer.value == filled(orjson.loads(parts[0]))
+
+
+@pytest.mark.parametrize("cut", [1, 7, 500])
+def test_json_is_looked_for_in_the_first_eighty_characters(cut: int) -> None:
+    _, reader = compose("b" * 78 + '{"text": "hi"}', cut=cut)
+    assert reader.value == {"text": "hi"}
+    plain = "b" * 79 + '{"text": "hi"}'
+    _, reader = compose(plain, cut=cut)
+    assert reader.value == {"text": plain}
+
+
+def test_plain_text_waits_for_eighty_characters_and_no_longer() -> None:
+    composer = Composer("text")
+    composer.begin({}, last=True)
+    assert composer.feed("b" * 79) == ([], "")
+    assert composer.feed("c")[1] == "b" * 79 + "c"

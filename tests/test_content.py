@@ -183,6 +183,60 @@ async def test_a_file_that_is_no_good_is_named(tmp_path: Path, text: str) -> Non
         await foretell.JsonFolder(tmp_path).find(foretell.Ask("lore", ("mill",)))
 
 
+async def test_a_file_that_is_no_good_costs_only_its_kind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # G10
+    (tmp_path / "lore.json").write_text("{")
+    (tmp_path / "spells.json").write_text("{")
+    (tmp_path / "spell_lists.json").write_text('{"Mira": {"Hex": {}}}')
+    (tmp_path / "voices.json").write_text('{"Grukk": "a rasp"}')
+    (tmp_path / "lore").mkdir()
+    (tmp_path / "lore" / "old mill.json").write_text('"It burned down."')
+    folder = foretell.JsonFolder(tmp_path)
+    for _ in range(2):
+        assert await folder.find(foretell.Ask("voice", ("Grukk",))) == "a rasp"
+        assert await folder.find(foretell.Ask("lore", ("old mill",))) == "It burned down."
+        assert await folder.find(foretell.Ask("spell_list", ("Mira",))) == {"Hex": {}}
+        for ask in (foretell.Ask("spell_list", ("Bo",)), foretell.Ask("lore", ("cellar",))):
+            with pytest.raises(ForetellError, match=r"(spells|lore)\.json"):
+                await folder.find(ask)
+    told = [each.message for each in caplog.records]
+    assert [next(name for name in ("lore", "spells") if name in each) for each in told] == [
+        *("lore", "spells")
+    ]
+    (tmp_path / "lore.json").write_text("{}")
+    assert await folder.find(foretell.Ask("lore", ("cellar",))) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "has no JSON file"),
+        ({"notes.txt": "x"}, "has no JSON file"),
+        ({"lore.json": "[1, 2, 3]"}, "lore.json: nothing in it has a name"),
+        ({"lore.json": '["Old Mill"]'}, "lore.json: nothing in it has a name"),
+        ({"lore.json": "{}"}, "lore.json: nothing in it has a name"),
+        ({"lore.json": '[{"name": "x"}, {}]'}, "lore.json: only 1 of 2 have names"),
+        ({"lore.json": '[{"name": "x"}]'}, None),
+    ],
+)
+async def test_a_folder_with_nothing_in_it_is_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: dict[str, str], said: str | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    async with foretell.Game({"content": str(tmp_path)}) as game:
+        await game.session("s")
+        await asyncio.sleep(10)
+    told = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert [said in each and "\n" not in each for each in told] == [True] if said else told == []
+
+
+def test_the_srd_is_read_without_a_word(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    foretell.JsonFolder(data / "srd5e")._current()
+    assert not caplog.records
+
+
 async def test_a_folder_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "lore.json").write_text('{"Old Mill": "It burned down."}')
     folder = foretell.JsonFolder(tmp_path)
@@ -212,6 +266,22 @@ def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
         foretell.JsonFolder(tmp_path / "none")
     with pytest.raises(ConfigError, match="is no folder"):
         foretell.Game({"content": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"lore": None}, {"lore": 7}, {"lore": "x"}, {"lore": [1, 2]}, {"lore": ["Mill"]}, {5: {}}],
+)
+async def test_a_mapping_without_names_is_said_at_once(given: Any) -> None:
+    with pytest.raises(ConfigError, match="content: ") as found:
+        foretell.Game(content=given)
+    assert "\n" not in str(found.value)
+    shelves: dict[str, Any] = {"lore": {}}
+    source = foretell.ContentMapping(shelves)
+    shelves.update({"lore": given.get("lore"), "voice": {"Grukk": "a rasp"}})
+    with pytest.raises(ConfigError, match="content: "):
+        await source.find(foretell.Ask("lore", ("mill",)))
+    assert await source.find(foretell.Ask("voice", ("Grukk",))) == "a rasp"
 
 
 @pytest.mark.parametrize("given", [7, "x", object(), foretell.JsonFolder])

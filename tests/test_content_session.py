@@ -17,13 +17,17 @@ import pytest
 import foretell
 from foretell import replay
 from foretell.cli import main
+from foretell.operators.content_wanted import Wants
+from foretell.operators.fetch_events import What
 from foretell.operators.fetch_source import Content, each
-from foretell.operators.schedule import Item, Kind, Priority
+from foretell.operators.schedule import Item, Kind, Lane, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.streams.log_inputs import LogInputs
+from foretell.streams.log_own import own_problem
+from foretell.streams.world import World
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 
 HAG = {
@@ -129,6 +133,48 @@ async def test_the_first_prompt_waits_for_what_comes_at_once_and_no_longer_than_
             assert ("stat_block" in scene_of(model)["present"]["sh1"]) is known
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.09, 0.2])
+async def test_variants_wait_for_the_lore_of_the_place_and_the_talk_but_no_telling_does(
+    wait: float,
+) -> None:  # 1-2 1-16 1-20
+    for state, text in (({**STATE, "mode": "exploration"}, "It burned down."), (TALK, "a rasp")):
+        async with table(Source(wait=wait)) as (session, model):
+            session.update(state)
+            session.begin_turn("mira")
+            session.declare("mira", "search", type="use")
+            await asyncio.sleep(0.11)
+            assert asked(model)
+            told = [request.messages[0].text for request in asked(model)]
+            assert {text in each for each in told} == {wait < 0.1}
+            assert {"Forty crowns." in each for each in told} == {wait < 0.1 and state is TALK}
+    async with table(Source(wait=wait)) as (session, model):
+        session.update(TALK)
+        session.outcome("mira", "search", "success", type="use")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert asked(model)[-1].purpose == "foreground"
+
+
+async def test_that_what_has_just_changed_is_not_there_already_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-1
+    source = Source()
+    async with table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0.1)  # and a prompt has it: from now on it is P0
+        source.wait = 0.2
+        session.content_changed("stat_block")
+        await asyncio.sleep(1)
+        contents = session._pipeline.contents
+        assert contents is not None and "stat_block:sea hag" in contents
+        assert "timed out" in caplog.text and "missing" not in caplog.text
+        contents.drop("stat_block:sea hag")  # and it was there already
+        source.wait = 3
+        session.update({**STATE, "location": "Cellar"})
+        await asyncio.sleep(1)
+        assert "missing: 1 of 1 that must be there are not" in caplog.text
+
+
 @pytest.mark.parametrize("wait", [0.2, 3.0, 1e9])
 async def test_a_source_that_hangs_holds_nothing_up_and_is_asked_again(
     wait: float, caplog: pytest.LogCaptureFixture
@@ -170,6 +216,16 @@ async def test_a_source_that_raises_is_told_and_left_alone_for_a_while(
         await asyncio.sleep(1)
         assert len(source.asked) == 2 * before
         assert "stat_block" in scene_of(model)["present"]["sh1"]
+
+
+async def test_what_a_source_raises_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    source = Source()
+    source.raises = OSError("the disk\n  is on fire")
+    async with table(source) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+    told = [each.message for each in caplog.records if "OSError" in each.message]
+    assert told and all(each.endswith("OSError: the disk is on fire") for each in told)
 
 
 async def test_a_source_that_is_down_for_hours_is_told_of_once(
@@ -419,9 +475,69 @@ async def test_of_a_crowd_who_has_a_part_comes_first_and_no_more_than_fits() -> 
         plan = session.prefetch_plan()
         assert plan is not None
         assert len(plan["content"]["entries"]) == 200
-        assert plan["content"]["tokens"] == 10_000
+        assert plan["tokens"] == 2_700  # what is declared is P0
+        assert plan["content"]["tokens"] == 18 * 400
         assert {"stat_block:foe fu", "stat_block:foe ln"} <= {*source.keys}
         assert len(source.asked) <= 3 * 10_000 // 400  # a round for each move
+
+
+@pytest.mark.parametrize("budget", [0, 500, 900, 2_700, 3_150, 4_000, 10_000])
+async def test_variants_and_content_have_one_round_of_tokens(budget: int) -> None:  # 1-12 1-52 G3
+    source = Source()
+    async with table(source, {"schedule": {"max_prefetch_tokens": budget}}) as (session, _):
+        attacked(session)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        plan = session.prefetch_plan()
+        assert plan is not None
+        first = plan["tokens"] + plan["content"]["tokens"]
+        assert plan["tokens"] == min(3, budget // 900) * 900  # what is declared is P0
+        assert 900 * (budget >= 900) <= first <= budget
+        assert plan["token_budget"] == plan["content"]["token_budget"] == budget
+        await asyncio.sleep(5)
+        session.end_turn()  # and what is there spends nothing again
+        session.begin_turn("sh1")
+        await asyncio.sleep(5)
+        known = session._pipeline.contents
+        assert known is not None
+        assert ("stat_block:sea hag" in known) is (budget > 400)
+
+
+@pytest.mark.parametrize(("budget", "kept"), [(4_000, False), (6_000, True)])
+async def test_content_that_is_larger_than_announced_has_what_the_variants_leave(
+    budget: int, kept: bool
+) -> None:  # 1-52 G3
+    source = Source({"stat_block": {"Sea Hag": "x" * 6_000}})
+    async with table(source, {"schedule": {"max_prefetch_tokens": budget}}) as (session, _):
+        session.update({**STATE, "mode": "menu"})
+        session.begin_turn("mira")
+        await asyncio.sleep(1)
+        session.update(
+            {**STATE, "actors": {each: STATE["actors"][each] for each in ("mira", "sh1")}}
+        )
+        session.declare("mira", "Hex", type="cast", target="sh1")
+        await asyncio.sleep(1)
+        plan, known = session.prefetch_plan(), session._pipeline.contents
+        assert plan is not None and plan["tokens"] == 2_700
+        assert known is not None and ("stat_block:sea hag" in known) is kept
+
+
+async def test_the_variants_of_a_session_may_be_less_likely_than_its_content() -> None:  # 1-58
+    own = foretell.Preload("lore", ("combat",), lambda scene: [foretell.Need("x", None, 0.4)])  # type: ignore[arg-type]
+    bow = {"name": "bow", "type": "attack", "target": "sh1"}
+    for least, prepared in ((0.0, True), (0.9, False)):
+        settings = {"intensity": "aggressive", "schedule": {"min_confidence_for_variants": least}}
+        async with table(Source(), settings, preloads=(own,)) as (session, model):
+            session.update(STATE)
+            session.begin_turn("mira", options=[bow, {**bow, "name": "dagger"}])
+            await asyncio.sleep(1)
+            plan = session.prefetch_plan()
+            assert plan is not None and plan["entries"]
+            assert bool(asked(model)) is prepared
+            assert ("confidence is below 0.9" in str(plan["entries"])) is not prepared
+            assert [each["why"] for each in plan["content"]["entries"]] == [
+                "confidence is below 0.5"
+            ]
 
 
 async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  # G3 1-65
@@ -436,6 +552,67 @@ async def test_what_is_kept_is_bounded_and_what_a_scene_needs_stays() -> None:  
         assert sum(key in contents for key in keys) <= 256
         assert keys[-1] in contents and keys[0] not in contents
         assert "stat_block:sea hag" in contents
+
+
+def wants(faults: list[str]) -> tuple[Wants, Callable[..., list[str]]]:
+    """What is wanted, and a scene of so many names with a mark."""
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        state = scene.world.state
+        return [foretell.Need(name, mark=state.get("mark", "")) for name in state["names"]]
+
+    everywhere = foretell.Preload("lore", tuple(foretell.Context), needs)
+    found = Wants((everywhere,), lambda where, error: faults.append(repr(error)))
+
+    def scene(names: list[str], kept: Any = (), mark: str = "", mode: str = "combat") -> list[str]:
+        state = {"names": names, "mark": mark}
+        return found.on_scene(foretell.Scene(World(state=state), foretell.Context(mode)), kept)
+
+    return found, scene
+
+
+def test_what_was_wanted_once_is_forgotten_but_not_what_may_be_wanted_again() -> None:  # G3
+    faults: list[str] = []
+    found, scene = wants(faults)
+    scene(["kept", "gone"], mark="x")
+    for n in range(0, 3_000, 100):
+        scene([str(n + each) for each in range(100)], kept={"lore:kept"})
+        assert len(found.asks) <= 1_124
+        assert {*found.now} <= {*found.asks}
+    assert "lore:kept" in found.asks and "lore:gone" not in found.asks
+    assert scene(["kept", "gone"], mark="y") == ["lore:kept"]  # the other's mark is forgotten
+    assert not faults
+
+
+def test_how_often_what_is_wanted_has_changed_is_counted_and_nothing_else() -> None:  # G3
+    found, scene = wants([])
+    for n in range(2_000):
+        scene([str(n), "mill"])
+        found.changed([f"lore:{n}", "lore:mill", "lore:of another scene"])
+    assert found.revision([]) == (("lore:1999", 1), ("lore:mill", 2_000))
+    assert len(found._changes) == 2
+    scene(["mill"])
+    found.changed(["lore:other"])
+    assert found.revision([]) == (("lore:mill", 2_000),)
+
+
+def test_what_the_game_needed_is_wanted_until_the_context_is_another() -> None:  # 1-5
+    found, scene = wants([])
+    scene(["mill"])
+    assert found.need("lore:mill", "lore", "Mill") is found.now["lore:mill"].item
+    item = found.need("lore:debts", "lore", "the debts")
+    assert found.asks["lore:debts"] == foretell.Ask("lore", ("the debts",), key="lore:debts")
+    scene(["mill"])
+    assert found.now["lore:debts"].item is item
+    for n in range(16):
+        found.need(f"lore:{n}", "lore", str(n))
+    assert {*found.now} == {"lore:mill", *(f"lore:{n}" for n in range(16))}
+    scene(["0"])  # now the scene needs it as well
+    for n in range(100, 116):
+        found.need(f"lore:{n}", "lore", str(n))
+    assert "lore:0" in found.now and "lore:1" not in found.now
+    scene([], mode="dialogue")
+    assert not found.now
 
 
 async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() -> None:  # 1-6
@@ -640,6 +817,45 @@ async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: 
         assert ("Forty crowns." if "topic" in other else "a rasp") not in fresh
 
 
+@pytest.mark.parametrize("other", [{"topic": "the fire"}, {"npc": "Elda"}, None])
+@pytest.mark.parametrize("under_way", [True, False])
+async def test_from_the_moment_the_talk_is_of_something_else_nothing_of_before_is_told(
+    other: Any, under_way: bool
+) -> None:  # G1
+    async with table(Source()) as (session, model):
+        session.update(TALK)
+        session.begin_turn("mira")
+        session.declare("mira", "persuade", type="talk", target="sh1")
+        await asyncio.sleep(0.1 if under_way else 5)
+        before = [*model.streams]
+        assert before
+        talk = TALK["dialogue"]
+        session.update({**TALK, "dialogue": None if other is None else {**talk, **other}})
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # it has not settled
+        await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
+        assert session.report()["served"]["hit"] == session.report()["served"]["in_flight"] == 0
+        told = [each for each in model.streams if each not in before]
+        texts = [each.request.messages[0].text for each in told]
+        gone = {"topic": ["Forty crowns."], "npc": ["a rasp"]}
+        for word in ["Forty crowns.", "a rasp"] if other is None else gone[next(iter(other))]:
+            assert texts and not any(word in text for text in texts)
+
+
+async def test_what_waits_to_be_told_has_the_content_of_what_is_talked_of_then() -> None:  # G1
+    settings = {"overlap": "queue", "quiet": 5, "max_wait": 5}
+    async with table(Source(), settings) as (session, model):
+        session.update(TALK)
+        await asyncio.sleep(6)
+        session.outcome("mira", "wait", "success", type="talk")
+        second = session.outcome("mira", "listen", "success", type="talk")
+        await asyncio.sleep(0.5)
+        session.update({**TALK, "dialogue": {"npc": "Elda", "topic": "the fire"}})
+        await second
+        told = [request.messages[0].text for request in asked(model)]
+        assert ["Forty crowns." in text and "a rasp" in text for text in told] == [True, False]
+
+
 async def test_another_sheet_is_another_spell_list() -> None:
     spells = {"spell": {"Hex": {"desc": "A curse."}, "Shield": {"desc": "A wall."}}}
     async with table(spells) as (session, model):
@@ -687,6 +903,8 @@ async def test_nobody_waits_for_a_disk_that_hangs(
         attacked(session)
         await asyncio.sleep(0.3)
         assert (await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")).text
+        hanging = [each for each in threading.enumerate() if each.name == "foretell content"]
+        assert hanging and all(each.daemon for each in hanging)  # nor does the program's end
     hangs.set()
 
 
@@ -840,13 +1058,62 @@ def test_a_session_that_goes_on_loads_as_one_that_begins(tmp_path: Path) -> None
             await asyncio.sleep(1)
             assert "stat_block:orc" in source.keys
             found = session.prefetch_report()["content"]["session_summary"]
-            assert found["estimated_time_saved"] < 1
+            assert found["estimated_time_saved"] < 1  # the second sitting's load was no long one
             contents = session._pipeline.contents
             assert contents is not None
             assert contents.executor.costs["stat_block"].ms == pytest.approx(30, abs=1)
 
     run_virtual(evening())
     assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_the_report_of_a_session_that_goes_on_goes_on(tmp_path: Path) -> None:  # 1-45 1-46
+    async def sitting(source: Any, before: Any) -> Any:
+        async with table(source, {"log_dir": str(tmp_path)}) as (session, _):
+            assert session.prefetch_report()["content"] == before or before is None
+            attacked(session)
+            await asyncio.sleep(2)
+            await session.outcome("mira", "Hex", "hit", target="sh1")
+            session.need("lore:the debts")
+            session.update({**STATE, "mode": "exploration"})
+            session.end_turn()
+            await asyncio.sleep(3)
+            await session.outcome("mira", "search", "success", type="use")
+            session.update({"mode": "menu"})
+            await asyncio.sleep(40)
+            return session.prefetch_report()["content"]
+
+    async def evening() -> None:
+        slow, broken = Source(wait=0.15), Source()
+        first = await sitting(slow, None)
+        assert {*first["events"]} == {"loaded", "timed out", "retry", "expired"}
+        assert all(first["top_predictions"].values())
+        broken.raises = OSError("no disk")
+        second = await sitting(broken, first)
+        for name in ("cache_hits", "cache_misses"):
+            assert second["session_summary"][name] >= first["session_summary"][name]
+        assert {*second["events"]} == {*first["events"], "failed", "unavailable"}
+        await sitting(slow, second)
+
+    run_virtual(evening())
+    assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_a_line_that_no_session_has_written_is_named() -> None:
+    fetched = {"what": "loaded", "keys": ["a"], "lane": "eager", "tokens": 1, "seconds": 0.0}
+    assert own_problem({"kind": "~fetched", **fetched}) is None
+    for what in What:
+        assert own_problem({"kind": "~fetched", **fetched, "what": what.value}) is None
+    for lane in Lane:
+        assert own_problem({"kind": "~fetched", **fetched, "lane": lane.value}) is None
+    for name, wrong in (
+        *(("what", "lost"), ("keys", "a"), ("keys", [7]), ("lane", 7)),
+        *(("tokens", None), ("seconds", "1"), ("seconds", None)),
+    ):
+        problem = own_problem({"kind": "~fetched", **fetched, name: wrong})
+        assert problem is not None and problem.startswith(f"{name} of a ~fetched line")
+    assert own_problem({"kind": "~preload", "keys": None}) is not None
+    assert own_problem({"kind": "~looked", "hit": []}) is not None
 
 
 def test_what_a_source_said_stands_in_the_log(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,30 @@ def test_a_difference_that_chance_explains_has_an_interval_around_nought() -> No
     mean, interval = difference(pair[:1], pair[1:], random.Random(0))
     assert interval is not None and interval[0] < 0 < interval[1] and abs(mean) < 0.1
     assert difference(pair[:1], pair[:1], rng) == (0.0, (0.0, 0.0))
+
+
+def test_of_nights_that_differ_more_than_their_events_the_interval_says_so() -> None:
+    nights: list[list[Calibration]] = [[], []]
+    for at in range(8):  # each half of the nights is told far better by one of the two
+        for side, row in enumerate(nights):
+            row.append(Calibration())
+            for _ in range(400):
+                row[-1].add([], ("a",), 0.8 if at % 2 == side else 0.4)
+    mean, interval = difference(*nights, random.Random(0))
+    assert interval is not None and abs(mean) < 1e-9
+    assert interval[0] < -0.2 and interval[1] > 0.2
+
+
+def test_two_predictors_on_several_logs_are_compared_with_an_interval(
+    capsys: Capture, logs: list[str]
+) -> None:
+    assert main(["evaluate", *logs, "--ab", "document,ensemble"]) == 0  # 2-37
+    said = capsys.readouterr().out
+    assert "log loss of document against ensemble (95 %" in said
+    rows = [
+        line for line in said[said.index("against ensemble") :].splitlines() if "target" in line
+    ]
+    assert re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", rows[0])
 
 
 def test_where_a_baseline_was_better_is_said(

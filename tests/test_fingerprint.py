@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.operators.classify import classify
-from foretell.operators.fingerprint import dependence, fingerprint, scene_fingerprint
+from foretell.operators.fingerprint import (
+    dependence,
+    fingerprint,
+    scene_fingerprint,
+    scene_fingerprints,
+)
 from foretell.streams import events as ev
 from foretell.streams.footprint import Footprint
 from foretell.streams.world import Numbered, World, advance, rewound
@@ -248,6 +253,43 @@ def test_the_same_preparations_serve_the_same_scene(change: ev.Input) -> None:
 )
 def test_what_calls_for_other_preparations_is_another_scene(change: ev.Input) -> None:
     assert scene(change) != scene()
+
+
+HURT = {**STATE["actors"], "tom": {"side": "party", "hp": 2, "max_hp": 10}}
+MOMENTS: list[ev.Input] = [
+    *(ev.State(2.0, {**STATE, "weather": weather}) for weather in ("sun", "rain", "fog")),
+    ev.State(2.0, {**STATE, "actors": HURT}),
+    state("actors.grik.hp", 2),
+    ev.State(2.0, {**STATE, "actors": HURT, "weather": "sun"}),
+    ev.State(2.0, {**STATE, "location": {"id": "camp"}}),
+    *(ev.State(2.0, {**STATE, "dialogue": {"npc": npc}}) for npc in ("Bram", "Ada")),
+    *(ev.State(2.0, {**STATE, "mode": mode}) for mode in ("exploration", "combat")),
+    declare(target="snag"),
+    declare("a2"),
+    ev.Action(1.0, "a1", None, "mira", None),
+    hit(),
+    ev.Outcome(2.0, (ev.Result("hit", "snag"),), None, None, "tom", {"type": "attack"}),
+    ev.Turn(2.0, "t2", "tom"),
+    ev.Say(2.0, "mira", "I strike."),
+    ev.Say(2.0, "mira", "I stri", typing=True),
+]
+
+
+@given(st.lists(st.sampled_from(MOMENTS), max_size=12))
+def test_one_scene_after_the_other_has_the_fingerprint_it_has_alone(inputs: list[ev.Input]) -> None:
+    fingerprint_of, world = scene_fingerprints(), play(*STARTED)
+    for event in inputs:
+        world = play(event, world=world)
+        scene = classify(world)
+        assert fingerprint_of(scene) == scene_fingerprint(scene)
+
+
+def test_what_a_scene_is_made_of_is_not_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint_of, world, asked = scene_fingerprints(), play(*STARTED), list[Any]()
+    one = fingerprint_of(classify(world))
+    monkeypatch.setattr("foretell.operators.fingerprint.scene_fingerprint", asked.append)
+    world = play(ev.State(2.0, {**world.state, "weather": "sun"}), world=world)
+    assert fingerprint_of(classify(world)) == one and not asked
 
 
 @pytest.mark.parametrize("hp", [2, 0])

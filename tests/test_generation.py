@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 import pytest
@@ -370,6 +370,30 @@ async def test_the_buffer_gives_a_late_reader_all_of_it_and_forgets_one_that_lef
     buffer.end()
     assert await first == await second == await read() == "abc"
     assert leaver.cancelled() and buffer._waiters == []
+
+
+async def test_who_waits_for_the_whole_is_not_woken_by_a_piece_and_hears_of_the_end_first() -> None:
+    buffer: ReplayBuffer[str] = ReplayBuffer()
+    heard: list[str] = []
+
+    async def wait(name: str, until: Awaitable[None]) -> None:
+        await until
+        heard.append(name)
+
+    last = asyncio.create_task(wait("piece", buffer.changed()))
+    whole = asyncio.create_task(wait("whole", buffer.whole()))
+    leaver = asyncio.create_task(wait("leaver", buffer.whole()))
+    await instant()
+    leaver.cancel()
+    buffer.append("a")
+    await instant()
+    assert heard == ["piece"] and last.done() and len(buffer._at_end) == 1
+    last = asyncio.create_task(wait("last", buffer.changed()))
+    await instant()
+    buffer.end()
+    await last
+    assert heard == ["piece", "whole", "last"] and whole.done()
+    await buffer.whole()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))

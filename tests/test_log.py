@@ -92,7 +92,7 @@ def encode(*records: dict[str, Any]) -> bytes:
     return b"".join(orjson.dumps(record) + b"\n" for record in records)
 
 
-INPUTS = f"{zlib.crc32(encode(*GAME[1:-1])):08x}"
+INPUTS = f"{zlib.crc32(encode(*GAME[:-1])):08x}"
 GAME.insert(-1, seal({"t": 5.0, "kind": "~chunk", "text": "The ", "inputs": INPUTS, "n": 1}))
 
 

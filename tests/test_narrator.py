@@ -866,7 +866,8 @@ def test_one_who_was_down_before_does_nothing_more() -> None:
     telling = {"actor": "Ann", "action": {"type": "attack", "name": "longsword"}, "target": "Bob"}
     for result in ("miss", "hit"):
         for seed in range(40):
-            facts = {"tellings": [telling | {"result": result, "down": True}], "form": "full"}
+            what = {"result": result, "down": True, "values": {"target_hp": 0}}
+            facts = {"tellings": [telling | what], "form": "full"}
             text = tell(f"FACTS {json.dumps(facts)}", seed=seed).text
             lying = r"Bob,? (who )?(lies|does not stir|no longer stirs|is past)"
             assert re.search(lying, text), text

@@ -181,6 +181,9 @@ def test_several_broken_steps_of_a_text_that_is_cut_cost_no_other() -> None:
         # A string or a name that was not closed has the end of its element in it.
         ('{"s":[{"a":1},{"b":"x},{"c":3},{"d":4}]}', {"s": [{"a": 1}, {"b": "x},{"}]}),
         ('{"s":[{"a":1},{"b":1,"x},{"c":3},{"d":4}]}', {"s": [{"a": 1}, {"b": 1}]}),
+        # Of a list of objects, what follows a comma in the lost text is no element.
+        ('[{"a":1}("x")"1,2]', [{"a": 1}]),
+        ('["b":"a"{1,"a"\n{"k":3}]', ["b", {"k": 3}]),
         # More follows on the line than the value has.
         ('["a" b, "c"]]', ["a"]),
     ],
@@ -194,6 +197,11 @@ def test_a_later_value_that_contradicts_does_not_hide_the_rest_of_the_first() ->
     _, found = read(text)
     assert found.value == {"steps": [{"n": 1}, {"c": 3}]}
     assert found.reason.endswith("a later value contradicts what was shown")
+
+
+def test_what_a_later_value_has_in_it_is_no_later_value() -> None:
+    _, found = read('{"s":1 x\n{"k [1] ":2,""}')
+    assert found.value == {"s": 1} and "later value" not in found.reason
 
 
 def test_a_later_value_that_continues_comes_before_the_rest_of_the_first() -> None:
@@ -313,6 +321,12 @@ def test_of_a_line_that_breaks_nothing_within_is_an_element(
 def test_objects_one_after_another_on_one_line_cost_no_other() -> None:
     _, found = read('{"n":1,"t":"5" x","u":1}, {"n":2}, {"n":3}', expect="array")
     assert found.value == [{"n": 1, "t": "5", "u": 1}, {"n": 2}, {"n": 3}]
+
+
+def test_after_a_comma_where_no_list_is_open_the_next_line_is_the_next_object() -> None:
+    for broken in ('{"a":1, x,', '{"a":1,{', '{"a":1,],},'):
+        _, found = read(f'{broken}\n{{"k":4}}', expect="array")
+        assert found.value == [{"a": 1}, {"k": 4}]
 
 
 def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:

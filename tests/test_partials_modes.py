@@ -127,9 +127,9 @@ def test_who_expects_an_object_gets_it_after_any_brackets(before: str, after: st
 
 
 def test_the_first_value_is_the_value_if_nothing_is_expected() -> None:
-    result = read_all('As in [1], the plan: {"a": 1}')
+    result = read_all('So: [1]. The plan: {"a": 1}')
     assert result == Final([1])
-    assert said(result) == "another value follows, and is not read (21)"
+    assert said(result) == "another value follows, and is not read (19)"
 
 
 @pytest.mark.parametrize("between", ["\n", ",\n", ", ", "", ";", "\n---\n", "\nand {then}:\n"])
@@ -283,7 +283,8 @@ def test_a_strict_reader_takes_any_one_value(text: str) -> None:
         ('{"a": 1} x', {"a": 1}, "'x' where the end belongs (character 9)", 9),
         ("[1] [2]", [1], "'[' where the end belongs (character 4)", 4),
         ("[1, 2,]", [1, 2], "']' where more belongs (character 6)", 6),
-        ("[1, 01]", [1], "'01' is no JSON value (character 6)", 6),
+        ("[1, 01]", [1], "'01' is no JSON value (character 4)", 4),
+        ('{"a": 1_0 }', {}, "'1_0' is no JSON value (character 6)", 6),
         ("[1, NaN]", [1], "'N' where a value belongs (character 4)", 4),
         ('{"a": 1, "a": 2}', {"a": 1}, "the name 'a' comes twice (character 12)", 12),
         ('["a\nb"]', ["a"], "text that is not JSON's in a string (character 3)", 3),
@@ -293,8 +294,14 @@ def test_a_strict_reader_takes_any_one_value(text: str) -> None:
         ("{'a': 1}", {}, '"\'" where a name in quotes belongs (character 1)', 1),
         ('{"a": 1 "b": 2}', {"a": 1}, "'\"' where a comma or a closing bracket", 8),
         ("[1] // no", [1], "'/' where the end belongs (character 4)", 4),
-        ("tru", MISSING, "no JSON value", None),
-        ("12 13", MISSING, "no JSON value", None),
+        (" tru ", MISSING, "'tru' is no JSON value (character 1)", 1),
+        ("1e999", MISSING, "'1e999' is no JSON value (character 0)", 0),
+        ("12 13", MISSING, "'1' where the end belongs (character 3)", 3),
+        ('"é", 1', MISSING, "',' where the end belongs (character 3)", 3),
+        (' "é\nb"', MISSING, "text that is not JSON's in a string (character 3)", 3),
+        (r' "a\q"', MISSING, "an escape that JSON has not in a string (character 3)", 3),
+        ('"a', MISSING, "cut off in a string", None),
+        (r'"a\u12', MISSING, "cut off in a string", None),
         ('{"a": "b', {"a": "b"}, "cut off in a string", None),
         ("", MISSING, "no JSON object or array in the text", None),
     ],

@@ -279,3 +279,16 @@ def test_the_command_says_what_is_wrong_in_one_line(
     assert ran.returncode == code
     assert words in ran.stderr.decode()
     assert ran.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("args", [(), ("--chunk", "2"), ("--limit", "40")])
+def test_what_stands_before_a_zero_byte_is_the_result(args: tuple[str, ...]) -> None:  # G6
+    ran = run(*args, given=b'{"a": "bc\0d", "e": 1}')
+    *told, last = ran.stdout.splitlines()
+    value: Any = MISSING
+    for line in told:
+        value = apply(value, Patch.from_json(line))
+    why = "the input is no text: it has a zero byte"
+    assert value == {"a": "bc"}
+    assert orjson.loads(last) == {"partial": value, "reason": why, "position": None, "notes": []}
+    assert (ran.returncode, ran.stderr) == (1, f"foretell: error: {why}\n".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.operators.calibration import Calibration
+from foretell.operators.chains import Chains
 from foretell.operators.follows import Follows
 from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
+from foretell.operators.numbers import Numbers
 from foretell.operators.predict_baselines import Frequent, LastUsed
 from foretell.operators.predict_document import Document
 from foretell.operators.predict_ensemble import Ensemble, reweighed, standard
@@ -52,7 +55,7 @@ def test_a_voice_gives_all_known_keys_together_one(
 ) -> None:
     learner: Learner = make()
     for event in events:
-        learner.learn(event)
+        learner.learn(*event)
     keys = list(dict.fromkeys(event.key for event in events))
     for voice in learner.weigh(T, keys, scopes) if keys else ():
         assert all(p >= 0 for p in voice)
@@ -66,9 +69,9 @@ def test_what_learning_says_of_a_key_is_what_weighing_said(events: list[Event], 
     for event in events:
         if event.key in known:
             before = [p for (p,) in learner.weigh(event.t, [event.key], event.scopes)]
-            assert learner.learn(event) == pytest.approx(before)
+            assert learner.learn(*event) == pytest.approx(before)
         else:
-            learner.learn(event)
+            learner.learn(*event)
         known.add(event.key)
 
 
@@ -142,8 +145,8 @@ def test_many_at_once_teach_the_formula_what_they_teach_one_by_one(events: list[
     one_by_one, at_once = Document(), Document()
     for event in events:
         one_by_one.observe(event)
-    at_once.observe_all(events[:7])
-    at_once.observe_all(events[7:])
+    for some in (events[:7], events[7:]):
+        at_once.observe_all([each.t for each in some], [each.key for each in some])
     assert at_once.last == one_by_one.last
     keys = list(dict.fromkeys(event.key for event in events))
     (found,), (wanted,) = (each.weigh(T, keys, ()) for each in (at_once, one_by_one))
@@ -315,13 +318,13 @@ def test_after_a_long_routine_nothing_is_impossible_and_probabilities_still_are_
     learner, keys = make(), [("a",), ("b",), ("c",), ("d",)]
     routine, newcomer = ("mira", "ranger", "party"), ("goblin", "goblin", "foes")
     for number in range(130_000 if make is Recency else 5_000):
-        learner.learn(Event(T, keys[number % 4], routine))
+        learner.learn(*Event(T, keys[number % 4], routine))
     for who in (routine, newcomer):
         for _ in range(6):
             for voice in learner.weigh(T, keys, who):
                 assert all(0 <= p <= 1 for p in voice), voice
                 assert math.fsum(voice) == pytest.approx(1)
-            learner.learn(Event(T, keys[0], who))
+            learner.learn(*Event(T, keys[0], who))
     if make is Recency:
         assert min(learner.weigh(T, keys, routine)[0]) > 1e-6
 
@@ -458,18 +461,73 @@ def test_contexts_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> N
     assert not follows.after((3,))
 
 
+def test_runs_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> None:
+    chains = Chains(limit=30)
+    for number in range(100):
+        chains.add((number,), ("me", "us"), "x")
+        chains.add(("used",), ("me", "us"), "y")
+    assert chains.after(("used",))["us"] == {"y": 100}
+    assert len(json.dumps(chains.to_json())) < 1_500 and not chains.after((3,))
+
+
+def test_who_had_a_run_alike_shares_its_counts_until_somebody_else_has_it() -> None:
+    chains = Chains()
+    assert chains.add((1,), ("all", "me"), 7) == ()
+    assert chains.add((1,), ("all", "me"), 7) == ((1, 1, 1),)
+    assert chains.add((1,), ("all", "me"), 8) == ((0, 2, 1),)
+    assert list(chains.add((1,), ("all", "you"), 8)) == [(1, 3, 2), (0, 0, 0)]
+    after = chains.after((1,))
+    assert (after["all"], after["me"], after["you"]) == ({7: 2, 8: 2}, {7: 2, 8: 1}, 8)
+    again = Chains()
+    again.restore(json.loads(json.dumps(chains.to_json())))
+    assert list(again.add((1,), ("all", "me"), 7)) == [(2, 4, 2), (2, 3, 2)]
+
+
+def test_of_a_run_that_a_crowd_had_those_that_had_it_most_are_remembered() -> None:
+    chains = Chains(crowd=8)
+    for number in range(200):
+        chains.add(("a",), ("all", f"actor-{number}"), "x")
+    after = chains.after(("a",))
+    assert len(after) <= 8 and after["all"] == {"x": 200}
+
+
+def test_a_key_keeps_its_number_while_it_is_known_and_no_number_comes_twice() -> None:
+    numbers = Numbers(4)
+    assert [numbers.add((word,)) for word in "aab"] == [(0, False), (0, True), (1, False)]
+    assert numbers.add(("c",)) == (2, False) and numbers.add(("a",)) == (0, True)
+    assert (numbers.of(("a",)), numbers.key(0), len(numbers)) == (0, ("a",), 3)
+    for word in "bde":
+        numbers.add((word,))
+    assert numbers.key(0) is None and numbers.of(("a",)) is None and len(numbers) == 3
+    assert numbers.add(("a",)) == (5, False) and numbers.key(1) == ("b",)
+
+
+def test_what_is_said_is_the_same_to_the_last_digit_on_every_python_compiled_or_not() -> None:
+    rng, ensemble, said = random.Random(3), standard(), hashlib.sha256()
+    for number in range(600):
+        actor = rng.randrange(9)
+        scopes = (f"m{actor}", f"k{actor % 3}", f"s{actor % 2}") if number % 7 else ()
+        key = (f"a{int(40 * rng.random() ** 2)}", "x" * (actor % 2))
+        event = Event(T + 700.0 * number, key, scopes)
+        if number % 5 == 0:
+            said.update(repr(ensemble.predict(event.t, 15, scopes)).encode())
+        said.update(repr((ensemble.probability(event), ensemble.weights(scopes))).encode())
+        ensemble.observe(event)
+    assert said.hexdigest()[:16] == "410ea8ae06e4d88b"
+
+
 def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:
     recency = Recency()
     scopes = ("a", "kind a", "side a")
     for word in "uvwxyz":
-        recency.learn(of(word, ("other", "kind o", "side o")))
+        recency.learn(*of(word, ("other", "kind o", "side o")))
     for word in "pqpqppqp":
-        recency.learn(of(word, scopes))
+        recency.learn(*of(word, scopes))
     worth = dict(
         zip("pquvwxyz", recency.weigh(T, [(w,) for w in "pquvwxyz"], scopes)[0], strict=True)
     )
     assert worth["p"] > worth["z"] > worth["u"] > 0
-    assert recency.learn(of("z", scopes)) == [worth["z"]]
+    assert recency.learn(*of("z", scopes)) == [worth["z"]]
 
 
 def test_several_new_options_share_the_chance_of_something_new() -> None:

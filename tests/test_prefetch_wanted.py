@@ -114,3 +114,13 @@ async def test_who_predicts_for_an_idle_warm_up_can_be_said(
         assert (await prefetch.warmup())["by"] == by
         assert (await prefetch.stats())["by"] == "document"
         await prefetch.aclose()
+
+
+@pytest.mark.parametrize("by", ["document", "ensemble"])
+def test_where_much_is_new_that_is_said_and_both_are_marked_alike(tmp_path: Path, by: str) -> None:
+    rng = random.Random(1)
+    names = [f"new-{n}" if rng.random() < 0.4 else f"k{rng.randrange(12)}" for n in range(3_000)]
+    queries = [Query(MONDAY + 60 * n, name, "x", True) for n, name in enumerate(names)]
+    found = learned(tmp_path / "usage.sqlite", queries, by)
+    assert found.novelty == pytest.approx(0.4, abs=0.1)
+    assert found.marks.report()["log_loss"] < 2.6

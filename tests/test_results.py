@@ -468,7 +468,7 @@ def test_a_state_that_names_one_blow_may_show_another_besides() -> None:  # G1
     shown = [state(12), DECLARED, blow("a1", 3), TWIN, named("a2", 5), blow("a2", 4), third]
     found = happened(play(*shown, blow("a3", 4)))[0]
     assert (found.name, found.values) == ("", {"damage": 4})  # 1, or -2
-    found = happened(play(*shown, state(1), blow("a3", 4)))[0]
+    found = happened(play(*shown, named("a3", 1), blow("a3", 4)))[0]
     assert (found.name, found.values["target_hp"]) == ("hit", 1)
 
 
@@ -476,6 +476,29 @@ def test_who_was_told_of_as_fallen_does_not_fall_again() -> None:  # G1
     told = [state(5), DECLARED, blow("a1", 8), TWIN, named("a2", 0), blow("a2", 4)]
     found = happened(play(*told))[0]
     assert (found.down, found.name) == (True, "")
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.04, 8.0])
+def test_a_game_that_names_its_blows_names_this_one_too(gap: float) -> None:  # G1
+    """A trap fells grik; the blow that falls then names the state that shows him lying there."""
+    habit = [state(20), DECLARED, at(1.0, named("a1", 17)), blow("a1", 3)]
+    trap = [at(2.0, state(5)), at(2.0, TWIN), at(3.0, state(0))]
+    late = at(3.0 + gap, blow("a2", 7))
+    found = happened(play(*habit, *trap, at(3.0 + gap, named("a2", 0)), late))[0]
+    assert (found.down, found.name) == (True, "")
+    alone = happened(play(*habit, *trap, late))[0]
+    assert alone.name == ""  # its own state is still to come
+    fresh = happened(play(*habit[:2], blow("a1", 3), state(17), *trap, late))[0]
+    assert fresh.name == ("kill" if gap < 1.0 else "")  # it has never named a blow
+
+
+def test_a_death_long_before_is_not_of_a_game_that_tells_at_once() -> None:  # G1
+    at_once = [state(20), DECLARED, state(17), blow("a1", 3), at(2.0, state(5)), at(2.0, TWIN)]
+    trap, late = at(3.0, state(0)), [at(3.5, blow("a2", 7)), at(11.0, blow("a2", 7))]
+    soon, after = (happened(play(*at_once, trap, each))[0] for each in late)
+    assert (soon.name, after.name, after.down) == ("kill", "", False)
+    slow = [*at_once[:3], at(6.0, blow("a1", 3)), *at_once[4:]]
+    assert happened(play(*slow, trap, late[1]))[0].name == "kill"  # it has told 5 s late before
 
 
 def at(t: float, event: Any) -> Any:

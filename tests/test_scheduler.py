@@ -224,6 +224,23 @@ def test_results_that_are_prepared_apart_are_as_likely_as_their_action() -> None
     assert plan.taken[0].value == 0.9
 
 
+def test_a_kind_may_say_how_likely_its_items_have_to_be() -> None:  # 1-58
+    kinds = Kinds([Kind("lax", P1, least=0.0), Kind("strict", P1, least=0.9)])
+
+    def taken(*given: str, confidence: float = 0.6, together: str | None = None) -> list[str]:
+        items = [Item(each, each, confidence, together=together) for each in given]
+        return sorted(key for entry in schedule(items, kinds=kinds).taken for key in entry.keys)
+
+    assert taken("lax", "strict", "lore") == ["lax", "lore"]
+    assert taken("lax", "strict", "lore", confidence=0.4) == ["lax"]
+    assert taken("strict", confidence=0.9) == ["strict"]
+    for both in (("lore", "strict"), ("strict", "lore")):
+        assert taken(*both, confidence=0.25, together="x") == ["lore", "strict"]  # it is the sum
+        assert not taken(*both, confidence=0.2, together="x")
+    with pytest.raises(ValueError, match="least of the kind x"):
+        Kind("x", P1, least=1.5)
+
+
 def test_how_likely_a_moment_is_can_be_said() -> None:  # 1-58
     both = [Item(name, "variant", 0.4, together="x", moment=0.45) for name in ("orc", "wolf")]
     assert not schedule(both).taken

@@ -11,6 +11,7 @@ import pytest
 from foretell.cli import main
 from foretell.config import LAYER_SIZES, Settings
 from foretell.errors import ConfigError
+from foretell.operators.schedule import Constraints
 from foretell.operators.schedule_settings import Scheduling
 
 Capture = pytest.CaptureFixture[str]
@@ -201,11 +202,23 @@ def test_sizes_of_layers_may_stand_in_the_section_and_only_once() -> None:  # 1-
         ({"max_background_queue": 5}, "max_background_pending is 10, more than"),
         ({"max_concurrent_fetches": 4}, "max_concurrent_eager is 5, more than"),
         ({"colour": "red"}, "schedule.colour: unknown setting"),
+        ({"max_prefetch_tokens": True}, "max_prefetch_tokens: true is neither a number nor"),
+        ({"unused_seconds": True}, "unused_seconds: true is neither"),
+        ({"background_start_delay_ms": False}, "background_start_delay_ms: false is neither"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(wrong: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Settings.load({"schedule": wrong})
+
+
+@pytest.mark.parametrize("name", ["max_prefetch_tokens", "max_variants", "deadline", "seed"])
+def test_true_is_no_number(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: true is neither a number nor a text"):
+        Settings.load({name: True})
+    assert Settings.load({"listen": False}).listen is False
+    with pytest.raises(ValueError, match="speculative is neither true nor false"):
+        Constraints(speculative=1)  # type: ignore[arg-type]
 
 
 def test_a_campaigns_settings_are_the_defaults_of_a_plan(capsys: Capture, tmp_path: Path) -> None:

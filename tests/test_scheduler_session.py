@@ -134,7 +134,8 @@ def test_what_is_declared_or_spoken_of_beyond_doubt_comes_before_what_is_likely(
     variants.append(variant(3, "said", 0.3, urgency))
     constraints = Constraints(EACH, 0.0, None, 0.0, 0.0)  # room for one
     learned = {"variant": Learned(EACH, 0.0)}
-    (kept,), plan = fitted(variants, constraints, lambda each: False, learned, variant_kinds(EACH))
+    kinds = variant_kinds(EACH)
+    (kept,), plan, _ = fitted(variants, constraints, lambda each: False, learned, kinds)
     assert kept.slot[1] == "said"
     (first, *_) = plan.as_json()["entries"]
     assert "urgency is critical" in str(first)
@@ -173,7 +174,7 @@ def test_what_is_prepared_fits_and_with_room_for_all_it_is_all_in_order(
 
     def planned(tokens: int, under_way: Any = lambda each: False) -> Any:
         constraints = Constraints(tokens, 0.0, None, 0.0, 0.0)
-        return fitted(variants, constraints, under_way, learned, variant_kinds(EACH))
+        return fitted(variants, constraints, under_way, learned, variant_kinds(EACH))[:2]
 
     kept, plan = planned(budget)
     assert len(kept) * cost <= budget and len(kept) == min(len(variants), budget // cost)

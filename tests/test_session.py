@@ -631,11 +631,13 @@ async def test_inputs_that_take_no_more_say_so_themselves(say: Any) -> None:
         def refuse(*_: Any, **__: Any) -> int:
             raise refusal
 
-        put, session._pipeline.inputs.put = session._pipeline.inputs.put, refuse
+        inputs = session._pipeline.inputs
+        put, put_state = inputs.put, inputs.put_state
+        inputs.put = inputs.put_state = refuse  # type: ignore[method-assign]
         with pytest.raises(StateError) as error:
             say(session)
         assert error.value is refusal and error.value.__context__ is None
-        session._pipeline.inputs.put = put
+        inputs.put, inputs.put_state = put, put_state  # type: ignore[method-assign]
         assert session.begin_turn("mira", turn="turn-1") == "turn-1"
 
 

@@ -551,3 +551,28 @@ async def test_what_was_made_when_no_state_was_known_is_for_none_that_is(near: A
     assert store.ready("k", state=HURT) is None
     store.changed(HURT, ())
     assert await found() == (None if near is None else ["new"])
+
+
+async def test_of_the_cold_that_which_expires_next_leaves_first() -> None:  # 1-36, 1-57
+    store = VariantStore(Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(3, 3600, "ttl")))
+    for key, ttl in (("long", 500), ("short", 50), ("middle", 100), ("last", 400)):
+        store.store(key, [key], ttl)
+        await asyncio.sleep(1)
+    assert store.missing(["long", "short", "middle", "last"]) == []
+    assert store.stats().layers["cold"].entries == 3
+    store.store("new", ["new"], 60)
+    assert store.missing(["long", "short", "middle", "last", "new"]) == ["short"]
+    store.store("newer", ["newer"], 60)
+    assert store.missing(["long", "middle", "last", "new", "newer"]) == ["middle"]
+    assert store.stats().evictions["dropped"] == 2
+
+
+async def test_of_what_was_used_in_one_moment_the_first_used_ages_first() -> None:  # 1-34
+    limits = Limits(Room(2, 10, "lru"), Room(3, 900, "lfu"), Room(1, 40, "ttl"))
+    store = VariantStore(limits)
+    for key in ("a", "b"):
+        store.store(key, [key], None)
+        assert store.ready(key)
+    assert store.ready("a")
+    await asyncio.sleep(10)
+    assert store.missing(["a", "b"]) == ["b"], "b went first, and a after it"

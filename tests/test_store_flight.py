@@ -328,3 +328,16 @@ async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:  # G3
     assert asyncio.get_running_loop().time() - asked_at == 1.5
     assert (await again, make.calls, make.cancelled) == ([{"plan": 3}], 4, 0)
     assert await store.get_or_compute({"tick": 5}, make) == [{"plan": 5}], "it can be asked again"
+
+
+async def test_who_joins_gets_variants_of_its_own() -> None:  # 3-37
+    store = VariantStore()
+
+    async def make(snapshot: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        return [{"steps": [1]}]
+
+    first, second = await asyncio.gather(*(store.get_or_compute({"a": 1}, make) for _ in range(2)))
+    first[0]["steps"].clear()
+    first.clear()
+    assert second == [{"steps": [1]}] == await store.get_or_compute({"a": 1}, make)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import foretell
 from foretell.errors import ConfigError, StateError
 from foretell.operators.fingerprint import Dependence
 from foretell.sinks.store_guard import Condition
@@ -58,6 +59,7 @@ LOOP["in"] = LOOP
         ({"guard": [Condition(("a",), "isnt", 1)]}, "no test 'isnt'"),  # type: ignore[arg-type]
         ({"guard": [Condition("hp", "is", 1)]}, "path of a guard"),  # type: ignore[arg-type]
         ({"guard": [Condition(("hp",), "above", "1")]}, "hp compares with '1'"),
+        ({"tags": 5}, "a list of texts is wanted, not 5"),
     ],
 )
 async def test_what_cannot_be_stored_says_why(given: dict[str, Any], why: str) -> None:
@@ -77,6 +79,27 @@ async def test_a_snapshot_that_is_none_says_so(snapshot: Any) -> None:
         await VariantStore().get_or_compute(snapshot, lambda each: ["x"])
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+async def test_a_number_that_json_has_not_is_refused_and_never_becomes_nothing(odd: float) -> None:
+    store = VariantStore()
+    for variants in ([odd], [{"steps": [None, {"x": odd}]}]):
+        with pytest.raises(StateError, match="no NaN and no infinite number"):
+            store.store("k", variants)
+        with pytest.raises(StateError, match="no NaN"):
+            await store.get_or_compute({"a": 1}, lambda each, given=variants: given)  # type: ignore[misc]
+    assert len(store) == 0
+    assert store.store("k", [None, {"x": None}]) and store.ready("k") == [None, {"x": None}]
+    names = {store.name_of({"x": each}) for each in (None, odd, str(odd))}
+    assert len(names) == 3 and store.name_of({"x": odd}) in names
+
+
+def test_a_store_made_where_no_loop_runs_says_where_to_make_it() -> None:
+    for make in (VariantStore, lambda: foretell.Game({}).store):
+        with pytest.raises(StateError, match="in an async function"):
+            make()
+    assert VariantStore(clock=lambda: 5.0).store("k", ["x"])
+
+
 async def test_nothing_is_computed_for_what_could_not_be_kept() -> None:
     store, made = VariantStore(), list[Any]()
     for given in ({"ttl": math.nan}, {"tags": "rules"}, {"values": [1]}, {"guard": "x"}):
@@ -92,6 +115,7 @@ async def test_nothing_is_computed_for_what_could_not_be_kept() -> None:
         ("changed", [1]),
         ("invalidate", 5),
         ("invalidate_path", 5),
+        ("missing", 5),
         ("missing", "greeting"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import foretell
 from foretell.errors import ConfigError, StateError
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_near import MOST, Near, NearIndex, NearKey
@@ -187,6 +189,69 @@ STEPS = [
 
 def world(**goblin: Any) -> dict[str, Any]:
     return {"actors": {"mira": {"pos": [0, 0]}, "goblin": {"ac": 15, **goblin}}}
+
+
+async def test_of_a_plan_only_the_steps_that_are_no_longer_good_are_made_anew() -> None:  # 3-33
+    asked: list[tuple[list[Any], list[str]]] = []
+    steps = {part.name: part for part in STEPS}
+
+    async def make(good: list[Part], names: list[str]) -> list[Part]:
+        asked.append(([part.value["do"] for part in good], names))
+        await asyncio.sleep(1)
+        return [steps[name] for name in names]
+
+    async with foretell.Game() as game:
+        game.store.changed(world())
+
+        async def plan(**how: Any) -> list[str]:
+            parts = await game.store.get_or_compute_parts(
+                "plan", ["0", "1", "2"], make, None, **how
+            )
+            return [part.value["do"] for part in parts]
+
+        whole = ["take cover", "aim", "shoot"]
+        assert await plan() == whole == await plan()
+        assert asked == [([], ["0", "1", "2"])]
+        game.store.changed(world(ac=11))
+        assert await plan() == whole == await plan(chain=True)
+        assert asked[1:] == [(["take cover", "shoot"], ["1"])]
+        game.store.changed(world(ac=15))
+        assert await plan(chain=True) == whole == await plan()
+        assert asked[2:] == [(["take cover"], ["1", "2"])]
+        game.store.invalidate("part:plan")
+        assert await plan() == whole and asked[3:] == [([], ["0", "1", "2"])]
+
+
+@pytest.mark.parametrize("made", [None, ["x"], "x", [Part(1, 2)], [Part("a", math.nan)], 5])  # type: ignore[arg-type]
+async def test_what_makes_no_parts_is_told_so(made: Any) -> None:  # G10
+    store = VariantStore()
+    with pytest.raises(StateError):
+        await store.get_or_compute_parts("plan", ["a"], lambda good, names: made)
+    for names in ("ab", 5, [1], ["\ud83d"]):
+        with pytest.raises(StateError):
+            await store.get_or_compute_parts("plan", names, lambda good, names: [])  # type: ignore[arg-type]
+    assert len(store) == 0
+
+
+async def test_what_has_changed_while_a_step_was_made_is_not_kept() -> None:  # 3-33, 0-8
+    store = VariantStore()
+    store.changed(before := world())
+
+    def make(good: list[Part], names: list[str]) -> list[Part]:
+        store.changed(world(ac=11))
+        return STEPS
+
+    def invalidated(good: list[Part], names: list[str]) -> list[Part]:
+        store.invalidate("part:plan")
+        return STEPS
+
+    for state in (None, before):
+        store.changed(before)
+        parts = await store.get_or_compute_parts("plan", ["0", "1"], make, state=state)
+        assert [part.name for part in parts] == ["0", "1"]
+        assert parts_of(store, "plan", ["0", "1"]) == [Part("0", {"do": "take cover"})]
+        assert len(await store.get_or_compute_parts("plan", ["0", "1"], invalidated)) == 2
+        assert parts_of(store, "plan", ["0", "1"]) == []
 
 
 async def test_the_steps_of_a_plan_are_good_up_to_the_first_that_is_not() -> None:  # 3-33

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from foretell.errors import ConfigError
@@ -240,7 +241,7 @@ async def test_a_server_that_hangs_costs_a_look_up_less_than_fifty_milliseconds(
         assert await store.get(f"k{number}") is None
         taken.append(time.perf_counter() - begun)
     assert min(taken) < 0.05, "the others may have waited for the machine"
-    assert cold.described()["met"]["time-outs"] == 20
+    assert cold.described()["met"]["time-outs"] >= 20, "and who listens may have asked, too"
     redis.signal(signal.SIGCONT)
     await cold.aclose()
 
@@ -536,6 +537,97 @@ async def test_what_answers_without_end_is_an_outage_and_asked_no_more_for_a_whi
     await cold.aclose()
     server.close()
     await server.wait_closed()
+
+
+SMALL = {
+    "an array of small ones": (b"*1000000000\r\n", b":1\r\n" * 10_000),
+    "errors": (b"*1000000000\r\n", b"-ERR x\r\n" * 10_000),
+    "a map": (b"%1000000000\r\n", b"".join(b":%d\r\n+\r\n" % n for n in range(10_000))),
+    "what nobody asked for": (b"", b">1\r\n:1\r\n" * 10_000),
+    "a text": (b"$2000000000\r\n", b"x" * 100_000),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+async def test_of_an_answer_that_never_ends_no_more_is_read_than_was_asked_for(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:  # G10
+    first, on_and_on = SMALL[kind]
+
+    class Floods(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+            transport.write(first)
+            self.resume_writing()
+
+        def resume_writing(self) -> None:
+            self.paused = self.transport.is_closing()
+            while not self.paused:
+                self.transport.write(on_and_on)
+
+        def pause_writing(self) -> None:
+            self.paused = True
+
+    server = await asyncio.get_running_loop().create_server(Floods, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cold = SharedCold(f"redis://127.0.0.1:{port}", limit=20, wall=time.time)
+    assert await cold.fetch("game:k") is None
+    assert cold.described()["met"] == {"failures": 1}
+    assert "InvalidResponse" in caplog.text, "no time limit has ended it"
+    await cold.aclose()
+    server.close()
+    await server.wait_closed()
+
+
+LONG: list[dict[str, Any]] = [
+    {"variants": [0] * 1001},
+    {"tags": ["t"] * 101},
+    {"guard": [[["a"], "there", 1]] * 101},
+    {"depends": {"paths": [["a"]] * 251, "apart": [], "own": "", "volatile": []}},
+    {"depends": {"paths": [["a"] * 33], "apart": [], "own": "", "volatile": []}},
+    {f"x{number}": 0 for number in range(30)},
+]
+
+
+@pytest.mark.parametrize("more", LONG)
+async def test_a_record_with_more_in_it_than_can_be_looked_through_is_rubbish(
+    colds: list[SharedCold], more: dict[str, Any]
+) -> None:  # G10
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    ours.store("k", ["good"])
+    await ours.flush()
+    client, name = colds[0].door.server._cache.client, ours.name_in_cache("k", "")  # type: ignore[attr-defined]
+    record = {**orjson.loads(await client.get(f"foretell:2:{name}")), **more}
+    await client.set(f"foretell:2:{name}", orjson.dumps(record))
+    assert await theirs.get("k") is None
+    await theirs.flush()
+    assert colds[1].described()["met"] == {"garbled": 1} and colds[1].answers
+    assert await client.get(f"foretell:2:{name}") is None
+
+
+async def test_what_is_too_much_for_others_stays_with_who_has_it(colds: list[SharedCold]) -> None:
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    ours.store("k", ["good"], tags=[f"t{number}" for number in range(101)])
+    await ours.flush()
+    assert await ours.get("k") == ["good"] and await theirs.get("k") is None
+    assert colds[0].described()["met"] == {"too large": 1} and ours.lost == 1
+
+
+async def test_a_word_too_long_for_a_board_is_said_as_all(colds: list[SharedCold]) -> None:  # G1
+    ours, theirs = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    for key in ("k", "other"):
+        theirs.store(key, ["x"])
+    await theirs.flush()
+    for number in range(20):
+        ours.invalidate(f"{number}" + "x" * 5000)
+    async with asyncio.timeout(20):
+        while theirs.ready("k") or theirs.ready("other"):  # noqa: ASYNC110 - the others' doing
+            await asyncio.sleep(0.05)
+    assert await ours.get("other") == ["x"], "who said it knows which it meant"
+    theirs.store("k", ["again"])
+    await theirs.flush()
+    await eventually(VariantStore(cold=colds[0], session=SESSION), "k", ["again"])
 
 
 async def test_a_warm_up_larger_than_the_queue_arrives_whole(

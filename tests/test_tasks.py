@@ -42,6 +42,25 @@ async def test_at_rest_it_is_taken_in_with_the_next_step_and_in_one_go() -> None
     assert bench.log[3:] == ["d"]
 
 
+async def test_at_rest_it_may_be_taken_in_at_once_but_passes_nothing() -> None:
+    bench = Bench()
+    bench.tasks.take_in_now(bench.say("a"))
+    assert bench.log == ["a"]
+    bench.tasks.take_in(bench.say("b"))
+    bench.tasks.take_in_now(bench.say("c"))
+    assert bench.log == ["a"]
+    await asyncio.sleep(0)
+    assert bench.log == ["a", "b", "c+"]
+    bench.tasks.soon(lambda: bench.log.append("own"))
+    bench.tasks.take_in_now(bench.say("d"))
+    await instant()
+    assert bench.log[3:] == ["own", "d"]
+    bench.tasks.held = True
+    bench.tasks.take_in_now(bench.say("e"))
+    await instant()
+    assert bench.log[-1] == "d"
+
+
 async def test_it_waits_until_all_own_work_waits_for_something_else() -> None:  # G9
     bench = Bench()
     bell = asyncio.Event()

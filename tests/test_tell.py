@@ -870,6 +870,19 @@ async def test_what_waits_behind_a_hanging_model_keeps_its_own_deadline() -> Non
         assert [end.t for end in t.ends] == [5.0, 6.0]
 
 
+async def test_what_has_time_left_does_not_end_with_what_has_none() -> None:  # G2, G10
+    scripts = [Script(hangs=True), Script({"text": "At last."}, ttft=1.0)]
+    async with table(lambda _, n: scripts[min(n, 2) - 1], deadline=20.0, intensity="off") as t:
+        for wait in (0.5, 5.5, 6.0, 30.0):
+            t.session.outcome("mira", f"blow at {now():g}", "miss", target="goblin-2")
+            await asyncio.sleep(wait)
+        assert [(end.status.value, round(end.t, 1), len(end.outcomes)) for end in t.ends] == [
+            ("failed", 20.0, 1),
+            ("failed", 20.5, 1),
+            ("done", 21.5, 2),
+        ]
+
+
 @pytest.mark.parametrize(
     ("script", "kind"),
     [

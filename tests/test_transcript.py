@@ -177,3 +177,17 @@ def test_delivered_for_nobody_by_name_holds_for_all() -> None:  # G7
     transcript.delivered("t1", "gm", 17)
     assert transcript.text("gm") == "The blade sweeps."
     assert transcript.memory(100) == "The blade"
+
+
+def test_a_version_that_is_undone_is_not_known_to_the_next() -> None:  # G7
+    transcript = Transcript()
+    first = {"kind": "~told", "t": 1.0, "status": "done"}
+    transcript.restore({**first, "telling": "t3", "text": "One.", "outcomes": [3]})
+    for number in (5, 6):
+        again = {"telling": f"t{number}", "outcomes": [number], "retells": "t3"}
+        transcript.restore({**first, **again, "text": f"Version {number}."})
+    assert transcript.versions("t3") == ("One.", "Version 5.", "Version 6.")
+    transcript.rewound(lambda number: number != 5)
+    assert transcript.versions("t3") == ("One.", "Version 6.")
+    transcript.rewound(lambda number: True)
+    assert transcript.versions("t3") == ("One.", "Version 5.", "Version 6.")

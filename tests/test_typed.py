@@ -232,6 +232,29 @@ def test_no_half_value_shows_where_half_is_another_or_none() -> None:
     assert half(Beat, '{"tags":["a","b"]').tags == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "shown"),
+    [
+        (dt.date, '{"all":[', []),
+        (dt.date, '{"all":["2026-', []),
+        (dt.date, '{"all":["2026-11-21"', [dt.date(2026, 11, 21)]),
+        (dt.date, '{"all":["2026-11-21","2026-1', [dt.date(2026, 11, 21)]),
+        (str, '{"all":["a","b', ["a", "b"]),
+        (int, '{"all":[1,2', [1]),
+    ],
+)
+def test_a_list_is_as_long_as_what_can_be_shown_of_it(
+    kind: Any, text: str, shown: list[Any]
+) -> None:
+    model = create_model("All", all=(list[kind], ...))
+    growing = half(model, text).all
+    assert isinstance(growing, PartialList)
+    assert len(growing) == len(shown) and list(growing) == shown
+    assert growing[-len(shown) :] == shown
+    with pytest.raises(IndexError):
+        growing[len(shown)]
+
+
 def test_nested_values_are_partials_until_they_close() -> None:
     partial = half(
         Plan, '{"plan_id":"p","steps":[{"act":"MoveTo","x":10,"y":10},{"act":"Attack","x":'

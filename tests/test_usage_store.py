@@ -377,6 +377,25 @@ def test_what_is_exported_can_be_imported(queries: list[Query], zone: Any) -> No
         assert other.totals() == store.totals()
 
 
+@given(
+    times=st.lists(st.floats(1.7e9, 1.8e9) | st.just(T), min_size=1, max_size=20),
+    more=st.integers(0, 9),
+)
+def test_a_file_that_has_grown_is_imported_again_and_nothing_counts_twice(
+    times: list[float], more: int
+) -> None:
+    rows = [Query(at, "AAPL", "price", at > T) for at in times]
+    with UsageStore(":memory:") as store, UsageStore(":memory:") as other:
+        store.record_all(rows[:7], Totals(more, 1))
+        assert imported(other, orjson.dumps(exported(store))) == len(rows[:7])
+        store.record_all([*rows[7:], Query(T, "AAPL", "price", True)], Totals(0, more))
+        grown = exported(store)
+        for each in (other, store):  # and an own export is put back
+            imported(each, orjson.dumps(grown))
+            assert each.totals() == (grown["cache_hits"], grown["cache_misses"])
+            assert len(list(each.history())) == len(rows) + 1
+
+
 def test_the_schema_is_the_documents(path: str) -> None:
     with UsageStore(path) as store:  # 2-26
         store.record(Query(T, "AAPL", "price", True))

@@ -398,6 +398,29 @@ def test_a_recording_whose_inputs_are_not_summed_is_walked_as_ever(tmp_path: Pat
     assert verify(changed(recorded(tmp_path, parts=2), older)).difference is None
 
 
+def test_an_edited_header_is_named(tmp_path: Path) -> None:  # 4
+    def edit(lines: list[dict[str, Any]]) -> None:
+        lines[0]["started"] = "1999-12-31T23:59:59+00:00"
+
+    path = recorded(tmp_path, parts=2)
+    assert verify(path).difference is None
+    found = verify(changed(path, edit)).difference
+    assert found is not None and found.line == 1
+    assert "the header was edited: its checksum" in str(found)
+
+
+def test_a_night_without_its_end_is_said_to_be_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(tmp_path, parts=2)
+    whole = path.read_bytes()
+    for kept, said in ((whole, False), (whole[: whole.rstrip().rfind(b"\n") + 1], True)):
+        path.write_bytes(kept)
+        assert verify(path).closed is not said
+        assert main(["replay", str(path), "--verify"]) == 0
+        assert ("the process was killed, or" in capsys.readouterr().out) is said
+
+
 def test_a_line_that_is_missing_is_noticed(tmp_path: Path) -> None:
     def change(lines: list[dict[str, Any]]) -> None:
         del lines[next(n for n, line in enumerate(lines) if line["kind"] == "~generation")]

@@ -30,9 +30,6 @@ __all__ = ["PREDICTORS", "Difference", "K", "Night", "difference", "marked", "ni
 K = 15
 """How many predictions are asked for: the document's pool."""
 
-GROUPS = 5
-"""So many logs of one source are drawn again whole; of fewer, stretches of them are."""
-
 Make = Callable[[tzinfo], Ensemble]
 
 PREDICTORS: Mapping[str, Make] = {
@@ -118,20 +115,22 @@ def difference(
 ) -> Difference:
     """What ``other`` adds to the log loss of ``first``, per event; below 0 it is better.
 
-    Sequences are drawn again as wholes, or, of a few, in stretches as long as the root of their
-    number of events: what follows each other hangs together.
+    Sequences are drawn again, and of each drawn its stretches, as long as the root of its number of
+    events: what follows each other hangs together. Of one, the interval speaks of no other.
     """
-    pairs: list[tuple[tuple[float, int], tuple[float, int]]] = []
+    nights: list[list[tuple[tuple[float, int], tuple[float, int]]]] = []
     total = events = 0.0
     for a, b in zip(first, other, strict=True):
+        pairs: list[tuple[tuple[float, int], tuple[float, int]]] = []
+        nights.append(pairs)
         many = len(a.losses)
-        length = many if len(first) >= GROUPS else max(1, math.isqrt(many))
+        length = math.isqrt(many)
         for start, end in pairwise([*range(0, many, max(1, length)), many]):
             sums = [math.fsum(each.losses[start:end]) for each in (a, b)]
             pairs.append(((sums[0], end - start), (sums[1], end - start)))
             total += sums[1] - sums[0]
             events += end - start
-    return Difference(total / events if events else 0.0, bootstrap([pairs], _mean, rng))
+    return Difference(total / events if events else 0.0, bootstrap(nights, _mean, rng))
 
 
 def _mean(blocks: Sequence[tuple[float, int]]) -> float:

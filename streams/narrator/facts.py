@@ -88,7 +88,7 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
     result = clean(_text(entry.get("result")).lower() or "done", 40)
     result = _RESULTS.get(result.strip("!.* "), result)
     hp = _number(known.get("target_hp"))
-    harmless = result in ("miss", "concealed", "resisted")
+    spared = result in ("miss", "concealed", "resisted") or entry.get("down") is True
     element = spell_element(name, _text(known.get("damage_type")).lower())
     if kind not in ("attack", "cast", "move", "talk") and element not in HELPS:
         kind = "cast" if "damage" in numbers else kind
@@ -101,7 +101,7 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         named(target) if target else None,
         result,
         numbers,
-        result == "kill" or (hp is not None and hp <= 0 and not harmless),
+        result == "kill" or (hp is not None and hp <= 0 and not spared),
         element,
         tool(name),
         [clean(e, 30) for e in effects if isinstance(e, str) and e.replace(" ", "").isalpha()][:2]

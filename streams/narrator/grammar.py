@@ -82,7 +82,7 @@ class _Teller:
             return self._help(h)
         attack = h.kind == "attack"
         family = h.tool.kind if attack else "spell"
-        if h.down and attack and not h.dies:
+        if h.down and not h.dies and (attack or h.kind == "cast"):
             missed = result in ("miss", "concealed", "resisted")
             lying = self.say("down", self.book["down"]["miss" if missed else "hit"], h)
             return lying if missed else lying + self._damage(h), "even"

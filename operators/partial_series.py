@@ -1,0 +1,154 @@
+"""Objects one after another, read as one list: what stands between two may be one that is broken.
+
+Null stands for it. If it is still open where an object begins, that object lies in it, and all is
+passed over up to its end; but not an object that begins a line where the next is expected.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .partial_patches import Patch
+
+if TYPE_CHECKING:
+    from .partial_machine import Machine
+
+__all__ = ["Broken", "ended", "next_object", "within"]
+
+BROKEN = re.compile(  # a line of an object
+    r'(?:\A|\n)(?:[ \t,;\[]*+(\{)|[ \t]*+[^"\n]{0,3}("?"[^"\n]{0,64}"[ \t]*+:))'
+)
+BEGUN = re.compile(r"(?:\A|\n)([ \t,;\[]*+)(?=\{)")
+NEXT_BEGUN = re.compile(r"([ \t,;]*+)(?=\{)")
+OVER = re.compile(r"[ \t]*+[,;\]]?[ \t]*+(?:[{\n]|\Z)")
+AROUND = " \t\n\r,;]`"
+PARTS = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\n]?|[\[\]{}]')
+BRACKETS = re.compile(r"[\[\]{}]")
+NAMED = re.compile(r"""["']\s*:\s*\Z""")
+CLOSES = re.compile(r"\s*\}")
+PART = re.compile(r'[^"\[\]{}\n]*+')
+TEXT = re.compile(r'(?:[^"\\\n]++|\\.)*+')
+NEXT = re.compile(r'([ \t]*+)\{\s*+"')
+NEXT_CUT = re.compile(r"[ \t]*+(?:\{\s*+)?")
+WIDEST = 64  # so far a line may be indented, and so many blanks may follow its bracket
+
+
+@dataclass(slots=True)
+class Broken:
+    """An object that cannot be read, as far as it has come."""
+
+    indent: int
+    open: list[str] = field(default_factory=lambda: ["{"])
+    last: str = "{"  # what is no blank
+    in_string: bool = False
+
+    def read(self, part: str) -> None:
+        """One of its brackets; of those that do not match, a brace closes what is in it."""
+        if part in "[{":
+            self.open.append(part)
+        elif part == "}":
+            while self.open and self.open.pop() != "{":
+                pass
+        elif self.open[-1] == "[":
+            self.open.pop()
+
+    def ends_before_line(self, indent: int) -> bool:
+        """Whether an object that begins the next line, so far in, is not in it but the next."""
+        if indent > self.indent or self.last in "[{(:":
+            return False
+        return self.last != "," or "[" not in self.open
+
+
+def next_object(m: Machine, text: str, pos: int) -> int:
+    """The object at ``pos``, unless it lies in one that cannot be read."""
+    passed, broken = ended(m, text, pos)
+    line, after_line, before = passed.rpartition("\n")
+    if broken is not None:
+        broken.last = line.rstrip()[-1:] or broken.last
+        if not after_line or before.strip(" \t") or not broken.ends_before_line(len(before)):
+            m._broken_object = broken
+            m._go("within")
+            return pos
+    m._doubt = CLOSES if NAMED.search(passed[-WIDEST:]) else None
+    return m._open(m._place_path(), text, pos)
+
+
+def ended(m: Machine, text: str, pos: int) -> tuple[str, Broken | None]:
+    """Null for an object that cannot be read, before ``pos``; and that, if it is not at its end."""
+    passed = "".join(m._passed)
+    m._passed.clear()
+    begins = m._where(text, pos) - len(passed)
+    if m._doubt is not None and m._doubt.match(passed):
+        m._lose((len(m._box) - 1,), "it lies in an object whose beginning cannot be read", begins)
+    m._doubt = None
+    if not ("{" in passed or '"' in passed):
+        return passed, None
+    at, broken = _broken_in(passed)
+    if passed.rstrip(AROUND).endswith("}") and (found := BROKEN.search(passed)):
+        at = found.start(found.lastindex or 0)
+    elif broken is None and not m._box:
+        at = -1  # before the first one it may be prose
+    if at >= 0:
+        path = m._place_path()
+        m._lose(path, "no JSON object", begins + at)
+        m._place(None)
+        m._patches.append(Patch(path, "set", None))
+    return passed, broken
+
+
+def _broken_in(passed: str) -> tuple[int, Broken | None]:
+    """Where lines of objects begin that cannot be read, and the last one, if it does not end."""
+    parts = BRACKETS if passed.count('"') % 2 else PARTS
+    first, begun = -1, BEGUN.search(passed)
+    while begun:
+        at = begun.end()
+        indent = len(begun[1]) if begun[0][:1] == "\n" else 0
+        broken = Broken(min(indent, WIDEST))
+        for part in parts.finditer(passed, at + 1):
+            if part[0][0] != '"':
+                broken.read(part[0])
+            if not broken.open:
+                break
+        else:
+            return at if first < 0 else first, broken
+        if first < 0 and OVER.match(passed, part.end()):
+            first = at
+        begun = NEXT_BEGUN.match(passed, part.end()) or BEGUN.search(passed, part.end())
+    return first, None
+
+
+def within(m: Machine, text: str, pos: int) -> int:
+    """On to the end of an object that cannot be read, or to the next, which begins a line."""
+    broken = m._broken_object
+    assert broken is not None
+    while True:
+        plain = TEXT if broken.in_string else PART
+        end = plain.match(text, pos).end()  # type: ignore[union-attr]
+        broken.last = text[pos:end].rstrip()[-1:] or broken.last
+        char = text[end : end + 1]
+        if not char:
+            return end
+        pos = end + 1
+        if char == "\n":
+            broken.in_string = False
+            rest = text[pos : pos + 2 * WIDEST]
+            if found := NEXT.match(rest):
+                if broken.ends_before_line(len(found[1])):
+                    m._go("before")
+                    return pos
+            elif NEXT_CUT.fullmatch(rest) and len(rest) < 2 * WIDEST and not m._ended:
+                return m._hold(text, end)
+        elif char == "\\":
+            if pos == len(text) and not m._ended:
+                return m._hold(text, end)
+        elif char == '"':
+            broken.in_string = not broken.in_string
+            broken.last = char
+        else:
+            broken.read(char)
+            broken.last = char
+            if not broken.open:
+                m._go("before")
+                return pos

@@ -1,0 +1,334 @@
+"""Where in what a model says the value begins, and whether it is the whole of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from foretell.operators.partials import MISSING, Final, Partial, PartialParser, apply
+from foretell.operators.typed import TypedPartials, Unfinished
+
+PLAN = '{"steps": [{"act": "go", "to": [1, 2]}, {"act": "say [1]"}]}'
+SAID = [
+    "Here is the plan:",
+    "As said in [1], it is this.",
+    "It is known [1, 2][3], and [ 4 ] too:",
+    "- [ ] to do\n- [x] done\n- [] both",
+    "See [the docs](https://example.org/a#b) for {x} and {{y}}.",
+    "A note.[^1] Roll [1d6+2] and [attack]; use `items[0]`, not `{}`.",
+    "Options: [a, b, c], or […], or [...], or {...}.",
+    "```python\nprint(x[0], {x for x in y})\n```",
+    "```js\nconst f = (x) => { return x; };\n```",
+    "```sh\nif [ -f x ]; then echo ${x}; fi\n```",
+    "[12:30] GM: [INFO] x lies in $[0,1]$ here",
+    'He said "hello", it\'s 5" tall.',
+    'print("{}")',
+    "<output>",
+    "```json",
+    "\ufeff",
+]
+AFTER = [
+    "",
+    ".",
+    "\n```",
+    "\n```\nDone [1].",
+    "</output>",
+    ", as you asked.",
+    ", 3 in all",
+    ";",
+    ")",
+]
+THOUGHT = ["", '<think>Say {"steps": [...]} or [1], "</think>"?\n', "<thinking>\n{ [ }</thinking>"]
+
+
+def read(text: str, size: int = 10**6, **settings: Any) -> tuple[PartialParser, Final | Partial]:
+    """The reader of ``text`` in pieces, and what it found; the patches give that."""
+    parser, built = PartialParser(**settings), MISSING
+    patches = [p for at in range(0, len(text), size) for p in parser.feed(text[at : at + size])]
+    found = parser.finish()
+    for patch in [*patches, *found.patches]:
+        built = apply(built, patch)
+    assert built == found.value
+    return parser, found
+
+
+values = st.recursive(
+    st.sampled_from([0, -1.5, None, True, "a [1] b", '{"n": 1}', "</think>", "}", "é", 'say "x"']),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcé"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+documents = st.dictionaries(st.sampled_from(["x", "y"]), values, min_size=1) | st.lists(
+    st.fixed_dictionaries({"n": values}), min_size=1, max_size=3
+)
+
+
+@given(
+    documents,
+    st.sampled_from(THOUGHT),
+    st.lists(st.sampled_from(SAID), max_size=3).map("\n".join),
+    st.sampled_from(["\n", "\n\n", " "]),
+    st.sampled_from(AFTER),
+    st.sampled_from([1, 3, 1000]),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
+def test_what_a_model_says_around_a_value_costs_nothing_of_it(
+    value: Any, thought: str, said: str, gap: str, after: str, size: int, indent: Any, told: bool
+) -> None:
+    expect = ("object" if isinstance(value, dict) else "array") if told else "any"
+    if expect == "array" and said.rpartition("\n")[2].startswith("```"):
+        gap = "\n"
+    text = thought + said + gap + json.dumps(value, ensure_ascii=False, indent=indent) + after
+    _, found = read(text, size, expect=expect)
+    assert found == Final(value)
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("tag", ["think", "thinking", "reasoning", "scratchpad"])
+def test_what_is_thought_aloud_is_no_answer(tag: str, size: int) -> None:
+    aloud = f'\n<{tag}>I might say {{"steps": ...}}, [1], <b> or 5.</{tag}>\n'
+    for answer, value in ((PLAN, json.loads(PLAN)), ('"so": {"a": 1}', {"a": 1}), ("42", 42)):
+        parser, found = read(aloud + answer, size)
+        assert found == Final(value)
+        assert parser.raw_text == aloud + answer[: answer.find("{")] * ("{" in answer) + "42" * (
+            answer == "42"
+        )
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_thought_that_does_not_end_may_hold_the_answer(size: int) -> None:
+    _, found = read(f"<think>So it is\n{PLAN}</thin", size)
+    assert found == Final(json.loads(PLAN))
+    parser = PartialParser()
+    assert parser.feed(f"<think>So it is\n{PLAN}") == []
+    assert parser.finish(reason="too late").value is MISSING
+
+
+@pytest.mark.parametrize("text", ["<thin", "<thinker>[1]", "< think>[1]", "<b><think>[1]"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_another_tag_is_no_thought(text: str, size: int) -> None:
+    assert read(text, size)[1].value == ([1] if "[" in text else MISSING)
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("mark", ["[1]", "[1, 2]", "[ 12 ]", "[]", "[ ]", "{}", "[1,2,3]"])
+def test_a_mark_in_a_sentence_is_the_value_only_if_no_other_comes(mark: str, size: int) -> None:
+    parser, found = read(f"As said in {mark}, it is: {PLAN}", size)
+    assert found == Final(json.loads(PLAN))
+    assert [tuple(note) for note in found.notes] == [
+        (11, "brackets within a sentence are passed over")
+    ]
+    parser, found = read(f"The answer is {mark}.", size)
+    assert found == Final(json.loads(mark))
+    assert parser.raw_text == "The answer is "
+    assert [note.what for note in found.notes] == ["what stands within a sentence is the value"]
+    _, found = read(f"The answer: {mark}, and {PLAN}", size)
+    assert found == Final(json.loads(mark))
+    _, found = read(f"The answer is {mark}, I think", size, expect="array")
+    assert found == Final([{}] if mark == "{}" else json.loads(mark))
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_of_several_marks_the_first_is_the_value(size: int) -> None:
+    assert read("It is [1] or [2, 3], or {}.", size)[1] == Final([1])
+
+
+@pytest.mark.parametrize(
+    "before", ["```json ", "```", "so: ", "x = ", "<a>", "(", "so\n", "\ufeff"]
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_list_of_numbers_that_is_in_no_sentence_is_the_value_at_once(
+    before: str, size: int
+) -> None:
+    for value in ("[1, 2]", "[]", "{}"):
+        text, parser = f"{before}{value}", PartialParser()
+        for at in range(0, len(text), size):
+            parser.feed(text[at : at + size])
+        assert parser.done() and parser.value == json.loads(value)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_longer_list_in_a_sentence_is_the_value(size: int) -> None:
+    for text in ("[1, 2, 3, 4, 5, 6, 7, 8, 9]", "[1000]", "[007]", "[1.5]", '["a"]', "[-1]"):
+        parser = PartialParser()
+        patches = [
+            p for at in range(0, 99, size) for p in parser.feed(f"It is {text}!"[at:][:size])
+        ]
+        assert patches and parser.done()
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("before", "after", "lies_within"),
+    [
+        ("{größe: ", "}", True),
+        ("{größe: ", ', "more": 2}', True),
+        ("{größe: ", ", more: 2}", True),
+        ("{größe: ", ",", True),
+        ("{größe: ", ", as you know", False),
+        ("{größe: ", ', "as" you know', False),
+        ("{größe: [x], ü: ", "}", True),
+        ("{größe: x], ü: ", "}", True),
+        ("{", "}", False),
+        ("[x] {", "}", False),
+        ("<think>{ü: x</think>", "}", False),
+        ('the "plan": ', " }", True),
+        ('the "plan": ', ', "more": 2', True),
+        ('the "plan": ', ", as you asked.", False),
+        ('the "plan": ', ". So", False),
+        ("[größe, ", "]", True),
+        ("[größe, ", ", 2]", True),
+        ("[größe, ", ', "x"]', True),
+        ("[größe, ", ", 2 in all", False),
+        ("[größe, ", ", truly", False),
+        ("[note: ", "]", False),
+        ("so {x} and [y] are ", "}", False),
+    ],
+)
+def test_what_follows_a_value_shows_whether_it_lies_in_another(
+    before: str, after: str, lies_within: bool, size: int
+) -> None:
+    _, found = read(f"{before}{PLAN}{after}", size)
+    assert found.value == json.loads(PLAN)
+    assert isinstance(found, Final) is not lies_within
+    if isinstance(found, Partial):
+        assert found.reason == "it lies in another value, whose beginning cannot be read"
+        assert found.position == len(before + PLAN)
+
+
+class Step(BaseModel):
+    act: str
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_typed_value_waits_until_it_is_known_whether_it_is_the_whole(size: int) -> None:
+    def last(text: str) -> Any:
+        typed: TypedPartials[Step] = TypedPartials(Step)
+        out = [
+            each for at in range(0, len(text), size) for each in typed.feed(text[at : at + size])
+        ]
+        return [*out, *typed.finish()][-1]
+
+    within = last('{größe: {"act": "go"}, "more": 2}')
+    assert isinstance(within, Unfinished) and "lies in another value" in within.reason
+    assert last('the "plan": {"act": "go"}, as you asked') == Step(act="go")
+    typed: TypedPartials[Step] = TypedPartials(Step)
+    assert typed.feed('the "plan": {"act": "go"}')[-1] != Step(act="go")
+    assert typed.feed(".") == [Step(act="go")]
+    assert typed.finish() == []
+    typed = TypedPartials(Step)
+    assert typed.feed('the "plan": {"act": "go"}' + " " * 100)[-1] != Step(act="go")
+    assert typed.feed(" " * 100) == [Step(act="go")]
+
+
+BROKEN = [
+    '{größe: {"k": 1}}',
+    '{größe: {"k": 1}, "x": {"k": 2}}',
+    '{größe: [{"k": 1}, {"k": 2}], "x": 3}',
+    '{n 2, "m": {"k": "}"}}',
+    '{n "2", "m": "}", o: {"k": 1}}',
+    '{n {m}, x: {"k": 1}}',
+    '{n 2, "m": [\n  {"k": 1},\n  {"k": "\\"}"}\n]}',
+    '{größe: {\n    "k": 1\n  },\n  "x": [\n    {"k": 2}\n  ]\n}',
+    "{größe: [{}]}",
+    '{n 2,\n  {"k": 1}\n}',
+    '  {n 2,\nx {"k": 1}}',
+    '{n 2], "m": {"k": 1}}',
+    '{n 2, "m": {"k": "x\n"y": 2}}',
+    '{n 2, "m": {"k": "\\"}}, {\'k\': 1} "}}',
+    '{n 2}, {ü: {"k": 1}}',
+    '{ü: [\n{"k": 1},\n{"k": 2}\n]}',
+    '{ü: [{"k": 1},\n{"k": 2}\n]}',
+    '{ü: [{x},\n{"k": 2}\n]}',
+    '{ü: {"x" 1,\n"k":\n{"k": 2}\n}}',
+    '{ü: {"x": [1, {x: 2} }, {"k": 2} }',
+    '{n "2}',
+]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("comma", ["\n", ",\n", "\n\n", "\n---\n", ", ", " "])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_lies_in_a_line_that_is_no_object_is_no_element(
+    broken: str, comma: str, size: int
+) -> None:
+    lines = ['{"n": 1}', broken, '{"n": 3}', '{"n": 4}']
+    parser, found = read(comma.join(lines), size, expect="array")
+    assert found.value == [{"n": 1}, None, {"n": 3}, {"n": 4}]
+    assert isinstance(found, Partial) and [*parser.lost] == [(1,)]
+    _, found = read(comma.join(lines[:2]) + "\nDone.", size, expect="array")
+    assert isinstance(found, Partial) and found.value == [{"n": 1}, None]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("cut", ["{n 2", "{n 2,", '{n 2, "m": {"k": 1}', '{n 2, "m": {"k": "'])
+def test_a_broken_line_without_its_end_costs_no_line(cut: str, size: int) -> None:
+    for comma in ("\n", ",\n"):
+        text = comma.join(['{"n": 1}', cut, '{"n": 3}', '{"n": 4}'])
+        _, found = read(text, size, expect="array")
+        assert found.value == [{"n": 1}, None, {"n": 3}, {"n": 4}]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "text", ['{name}\nsays:\n{"n": 1}\n{"n": 3}', '{"n": 1}\n{x} is it.\n{"n": 3}']
+)
+def test_a_line_of_prose_in_braces_is_no_object(text: str, size: int) -> None:
+    assert read(text, size, expect="array")[1] == Final([{"n": 1}, {"n": 3}])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_first_line_may_be_the_one_that_is_no_object(size: int) -> None:
+    _, found = read('Here:\n{n 2, "m": {"k": 1}}\n{"n": 3}', size, expect="array")
+    assert found.value == [None, {"n": 3}]
+    _, found = read('<think>\n{n 2</think>\n{"n": 3}', size, expect="array")
+    assert found == Final([{"n": 3}])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("line", ['"n": {"k": 1}}', '"n": 2, "m": {"k": 1} }'])
+def test_an_element_that_lies_in_an_object_without_its_beginning_is_said(
+    line: str, size: int
+) -> None:
+    parser, found = read(f'{{"n": 1}}\n{line}\n{{"n": 3}}', size, expect="array")
+    assert isinstance(found, Partial)
+    assert found.value == [{"n": 1}, {"k": 1}, {"n": 3}]
+    assert [*parser.lost] == [(1,)]
+    _, found = read('"one": {"n": 1},\n"two": {"n": 2}', size, expect="array")
+    assert found == Final([{"n": 1}, {"n": 2}])
+
+
+def test_a_broken_object_that_is_long_costs_as_its_length() -> None:
+    import time
+
+    def spent(count: int) -> float:
+        text, best = '{"n": 1}\n{größe: [' + '{"k": "a]b"}, ' * count, float("inf")
+        for _ in range(3):
+            parser = PartialParser(expect="array")
+            before = time.process_time()
+            for at in range(0, len(text), 64):
+                parser.feed(text[at : at + 64])
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(16_000) < 16 * spent(2_000)  # eight times, if each costs the same
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize("text", ["{data:// x\n[1]}", "{data:/* x */[1]}", "{a : // x\n1}"])
+def test_a_comment_after_a_bare_name_begins_a_value_in_any_pieces(text: str, size: int) -> None:
+    assert isinstance(read(text, size)[1], Final)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+@pytest.mark.parametrize("dots", ["[...]", "[.]", "[-]", "[…]", "[+]", "[-.]"])
+def test_dots_in_brackets_are_no_value(dots: str, size: int) -> None:
+    assert read(f"{dots}\n{PLAN}", size)[1] == Final(json.loads(PLAN))
+    assert read(f"So: {dots}", size)[1].value is MISSING
