@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .operators.typed_views import PartialDict, PartialList, PartialOf
     from .prefetch import record_query
     from .session import Action, Session
+    from .sinks.budget import Spent
     from .sinks.ledger import Price
     from .sinks.store_guard import Condition
     from .sinks.store_near import Near
@@ -79,6 +80,7 @@ _HOME = {
     "operators.typed_views": ("PartialDict", "PartialList", "PartialOf"),
     "prefetch": ("record_query",),
     "session": ("Action", "Session"),
+    "sinks.budget": ("Spent",),
     "sinks.ledger": ("Price",),
     "sinks.store_guard": ("Condition",),
     "sinks.store_near": ("Near",),
@@ -151,6 +153,7 @@ __all__ = [
     "Served",
     "Session",
     "Settings",
+    "Spent",
     "Started",
     "StateError",
     "Status",

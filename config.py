@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError
+from .operators.budget_settings import Budgeting
 from .operators.overlap import Overlap
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling, no_truth
@@ -31,11 +32,6 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content", "usage_dir"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
-AUTO = "auto"
-NOT_YET = (
-    "auto, which would weigh dollars against the seconds they save, is not there yet: "
-    "choose among off, conservative and aggressive, or let `foretell tune LOG` find settings"
-)
 
 
 class Settings(BaseModel):
@@ -46,6 +42,12 @@ class Settings(BaseModel):
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
+    ``main_from``: the small model prepares what is less likely than this, and what the main model
+    would be too late for; with 0, or a main model that costs nothing, the main model writes all.
+    ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
+    ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
+    aggressive; at auto nothing is bounded but what each is worth.
+    ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
@@ -65,6 +67,8 @@ class Settings(BaseModel):
     what will be asked of it; see :meth:`foretell.Game.expected`. With none, nothing is.
     ``content``: a folder of JSON files with stat blocks, spells, lore and the like; see
     :class:`~foretell.streams.content_folder.JsonFolder`.
+    ``budget``: the section of hard caps; see
+    :class:`~foretell.operators.budget_settings.Budgeting`.
     ``schedule``: the section of prefetching; see
     :class:`~foretell.operators.schedule_settings.Scheduling`. ``hot_cache_size`` and its like may
     stand in it as well.
@@ -82,6 +86,11 @@ class Settings(BaseModel):
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
+    main_from: float = Field(default=0.25, ge=0, le=1)
+    spend: Literal["default", "none"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
+        "default"
+    )
+    dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
@@ -117,6 +126,7 @@ class Settings(BaseModel):
     content: str | None = None
 
     schedule: Scheduling = Field(default_factory=Scheduling)
+    budget: Budgeting = Field(default_factory=Budgeting)
 
     narrator_profile: str = "hosted-large"
     seed: int = 0
@@ -133,12 +143,10 @@ class Settings(BaseModel):
             raise ValueError(f"it is empty: leave {info.field_name} out for the default")
         return value
 
-    @field_validator("intensity", mode="before")
+    @field_validator("spend", mode="before")
     @classmethod
-    def _known(cls, value: Any) -> Any:
-        if value == AUTO:
-            raise ValueError(NOT_YET)
-        return value
+    def _bounded(cls, value: Any) -> Any:
+        return "none" if value is None else value
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from .operators.narration import Narration, schema_of
 from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
 from .session import Session
+from .sinks.budget import Budgets
 from .sinks.ledger import Price
 from .sinks.store_cold import Cold, MemoryCold
 from .sinks.store_layers import Limits, Room
@@ -114,12 +115,13 @@ class Game(Generic[M]):
         self._cold: Cold | None = None
         self._accesses: Accesses | None = None
         self._sessions: dict[str, Session[M]] = {}
+        self.budgets = Budgets(self.settings.budget)
         self._opening: set[str] = set()
         self._closed = False
         self.lane = Lane()
 
     async def session(
-        self, session_id: str, *, header: Mapping[str, Any] | None = None
+        self, session_id: str, *, header: Mapping[str, Any] | None = None, owner: str = ""
     ) -> Session[M]:
         """Open a session.
 
@@ -127,6 +129,7 @@ class Game(Generic[M]):
 
         :param session_id: letters, digits, ``-``, ``_`` and ``.``; at most 128 of them.
         :param header: further fields of the recording's first line.
+        :param owner: whose budget it is under, if the settings have one for owners.
         :raises StateError: if a session of this id is open already, or the id is not usable.
         :raises LogError: if its recording cannot be read or written.
         """
@@ -144,7 +147,7 @@ class Game(Generic[M]):
                 await self._door.warm()
             if not isinstance(asyncio.get_running_loop(), VirtualLoop):  # which waits for no thread
                 await asyncio.to_thread(MemoryCold.warm)
-            session: Session[M] = Session(self, session_id, header=header)
+            session: Session[M] = Session(self, session_id, header=header, owner=owner)
             self._sessions[session_id] = session
         finally:
             self._opening.remove(session_id)

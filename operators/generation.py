@@ -284,6 +284,7 @@ class Generations:
         now: Callable[[], float],
         *,
         limit: int = 8,
+        on_open: Callable[[Generation], None] = lambda generation: None,
         on_end: Callable[[Generation], None] = lambda generation: None,
         on_bind: Callable[[Generation], None] = lambda generation: None,
         on_deliver: Callable[[Generation], None] = lambda generation: None,
@@ -293,6 +294,7 @@ class Generations:
         self._tasks = tasks
         self._now = now
         self._limit = limit
+        self._on_open = on_open
         self._on_end = on_end
         self._on_bind = on_bind
         self._on_deliver = on_deliver
@@ -351,8 +353,10 @@ class Generations:
             model=request.model,
             request=digest(request),
             prompt=len(request.system) + sum(len(each.text) for each in request.messages),  # ints
+            **({"value": value} if request.purpose is Purpose.PREFETCH else {}),
             **why,
         )
+        self._on_open(generation)
         if request.purpose is Purpose.PREFETCH:
             self._waiting.append(generation)
             self._admit()

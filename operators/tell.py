@@ -57,6 +57,8 @@ class Teller:
     :param deadline: seconds from the outcome to the end of its telling.
     :param text_field: the field of the telling's model that holds its text.
     :param check: says what is wrong with a finished value, or ``None``.
+    :param moment: when the last thing came from outside, as its line has it, in seconds: what is
+        decided by it is decided alike in a replay.
     :param on_serve: told, for each prepared part that reaches a viewer, the result it was made
         for and what happened.
     """
@@ -72,6 +74,7 @@ class Teller:
         now: Callable[[], float],
         timers: Timers,
         *,
+        moment: Callable[[], float],
         deadline: float,
         text_field: str,
         check: Callable[[Any], str | None],
@@ -85,6 +88,7 @@ class Teller:
         self._request = request
         self._trace = trace
         self._now = now
+        self._moment = moment
         self._timers = timers
         self._deadline = deadline
         self._text_field = text_field
@@ -154,7 +158,7 @@ class Teller:
 
     def together(self, claim: Claim) -> Hashable:
         """Equal for those that can be told together: to one audience, and as pressing."""
-        left = claim.world.received + self._deadline - self._now()
+        left = claim.world.received + self._deadline - self._moment()
         whose = claim.outcome.to if claim.again is None else claim.number
         return whose, left < PRESSING * self._deadline
 

@@ -25,6 +25,7 @@ from ..config import Settings
 from ..errors import ForetellError
 from ..operators.generation import Phase
 from ..session import Session
+from ..sinks.budget import OUTER
 from ..streams import events as ev
 from ..streams.clock import VirtualLoop, run_virtual
 from ..streams.history import logged
@@ -347,6 +348,14 @@ class Lockstep:
             self._pass_on()
         else:
             self._differs(line, fields)
+
+    def refusal(self) -> str | None:
+        """The budget of several sessions that refuses what is asked now, as it was recorded."""
+        line = self._line
+        if line is None or line.record.kind != "~refused":
+            return None
+        why = line.record.data.get("why")
+        return why if why in OUTER else None
 
     def close(self) -> None:
         """The log is closed."""

@@ -30,6 +30,7 @@ __all__ = [
     "ModelProtocolError",
     "ModelRefusal",
     "ModelRefusedKey",
+    "ModelTooDear",
     "ModelUnavailable",
     "Purpose",
     "Request",
@@ -275,6 +276,12 @@ class ModelInvalid(ModelError):
     """The answer is whole, but does not have the form that was asked for."""
 
     kind = "invalid"
+
+
+class ModelTooDear(ModelError):
+    """It was not asked: a budget is used up."""
+
+    kind = "budget"
 
 
 class ModelCut(ModelError):

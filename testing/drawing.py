@@ -31,7 +31,7 @@ def draw(seed: int) -> History:
     """The world of a seed: its settings, its players, its models, and all that befalls them."""
     rng = random.Random(seed)
     sessions = rng.choice((1, 1, 1, 1, 2, 3))
-    fate = rng.choice((*("lasts",) * 14, "recorded", *("killed",) * 5))
+    fate = rng.choice((*("lasts",) * 14, "recorded", *("killed",) * 3))
     rare = RARE + (KILLED if fate == "killed" else ())
     steps = [Step(0.0, "models", trouble=rng.choice((0.0, 0.1, 0.5)))]
     if fate == "recorded":
@@ -61,6 +61,12 @@ def draw(seed: int) -> History:
         settings["history_bytes"] = rng.choice((0, 20_000))
     drain = rng.choice((0.0, 1.0, 60.0))
     narrator = rng.choice(NARRATORS)
+    if rng.random() < 0.15:  # after all else, so that the worlds of the seeds stay what they were
+        settings["intensity"] = "auto"
+    settings["spend"] = rng.choice(("default", "default", "none", 0.5))
+    settings["main_from"] = rng.choice((0.25, 0.25, 0.0, 0.6))
+    settings["budget"] = rng.choice(({}, {}, {}, {"session_tokens": 6000}, {"turn_usd": 0.004}))
+    settings["dollars_per_second"] = rng.choice((0.002, 0.002, 0.0, 0.1))
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
 

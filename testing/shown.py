@@ -122,10 +122,11 @@ class Shown:
         for telling in self.tellings.values():
             if not all(map(stands, telling.outcomes)):
                 continue
-            if telling.retells is None:
-                versions[telling.id] = telling
-            elif telling.retells in versions and telling.whole:
-                versions[telling.retells] = telling
+            place = telling.retells or telling.id
+            if telling.retells is None or (
+                telling.whole and (place in versions or place not in self.tellings)
+            ):  # what a kill has left untold is told for the first time in a retelling
+                versions[place] = telling
         return [each for each in versions.values() if not each.to]
 
 

@@ -28,12 +28,14 @@ EXAMPLES = int(os.environ.get("FORETELL_EXAMPLES", "100"))
 seeds = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.timeout(600)
 @given(seeds)
 @settings(max_examples=EXAMPLES)
 def test_every_guarantee_holds_after_every_step(seed: int) -> None:  # G1 to G10
     play(draw(seed))
 
 
+@pytest.mark.timeout(600)
 @given(seeds)
 @settings(max_examples=max(1, EXAMPLES // 4))
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:  # G9
