@@ -475,6 +475,8 @@ class Pipeline(Generic[M]):
         self.kept.on_world(world)
         if is_move(world):
             self._on_move(before, world)
+        if self.contents is not None and _other_stage(world):
+            self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if world.warning is not None:
             log.warning("session %s: %s", self.name, world.warning)
             self.recorder.trace("~warning", text=world.warning)
@@ -493,8 +495,6 @@ class Pipeline(Generic[M]):
             self.ledger.on_turn()
             self._purse.on_turn()
         self.speculated.on_world(world)
-        if self.contents is not None and _other_stage(world):
-            self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)

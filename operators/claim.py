@@ -113,8 +113,8 @@ class Again:
 class Claim:
     """An outcome and what was prepared for it, taken at the moment it came in.
 
-    ``world`` is the one it made, or that of the wish to tell it again, and ``group`` all that is
-    told together with it.
+    ``world`` is the one it made, or that of the wish to tell it again, ``since`` when that came, as
+    its line has it (seconds), and ``group`` all that is told together with it.
     """
 
     world: World
@@ -124,6 +124,7 @@ class Claim:
     served: Served
     lead: float | None = None
     cancelled: bool = False
+    since: float = 0.0
     first_text: float | None = None
     again: Again | None = None
     group: Sequence[Claim] = ()

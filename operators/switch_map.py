@@ -82,9 +82,13 @@ def switch_map(
                             if not inner.wanted:
                                 break
                             observer.on_next(value)
+                except asyncio.CancelledError as error:
+                    raise error.with_traceback(None) from None
                 except Exception as error:
                     inner.failed = True
                     fault("switch_map", error)
+                finally:  # a task keeps its error, that its frames, those what they waited for, …
+                    inner.after = inner.beside = ()
 
             def start(name: Hashable, item: T, beside: tuple[asyncio.Task[None], ...]) -> None:
                 after = tuple(closing.get(name, ()))

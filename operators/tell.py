@@ -114,6 +114,7 @@ class Teller:
 
     def _known(self, taken: Claim) -> Claim:
         self._claims[taken.telling] = taken
+        taken.since = self._moment()
         if taken.telling in self._unwanted:
             del self._unwanted[taken.telling]
             taken.cancelled = True
@@ -158,7 +159,7 @@ class Teller:
 
     def together(self, claim: Claim) -> Hashable:
         """Equal for those that can be told together: to one audience, and as pressing."""
-        left = claim.world.received + self._deadline - self._moment()
+        left = claim.since + self._deadline - self._moment()
         whose = claim.outcome.to if claim.again is None else claim.number
         return whose, left < PRESSING * self._deadline
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
@@ -405,3 +406,14 @@ def test_never_two_open_streams_of_one_key(plans: list[tuple[int, dict[str, int]
         await bench.end()
 
     run_virtual(main())
+
+
+async def test_what_is_over_is_let_go() -> None:  # G3
+    bench = Bench(teardown=0.2)
+    for version in range(100):  # each waits for the one before, and is ended as it waits
+        bench.plan(f"a{version} b{version}")
+        await asyncio.sleep(0.05)
+    gc.collect()
+    there = sum(isinstance(each, Item) for each in gc.get_objects())
+    assert there <= 20, f"{there} of 200 items are still held"
+    await bench.end()
