@@ -306,6 +306,7 @@ class Pipeline(Generic[M]):
             settings.max_variants,
             self._foreseen,
             scene_of=self._classify,
+            otherwise=self.foresight.odds.odds,
         )
         self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())

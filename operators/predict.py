@@ -14,7 +14,7 @@ from .candidate import Candidate, declared_in
 from .classify import Context, Scene, classify
 from .fingerprint import Dependence, dependence, fingerprint
 from .prompts import Account
-from .results import possible_results
+from .results import Likely, possible_results, usual
 
 __all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
@@ -89,16 +89,16 @@ class _Chance(NamedTuple):
 
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
-    return _made(scene, _chances(scene.world, candidate))
+    return _made(scene, _chances(scene.world, candidate, usual))
 
 
-def _chances(world: World, candidate: Candidate) -> list[_Chance]:
+def _chances(world: World, candidate: Candidate, otherwise: Likely) -> list[_Chance]:
     declared = candidate.declared
     return [
         _Chance(candidate.probability * probability, candidate, target, result)
         for target in targets_of(declared.action) or (None,)
         for result, probability in possible_results(
-            world, declared, target, candidate.odds, candidate.rolled
+            world, declared, target, candidate.odds, candidate.rolled, otherwise=otherwise
         ).items()
     ]
 
@@ -159,6 +159,7 @@ def planner(
     candidates: Callable[[Scene], Sequence[Candidate]],
     branches: int = 3,
     scene_of: Callable[[World], Scene] = classify,
+    otherwise: Likely = usual,
 ) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
 
@@ -172,6 +173,7 @@ def planner(
         ``auto``.
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
+    :param otherwise: the odds of a result where the game gives none.
     """
 
     def stays(scene: Scene, candidate: Candidate) -> bool:
@@ -194,7 +196,9 @@ def planner(
         if not any(each.source == "declared" for each in likely):
             likely = likely[: 1 if level is Intensity.CONSERVATIVE else branches]
             likely = [each for each in likely if each.probability >= LEAST[level]]
-        chances = [each for candidate in likely for each in _chances(scene.world, candidate)]
+        chances = [
+            each for candidate in likely for each in _chances(scene.world, candidate, otherwise)
+        ]
         chances.sort(key=lambda each: -each.value)
         wanted = _made(scene, chances[:max_variants])
         if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):

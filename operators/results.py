@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from ..streams.world import Declared, World
 from .kills import Harm, felled, harm_said, is_low, may_fall, with_kill
 
 __all__ = [
+    "ATTACK",
     "HARMFUL",
     "KILL",
     "Happened",
+    "Likely",
     "frail",
     "happened",
     "known_of",
@@ -32,6 +34,10 @@ SAVE = ("failure", "success")
 STRIKES = ("attack", "cast")
 """Actions that may do harm by a save against them, if nobody says how much."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
+
+
+Likely = Callable[[World, Declared, str | None], Mapping[str, float]]
+"""The results an action may have for a target, with their probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +60,12 @@ class Happened:
     unsure: bool = False
 
 
-def possible_results(
-    world: World,
-    declared: Declared,
-    target: str | None,
-    odds: Odds | None = None,
-    rolled: Rolled | None = None,
-    harm: Harm = harm_said,
-) -> dict[str, float]:
-    """The results to prepare for one target, most likely first, with their probabilities.
-
-    A result that was rolled ahead is the only one: the kill that it is by the damage rolled, or by
-    what the state shows, else its own word. Odds the game gave name the results. Else an attack,
-    and a spell at no friend, hits, misses or is critical [0-3], a spell with a ``save`` fails or
-    succeeds, and anything else succeeds or fails. A target may fall: how likely, say its health and
-    ``harm``, or, where they do not know, whether it is low. That is taken from the results it may
-    come of, and stays so when the state shows the fall before the outcome comes. So all come to 1,
-    or to what odds of the game come to, if that is less.
-    """
-    if (certain := _rolled(rolled, target)) is not None:
-        word, damage = certain
-        known = harm if damage is None else lambda *what: {damage: 1.0}
-        return {KILL if felled(world, declared, target, word, known) else word: 1.0}
-    found = _likely((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
-    found = with_kill(found or usual(world, declared, target), world, declared, target, harm)
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-
-
 def usual(world: World, declared: Declared, target: str | None) -> dict[str, float]:
-    """The odds of an action of which nothing is known."""
+    """The odds of an action of which nothing is known.
+
+    An attack, and a spell at no friend, hits, misses or is critical [0-3], a spell with a ``save``
+    fails or succeeds, and anything else succeeds or fails.
+    """
     names = ATTACK if rolls_to_hit(world, declared, target) else SAVE
     return {name: DEFAULT_ODDS[name] for name in names}
 
@@ -94,6 +77,33 @@ def rolls_to_hit(world: World, declared: Declared, target: str | None) -> bool:
         action.get("type") == "cast" and not _friends(world, declared.actor, target)
     )
     return strikes and not action.get("save") and target is not None
+
+
+def possible_results(
+    world: World,
+    declared: Declared,
+    target: str | None,
+    odds: Odds | None = None,
+    rolled: Rolled | None = None,
+    harm: Harm = harm_said,
+    otherwise: Likely = usual,
+) -> dict[str, float]:
+    """The results to prepare for one target, most likely first, with their probabilities.
+
+    A result that was rolled ahead is the only one: the kill that it is by the damage rolled, or by
+    what the state shows, else its own word. Odds the game gave name the results, or those that
+    ``otherwise`` gives. A target may fall: how likely, say its health and
+    ``harm``, or, where they do not know, whether it is low. That is taken from the results it may
+    come of, and stays so when the state shows the fall before the outcome comes. So all come to 1,
+    or to what odds of the game come to, if that is less.
+    """
+    if (certain := _rolled(rolled, target)) is not None:
+        word, damage = certain
+        known = harm if damage is None else lambda *what: {damage: 1.0}
+        return {KILL if felled(world, declared, target, word, known) else word: 1.0}
+    found = _likely((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
+    found = with_kill(found or otherwise(world, declared, target), world, declared, target, harm)
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rolled(rolled: Any, target: str | None) -> tuple[str, int | None] | None:
