@@ -48,7 +48,7 @@ def _said(said: Any) -> str | None:
     if amount is not None:
         return str(round(amount)) if amount >= 0 else None
     if isinstance(said, Mapping):
-        return damage_in(said)
+        return None if "dc" in said else damage_in(said)  # a part that is saved against by itself
     if not isinstance(said, list | tuple) or not said:
         return None
     parts = [_said(each) for each in said]

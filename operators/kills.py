@@ -13,7 +13,17 @@ from ..streams.saves import is_save
 from ..streams.world import Declared, World
 from .dice import Damage, at_least, damage_in, dealt
 
-__all__ = ["Harm", "felled", "harm_said", "is_low", "listed", "may_fall", "with_kill"]
+__all__ = [
+    "SHEET",
+    "Harm",
+    "felled",
+    "harm_said",
+    "harms",
+    "is_low",
+    "listed",
+    "may_fall",
+    "with_kill",
+]
 
 Harm = Callable[[World, Declared, str | None, str], Damage | None]
 """How much harm a result of an action does to a target; ``None`` where nobody knows."""
@@ -41,7 +51,7 @@ def listed(what: Mapping[str, Any], parts: tuple[str, ...], name: Any) -> Iterat
 
 def harm_said(world: World, declared: Declared, target: str | None, result: str) -> Damage | None:
     """The damage of a blow by the dice that the action names, or the sheet of who does it."""
-    if not _harms(declared, result):
+    if not harms(declared, result):
         return None
     dice = damage_in(declared.action)
     for entry in listed(world.actor(declared.actor), SHEET, declared.action.get("name")):
@@ -51,7 +61,7 @@ def harm_said(world: World, declared: Declared, target: str | None, result: str)
 
 def felled(world: World, declared: Declared, target: str | None, result: str, harm: Harm) -> bool:
     """Whether a result that is certain fells its target beyond doubt."""
-    if _harms(declared, result) and laid_low(world, declared, target):
+    if harms(declared, result) and laid_low(world, declared, target):
         return True
     left = _left(world, target)
     damage = harm(world, declared, target, result) if left is not None else None
@@ -79,16 +89,19 @@ def with_kill(
         damage = harm(world, declared, target, name) if left is not None and not shown else None
         if damage is not None and left is not None:
             kills[name] = p * at_least(damage, left)
-        elif _harms(declared, name):
+        elif harms(declared, name):
             kills[name] = p * unknown
-    if (kill := math.fsum(kills.values())) >= LEAST:
-        found |= {name: max(0.0, found[name] - p) for name, p in kills.items()}
-        found = {name: p for name, p in found.items() if p > 0}
-        found[KILL] = kill
+    if math.fsum(kills.values()) >= LEAST:
+        for name, p in kills.items():
+            if found[name] - p >= LEAST or not p:
+                found[name] -= p
+            else:  # hardly anybody lives
+                kills[name] = found.pop(name)
+        found[KILL] = math.fsum(kills.values())
     return found
 
 
-def _harms(declared: Declared, result: str) -> bool:
+def harms(declared: Declared, result: str) -> bool:
     """Whether it is a blow: what only comes off or does not hurts nobody."""
     return result in HARMFUL and (result != "failure" or is_save(declared.action, result, {}))
 

@@ -13,6 +13,7 @@ from ..streams.world import Declared, World
 from .candidate import Candidate, declared_in
 from .classify import Context, Scene, classify
 from .fingerprint import Dependence, dependence, fingerprint
+from .kills import Harm, harm_said
 from .prompts import Account
 from .results import Likely, possible_results, usual
 
@@ -89,16 +90,16 @@ class _Chance(NamedTuple):
 
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
-    return _made(scene, _chances(scene.world, candidate, usual))
+    return _made(scene, _chances(scene.world, candidate, usual, harm_said))
 
 
-def _chances(world: World, candidate: Candidate, otherwise: Likely) -> list[_Chance]:
+def _chances(world: World, candidate: Candidate, otherwise: Likely, harm: Harm) -> list[_Chance]:
     declared = candidate.declared
     return [
         _Chance(candidate.probability * probability, candidate, target, result)
         for target in targets_of(declared.action) or (None,)
         for result, probability in possible_results(
-            world, declared, target, candidate.odds, candidate.rolled, otherwise=otherwise
+            world, declared, target, candidate.odds, candidate.rolled, harm, otherwise
         ).items()
     ]
 
@@ -160,6 +161,7 @@ def planner(
     branches: int = 3,
     scene_of: Callable[[World], Scene] = classify,
     otherwise: Likely = usual,
+    harm: Harm = harm_said,
 ) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
 
@@ -173,7 +175,7 @@ def planner(
         ``auto``.
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
-    :param otherwise: the odds of a result where the game gives none.
+    :param otherwise: the odds of a result where the game gives none; ``harm``: how hard a blow is.
     """
 
     def stays(scene: Scene, candidate: Candidate) -> bool:
@@ -197,7 +199,9 @@ def planner(
             likely = likely[: 1 if level is Intensity.CONSERVATIVE else branches]
             likely = [each for each in likely if each.probability >= LEAST[level]]
         chances = [
-            each for candidate in likely for each in _chances(scene.world, candidate, otherwise)
+            each
+            for candidate in likely
+            for each in _chances(scene.world, candidate, otherwise, harm)
         ]
         chances.sort(key=lambda each: -each.value)
         wanted = _made(scene, chances[:max_variants])

@@ -18,11 +18,13 @@ __all__ = [
     "ATTACK",
     "HARMFUL",
     "KILL",
+    "SAVE",
     "Happened",
     "Likely",
     "frail",
     "happened",
     "known_of",
+    "likely_of",
     "numbers_of",
     "possible_results",
     "rolls_to_hit",
@@ -101,7 +103,7 @@ def possible_results(
         word, damage = certain
         known = harm if damage is None else lambda *what: {damage: 1.0}
         return {KILL if felled(world, declared, target, word, known) else word: 1.0}
-    found = _likely((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
+    found = likely_of((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
     found = with_kill(found or otherwise(world, declared, target), world, declared, target, harm)
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -131,7 +133,7 @@ def numbers_of(action: Mapping[str, Any], target: str | None, result: str) -> tu
     return {"failure": ("damage", "target_hp"), "success": ("damage",)}.get(result, ())
 
 
-def _likely(odds: Any) -> dict[str, float]:
+def likely_of(odds: Any) -> dict[str, float]:
     """The results that can be; what is no probability above 0 is left out."""
     if not isinstance(odds, Mapping):
         return {}
