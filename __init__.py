@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .operators.predict import Intensity
     from .operators.preload import PRELOADS, Need, Preload
     from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
+    from .operators.rules import Rules, SrdRules
     from .operators.sentences import Sentence, Sentences
     from .operators.typed import Element, FieldDone, TypedPartials, Unfinished, partials
     from .operators.typed_errors import FieldError
@@ -74,6 +75,7 @@ _HOME = {
     "operators.predict": ("Intensity",),
     "operators.preload": ("PRELOADS", "Need", "Preload"),
     "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
+    "operators.rules": ("Rules", "SrdRules"),
     "operators.sentences": ("Sentence", "Sentences"),
     "operators.typed": ("Element", "FieldDone", "TypedPartials", "Unfinished", "partials"),
     "operators.typed_errors": ("FieldError",),
@@ -147,6 +149,7 @@ __all__ = [
     "Request",
     "Result",
     "Rule",
+    "Rules",
     "Scene",
     "Sentence",
     "Sentences",
@@ -154,6 +157,7 @@ __all__ = [
     "Session",
     "Settings",
     "Spent",
+    "SrdRules",
     "Started",
     "StateError",
     "Status",

@@ -19,6 +19,7 @@ from .operators.classify import DEFAULT_RULES, Rule
 from .operators.narration import Narration, schema_of
 from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
+from .operators.rules import Rules, SrdRules
 from .session import Session
 from .sinks.budget import Budgets
 from .sinks.ledger import Price
@@ -62,6 +63,8 @@ class Game(Generic[M]):
     :param api_key: the key of the Messages API; default: the environment's.
     :param rules: what makes a state combat, exploration or dialogue, in the place of the default
         ones; see :func:`foretell.operators.classify.classify`.
+    :param odds: your own :class:`~foretell.Rules`, for the odds of what may come of an action, in
+        the place of :class:`~foretell.SrdRules`; a class is instantiated.
     :param price_list: dollars per million tokens by model; default: the list that ships.
     :param content: where stat blocks, spell lists, lore and the like come from: a
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
@@ -80,6 +83,7 @@ class Game(Generic[M]):
         model: Model | None = None,
         api_key: str | None = None,
         rules: Sequence[Rule] = DEFAULT_RULES,
+        odds: Rules | type[Rules] | None = None,
         price_list: Mapping[str, Price] | None = None,
         content: ContentSource | Mapping[str, Any] | None = None,
         preloads: Sequence[Preload] = PRELOADS,
@@ -106,6 +110,12 @@ class Game(Generic[M]):
             )
         self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
         self.rules = rules
+        made = odds() if isinstance(odds, type) else odds
+        if made is not None and not all(
+            callable(getattr(made, each, None)) for each in ("odds", "damage")
+        ):
+            raise ConfigError(f"odds must have methods odds and damage, not {brief(odds)}")
+        self.odds: Rules = made or SrdRules()
         self.price_list = price_list
         self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
@@ -167,6 +177,8 @@ class Game(Generic[M]):
             guests["narration"] = f"{self.narration.__module__}:{self.narration.__qualname__}"
         if self.rules is not DEFAULT_RULES:
             guests["rules"] = "own"
+        if type(self.odds) is not SrdRules:
+            guests["odds"] = f"{type(self.odds).__module__}:{type(self.odds).__qualname__}"
         if self.preloads is not PRELOADS and self.content is not None:
             guests["preloads"] = "own"
         return {

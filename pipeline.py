@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,10 +17,11 @@ from pydantic import BaseModel
 from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
+from .operators.chances import Chances
 from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
-from .operators.contents import Contents
+from .operators.contents import Contents, SceneContent
 from .operators.economy import SPEND, Choice, Economy, Terms
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
@@ -301,11 +302,15 @@ class Pipeline(Generic[M]):
             slow_teardown=self._on_slow_teardown,
         )
         settled = settle(settings.quiet, settings.max_wait, self.timers, flush=is_move)
+        peek = _no_content if self.contents is None else self.contents.peek
+        chances = Chances(game.odds, self.foresight.odds, peek, self.fault)
         self._planner = planner(
             lambda: self._planned_at,
             settings.max_variants,
             self._foreseen,
             scene_of=self._classify,
+            otherwise=chances.likely,
+            harm=chances.harm,
         )
         self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
@@ -916,6 +921,10 @@ def _other_stage(world: World) -> bool:
     """Whether this very input has changed what every text may speak of."""
     stage = world.footprint.stage
     return any(covers(known, path) for path, _ in world.fresh for known in stage)
+
+
+def _no_content(actors: Collection[str | None]) -> SceneContent:
+    return {}
 
 
 def _about(declared: Declared) -> tuple[str, ...]:

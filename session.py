@@ -141,7 +141,7 @@ class Session(Generic[M]):
         target: str | Sequence[str] | None = None,
         type: str | None = None,
         odds: ev.Odds | None = None,
-        rolled: str | Mapping[str, str] | None = None,
+        rolled: ev.Rolled | None = None,
         action_id: str | None = None,
     ) -> Action[M]:
         """An actor is about to do something; its result is not known yet.
@@ -151,7 +151,8 @@ class Session(Generic[M]):
             default: ``attack`` with a target, else ``use``.
         :param odds: the probability of each result, where the rules know it; from 0 to 1, and 1
             in all.
-        :param rolled: the result itself, where the game rolls ahead; not told before its outcome.
+        :param rolled: the result itself, where the game rolls ahead, or one by target; not told
+            before its outcome. Its word, or with the damage ``{"result": "hit", "damage": 9}``.
         :param action_id: an id of its own; with that of an earlier action, it changes that one,
             and its handle with it.
         """

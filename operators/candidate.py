@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..streams.events import Odds
+from ..streams.events import Odds, Rolled
 from ..streams.world import Declared, World
 from .heard import Said
 from .predictors import Key
@@ -30,7 +30,7 @@ class Candidate:
     probability: float
     source: str
     odds: Odds | None = None
-    rolled: str | Mapping[str, str] | None = None
+    rolled: Rolled | None = None
     urgency: float = 0.0
 
 

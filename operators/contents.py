@@ -96,6 +96,7 @@ class Contents:
         self._anew = anew
         self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
+        self._due = False
         self._another: set[str] = set()  # and not here yet
         self.kinds = kinds_asking(source, preloads, self._wants.asks)
         self.executor = Executor(
@@ -176,10 +177,13 @@ class Contents:
 
     def of(self, actors: Collection[str | None]) -> SceneContent:
         """What a prompt about these actors may have: content of theirs, and of the scene."""
+        self._look([key for key, _, _ in self._wants.of(actors)])
+        return self.peek(actors)
+
+    def peek(self, actors: Collection[str | None]) -> SceneContent:
+        """The same, for the odds: it is not looked up, nor counted as used."""
         found: dict[str, dict[str, Any]] = {}
-        wants = [*self._wants.of(actors)]
-        self._look([key for key, _, _ in wants])
-        for key, wanted, about in wants:
+        for key, wanted, about in self._wants.of(actors):
             value = self._known.get(key)
             if value is not None:
                 so_far = found.setdefault(wanted.item.kind, {})
@@ -226,9 +230,22 @@ class Contents:
         """Keep content; what no scene needs goes, when there is too much."""
         self._known[item.key] = value
         self._another.discard(item.key)
+        wanted = self._wants.now.get(item.key)
+        if value is not None and wanted is not None and any(wanted.of):
+            self._plan_soon()
         if len(self._known) > MOST_KEPT:
             spare = next((key for key in self._known if key not in self._wants.now), None)
             self.drop(spare if spare is not None else next(iter(self._known)))
+
+    def _plan_soon(self) -> None:
+        """With what has come of somebody the odds are others: once, for all that comes together."""
+        if not self._due:
+            self._due = True
+            self._tasks.soon(self._planned)
+
+    def _planned(self) -> None:
+        self._due = False
+        self._anew()
 
     def drop(self, key: str) -> None:
         """Let content go: nobody has used it."""

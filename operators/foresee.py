@@ -25,6 +25,7 @@ from .candidate import Candidate, Foreseen, Mark, declared_in
 from .classify import Scene
 from .expect import BY, WORDS, Expectations
 from .heard import Talk
+from .odds_learned import LearnedOdds
 from .usage import item_of
 
 __all__ = ["BY", "WORDS", "Candidate", "Foresight", "Mark"]
@@ -48,6 +49,8 @@ class Foresight:
     ) -> None:
         self.listens = listens
         self._on_mark = on_mark
+        self.odds = LearnedOdds()
+        """What comes of what is done."""
         self._expectations = Expectations()
         self._open: OrderedDict[str, tuple[float, Foreseen]] = OrderedDict()
         self._memo: tuple[Any, Foreseen] = ((None, None), Foreseen())
@@ -70,6 +73,7 @@ class Foresight:
             asked = self._open.pop(name) if name in self._open else None
             t, foreseen = asked or (after.t, self._foreseen(before))
             self._mark(before, t, foreseen, done)
+            self.odds.note(before, done, event)
             if done.actor:
                 self._expectations.learn(before, done, after.number)
             self._learned += 1

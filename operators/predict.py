@@ -13,8 +13,9 @@ from ..streams.world import Declared, World
 from .candidate import Candidate, declared_in
 from .classify import Context, Scene, classify
 from .fingerprint import Dependence, dependence, fingerprint
+from .kills import Harm, harm_said
 from .prompts import Account
-from .results import possible_results
+from .results import Likely, possible_results, usual
 
 __all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
@@ -89,16 +90,16 @@ class _Chance(NamedTuple):
 
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
-    return _made(scene, _chances(scene.world, candidate))
+    return _made(scene, _chances(scene.world, candidate, usual, harm_said))
 
 
-def _chances(world: World, candidate: Candidate) -> list[_Chance]:
+def _chances(world: World, candidate: Candidate, otherwise: Likely, harm: Harm) -> list[_Chance]:
     declared = candidate.declared
     return [
         _Chance(candidate.probability * probability, candidate, target, result)
         for target in targets_of(declared.action) or (None,)
         for result, probability in possible_results(
-            world, declared, target, candidate.odds, candidate.rolled
+            world, declared, target, candidate.odds, candidate.rolled, harm, otherwise
         ).items()
     ]
 
@@ -159,6 +160,8 @@ def planner(
     candidates: Callable[[Scene], Sequence[Candidate]],
     branches: int = 3,
     scene_of: Callable[[World], Scene] = classify,
+    otherwise: Likely = usual,
+    harm: Harm = harm_said,
 ) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
 
@@ -172,6 +175,7 @@ def planner(
         ``auto``.
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
+    :param otherwise: the odds of a result where the game gives none; ``harm``: how hard a blow is.
     """
 
     def stays(scene: Scene, candidate: Candidate) -> bool:
@@ -194,7 +198,11 @@ def planner(
         if not any(each.source == "declared" for each in likely):
             likely = likely[: 1 if level is Intensity.CONSERVATIVE else branches]
             likely = [each for each in likely if each.probability >= LEAST[level]]
-        chances = [each for candidate in likely for each in _chances(scene.world, candidate)]
+        chances = [
+            each
+            for candidate in likely
+            for each in _chances(scene.world, candidate, otherwise, harm)
+        ]
         chances.sort(key=lambda each: -each.value)
         wanted = _made(scene, chances[:max_variants])
         if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):

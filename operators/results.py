@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, health_left, laid_low, left_of
-from ..streams.events import Odds, Outcome
+from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, left_of
+from ..streams.events import Odds, Outcome, Rolled
 from ..streams.health import health_of, number, vitals
 from ..streams.saves import is_save
 from ..streams.world import Declared, World
+from .kills import Harm, felled, harm_said, is_low, may_fall, with_kill
 
 __all__ = [
+    "ATTACK",
     "HARMFUL",
     "KILL",
+    "SAVE",
     "Happened",
+    "Likely",
     "frail",
     "happened",
     "known_of",
+    "likely_of",
     "numbers_of",
     "possible_results",
+    "rolls_to_hit",
+    "usual",
 ]
 
 ATTACK = ("hit", "miss", "critical")
@@ -28,9 +36,10 @@ SAVE = ("failure", "success")
 STRIKES = ("attack", "cast")
 """Actions that may do harm by a save against them, if nobody says how much."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
-FALLS_BELOW = 1 / 3
-ONE_BLOW = 10
-"""An actor with no more health than this may fall at one blow, if nobody knows how much is all."""
+
+
+Likely = Callable[[World, Declared, str | None], Mapping[str, float]]
+"""The results an action may have for a target, with their probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +62,60 @@ class Happened:
     unsure: bool = False
 
 
+def usual(world: World, declared: Declared, target: str | None) -> dict[str, float]:
+    """The odds of an action of which nothing is known.
+
+    An attack, and a spell at no friend, hits, misses or is critical [0-3], a spell with a ``save``
+    fails or succeeds, and anything else succeeds or fails.
+    """
+    names = ATTACK if rolls_to_hit(world, declared, target) else SAVE
+    return {name: DEFAULT_ODDS[name] for name in names}
+
+
+def rolls_to_hit(world: World, declared: Declared, target: str | None) -> bool:
+    """Whether it hits or misses, rather than that it is saved against, or succeeds."""
+    action = declared.action
+    strikes = action.get("type") == "attack" or (
+        action.get("type") == "cast" and not _friends(world, declared.actor, target)
+    )
+    return strikes and not action.get("save") and target is not None
+
+
 def possible_results(
     world: World,
     declared: Declared,
     target: str | None,
     odds: Odds | None = None,
-    rolled: str | Mapping[str, str] | None = None,
+    rolled: Rolled | None = None,
+    harm: Harm = harm_said,
+    otherwise: Likely = usual,
 ) -> dict[str, float]:
     """The results to prepare for one target, most likely first, with their probabilities.
 
-    A result that was rolled ahead is the only one. Odds the game gave name the results. Else an
-    attack, and a spell at no friend, hits, misses or is critical [0-3], a spell with a ``save``
-    fails or succeeds, and anything else succeeds or fails. A target low on health may fall: a
-    harmful result is then prepared for that too, and stays so when the state shows the fall before
-    the outcome comes.
+    A result that was rolled ahead is the only one: the kill that it is by the damage rolled, or by
+    what the state shows, else its own word. Odds the game gave name the results, or those that
+    ``otherwise`` gives. A target may fall: how likely, say its health and
+    ``harm``, or, where they do not know, whether it is low. That is taken from the results it may
+    come of, and stays so when the state shows the fall before the outcome comes. So all come to 1,
+    or to what odds of the game come to, if that is less.
     """
-    action = declared.action
-    if isinstance(rolled, Mapping):
-        rolled = rolled.get(target or "")
-    if isinstance(rolled, str):
-        found = {rolled: 1.0}
-    else:
-        found = _likely((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
-    if not found:
-        rolls_to_hit = action.get("type") == "attack" or (
-            action.get("type") == "cast" and not _friends(world, declared.actor, target)
-        )
-        rolls_to_hit = rolls_to_hit and not action.get("save")
-        names = ATTACK if rolls_to_hit and target is not None else SAVE
-        found = {name: DEFAULT_ODDS[name] for name in names}
-    falls = _may_fall(world, target) or laid_low(world, declared, target)
-    if KILL not in found and target is not None and falls:
-        harmful = [
-            found[name]
-            for name in HARMFUL
-            if name in found and (name != "failure" or is_save(action, name, {}))
-        ]
-        if harmful:
-            found[KILL] = max(harmful) / 2
+    if (certain := _rolled(rolled, target)) is not None:
+        word, damage = certain
+        known = harm if damage is None else lambda *what: {damage: 1.0}
+        return {KILL if felled(world, declared, target, word, known) else word: 1.0}
+    found = likely_of((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
+    found = with_kill(found or otherwise(world, declared, target), world, declared, target, harm)
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _rolled(rolled: Any, target: str | None) -> tuple[str, int | None] | None:
+    """The word that was rolled for a target, and the damage if that was rolled too."""
+    if isinstance(rolled, Mapping) and not isinstance(rolled.get("result"), str):
+        rolled = rolled.get(target or "")
+    if isinstance(rolled, Mapping):
+        word, damage = rolled.get("result"), number(rolled.get("damage"))
+        return (word, None if damage is None else int(damage)) if isinstance(word, str) else None
+    return (rolled, None) if isinstance(rolled, str) else None
 
 
 def numbers_of(action: Mapping[str, Any], target: str | None, result: str) -> tuple[str, ...]:
@@ -109,12 +133,14 @@ def numbers_of(action: Mapping[str, Any], target: str | None, result: str) -> tu
     return {"failure": ("damage", "target_hp"), "success": ("damage",)}.get(result, ())
 
 
-def _likely(odds: Any) -> dict[str, float]:
+def likely_of(odds: Any) -> dict[str, float]:
     """The results that can be; what is no probability above 0 is left out."""
     if not isinstance(odds, Mapping):
         return {}
     known = ((str(name), number(p)) for name, p in odds.items())
-    return {name: float(p) for name, p in known if p is not None and p > 0}
+    found = {name: float(p) for name, p in known if p is not None and p > 0}
+    total = max(1.0, math.fsum(found.values()))
+    return {name: p / total for name, p in found.items()}
 
 
 def _friends(world: World, actor_id: str, other: str | None) -> bool:
@@ -122,22 +148,12 @@ def _friends(world: World, actor_id: str, other: str | None) -> bool:
     return side is not None and side == world.actor(other).get("side")
 
 
-def _may_fall(world: World, actor_id: str | None) -> bool:
-    left = health_left(world, actor_id)
-    return left is not None and left > 0 and _is_low(world.actor(actor_id), left)
-
-
-def _is_low(actor: Mapping[str, Any], left: float) -> bool:
-    full = number(actor.get("max_hp")) or number(actor.get("max_health"))
-    return left <= (full * FALLS_BELOW if full else ONE_BLOW)
-
-
 def frail(world: World) -> list[tuple[str, bool]]:
     """The actors that are down (true), or low enough on health to fall at the next blow."""
     found = []
     for each, actor in world.actors.items():
         left = left_of(vitals(actor), world.accounts.get(each, NOTHING))
-        if left is not None and (left == 0 or _is_low(actor, left)):
+        if left is not None and (left == 0 or is_low(actor, left)):
             found.append((each, left == 0))
     return found
 
@@ -172,7 +188,7 @@ def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
         values["target_hp"] = blow.after
         if blow.after <= 0 and not blow.down and (name in HARMFUL or number(values.get("damage"))):
             name = KILL
-    of_any_force = struck and "damage" not in values and _may_fall(world, blow.result.target)
+    of_any_force = struck and "damage" not in values and may_fall(world, blow.result.target)
     sure = blow.sure and (blow.after is not None or not of_any_force)
     fits = sure and not unfit and (name == KILL or blow.after is None or blow.after > 0)
     return Happened(

@@ -21,6 +21,7 @@ __all__ = [
     "Result",
     "Retell",
     "Rewind",
+    "Rolled",
     "Say",
     "State",
     "Turn",
@@ -30,6 +31,9 @@ __all__ = [
 Json = Any
 Odds = Mapping[str, Any]
 """Probability per result, ``{"hit": 0.6, "miss": 0.4}``; or one such mapping per target."""
+
+Rolled = str | Mapping[str, Any]
+"""A result, ``"hit"`` or ``{"result": "hit", "damage": 9}``; or one of them per target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Action:
 
     A later one with the same id changes it; one whose ``action`` is ``None`` takes it back.
     ``odds`` are the probabilities of its results, where the rules know them; ``rolled`` is the
-    result itself (or one per target), where the game rolls ahead.
+    result itself (or one per target), where the game rolls ahead: its word, or an object with it
+    as ``result`` and, where that is rolled too, the ``damage``.
     """
 
     t: float
@@ -76,7 +81,7 @@ class Action:
     actor: str
     action: Mapping[str, Json] | None
     odds: Odds | None = None
-    rolled: str | Mapping[str, str] | None = None
+    rolled: Rolled | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class LogBuilder:
         type: str | None = None,
         action_id: str | None = None,
         odds: ev.Odds | None = None,
-        rolled: str | Mapping[str, str] | None = None,
+        rolled: ev.Rolled | None = None,
     ) -> Self:
         """An action is declared."""
         self._actions += 1

@@ -395,7 +395,8 @@ def test_the_recorded_combat_under_three_policies(
     capsys.readouterr()
     found = compared(path, capsys, "--compare", "off,conservative,aggressive")
     off, some, much = found["policies"]
-    assert off["latency_ms"]["mean"] > some["latency_ms"]["mean"] > much["latency_ms"]["mean"]
+    assert all(off["latency_ms"]["mean"] > 2 * each["latency_ms"]["mean"] for each in (some, much))
+    assert much["served"]["hit"] > some["served"]["hit"]
     assert some["cost_usd"] <= 1.5 * off["cost_usd"] and much["cost_usd"] <= 4 * off["cost_usd"]
     assert [each["against_first"]["usd_ratio"] for each in (some, much)] == [
         round(each["cost_usd"] / off["cost_usd"], 4) for each in (some, much)

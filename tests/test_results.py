@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -626,6 +628,95 @@ def test_what_was_rolled_ahead_is_the_only_one() -> None:
     assert possible(SWORD, rolled="miss") == {"miss": 1.0}
     assert possible(SWORD, rolled={"grik": "critical", "snag": "miss"}) == {"critical": 1.0}
     assert len(possible(SWORD, rolled={"snag": "miss"})) == 3
+
+
+@pytest.mark.parametrize("hp", [1, 5, 10, 30])
+def test_a_result_that_was_rolled_ahead_is_one_branch_at_any_health(hp: float) -> None:  # 8-2
+    for word in ("hit", "critical", "failure", "miss", "rolled"):
+        assert possible(SWORD, hp=hp, rolled=word) == {word: 1.0}
+    nine = {"result": "hit", "damage": 9}
+    whole = {KILL: 1.0} if hp <= 9 else {"hit": 1.0}
+    assert possible(SWORD, hp=hp, rolled=nine) == whole
+    assert possible(SWORD, hp=hp, rolled={"grik": nine, "snag": "miss"}) == whole
+    assert possible({**SWORD, "damage": "9"}, hp=hp, rolled="hit") == whole
+    assert possible(SWORD, hp=hp, rolled={"result": "miss"}) == {"miss": 1.0}
+
+
+def test_what_was_rolled_is_a_kill_where_the_state_shows_that() -> None:
+    felled = play(state(30), DECLARED, state(0))
+    shown = possible_results(felled, felled.actions["a1"], "grik", None, "hit")
+    assert shown == {KILL: 1.0}
+
+
+def test_buffers_and_shields_stand_before_a_kill() -> None:
+    nine = {"result": "hit", "damage": 9}
+    for more, name in (({"temp_hp": 3}, "hit"), ({"temp_hp": 2}, KILL), ({"shield": 5}, "hit")):
+        world = play(state(7, **more))
+        found = possible_results(world, Declared("mira", SWORD, "", {}), "grik", None, nine)
+        assert found == {name: 1.0}
+
+
+@given(
+    hp=st.integers(1, 40),
+    odds=st.none() | st.just({"hit": 0.7, "miss": 0.3}) | st.just({"hit": 2, "critical": 3}),
+    dice=st.sampled_from([None, "1d8+3", "2d6", "1", "many"]),
+)
+def test_the_results_of_an_action_come_to_1(hp: int, odds: Any, dice: str | None) -> None:  # 8-2
+    found = possible({**SWORD, "damage": dice}, hp=hp, odds=odds)
+    assert math.fsum(found.values()) == pytest.approx(1.0)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@pytest.mark.parametrize("dice", ["1d8+3", "2d6", "3d4 + 1d6 [fire]", "2d4-1d6", "7"])
+def test_a_kill_has_the_odds_of_its_dice(dice: str) -> None:  # 8-2
+    def every(twice: bool) -> list[int]:
+        terms = re.findall(r"([+-]?)\s*(?:(\d+)d(\d+)|(\d+))", dice)
+        sums = [0]
+        for sign, count, sides, amount in terms:
+            by = -1 if sign == "-" else 1
+            if amount:
+                sums = [each + by * int(amount) for each in sums]
+                continue
+            for _ in range(int(count) * (1 + twice)):
+                sums = [each + by * face for each in sums for face in range(1, int(sides) + 1)]
+        return sums
+
+    action = {**SWORD, "damage": dice}
+    for hp in (1, 4, 8, 11, 20):
+        plain, twice = (
+            len([each for each in every(twice) if each >= hp]) / len(every(twice))
+            for twice in (False, True)
+        )
+        kill = sum(
+            whole if whole * (1 - share) < 0.01 and share else whole * share  # hardly anybody lives
+            for whole, share in ((0.6, plain), (0.05, twice))
+        )
+        found = possible(action, hp=hp)
+        assert found.get(KILL, 0.0) == pytest.approx(kill if kill >= 0.01 else 0.0)
+        if kill >= 0.01 and "hit" in found:
+            assert found["hit"] == pytest.approx(0.6 - 0.6 * plain)
+        assert found["miss"] == 0.35
+
+
+def test_the_dice_of_a_sheet_say_how_hard_a_blow_is() -> None:
+    def kill(**sheet: Any) -> float:
+        actors = {"mira": {"hp": 9, **sheet}, "grik": {"hp": 9, "max_hp": 90}}
+        world = play(ev.State(1.0, {"actors": actors}))
+        return possible_results(world, Declared("mira", SWORD, "", {}), "grik").get(KILL, 0.0)
+
+    assert kill() == pytest.approx(0.325)  # low, and nobody knows how hard
+    sword = {"name": "Longsword", "damage": "1d8+1"}
+    assert kill(attacks=["dagger", sword]) == pytest.approx(0.6 / 8 + 0.05 * 43 / 64)
+    assert kill(attacks=[{**sword, "damage": [{"damage_dice": "1d4"}, "1d2"]}]) < 0.05
+    assert kill(attacks=[{**sword, "name": "shortsword"}]) == pytest.approx(0.325)
+    assert kill(attacks=[{**sword, "damage": "best of 2d6"}]) == pytest.approx(0.325)
+
+
+@pytest.mark.parametrize(
+    "dice", ["", "d", "2d6kh1", "1d0", "999d999", "1d8 1d6", "+", "half 2d6", "1d6+x", "9" * 300]
+)
+def test_dice_that_are_none_say_nothing(dice: str) -> None:  # G10
+    assert possible({**SWORD, "damage": dice}, hp=5) == possible(SWORD, hp=5)
 
 
 def test_one_who_lay_there_is_not_laid_low_by_what_an_action_does_besides() -> None:

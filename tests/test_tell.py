@@ -479,9 +479,9 @@ async def test_the_slain_may_be_taken_off_the_board_by_any_update(wait: float) -
     ],
     ids=["hp", "no maximum", "health"],
 )
-@pytest.mark.parametrize("rolled", [None, "hit"])
+@pytest.mark.parametrize("rolled", [None, {"result": "hit", "damage": 9}])
 async def test_a_kill_is_prepared_however_health_is_said(
-    actor: dict[str, Any], rolled: str | None
+    actor: dict[str, Any], rolled: dict[str, Any] | None
 ) -> None:
     state = deepcopy(STATE)
     state["actors"]["goblin-2"] = actor

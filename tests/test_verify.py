@@ -442,7 +442,7 @@ def test_a_pipeline_that_does_otherwise_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = recorded(tmp_path, seed=8)
-    monkeypatch.setattr("foretell.operators.results.FALLS_BELOW", 1.0)
+    monkeypatch.setattr("foretell.operators.kills.FALLS_BELOW", 1.0)
     found = verify(path).difference
     assert found is not None and found.line > 2
 
