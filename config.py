@@ -30,11 +30,6 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content", "usage_dir"))
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 CACHES = ("redis://", "rediss://", "memcached://")
-AUTO = "auto"
-NOT_YET = (
-    "auto, which would weigh dollars against the seconds they save, is not there yet: "
-    "choose among off, conservative and aggressive, or let `foretell tune LOG` find settings"
-)
 
 
 class Settings(BaseModel):
@@ -45,6 +40,12 @@ class Settings(BaseModel):
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
+    ``main_from``: the small model prepares what is less likely than this, and what the main model
+    would be too late for; with 0, or a main model that costs nothing, the main model writes all.
+    ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
+    ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
+    aggressive; at auto nothing is bounded but what each is worth.
+    ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
@@ -81,6 +82,11 @@ class Settings(BaseModel):
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
+    main_from: float = Field(default=0.25, ge=0, le=1)
+    spend: Literal["default", "none"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
+        "default"
+    )
+    dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
@@ -125,12 +131,10 @@ class Settings(BaseModel):
 
     _numbers = field_validator("*", mode="before")(no_truth)
 
-    @field_validator("intensity", mode="before")
+    @field_validator("spend", mode="before")
     @classmethod
-    def _known(cls, value: Any) -> Any:
-        if value == AUTO:
-            raise ValueError(NOT_YET)
-        return value
+    def _bounded(cls, value: Any) -> Any:
+        return "none" if value is None else value
 
     @model_validator(mode="before")
     @classmethod

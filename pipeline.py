@@ -21,6 +21,7 @@ from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
 from .operators.compose import Composer
 from .operators.contents import Contents
+from .operators.economy import SPEND, Choice, Economy, Terms
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
@@ -42,7 +43,7 @@ from .operators.tell import Teller
 from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.kept import Kept
-from .sinks.ledger import Ledger
+from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
@@ -149,15 +150,17 @@ class Pipeline(Generic[M]):
         # Sinks, and what stands beside the streams.
         self.history = History(world_now, settings.history_bytes)
         stock = Stock(partial(game.variant_store, name), world_now, settings.cache_ttl)
+        ledger = Ledger(game.price_list)
         before = Resumed(
             self.history,
             world_now,
             Transcript(),
             Tally(),
-            Ledger(game.price_list),
+            ledger,
             Audit(),
             stock,
             Foresight(listens=settings.listen),
+            Economy(ledger),
         )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
@@ -167,7 +170,7 @@ class Pipeline(Generic[M]):
             before.read(replaying.before())
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now, self.audit = before.named, before.world, before.audit
-        self.foresight = before.foresight
+        self.foresight, self.economy = before.foresight, before.economy
         self._said: Mapping[str, Any] = {}  # of what is foreseen
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
@@ -185,7 +188,11 @@ class Pipeline(Generic[M]):
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
         self.speculated, self.supplied = before.speculated, before.supplied
         self.speculated.tell = self.supplied.tell = self._on_alert
-        self.recorder.heard = self.speculated.heard | self.supplied.heard
+        outer = self.recorder if replaying is None else replaying
+        self.economy.now = lambda: outer.moment
+        heard = self.speculated.heard | self.supplied.heard
+        bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
+        self.recorder.heard = _both(_both(heard, self.economy.heard), bets)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
@@ -216,6 +223,8 @@ class Pipeline(Generic[M]):
             lambda: self.inputs.now,
             self.tasks,
             self.recorder.trace,
+            on_expired=lambda name: self.ledger.wasted(name, EXPIRED),
+            writers=(settings.main_model, settings.small_model) if settings.main_from else (),
             shared=shared,
             cache=game.shared_cache() if shared and replaying is None else None,
         )
@@ -266,7 +275,7 @@ class Pipeline(Generic[M]):
                 self.timers,
                 self._flawed,
                 self.kept,
-                self._affords,
+                self._asked_of,
                 None if self.contents is None else self.contents.ready,
             ),
             self.tasks,
@@ -368,15 +377,11 @@ class Pipeline(Generic[M]):
 
     def _contents(self, replaying: Lockstep | None) -> Contents:
         """The content of its scenes; in a replay it is what the recording has of it."""
-
-        def moment() -> float:
-            return self.recorder.moment if replaying is None else replaying.moment
-
         return Contents(
             self._game.content if replaying is None else None,
             self._game.preloads,
             self.tasks,
-            Moments(self.timers, moment),
+            Moments(self.timers, self.economy.now),
             self._settings.schedule,
             self.recorder.trace,
             self.fault,
@@ -451,6 +456,7 @@ class Pipeline(Generic[M]):
 
     def _on_world(self, world: World) -> None:
         before, self.world_now = self.world_now, world
+        self.economy.on_world(before, world)
         self.audit.on_world(world)
         self.kept.on_world(world)
         if is_move(world):
@@ -479,6 +485,7 @@ class Pipeline(Generic[M]):
 
     def _on_revoked(self, generation: Generation) -> None:
         self.recorder.trace("~revoked", generation=generation.id)
+        self.ledger.wasted(generation.id, SUPERSEDED)
 
     def _on_scene(self, scene: Scene) -> None:
         self._scene = scene
@@ -535,7 +542,7 @@ class Pipeline(Generic[M]):
         account = self.ledger.add(generation)
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
-            del known["served"]
+            del known["served"], known["reason"]
             phase = generation.phase
             if generation.request.purpose is Purpose.PREFETCH and phase == "done":
                 self._costs.observe("variant", account.input + account.output, 0.0)
@@ -712,12 +719,42 @@ class Pipeline(Generic[M]):
             return None  # the world has moved on while the one before it was closing
         return self._request(variant.scene, account, Purpose.PREFETCH, place)
 
-    def _affords(self, variant: Variant, request: Request) -> bool:
+    def _terms(self) -> Terms:
+        settings, spend = self._settings, self._settings.spend
+        if spend == "default":
+            spend = SPEND.get(self._planned_at, "none")
+        most = None if isinstance(spend, str) else spend
+        auto = self._planned_at is Intensity.AUTO
+        return Terms(
+            settings.main_model,
+            settings.small_model,
+            settings.main_from,
+            most,
+            settings.dollars_per_second if auto else None,
+        )
+
+    def _asked_of(self, variant: Variant, request: Request) -> Request | None:
+        """What the model that is chosen for a variant is asked; none, if it is not to be had."""
+        terms, live = self._terms(), self.generations.live
+        choice = self.economy.choose(variant, request, live, terms)
         cap = self._settings.max_prefetch_tokens
-        if cap is None or self.ledger.affords(request, cap, self.generations.live):
-            return True
-        self.recorder.trace("~refused", result=variant.result, target=variant.target)
-        return False
+        why = None
+        if choice is Choice.UNWORTHY:
+            why = "worth"
+        elif choice is Choice.NOTHING:
+            why = "spend"
+        elif cap is not None and not self.ledger.affords(request, cap, live):
+            why = "max_prefetch_tokens"
+        if why is not None:
+            self.recorder.trace(
+                "~refused",
+                slot=variant.slot,
+                source=variant.source,
+                value=variant.value,
+                why=why,
+            )
+            return None
+        return replace(request, model=terms.small) if choice is Choice.SMALL else request
 
     def _request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
@@ -839,6 +876,33 @@ def _other_stage(world: World) -> bool:
 def _about(declared: Declared) -> tuple[str, ...]:
     """Whom a text about an action is about."""
     return declared.actor, *targets_of(declared.action)
+
+
+def _alone(
+    hear: Callable[[Mapping[str, Any]], None],
+) -> Callable[[float, Mapping[str, Any]], None]:
+    """For who does not ask for the time."""
+    return lambda t, line: hear(line)
+
+
+def _both(
+    some: Mapping[str, Callable[[float, Mapping[str, Any]], None]],
+    others: Mapping[str, Callable[[float, Mapping[str, Any]], None]],
+) -> dict[str, Callable[[float, Mapping[str, Any]], None]]:
+    """Who listens to each kind of line, where two may."""
+
+    def each(kind: str) -> Callable[[float, Mapping[str, Any]], None]:
+        first, second = some.get(kind), others.get(kind)
+        if first is None or second is None:
+            return first or others[kind]
+
+        def hear(t: float, line: Mapping[str, Any]) -> None:
+            first(t, line)
+            second(t, line)
+
+        return hear
+
+    return {kind: each(kind) for kind in {**some, **others}}
 
 
 def _retelling(event: Started | Ended) -> dict[str, str]:

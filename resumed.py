@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .operators.economy import Economy
 from .operators.foresee import Foresight
 from .sinks.audit import Audit
-from .sinks.ledger import Ledger
+from .sinks.ledger import EXPIRED, Ledger
 from .sinks.prefetch_session import Speculated
 from .sinks.prefetch_supplied import Supplied
 from .sinks.report import Tally
@@ -22,7 +23,16 @@ from .streams.world import Numbered, World
 
 __all__ = ["Resumed"]
 
-OF_LEDGER = ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served")
+OF_LEDGER = (
+    "~generation",
+    "~asked",
+    "~chunk",
+    "~usage",
+    "~ended",
+    "~account",
+    "~served",
+    "~revoked",
+)
 OF_TRANSCRIPT = ("~telling", "~text", "~told")
 
 
@@ -38,6 +48,7 @@ class Resumed:
     audit: Audit
     stock: Stock
     foresight: Foresight
+    economy: Economy
     named: References = field(default_factory=References)
     speculated: Speculated = field(default_factory=Speculated)
     supplied: Supplied = field(default_factory=Supplied)
@@ -70,6 +81,8 @@ class Resumed:
         before, numbered = self.world, Numbered(self.number, event, event.t)
         self.world = self.history.advance(before, numbered)
         self.foresight.on_world(before, self.world)
+        self.economy.restore(event.t, "input")
+        self.economy.on_world(before, self.world)
         self.audit.on_world(self.world)
         self.stock.on_world(self.world)
         self.speculated.on_world(self.world)
@@ -82,12 +95,15 @@ class Resumed:
     def _own(self, record: Record) -> None:
         kind, line = record.kind, record.data
         self.stock.restore(line)
+        for name in self.stock.expired():
+            self.ledger.wasted(name, EXPIRED)
         if kind in OF_LEDGER:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
         self.speculated.restore(record.t, kind, line)
         self.supplied.restore(record.t, kind, line)
+        self.economy.restore(record.t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

@@ -393,12 +393,24 @@ class Session(Generic[M]):
     def report(self) -> dict[str, Any]:
         """What this session came to: outcomes by how they were served, latency, tokens, dollars.
 
+        ``ledger``: all model streams by purpose, model and what became of them. ``saved_usd``: what
+        the main model would have cost for what was told from speculation. ``unpriced``: models that
+        are not in the price list, and are counted as free.
+
         ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
-        the three likeliest, before anybody declared it.
+        the three likeliest, before anybody declared it. ``bets``: for each context, and reason why
+        something was thought of, how many variants were prepared, how many by their probabilities
+        should have been told, and how many were.
         """
         pipeline = self._pipeline
         found = pipeline.tally.report(pipeline.ledger, pipeline.audit)
-        return {**found, "prediction": pipeline.foresight.report()}
+        saved = pipeline.ledger.saved_usd(self.settings.main_model)
+        return {
+            **found,
+            "saved_usd": round(saved, 6),
+            "prediction": pipeline.foresight.report(),
+            "bets": pipeline.economy.bets.report(),
+        }
 
     def prefetch_plan(self) -> dict[str, Any] | None:
         """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.
@@ -437,8 +449,14 @@ class Session(Generic[M]):
         """
         return self._pipeline.kept.status()
 
-    def summary(self) -> str:
-        """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``."""
+    def summary(self, *, table: bool = False) -> str:
+        """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``.
+
+        :param table: with a table below it: streams, tokens and dollars by purpose, model, and what
+            became of them.
+        """
+        if table:
+            return self._pipeline.tally.table(self._pipeline.ledger)
         return self._pipeline.tally.summary(self._pipeline.ledger)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────

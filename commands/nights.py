@@ -62,7 +62,7 @@ def _demo(args: Args) -> int:
     option("--seed", type=int, metavar="N", help="decides all that is drawn [as recorded, or 0]"),
     option(
         "--intensity",
-        choices=("off", "conservative", "aggressive"),
+        choices=("off", "conservative", "aggressive", "auto"),
         metavar="NAME",
         help="how much to speculate: %(choices)s [as recorded, or conservative]",
     ),
@@ -272,13 +272,26 @@ def _tune(args: Args) -> int:
     option("--each", action="store_true", help="a table for each campaign or server, too"),
     option("--zone", default="UTC", metavar="NAME", help="whose hours they are [%(default)s]"),
     option("--plot", type=picture, metavar="FILE", help="hit rate over queries (.png, .svg)"),
+    option(
+        "--dry",
+        metavar="LIST",
+        help="what intensities, or policies as --compare has them, would prepare, what of it would "
+        "be told, and what it would cost; no model is asked",
+    ),
     SEED,
     JSON,
     example="foretell evaluate logs/*.jsonl --plot hits.png\n"
-    "  foretell evaluate night.jsonl --aspects target --ab document,ensemble",
+    "  foretell evaluate night.jsonl --aspects target --ab document,ensemble\n"
+    "  foretell evaluate night.jsonl --dry conservative,auto",
 )
 def _evaluate(args: Args) -> int:
     """Predict recorded sessions event by event, and show how good each predictor is."""
+    if args.dry is not None:
+        from ..whatif import dry
+
+        if args.ab or args.aspects or args.plot or args.each:
+            raise ConfigError("--dry scores plans, not predictors: it goes with --json alone")
+        return dry.run(args.logs, args.dry, json=args.json)
     from .. import evaluate
     from ..prefetch.config import zone_of
 

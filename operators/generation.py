@@ -351,6 +351,7 @@ class Generations:
             model=request.model,
             request=digest(request),
             prompt=len(request.system) + sum(len(each.text) for each in request.messages),  # ints
+            **({"value": value} if request.purpose is Purpose.PREFETCH else {}),
             **why,
         )
         if request.purpose is Purpose.PREFETCH:

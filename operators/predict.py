@@ -25,6 +25,10 @@ class Intensity(StrEnum):
     What is declared is prepared anywhere. An action that nobody has declared yet is prepared in
     combat alone at ``conservative``, and anywhere at ``aggressive``.
 
+    At ``auto`` it is what is worth its price: what is likely to save so many seconds that, at the
+    dollars a second is worth to the user, they are more than it costs. Of what there is at
+    ``aggressive``; how likely it is, is learned by context.
+
     What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
     where there is room, for everybody.
     """
@@ -32,9 +36,10 @@ class Intensity(StrEnum):
     OFF = "off"
     CONSERVATIVE = "conservative"
     AGGRESSIVE = "aggressive"
+    AUTO = "auto"
 
 
-LEAST = {Intensity.CONSERVATIVE: 0.05, Intensity.AGGRESSIVE: 0.01}
+LEAST = {Intensity.CONSERVATIVE: 0.05, Intensity.AGGRESSIVE: 0.01, Intensity.AUTO: 0.01}
 """The probability from which on an undeclared action is prepared."""
 
 
@@ -163,7 +168,8 @@ def planner(
     :param intensity: read anew for each scene, so that it can be changed while running.
     :param max_variants: the most variants of one plan.
     :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
-    :param branches: how many undeclared candidates are prepared at ``aggressive``.
+    :param branches: how many undeclared candidates are prepared at ``aggressive``, or may be at
+        ``auto``.
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
     """
@@ -186,7 +192,7 @@ def planner(
         else:
             likely = [*candidates(scene)]
         if not any(each.source == "declared" for each in likely):
-            likely = likely[: branches if level is Intensity.AGGRESSIVE else 1]
+            likely = likely[: 1 if level is Intensity.CONSERVATIVE else branches]
             likely = [each for each in likely if each.probability >= LEAST[level]]
         chances = [each for candidate in likely for each in _chances(scene.world, candidate)]
         chances.sort(key=lambda each: -each.value)

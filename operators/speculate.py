@@ -81,7 +81,7 @@ def speculate(
     timers: Timers,
     flawed: Callable[[str], bool] = lambda text: False,
     keeper: Keeper | None = None,
-    affords: Callable[[Variant, Request], bool] = lambda variant, request: True,
+    asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
@@ -98,14 +98,13 @@ def speculate(
     the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
     before it is asked for again, so that a state that never holds still does not cost a request
     at every tick. What ``keeper`` has as the answer to this very request is not asked for again,
-    and costs nothing; any other request has to be one that the budget ``affords``. Before it is
-    made, it waits until what its prompt may need is ``ready``.
+    and costs nothing; for any other, ``asked_of`` says what is asked of which model, and says
+    nothing where no budget affords it. Before it is made, it waits until what its prompt may need
+    is ``ready``.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
-    def opened(variant: Variant, request: Request) -> Generation | None:
-        if not affords(variant, request):
-            return None
+    def opened(variant: Variant, request: Request) -> Generation:
         return generations.open(
             request,
             (variant.depends,) if variant.account is None else (),
@@ -141,9 +140,10 @@ def speculate(
                     return
                 generation = keeper.recall(variant, request, generations)
         if generation is None:
-            generation = opened(variant, request)
-        if generation is None:
-            return
+            chosen = asked_of(variant, request)
+            if chosen is None:
+                return
+            request, generation = chosen, opened(variant, chosen)
         lease = generation.lease()
         store.put(variant, generation)
         try:

@@ -8,7 +8,8 @@ of has changed unexpectedly and the model would be asked the very same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -54,6 +55,8 @@ class Kept:
     :param tasks: own what asks the cache.
     :param trace: records what is kept, so that a session that goes on has it again, and what the
         cache answers.
+    :param writers: models of which either's text will do, whichever would be asked now.
+    :param on_expired: told which stream's text was kept too long for nothing.
     :param shared: whether there is a shared cache; ``cache`` is it, unless this is a replay.
     """
 
@@ -65,6 +68,8 @@ class Kept:
         tasks: Tasks,
         trace: Trace,
         *,
+        writers: Collection[str] = (),
+        on_expired: Callable[[str], None] = lambda name: None,
         shared: bool = False,
         cache: Cold | None = None,
     ) -> None:
@@ -74,6 +79,8 @@ class Kept:
         self._now = now
         self._tasks = tasks
         self._trace = trace
+        self._writers = writers
+        self._on_expired = on_expired
         self.shared = shared
         self._cache = cache
         self._asked: dict[str, _Asked] = {}
@@ -99,7 +106,7 @@ class Kept:
             "revision": generation.revision,
             "opened": generation.opened_at,
         }
-        key, mark = known = _id_of(variant, request)
+        key, mark = known = self._id_of(variant, request)
         if self._put(variant, known, text) and self._cache is not None:
             parts, size = packed([text["text"]])
             ttl = self.stock.ttl
@@ -128,7 +135,7 @@ class Kept:
         """A variant that was finished for this very request; nobody is asked for it again."""
         if variant.account is not None:
             return None
-        key, mark = _id_of(variant, request)
+        key, mark = self._id_of(variant, request)
         if self.store.missing([key], mark):
             return None
         found = self.store.ready(key, mark)
@@ -152,7 +159,7 @@ class Kept:
         """
         if not self.shared or variant.account is not None:
             return True
-        known = _id_of(variant, request)
+        known = self._id_of(variant, request)
         name = self.store.name_in_cache(*known)
         if name in self._asked:
             return True
@@ -208,6 +215,16 @@ class Kept:
         """Nothing had been prepared for an outcome."""
         self.stock.missed(number)
 
+    def _id_of(self, variant: Variant, request: Request) -> Id:
+        """Its place in the plan, and what it was made for.
+
+        The fingerprint tells the moments of one session apart. It is no more than numbers of its
+        inputs, which another story under the same name has too: only the request says which story.
+        """
+        if request.model in self._writers:
+            request = replace(request, model=" or ".join(self._writers))
+        return key_of(variant.slot), f"{variant.fingerprint}:{digest(request)}"
+
     def close(self) -> None:
         """The session is over."""
         self.store.end_session()
@@ -224,17 +241,10 @@ class Kept:
 
     def _on_time(self) -> None:
         self._set_to = None
-        self.store.sweep_next()
+        self.stock.sweep()
+        for name in self.stock.expired():
+            self._on_expired(name)
         self._wait()
-
-
-def _id_of(variant: Variant, request: Request) -> Id:
-    """Its place in the plan, and what it was made for.
-
-    The fingerprint tells the moments of one session apart. It is no more than numbers of its
-    inputs, which another story under the same name has too: only the request says which story.
-    """
-    return key_of(variant.slot), f"{variant.fingerprint}:{digest(request)}"
 
 
 def _words(entry: Entry | None) -> str | None:

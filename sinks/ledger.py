@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,8 +16,17 @@ __all__ = ["Account", "Ledger", "Price", "prices"]
 MILLION = 1_000_000
 CHARS_PER_TOKEN = 4.0
 
+REASONS = {"failed": "failed", "closed": "superseded", "done": "never asked"}
+"""Why a speculation was wasted, by the phase it came to."""
+EXPIRED = "expired"
+SUPERSEDED = "superseded"
+
+Row = tuple[str, str, bool, bool, str]
+
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
+
+COUNTS = ("input", "output", "cache_read", "cache_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,10 @@ class Price:
 
 @dataclass(slots=True)
 class Account:
-    """One generation as billed. Counts are tokens; ``input`` is what no cache served."""
+    """One generation as billed. Counts are tokens; ``input`` is what no cache served.
+
+    ``reason``: why it was wasted, if it was a speculation and nothing of it is served.
+    """
 
     purpose: str
     model: str
@@ -41,6 +54,7 @@ class Account:
     cache_write: int = 0
     estimated: bool = False
     served: bool = False
+    reason: str = ""
 
     @property
     def used(self) -> int:
@@ -83,9 +97,11 @@ class Ledger:
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
         self._prices = prices() if price_list is None else price_list
         self._accounts: dict[str, Account] = {}
-        self._older: dict[tuple[str, str, bool, bool], Account] = {}
-        self._chars = 0
+        self._rows: dict[Row, Account] = {}  # all of them, added up
+        self._streams: dict[Row, int] = {}
+        self._written: dict[str, tuple[int, int]] = {}  # by model: characters and tokens
         self._tokens = 0
+        self._finished = 0
         self._begun: dict[str, _Begun] = {}
         self.cancelled = 0
         self.unpriced: dict[str, None] = {}
@@ -101,10 +117,9 @@ class Ledger:
         if finished:
             output = usage.output
             if chars:  # an answer of thoughts alone says nothing of text
-                self._chars += chars
-                self._tokens += output
+                self._calibrate(request.model, chars, output)
         else:
-            output = round(chars / self._chars_per_token)
+            output = round(chars / self._chars_per_token(request.model))
         estimated = not finished or usage.input is None
         tokens_in = usage.input
         if tokens_in is None and generation.phase == "failed" and not chars:
@@ -120,22 +135,33 @@ class Ledger:
             usage.cache_write or 0,
             estimated,
             generation.delivered,
+            REASONS[generation.phase],
         )
         self._enter(generation.id, account)
         return account
 
     def _enter(self, name: str, account: Account) -> None:
-        """Keep an account, and add up those of long ago: what is kept does not grow for ever."""
+        """Keep an account, as long as it may change; what is kept does not grow for ever."""
         self._accounts[name] = account
+        self._book(account, 1)
         while len(self._accounts) > KEPT:
-            old = self._accounts.pop(next(iter(self._accounts)))
-            alike = (old.purpose, old.model, old.estimated, old.served)
-            total = self._older.setdefault(
-                alike,
-                Account(old.purpose, old.model, estimated=old.estimated, served=old.served),
-            )
-            for field in ("input", "output", "cache_read", "cache_write"):
-                setattr(total, field, getattr(total, field) + getattr(old, field))
+            del self._accounts[next(iter(self._accounts))]
+
+    def _book(self, account: Account, sign: int) -> None:
+        """Add an account to its row, or take it out again. Only ints: the order does not matter."""
+        reason = "" if account.served or account.purpose == "foreground" else account.reason
+        alike = (account.purpose, account.model, account.estimated, account.served, reason)
+        blank = replace(account, input=0, output=0, cache_read=0, cache_write=0)
+        row = self._rows.setdefault(alike, blank)
+        for field in COUNTS:
+            setattr(row, field, getattr(row, field) + sign * getattr(account, field))
+        self._streams[alike] = self._streams.get(alike, 0) + sign
+
+    def _change(self, account: Account, **now: Any) -> None:
+        self._book(account, -1)
+        for field, value in now.items():
+            setattr(account, field, value)
+        self._book(account, 1)
 
     def restore(self, line: Mapping[str, Any]) -> None:
         """Take in a recording's lines of model streams.
@@ -155,34 +181,51 @@ class Ledger:
                 self._begun.pop(name, None)  # it never began
         elif kind == "~chunk":
             self._begun[name].chars += len(line["text"])
-            account.output = round(self._begun[name].chars / self._chars_per_token)
+            written = round(self._begun[name].chars / self._chars_per_token(account.model))
+            self._change(account, output=written)
         elif kind == "~usage":
             begun = self._begun[name]
             begun.final = begun.final or bool(line.get("final"))
             begun.output = begun.output if line.get("output") is None else line["output"]
-            for field in ("input", "cache_read", "cache_write"):
-                if line.get(field) is not None:
-                    setattr(account, field, line[field])
+            read = ("input", "cache_read", "cache_write")
+            known = {each: line[each] for each in read if line.get(each) is not None}
+            self._change(account, **known)
         elif kind == "~account":
-            for field in ("input", "output", "cache_read", "cache_write", "estimated"):
-                setattr(account, field, line[field])
+            known = {each: line[each] for each in (*COUNTS, "estimated")}
+            self._change(account, **known, reason=REASONS[line["phase"]])
             begun = self._begun.pop(name)
             self.cancelled += line["phase"] == "closed"
             if begun.chars and begun.final and begun.output is not None:
-                self._chars += begun.chars
-                self._tokens += begun.output
+                self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
-            account.served = True
+            self._change(account, served=True)
+        elif kind == "~revoked":
+            self.wasted(name, SUPERSEDED)
 
-    @property
-    def _chars_per_token(self) -> float:
-        return self._chars / self._tokens if self._tokens else CHARS_PER_TOKEN
+    def _calibrate(self, model: str, chars: int, tokens: int) -> None:
+        before = self._written.get(model, (0, 0))
+        self._written[model] = before[0] + chars, before[1] + tokens
+        self._tokens += tokens
+        self._finished += 1
+
+    def _chars_per_token(self, model: str) -> float:
+        """As it was with this model; or with all, or by the rule of thumb, where none is known."""
+        chars, tokens = self._written.get(model, (0, 0))
+        if not tokens:
+            chars, tokens = sum(each for each, _ in self._written.values()), self._tokens  # ints
+        return chars / tokens if tokens else CHARS_PER_TOKEN
 
     def served(self, generation_id: str) -> None:
         """Some of this generation's text reached a viewer."""
         account = self._accounts.get(generation_id)
         if account is not None:
-            account.served = True
+            self._change(account, served=True)
+
+    def wasted(self, generation_id: str, reason: str) -> None:
+        """It is known better why nobody will be told of it: the world changed, or time is up."""
+        account = self._accounts.get(generation_id)
+        if account is not None:
+            self._change(account, reason=reason)
 
     def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
         """True if a prefetch fits under ``cap`` tokens, with all under way at its fullest."""
@@ -194,31 +237,72 @@ class Ledger:
         asked = _prompt_tokens(request) + request.max_tokens
         return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
 
-    def dollars(self, account: Account) -> float:
-        """What a generation cost at list price."""
-        names = [name for name in self._prices if account.model.startswith(name)]
+    def dollars(self, account: Account, model: str | None = None) -> float:
+        """What a generation cost at list price, or would have cost with another ``model``."""
+        price = self._price(account.model if model is None else model)
+        return 0.0 if price is None else _dollars(account, price)
+
+    def _price(self, model: str) -> Price | None:
+        names = [name for name in self._prices if model.startswith(name)]
         if not names:
-            self.unpriced[account.model] = None
-            return 0.0
-        price = self._prices[max(names, key=len)]
-        return (
-            account.input * price.input
-            + account.output * price.output
-            + account.cache_read * price.cache_read
-            + account.cache_write * price.cache_write
-        ) / MILLION
+            self.unpriced[model] = None
+            return None
+        return self._prices[max(names, key=len)]
 
     @property
     def cost_usd(self) -> float:
         """Dollars of all generations so far."""
-        total = 0.0
-        for account in self._all():
-            total += self.dollars(account)
-        return total
+        return math.fsum(self.dollars(row) for row in self._rows.values())
 
-    def _all(self) -> Iterator[Account]:
-        yield from self._older.values()
-        yield from self._accounts.values()
+    def without(self, main: str) -> float:
+        """Dollars that all that was told had cost, if ``main`` had written it when it was asked."""
+        return math.fsum(
+            self.dollars(row, main if row.purpose == "prefetch" else None)
+            for row in self._rows.values()
+            if row.purpose == "foreground" or row.served
+        )
+
+    def expected(self, request: Any, usual: float) -> float:
+        """Dollars a request is likely to cost: its prompt, and an answer as long as they were.
+
+        :param usual: tokens of an answer, before one has come.
+        """
+        price = self._price(request.model)
+        if price is None:
+            return 0.0
+        output = (usual + self._tokens) / (1 + self._finished)
+        return (_prompt_tokens(request) * price.input + output * price.output) / MILLION
+
+    def saved_usd(self, main: str) -> float:
+        """Dollars ``main`` would have cost for what was served from speculation [0-20]."""
+        return math.fsum(
+            self.dollars(row, main)
+            for row in self._rows.values()
+            if row.purpose != "foreground" and row.served
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All streams by purpose, model and what became of them, as plain JSON.
+
+        ``fate`` is ``told``, or of a speculation why it was wasted: ``superseded``, ``expired``,
+        ``never asked`` or ``failed``; a foreground text of which nobody was told is ``untold``.
+        ``estimated`` are tokens that no server has billed.
+        """
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for alike in sorted(self._rows):
+            row, (purpose, model, estimated, served, reason) = self._rows[alike], alike
+            if not self._streams[alike]:
+                continue
+            fate = "told" if served else reason or "untold"
+            blank = {"purpose": purpose, "model": model, "fate": fate, "streams": 0}
+            blank |= dict.fromkeys((*COUNTS, "estimated"), 0) | {"usd": 0.0}
+            line = found.setdefault((purpose, model, fate), blank)
+            line["streams"] += self._streams[alike]
+            for field in COUNTS:
+                line[field] += getattr(row, field)
+            line["estimated"] += row.used if estimated else 0
+            line["usd"] = round(line["usd"] + self.dollars(row), 6)
+        return [*found.values()]
 
     def tokens(self) -> dict[str, int]:
         """Output and uncached input tokens, by purpose.
@@ -229,13 +313,22 @@ class Ledger:
         totals = dict.fromkeys(
             ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0
         )
-        for account in self._all():
+        for account in self._rows.values():
             totals[account.purpose] += account.used
             if account.purpose == "prefetch":
                 totals["saved" if account.served else "wasted"] += account.used
             if account.estimated:
                 totals["estimated"] += account.used
         return totals
+
+
+def _dollars(account: Account, price: Price) -> float:
+    return (
+        account.input * price.input
+        + account.output * price.output
+        + account.cache_read * price.cache_read
+        + account.cache_write * price.cache_write
+    ) / MILLION
 
 
 def _prompt_tokens(request: Any) -> int:

@@ -18,7 +18,8 @@ class Speculated:
     """The metrics of a session: each speculation is a prefetch, each outcome a look-up.
 
     A speculation is used when its text is told; what was written of one that was not is wasted. It
-    saves the time from its start to its first text, or to its use, if that came first. Each
+    saves the time from its start to its first text, or to its use, if that came first; where the
+    small model has written it, the time the main one takes, which would have been asked. Each
     possible result is a prefetch of its own, so of three that are prepared for an action one is
     used at best. Nothing of it goes into the recording.
 
@@ -33,6 +34,8 @@ class Speculated:
         self._silent: dict[str, float] = {}
         self._first: dict[str, float] = {}
         self._served: dict[str, None] = {}
+        self._models: dict[str, str] = {}
+        self._usual: dict[str, float] = {}  # seconds to the first text, by model
         self._outcomes: dict[int, tuple[str, bool]] = {}
         self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             "~generation": self._begun,
@@ -66,6 +69,9 @@ class Speculated:
             self.heard[kind](t, line)
 
     def _begun(self, t: float, line: Mapping[str, Any]) -> None:
+        self._models[line["generation"]] = str(line.get("model"))
+        if len(self._models) > MOST:
+            del self._models[next(iter(self._models))]
         if line["purpose"] != "prefetch":
             return
         target = f" → {line['target']}" if line.get("target") else ""
@@ -82,15 +88,18 @@ class Speculated:
             self._asked[line["generation"]] = self._silent[line["generation"]] = t
 
     def _on_chunk(self, t: float, line: Mapping[str, Any]) -> None:
-        if line["generation"] in self._silent:
-            self._first[line["generation"]] = t - self._silent.pop(line["generation"])
+        name = line["generation"]
+        if name in self._silent:
+            self._first[name] = t - self._silent.pop(name)
+            self._usual[self._models.get(name, "")] = self._first[name]
 
     def _on_served(self, t: float, line: Mapping[str, Any]) -> None:
         name = line["generation"]
         if name in self._names:
             self._served[name] = None
             ahead = t - self._asked.get(name, t)
-            self.metrics.save(t, min(ahead, self._first.get(name, ahead)))
+            first = max(self._first.get(name, ahead), *self._usual.values(), 0.0)
+            self.metrics.save(t, min(ahead, first))
             self.metrics.use(name, t)
 
     def _dropped(self, t: float, line: Mapping[str, Any]) -> None:

@@ -58,6 +58,7 @@ class Stock:
         """How many variants were found in a shared cache."""
         self.ids: dict[str, Id] = {}
         """By its stream, each variant that was kept of late."""
+        self._expired: list[str] = []
         self._turn = _turn_of(world)
         self._streams: dict[str, _Stream] = {}
         self._tops: set[str] = set()  # the keys of a state under which something is depended on
@@ -112,6 +113,21 @@ class Stock:
             self.store.changed({}, fresh)
         return bool(doubtful) or turn != before
 
+    def sweep(self) -> None:
+        """Time has come for what is kept too long."""
+        there = [(name, known) for name, known in self.ids.items() if self._has(known)]
+        self.store.sweep_next()
+        self._expired += [name for name, known in there if not self._has(known)]
+
+    def expired(self) -> list[str]:
+        """The streams whose texts were kept too long, since this was asked last."""
+        gone, self._expired = self._expired, []
+        return gone
+
+    def _has(self, known: Id) -> bool:
+        key, mark = known
+        return not self.store.missing([key], mark)
+
     def restore(self, line: Mapping[str, Any]) -> None:
         """Take in a ``~`` line of the session's recording, in its order among the inputs."""
         kind, name = line["kind"], line.get("generation", "")
@@ -131,7 +147,7 @@ class Stock:
         elif kind == "~served":
             self.take(name)
         elif kind == "~timer" and line.get("name") == "kept":
-            self.store.sweep_next()
+            self.sweep()
         elif kind == "~told" and "retells" not in line:
             for number, served in zip(line["outcomes"], line["served"], strict=True):
                 if served == "miss":

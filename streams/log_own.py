@@ -29,7 +29,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_intensity(value: Any) -> bool:
-    return value in ("off", "conservative", "aggressive")
+    return value in ("off", "conservative", "aggressive", "auto")
 
 
 def _is_telling(value: Any) -> bool:

@@ -61,6 +61,11 @@ def draw(seed: int) -> History:
         settings["history_bytes"] = rng.choice((0, 20_000))
     drain = rng.choice((0.0, 1.0, 60.0))
     narrator = rng.choice(NARRATORS)
+    if rng.random() < 0.15:  # after all else, so that the worlds of the seeds stay what they were
+        settings["intensity"] = "auto"
+    settings["spend"] = rng.choice(("default", "default", "none", 0.5))
+    settings["main_from"] = rng.choice((0.25, 0.25, 0.0, 0.6))
+    settings["dollars_per_second"] = rng.choice((0.002, 0.002, 0.0, 0.1))
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
 

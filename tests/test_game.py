@@ -42,7 +42,7 @@ def test_settings_come_from_a_file_a_mapping_or_nowhere(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ({"intensty": "off"}, "settings: intensty: unknown setting; see foretell.Settings"),
-        ({"intensity": "auto"}, "settings: intensity: "),
+        ({"intensity": "lots"}, "settings: intensity: "),
         ({"deadline": 0}, "settings: deadline: "),
         ({"max_speculations": 1000}, "settings: max_speculations: "),
         ({"quiet": 2, "max_wait": 1}, "settings: quiet is 2, more than max_wait, 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,6 +156,54 @@ def test_a_prefetch_must_fit_under_the_cap_with_all_that_is_under_way() -> None:
     ledger.add(done)
     assert ledger.affords(request, 170 + 150, [done])
     assert not ledger.affords(request, 170 + 149, [done])
+
+
+def test_what_is_wasted_is_told_by_its_reason() -> None:
+    ledger = Ledger(PRICES)
+    for name, phase in (("g1", "done"), ("g2", "done"), ("g3", "closed"), ("g4", "done")):
+        ledger.add(ended(name, phase=phase, usage=FINAL))
+    ledger.add(ended("g5", phase="failed", usage=FINAL))
+    ledger.add(ended("g6", usage=FINAL, purpose=Purpose.FOREGROUND, delivered=True))
+    ledger.add(ended("g7", usage=FINAL, purpose=Purpose.FOREGROUND))
+    ledger.wasted("g2", "expired")
+    ledger.wasted("g4", "superseded")  # the world has changed, and it was finished
+    ledger.wasted("nobody", "expired")
+    fates = {(row["purpose"], row["fate"]): row["streams"] for row in ledger.rows()}
+    assert fates == {
+        ("prefetch", "never asked"): 1,
+        ("prefetch", "expired"): 1,
+        ("prefetch", "superseded"): 2,
+        ("prefetch", "failed"): 1,
+        ("foreground", "told"): 1,
+        ("foreground", "untold"): 1,
+    }
+    ledger.served("g1")
+    rows = [row for row in ledger.rows() if row["purpose"] == "prefetch"]
+    wasted = [row for row in rows if row["fate"] != "told"]
+    used = [row["input"] + row["cache_write"] + row["output"] for row in wasted]
+    assert sum(used) == ledger.tokens()["wasted"] == 4 * 170
+    assert math.fsum(row["usd"] for row in ledger.rows()) == pytest.approx(ledger.cost_usd)
+
+
+def test_what_was_saved_is_what_the_main_model_would_have_cost() -> None:  # 0-20
+    cheap = Price(0.1, 0.5, 0.01, 0.125)
+    ledger = Ledger({**PRICES, "small": cheap})
+    ledger.add(ended("g1", usage=FINAL, model="small", delivered=True))
+    ledger.add(ended("g2", usage=FINAL, model="small"))
+    ledger.add(ended("g3", usage=FINAL, purpose=Purpose.FOREGROUND, delivered=True))
+    assert ledger.saved_usd("m") == pytest.approx(555e-6)
+    assert ledger.without("m") == pytest.approx(2 * 555e-6)
+    assert ledger.cost_usd < 2 * 555e-6
+
+
+def test_each_model_is_scaled_by_its_own_ratio() -> None:
+    ledger = Ledger({**PRICES, "n": PRICES["m"]})
+    ledger.add(ended("g1", usage=Usage(0, 40, final=True), text="y" * 80))
+    ledger.add(ended("g2", usage=Usage(0, 10, final=True), text="y" * 80, model="n"))
+    for number, (model, tokens) in enumerate((("m", 40), ("n", 10), ("another", 25))):
+        before = ledger.tokens()["estimated"]
+        ledger.add(ended(f"c{number}", phase="closed", usage=Usage(0, 1), model=model))
+        assert ledger.tokens()["estimated"] - before == round(80 / {40: 2, 10: 8, 25: 3.2}[tokens])
 
 
 class Billed:

@@ -308,7 +308,7 @@ def test_what_the_game_wished_beside_its_inputs_is_wished_again(
 
 
 def test_wishes_of_a_second_sitting_name_what_they_named_in_one_night(tmp_path: Path) -> None:
-    path = wished(tmp_path, sittings=2)
+    path = wished(tmp_path, sittings=2, main_from=0.0, spend="none")
     with opened(path, {}) as source:
         wishes = source.wishes()
         inputs = [*source.inputs]

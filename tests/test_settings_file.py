@@ -116,7 +116,6 @@ def test_a_recording_is_played_under_the_file_on_top_of_what_was_recorded(
     [
         (None, "no such file"),
         (b"intensity = loud", "campaign.toml: "),
-        (b'intensity = "auto"', "campaign.toml: intensity: auto, which would"),
         (b"\xff\xfe\x00", "campaign.toml: "),
         (b'intensity = "loud"', "campaign.toml: intensity: "),
         (b"max_variantz = 3", "campaign.toml: max_variantz: unknown setting"),

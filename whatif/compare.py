@@ -148,6 +148,7 @@ def compare(
                 "own_prices": policy.price_list is not None,
                 **each.report,
                 **({} if complete(had) else dict.fromkeys(FIGURES)),
+                "small_share": _small_share(each.report, policy.settings.small_model),
                 "streams": {**had, "warning": unrecorded(had)},
                 "against_first": against(runs[0], each)
                 if each is not runs[0] and complete(streams[0]) and complete(had)
@@ -183,8 +184,19 @@ def against(first: Run, other: Run) -> dict[str, Any]:
         "hit_rate": round((other.report["hit_rate"] or 0) - (first.report["hit_rate"] or 0), 4),
         "tokens": _used(other.report) - _used(first.report),
         "usd": round(usd, 6),
+        "usd_ratio": round(other.report["cost_usd"] / first.report["cost_usd"], 4)
+        if first.report["cost_usd"]
+        else None,
         "usd_per_second_saved": round(usd / -changed, 6) if changed < 0 < usd else None,
     }
+
+
+def _small_share(report: Mapping[str, Any], small: str) -> float | None:
+    """The share of the texts that somebody was told of which the small model has written."""
+    told = [row for row in report["ledger"] if row["fate"] == "told"]
+    every = sum(row["streams"] for row in told)  # ints
+    by_small = sum(row["streams"] for row in told if row["model"] == small)  # ints
+    return round(by_small / every, 4) if every else None
 
 
 def _used(report: Mapping[str, Any]) -> int:
@@ -220,7 +232,9 @@ def _table(found: Mapping[str, Any]) -> Table:
     for name, key in (("prefetched tokens", "prefetch"), ("saved", "saved"), ("wasted", "wasted")):
         row(name, "tokens", key)
     row("foreground tokens", "tokens", "foreground")
-    row("dollars", "cost_usd", form=",.4f", end=True)
+    row("dollars", "cost_usd", form=",.4f")
+    row("times the dollars of the first", "against_first", "usd_ratio", form=".2f", end=True)
+    row("told by the small model", "small_share", form=".0%", end=True)
     if found["model_from"] == "recording":
         row("requests", "streams", "requests")
         row("of these recorded", "streams", "recorded")

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ..config import AUTO, ELSEWHERE, NOT_YET, Settings, how
+from ..config import ELSEWHERE, Settings, how
 from ..errors import ConfigError
 from ..operators.predict import Intensity
 from ..sinks.ledger import Price
@@ -39,18 +39,19 @@ class Policy:
     own_intensity: bool = False
 
 
-def parse(text: str, base: Settings) -> list[Policy]:
+def parse(text: str, base: Settings, *, by: str = "--compare", fewest: int = 2) -> list[Policy]:
     """The policies of a list such as ``off;conservative,max_variants=3;prices=FILE``.
 
     A policy begins at each ``;`` and at each intensity; a ``NAME=VALUE`` belongs to the policy it
     stands in. What a policy does not say is as in its ``settings=FILE``, or else in ``base``. A
     value is a TOML value, ``none``, or a word.
 
-    :raises ConfigError: for an unknown name, a bad value, fewer than two policies, or two alike.
+    :param by: the option it was given to; ``fewest``: so many policies at least.
+    :raises ConfigError: for an unknown name, a bad value, too few policies, or two alike.
     """
     policies = [_policy(parts, base) for parts in _split(text)]
-    if len(policies) < 2:
-        raise ConfigError(f"--compare: {text!r} is not two policies; try off,conservative")
+    if len(policies) < fewest:
+        raise ConfigError(f"{by}: {text!r} is not two policies; try off,conservative")
     for at, policy in enumerate(policies):
         for other in policies[:at]:
             if (policy.settings, policy.price_list) == (other.settings, other.price_list):
@@ -92,8 +93,6 @@ def _policy(parts: Sequence[str], base: Settings) -> Policy:
     for part in parts:
         name, equals, raw = (each.strip() for each in part.partition("="))
         if not equals:
-            if part == AUTO:
-                raise ConfigError(f"--compare: {NOT_YET}")
             if part not in frozenset(Intensity):
                 raise ConfigError(
                     f"--compare: {part!r} is neither an intensity ({', '.join(Intensity)}) "

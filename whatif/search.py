@@ -16,7 +16,7 @@ __all__ = ["SPACE", "Found", "Values", "defaults", "search"]
 
 SPACE: Mapping[str, Sequence[Any]] = MappingProxyType(
     {
-        "intensity": tuple(Intensity),
+        "intensity": (Intensity.OFF, Intensity.CONSERVATIVE, Intensity.AGGRESSIVE),
         "max_variants": (1, 2, 3, 4, 6, 8, 12, 16),
         "max_speculations": (1, 2, 4, 8, 16),
         "quiet": (0.0, 0.02, 0.05, 0.1, 0.25, 0.5),

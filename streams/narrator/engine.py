@@ -22,7 +22,7 @@ from ..models import Block, BlockEnd, Delta
 from .accounts import Account, Totals
 from .faults import Fault, Faults, Kind, Silent, torn
 from .limits import Bucket, PromptCache, Slots
-from .profiles import PROFILES, Profile
+from .profiles import Profile, profile_of
 from .structured import answer
 from .wire import ApiError, Ask, Part
 
@@ -105,7 +105,8 @@ class Engine:
     """Answers requests at the pace of ``profile``: same seed, prompts and times, same run.
 
     The model name ``narrator-<profile>`` picks that profile's speed for a request, with slots and
-    limits of its own; every other name runs at ``profile``.
+    limits of its own, and so does a small model's name beside a large hosted one; every other name
+    runs at ``profile``.
 
     :param clock: what accounts are stamped with; the running loop's time unless given.
     :param keep: how many accounts are kept; the totals go on.
@@ -132,7 +133,7 @@ class Engine:
         return f"<Engine {self.profile.name}: {len(self.open)} open, {ended}>"
 
     def _lane(self, model: str) -> _Lane:
-        profile = PROFILES.get(model.removeprefix("narrator-"), self.profile)
+        profile = profile_of(model, self.profile)
         return self._lanes.setdefault(profile.name, _Lane(profile))
 
     async def generate(

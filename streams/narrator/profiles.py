@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["PROFILES", "Profile", "profile"]
+__all__ = ["PROFILES", "Profile", "profile", "profile_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,25 @@ PROFILES: dict[str, Profile] = {
         ),
     )
 }
+
+
+SMALL = {"hosted-large": "hosted-small"}
+"""The profile of a small model beside a large one, by the large one's."""
+
+SMALL_MODELS = ("claude-haiku-",)
+"""How the names of small models begin."""
+
+
+def profile_of(model: str, usual: Profile) -> Profile:
+    """The profile at which a model speaks: the one it names, or ``usual``.
+
+    A small model beside a hosted one speaks at a small hosted one's pace. Any other profile is
+    one machine, on which all speak alike.
+    """
+    name = model.removeprefix("narrator-")
+    if name.startswith(SMALL_MODELS):
+        name = SMALL.get(usual.name, usual.name)
+    return PROFILES.get(name, usual)
 
 
 def profile(name: str) -> Profile:
