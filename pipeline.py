@@ -277,6 +277,7 @@ class Pipeline(Generic[M]):
                 self.kept,
                 self._asked_of,
                 None if self.contents is None else self.contents.ready,
+                limit=settings.variant_limit,
             ),
             self.tasks,
             self.fault,
@@ -541,6 +542,8 @@ class Pipeline(Generic[M]):
     def _on_generated(self, generation: Generation) -> None:
         account = self.ledger.add(generation)
         if account is not None:
+            if generation.reason == EXPIRED:
+                self.ledger.wasted(generation.id, EXPIRED)
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase

@@ -122,6 +122,12 @@ class Generation:
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
 
     @property
+    def age(self) -> float:
+        """Seconds since its model was asked; none while it waits for its turn."""
+        waits = self.phase is Phase.WAITING or self.opened_at is None
+        return 0.0 if waits else self._owner._now() - (self.opened_at or 0.0)
+
+    @property
     def leases(self) -> int:
         """How many share it."""
         return self._leases
