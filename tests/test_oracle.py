@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from foretell import Settings
 from foretell.cli import main
 from foretell.streams.footprint import Footprint
 from foretell.streams.log_inputs import LogInputs
+from foretell.streams.models import Message, Request
 from foretell.streams.narrator import profiles
+from foretell.streams.narrator.engine import Engine
+from foretell.streams.narrator.model import NarratorModel
 from foretell.testing import LogBuilder
 from foretell.whatif.oracle import leads, scored
 from foretell.whatif.policy import parse
@@ -91,6 +95,21 @@ def test_it_tells_so_much_sooner_and_nothing_else_differs(tmp_path: Path) -> Non
     assert 1500 < off < 2200
     assert oracle == pytest.approx(off - 750, abs=0.01)
     assert found["outcomes"] == found["foreseeable"] == 1
+
+
+@pytest.mark.parametrize("ahead", [0.5, 2.0, 60.0])
+async def test_what_was_asked_so_long_ago_stands_as_far_as_it_would_by_now(ahead: float) -> None:
+    request = Request("claude-sonnet-5-5", (Message("user", "Tell of the blow."),), max_tokens=200)
+
+    async def times(ahead: float) -> list[float]:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        model = NarratorModel(Engine(profiles.PROFILES["hosted-large"], 7))
+        return [loop.time() - begun async for _ in model.stream(request, ahead)]
+
+    plain = await times(0.0)
+    assert plain[-1] > 2.1
+    assert await times(ahead) == pytest.approx([max(0.0, each - ahead) for each in plain])
 
 
 def test_what_was_known_a_first_token_before_is_told_at_once(tmp_path: Path) -> None:
