@@ -80,15 +80,21 @@ async def test_its_time_does_not_run_while_it_waits_for_its_turn() -> None:
 
 
 async def test_what_a_telling_has_adopted_has_the_tellings_deadline() -> None:
-    def drawl(request: Any, number: int) -> Script:
-        return Script({"text": "The blade falls at last."}, ttft=1.0, delay=3.0)
+    """A retelling is planned still while it is told, for it changes nothing."""
+    waits = {"foreground": 0.01, "prefetch": 3.0}
 
-    async with opened(drawl, variant_limit=8.0) as (session, _):
-        action = session.declare("mira", "slash", target="goblin")
-        await asyncio.sleep(5)
-        telling = action.outcome("miss")
-        assert (await telling).text == "The blade falls at last."
-        assert session.report()["served"]["in_flight"] == 1
+    def drawl(request: Any, number: int) -> Script:
+        return Script({"text": f"Blade {number} falls."}, ttft=1.0, delay=waits[request.purpose])
+
+    settings = {"intensity": "aggressive", "variant_limit": 8.0}
+    async with opened(drawl, **settings) as (session, model):
+        first = session.outcome("mira", "slash", "miss", target="goblin")
+        await first
+        await asyncio.sleep(2)
+        text = (await session.retell(first)).text
+        told = next(each for each in model.streams if f"Blade {each.number} falls." == text)
+        assert told.request.purpose == "prefetch" and told.closed_at - told.opened_at > 8.0
+        assert session.report()["retold"]["in_flight"] == 1
 
 
 async def test_one_that_is_whole_in_time_stays() -> None:
