@@ -540,6 +540,7 @@ class Pipeline(Generic[M]):
                 self._prepare_again(self._once_more(event))
 
     def _on_generated(self, generation: Generation) -> None:
+        self.tally.unstreamed += generation.whole
         account = self.ledger.add(generation)
         if account is not None:
             if generation.reason == EXPIRED:
