@@ -156,7 +156,7 @@ async def test_twenty_quick_turns_keep_no_generation_alive() -> None:
         assert len(t.model.open) == len(t.session.generations.live) == 3
         t.session.end_turn()
         await instant()
-        assert t.model.open == [] and t.session.generations.live == ()
+        assert t.model.open == [] and not t.session.generations.live
 
 
 async def test_retarget_within_a_turn_tells_of_the_new_target() -> None:
