@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,9 @@ __all__ = ["POLICIES", "Foreseeing", "leads", "run", "scored"]
 
 POLICIES = "conservative,aggressive"
 KEPT = 50_000_000
+WORLDS = 4_000
+"""A window has no more inputs than these."""
+
 SHOWN_WIDE = 160
 
 
@@ -65,7 +69,7 @@ def leads(log: LogInputs | Sequence[ev.Input], footprint: Footprint) -> dict[int
     past = log.after if isinstance(log, LogInputs) else lambda after: iter(log[after:])
     world, done = World(footprint=footprint), _Done()
     history = History(world, KEPT, past)
-    window: list[World] = []  # the worlds of this turn since its last outcome
+    window: deque[World] = deque(maxlen=WORLDS)
     for number, event in enumerate(log, 1):
         world = history.advance(world, Numbered(number, event, event.t))
         if isinstance(event, ev.Outcome):
@@ -73,8 +77,8 @@ def leads(log: LogInputs | Sequence[ev.Input], footprint: Footprint) -> dict[int
             if since is not None:
                 found[number] = round(event.t - since, 6)
             done.note(world)
-        if isinstance(event, ev.Turn | ev.TurnEnd | ev.Outcome | ev.Rewind):
-            window.clear()
+        if isinstance(event, ev.Turn | ev.TurnEnd | ev.Rewind):
+            window.clear()  # no text lives through these
         window.append(world)
     return found
 
@@ -102,7 +106,7 @@ class _Done:
                 yield action
 
 
-def _since(window: Sequence[World], after: World, done: _Done) -> float | None:
+def _since(window: deque[World], after: World, done: _Done) -> float | None:
     """The first moment from which on an outcome could have been prepared, if there is one."""
     outcome = after.cause
     assert isinstance(outcome, ev.Outcome)
