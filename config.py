@@ -48,6 +48,7 @@ class Settings(BaseModel):
     ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
     aggressive; at auto nothing is bounded but what each is worth.
     ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
+    ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
@@ -94,6 +95,7 @@ class Settings(BaseModel):
     listen: bool = True
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
+    variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     quiet: float = Field(default=0.05, ge=0)
     max_wait: float = Field(default=0.25, ge=0)
     teardown_limit: float = Field(default=1.0, gt=0)

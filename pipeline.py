@@ -204,8 +204,8 @@ class Pipeline(Generic[M]):
         self.speculated.tell = self.supplied.tell = self._on_alert
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
-        bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
         heard = self.speculated.heard | self.supplied.heard
+        bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
         self.recorder.heard = _both(_both(heard, self.economy.heard), bets)
         shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -293,6 +293,7 @@ class Pipeline(Generic[M]):
                 self.kept,
                 self._asked_of,
                 None if self.contents is None else self.contents.ready,
+                limit=settings.variant_limit,
             ),
             self.tasks,
             self.fault,
@@ -562,9 +563,12 @@ class Pipeline(Generic[M]):
                 self._prepare_again(self._once_more(event))
 
     def _on_generated(self, generation: Generation) -> None:
+        self.tally.unstreamed += generation.whole
         account = self.ledger.add(generation)
         self._purse.ended(generation, account)
         if account is not None:
+            if generation.reason == EXPIRED:
+                self.ledger.wasted(generation.id, EXPIRED)
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase

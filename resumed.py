@@ -110,6 +110,8 @@ class Resumed:
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":
             self.live = True
+        elif kind == "~stop":
+            self.tally.restore(line)
         elif kind in ("~told", "~fault"):
             self.tally.restore(line)
             for number in line.get("outcomes", ()):

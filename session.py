@@ -398,7 +398,8 @@ class Session(Generic[M]):
 
         ``ledger``: all model streams by purpose, model and what became of them. ``saved_usd``: what
         the main model would have cost for what was told from speculation. ``unpriced``: models that
-        are not in the price list, and are counted as free.
+        are not in the price list, and are counted as free. ``unstreamed``: answers that the server
+        sent in one piece, though a stream was asked for: their text was there only at their end.
 
         ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
         the three likeliest, before anybody declared it. ``bets``: for each context, and reason why

@@ -278,18 +278,39 @@ def _tune(args: Args) -> int:
         help="what intensities, or policies as --compare has them, would prepare, what of it would "
         "be told, and what it would cost; no model is asked",
     ),
+    option(
+        "--oracle",
+        action="store_true",
+        help="what an oracle would cut of the time to first text that knows what will be done, and "
+        "the policies' share of that; no model is asked",
+    ),
+    option(
+        "--policies",
+        metavar="LIST",
+        help="with --oracle: which policies, as --compare has them [conservative,aggressive]",
+    ),
     SEED,
     JSON,
     example="foretell evaluate logs/*.jsonl --plot hits.png\n"
     "  foretell evaluate night.jsonl --aspects target --ab document,ensemble\n"
-    "  foretell evaluate night.jsonl --dry conservative,auto",
+    "  foretell evaluate night.jsonl --dry conservative,auto\n"
+    "  foretell evaluate night.jsonl --oracle",
 )
 def _evaluate(args: Args) -> int:
     """Predict recorded sessions event by event, and show how good each predictor is."""
+    of_predictors = args.ab or args.aspects or args.plot or args.each
+    if args.policies is not None and not args.oracle:
+        raise ConfigError("--policies are set beside an oracle: add --oracle")
+    if args.oracle:
+        from ..whatif import oracle
+
+        if of_predictors or args.dry is not None:
+            raise ConfigError("--oracle scores policies: it goes with --policies and --json alone")
+        return oracle.run(args.logs, args.policies or oracle.POLICIES, json=args.json)
     if args.dry is not None:
         from ..whatif import dry
 
-        if args.ab or args.aspects or args.plot or args.each:
+        if of_predictors:
             raise ConfigError("--dry scores plans, not predictors: it goes with --json alone")
         return dry.run(args.logs, args.dry, json=args.json)
     from .. import evaluate

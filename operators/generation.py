@@ -97,6 +97,7 @@ class Generation:
         self.error: ModelError | None = None
         self.usage = Usage()
         self.stop: str | None = None
+        self.whole = False  # it came in one plain body
         self.reason = ""
         self.bound = False
         self.delivered = False
@@ -120,6 +121,12 @@ class Generation:
     def alive(self) -> bool:
         """True unless it failed, was closed or revoked; a finished one lives on."""
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
+
+    @property
+    def age(self) -> float:
+        """Seconds since its model was asked; none while it waits for its turn."""
+        waits = self.phase is Phase.WAITING or self.opened_at is None
+        return 0.0 if waits else self._owner._now() - (self.opened_at or 0.0)
 
     @property
     def leases(self) -> int:
@@ -240,9 +247,10 @@ class Generation:
                 self.usage = _merged(self.usage, event)
                 known = {name: getattr(event, name) for name in event.__slots__}
                 self._owner.trace("~usage", generation=self.id, **known)
-            case Stop(reason=reason):
-                self.stop = reason
-                self._owner.trace("~stop", generation=self.id, reason=reason)
+            case Stop(reason=reason, whole=whole):
+                self.stop, self.whole = reason, whole
+                how = {"whole": True} if whole else {}
+                self._owner.trace("~stop", generation=self.id, reason=reason, **how)
 
     def finish(self) -> None:
         """The model's stream is at its end; without an answer that can be used, it has failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
@@ -24,6 +25,9 @@ MOST_DOUBLINGS = 3
 REMEMBERED = 256
 FORGOTTEN = 10.0
 """Seconds of the session without a loss, after which a place in the plan counts as calm again."""
+
+EXPIRED = "expired"
+LEAST_LEFT = 0.001
 
 Slot = tuple[str | None, str, str | None, str]
 
@@ -83,6 +87,7 @@ def speculate(
     keeper: Keeper | None = None,
     asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
     ready: Callable[[], Awaitable[None]] | None = None,
+    limit: float = math.inf,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -95,12 +100,13 @@ def speculate(
     Emits the generation once it is complete. Its lease is held until the stream is closed; if
     nobody else has adopted the generation by then, its connection is closed, and the close is
     awaited. A generation that fails, or whose text is ``flawed``, is taken out of the store, and
-    the stream ends. A variant that the world keeps revoking waits longer and longer, up to 4 s,
-    before it is asked for again, so that a state that never holds still does not cost a request
-    at every tick. What ``keeper`` has as the answer to this very request is not asked for again,
-    and costs nothing; for any other, ``asked_of`` says what is asked of which model, and says
-    nothing where no budget affords it. Before it is made, it waits until what its prompt may need
-    is ``ready``.
+    the stream ends. So does one that is not whole ``limit`` seconds after its model was asked: it
+    is closed then, unless a telling has adopted it, which has a deadline of its own. A variant that
+    the world keeps revoking waits longer and longer, up to 4 s, before it is asked for again, so
+    that a state that never holds still does not cost a request at every tick. What ``keeper`` has
+    as the answer to this very request is not asked for again, and costs nothing; for any other,
+    ``asked_of`` says what is asked of which model, and says nothing where no budget affords it.
+    Before it is made, it waits until what its prompt may need is ``ready``.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
@@ -116,6 +122,24 @@ def speculate(
             result=variant.result,
             source=variant.source,
         )
+
+    async def whole(generation: Generation) -> None:
+        """Wait for its end, or that of its time."""
+
+        def expire() -> None:
+            left = limit - generation.age
+            if left > LEAST_LEFT:  # it has waited for its turn
+                alarm.set(timers.time() + left)
+            elif not generation.adopted:
+                generation.close(EXPIRED)
+
+        alarm = timers.alarm(f"limit {generation.id}", expire)
+        if math.isfinite(limit):
+            alarm.set(timers.time() + limit)
+        try:
+            await generation.text.whole()
+        finally:
+            alarm.cancel()
 
     async def prepare(variant: Variant) -> AsyncGenerator[Generation, None]:
         times, last = lost.get(variant.slot, (0, 0.0))
@@ -147,7 +171,7 @@ def speculate(
         lease = generation.lease()
         store.put(variant, generation)
         try:
-            await generation.text.whole()
+            await whole(generation)
             if not generation.alive or flawed("".join(generation.text.items)):
                 return
             if keeper is not None:

@@ -64,6 +64,10 @@ class Run:
     leads: dict[int, float]
     virtual_seconds: float
     wall_seconds: float
+    served: dict[int, str] = field(default_factory=dict)
+    """How each outcome was served that has a latency."""
+    begins: set[int] = field(default_factory=set)
+    """The outcomes with which a telling begins; the others were told together with one."""
     cache: dict[str, Any] = field(default_factory=dict)
     prefetch: dict[str, Any] = field(default_factory=dict)
 
@@ -99,14 +103,17 @@ async def play(
     started = time.perf_counter()
     latencies: dict[int, float] = {}
     leads: dict[int, float] = {}
+    served: dict[int, str] = {}
+    begins: set[int] = set()
 
     def on_event(event: Narrative) -> None:
         if isinstance(event, Ended) and event.retells is None:
-            for number, seconds, lead in zip(
-                event.outcomes, event.latency, event.lead, strict=True
+            begins.add(event.outcomes[0])
+            for number, seconds, lead, how in zip(
+                event.outcomes, event.latency, event.lead, event.served, strict=True
             ):
                 if seconds is not None:
-                    latencies[number] = seconds
+                    latencies[number], served[number] = seconds, how
                 if lead is not None:
                     leads[number] = lead
         if watch is not None:
@@ -160,6 +167,8 @@ async def play(
             leads,
             loop.time() - begun,
             time.perf_counter() - started,
+            served,
+            begins,
             cache,
             session.prefetch_report(),
         )

@@ -85,6 +85,7 @@ class _Begun:
         self.chars = 0
         self.output: int | None = None
         self.final = False
+        self.reason = ""
 
 
 class Ledger:
@@ -194,10 +195,12 @@ class Ledger:
             read = ("input", "cache_read", "cache_write")
             known = {each: line[each] for each in read if line.get(each) is not None}
             self._change(account, **known)
+        elif kind == "~ended":
+            self._begun[name].reason = EXPIRED if line.get("reason") == EXPIRED else ""
         elif kind == "~account":
             known = {each: line[each] for each in (*COUNTS, "estimated")}
-            self._change(account, **known, reason=REASONS[line["phase"]])
             begun = self._begun.pop(name)
+            self._change(account, **known, reason=begun.reason or REASONS[line["phase"]])
             self.cancelled += line["phase"] == "closed"
             if begun.chars and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)

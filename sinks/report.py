@@ -47,6 +47,7 @@ class Tally:
         self.retold = dict.fromkeys(SERVED, 0)
         self.latencies: deque[float] = deque(maxlen=KEPT)
         self.faults = 0
+        self.unstreamed = 0
         self.errors: dict[str, int] = {}
 
     def on_ended(self, event: Any) -> None:
@@ -63,9 +64,11 @@ class Tally:
                 self.latencies.append(seconds)
 
     def restore(self, line: Mapping[str, Any]) -> None:
-        """Take in a recording's ``~told`` and ``~fault`` lines."""
+        """Take in a recording's ``~told``, ``~fault`` and ``~stop`` lines."""
         if line["kind"] == "~fault":
             self.faults += 1
+        elif line["kind"] == "~stop":
+            self.unstreamed += bool(line.get("whole"))
         elif line["kind"] == "~told":
             blank = [None] * len(line["served"])
             told = {
@@ -105,6 +108,7 @@ class Tally:
             "untrue": audit.untrue,
             "faults": self.faults,
             "errors": dict(self.errors),
+            "unstreamed": self.unstreamed,
         }
 
     def table(self, ledger: Ledger) -> str:

@@ -8,6 +8,7 @@ the :class:`Block` it belongs to and its :class:`BlockEnd`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -103,6 +104,7 @@ class Answer:
         :raises ModelProtocolError: when nothing of an answer came.
         :raises ModelCut: when the body was over before the answer was.
         """
+        whole = self._plain is not None
         if self._plain is not None:
             yield from self._whole(bytes(self._plain))
         if not self.complete and self._stop is None:
@@ -113,7 +115,7 @@ class Answer:
             )
         yield from self._end_all()
         yield self._counted(None, final=True)
-        yield self._stop or Stop("end_turn")
+        yield replace(self._stop or Stop("end_turn"), whole=whole)
 
     def _event(self, kind: str, event: Mapping[str, Any]) -> Iterator[ModelEvent]:
         raw = event.get("index")

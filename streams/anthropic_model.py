@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -21,7 +22,7 @@ from .answer import Answer
 from .api_errors import explain, secrets_of, shown
 from .closing import to_the_end
 from .messages_api import body_of, one_line
-from .models import ModelEvent, ModelRefusedKey, ModelUnavailable, Request
+from .models import ModelEvent, ModelRefusedKey, ModelUnavailable, Request, Stop
 
 if TYPE_CHECKING:
     import anthropic
@@ -33,6 +34,8 @@ _NO_KEY = (
     "(foretell narrator, Ollama, llama.cpp)"
 )
 _KEEPALIVE = 30.0
+
+log = logging.getLogger("foretell")
 
 
 class AnthropicModel:
@@ -66,6 +69,7 @@ class AnthropicModel:
         self._given = client
         self._client: anthropic.AsyncAnthropic | None = None
         self._making = asyncio.Lock()
+        self._said_whole = False
 
     def __repr__(self) -> str:
         return f"AnthropicModel({shown(self._base_url or 'api.anthropic.com')})"
@@ -144,6 +148,8 @@ class AnthropicModel:
                     await _drained(chunks)
                     break
             for event in answer.end():
+                if isinstance(event, Stop) and event.whole:
+                    self._say_whole(str(client.base_url))
                 yield event
         except Exception as error:
             secrets = secrets_of(client, request)
@@ -151,6 +157,16 @@ class AnthropicModel:
         finally:
             for closing in reversed(close):
                 await to_the_end(closing())
+
+    def _say_whole(self, url: str) -> None:
+        """Say once that this server does not stream."""
+        if not self._said_whole:
+            self._said_whole = True
+            log.warning(
+                "%s answers a request for a stream with one plain body: each text is told whole, "
+                "when all of it is written",
+                shown(url),
+            )
 
     async def aclose(self) -> None:
         """Close every connection. Streams still open end with :class:`ModelCut`."""

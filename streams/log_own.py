@@ -105,7 +105,11 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~looked": {"hit": _are_texts, "missed": _are_texts},
     "~opened": {"settings": _is_object, "guests": _is_object},
     "~preload": {"keys": _are_texts},
-    "~stop": {"generation": _is_text, "reason": _is_text},
+    "~stop": {
+        "generation": _is_text,
+        "reason": _is_text,
+        "whole": lambda value: value in (None, True),
+    },
     "~timer": {"name": _is_text},
     "~usage": {
         "generation": _is_text,

@@ -189,11 +189,13 @@ class Usage:
 class Stop:
     """The end of the answer and the API's reason (``end_turn``, ``max_tokens``, ``refusal`` …).
 
-    ``detail`` is one line on a refusal, where the server gives one.
+    ``detail`` is one line on a refusal, where the server gives one. ``whole``: the server has sent
+    the answer in one plain body, though a stream was asked for.
     """
 
     reason: str
     detail: str = ""
+    whole: bool = False
 
 
 ModelEvent = Block | Delta | BlockEnd | Usage | Stop

@@ -72,5 +72,5 @@ def event_of(line: Mapping[str, Any]) -> ModelEvent:
     if line["kind"] == "~chunk":
         return models.Delta(line["text"])
     if line["kind"] == "~stop":
-        return Stop(line["reason"])
+        return Stop(line["reason"], whole=bool(line.get("whole")))
     return Usage(**{name: line[name] for name in Usage.__slots__ if name in line})

@@ -67,6 +67,7 @@ def draw(seed: int) -> History:
     settings["main_from"] = rng.choice((0.25, 0.25, 0.0, 0.6))
     settings["budget"] = rng.choice(({}, {}, {}, {"session_tokens": 6000}, {"turn_usd": 0.004}))
     settings["dollars_per_second"] = rng.choice((0.002, 0.002, 0.0, 0.1))
+    settings["variant_limit"] = rng.choice((30.0, 30.0, 2.0, 0.5))
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
 

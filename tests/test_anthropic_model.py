@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import foretell
+from foretell.replay.verify import verify
 from foretell.streams.answer import Answer
 from foretell.streams.anthropic_model import AnthropicModel
 from foretell.streams.closing import to_the_end
@@ -565,8 +568,38 @@ async def test_a_plain_json_message_in_answer_to_a_stream_is_taken_whole() -> No
         Delta('{"a":1}', "json", 1),
         BlockEnd(1),
         Usage(4, 2, final=True),
-        Stop("end_turn"),
+        Stop("end_turn", whole=True),
     ]
+
+
+@real_time
+async def test_a_server_that_does_not_stream_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    message = {"type": "message", "content": [{"type": "text", "text": "Once."}]}
+    answer = response(orjson.dumps(message), "application/json")
+    async with raw_server(answer) as (url, _), asking(url) as model:
+        for _again in range(3):
+            assert Delta("Once.") in await events_of(model, ASK)
+    [warning] = caplog.messages
+    assert "with one plain body" in warning and url in warning
+
+
+@real_time
+async def test_a_server_without_streams_tells_whole_texts_and_the_report_counts_them(
+    tmp_path: Path,
+) -> None:
+    body = {"type": "message", "content": [{"type": "text", "text": '{"text": "The blade."}'}]}
+    answer = response(orjson.dumps(body), "application/json")
+    settings = {"log_dir": str(tmp_path), "intensity": "off"}
+    async with raw_server(answer) as (url, _):
+        for told in (1, 2):  # a session that goes on counts on
+            async with foretell.Game({**settings, "base_url": url}, api_key="k") as game:
+                session = await game.session("t")
+                telling = session.outcome("mira", "slash", "miss", target="goblin")
+                assert (await telling).text == "The blade."
+                assert session.report()["unstreamed"] == told
+    assert (await asyncio.to_thread(verify, tmp_path / "t.jsonl")).difference is None
 
 
 @real_time

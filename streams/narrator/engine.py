@@ -137,7 +137,7 @@ class Engine:
         return self._lanes.setdefault(profile.name, _Lane(profile))
 
     async def generate(
-        self, ask: Ask, patience: float = math.inf
+        self, ask: Ask, patience: float = math.inf, ahead: float = 0.0
     ) -> AsyncGenerator[Begun | Block | Delta | BlockEnd | Spoilt | Ended, None]:
         """Answer: :class:`Begun`, blocks with their pieces at their time, :class:`Ended`.
 
@@ -147,6 +147,7 @@ class Engine:
         Closing the generator frees its slot and stops the generation at once.
 
         :param patience: seconds of a fault's silence after which the reader leaves.
+        :param ahead: answer as if it had been asked so many seconds before.
         :raises ApiError: 429 over a rate limit and 400 for a fault there is not, before anything
             else; and whatever a fault is answered with, at its time.
         :raises CutOff: where a fault cuts the connection.
@@ -185,7 +186,8 @@ class Engine:
                 lane.reading += 1
                 try:
                     delay = lane.prefill(plan.input + plan.write, plan.read)
-                    await asyncio.sleep(delay * (1 + profile.jitter * (2 * rng.random() - 1)))
+                    delay *= 1 + profile.jitter * (2 * rng.random() - 1)
+                    await asyncio.sleep(max(0.0, delay - ahead))
                 finally:
                     lane.reading -= 1
                 lane.cache.store(plan, loop.time())
@@ -199,7 +201,7 @@ class Engine:
                 held = {n: "" for n, part in enumerate(ask.parts) if not part.eager}
                 lane.writing += 1
                 try:
-                    due, sent, written = loop.time(), 0, 0
+                    due, sent, written = loop.time() - max(0.0, ahead - delay), 0, 0
                     for number, (index, text, first, last) in enumerate(pieces):
                         part = ask.parts[index]
                         if first:

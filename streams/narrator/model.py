@@ -45,16 +45,19 @@ class NarratorModel:
     def __repr__(self) -> str:
         return f"NarratorModel({self.engine!r})"
 
-    async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(
+        self, request: Request, ahead: float = 0.0
+    ) -> AsyncGenerator[ModelEvent, None]:
         """The answer's events, each at its time.
 
+        :param ahead: answer as if it had been asked so many seconds before.
         :raises ModelError: one of its kinds, for what the engine refuses and for its faults.
         """
         begun: Begun | None = None
         said = False
         try:
             ask = read_body(body_of(request))
-            async with aclosing(self.engine.generate(ask, self._timeout)) as answer:
+            async with aclosing(self.engine.generate(ask, self._timeout, ahead)) as answer:
                 async for event in answer:
                     if isinstance(event, Delta):
                         said = True
