@@ -23,6 +23,7 @@ from .content_wanted import Wants
 from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
+from .fetch_job import Round
 from .generation import Trace
 from .preload import Preload, is_of, key_of
 from .publish import Fault
@@ -141,12 +142,12 @@ class Contents:
             self.executor.costs.within(limits.max_prefetch_tokens, limits.time_budget_ms),
         )
 
-    def take(self, plan: Plan, tokens: int) -> None:
-        """Load what a plan says, with what others have left of the budget."""
+    def take(self, plan: Plan, of: Round) -> None:
+        """Load what a plan says, with what others leave of the round."""
         self.planned = plan
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
-        self.executor.take(plan, tokens)
+        self.executor.take(plan, of)
 
     async def ready(self) -> None:
         """Wait for what must be there first, 100 ms at most.

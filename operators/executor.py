@@ -137,16 +137,16 @@ class Executor:
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────
 
-    def take(self, plan: Plan, tokens: int | None = None) -> None:
+    def take(self, plan: Plan, of: Round | None = None) -> None:
         """Do what a plan says.
 
         What it does not want is cancelled; but what is for the background goes on, unless the
         context has changed.
 
-        :param tokens: what may be spent, if it is not all of the budget, for others share that.
+        :param of: what the round may spend, where others share it; else all of its budget.
         """
         if self._telling:  # said by a subscriber: when what it has heard of is through
-            self._tasks.soon(partial(self.take, plan, tokens))
+            self._tasks.soon(partial(self.take, plan, of))
             return
         if self._closed:
             return
@@ -160,7 +160,7 @@ class Executor:
             needed = job.held or job.owner is self._background or job.key in plan.wanted
             if not needed:
                 self._fetching.cancel(job, "not needed any more")
-        this_round = Round(plan.constraints.token_budget if tokens is None else tokens)
+        this_round = of or Round(plan.constraints.token_budget)
         for entry in plan.entries:
             if entry.taken and entry.lane is not None:
                 for job in jobs_of(entry, this_round, self._lanes[entry.lane]):
