@@ -139,7 +139,10 @@ class Contents:
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs.within(limits.max_prefetch_tokens, limits.time_budget_ms),
+            self.executor.costs.within(
+                min(limits.max_prefetch_tokens, limits.max_background_tokens),
+                limits.time_budget_ms,
+            ),
         )
 
     def take(self, plan: Plan, of: Round) -> None:

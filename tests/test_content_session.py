@@ -299,6 +299,22 @@ async def test_one_that_is_too_large_or_too_slow_keeps_no_others_out(
         assert contents.executor.costs["stat_block"].tokens < 10  # it is what was kept that counts
 
 
+async def test_one_large_text_of_a_slow_source_is_loaded_and_keeps_no_others_out() -> None:
+    # 1-32 1-63
+    texts = {"Old Mill": "x" * 24_000, "Town": "Bells.", "Inn": "Ale.", "Cellar": "Rats."}
+    source = Source({"lore": texts}, 0.15)
+    async with table(source) as (session, _):
+        contents = session._pipeline.contents
+        assert contents is not None
+        for place in ("Old Mill", "Town", "Inn"):
+            session.update({"mode": "exploration", "location": {"name": place}})
+            await asyncio.sleep(20)
+            assert f"lore:{place.lower()}" in contents
+        session.need("lore:Cellar")
+        await asyncio.sleep(5)
+        assert "lore:cellar" in contents and contents.executor.dropped == 0
+
+
 async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
     source = Source({})
     async with table(source) as (session, _):

@@ -488,6 +488,26 @@ async def test_the_background_takes_so_many_tokens_at_a_time() -> None:  # 1-30
         assert t.shelf.begun == {"a": 0.05, "b": 0.15} and t.executor.dropped == 1
 
 
+@pytest.mark.parametrize("how", ["waited for", "demanded", "thought"])
+async def test_what_is_needed_or_only_thought_to_be_large_is_fetched_alone(how: str) -> None:
+    # 1-30 1-63
+    async with table() as t:
+        t.shelf.takes = {"big": 0.15, "a": 0.2}
+        big, small = Item("big", "page", tokens=6_000), Item("a", "page", tokens=3_000)
+        if how == "waited for":
+            t.plan(big, at=P1)
+            await t.executor.ready()
+        elif how == "demanded":
+            assert not await t.executor.demand(big)
+        else:
+            t.kinds.register(Kind("tome", P3, tokens=9_000, source=t.shelf.fetch))
+            t.plan(small, Item("big", "tome"), token_budget=20_000)
+        await asyncio.sleep(1)
+        assert "big" in t.cache and t.executor.dropped == 0
+        if how == "thought":
+            assert t.shelf.begun["big"] >= t.shelf.begun["a"] + 0.2
+
+
 async def test_ten_are_under_way_and_twenty_in_all_and_what_is_dropped_is_told() -> None:
     # 1-30 1-54
     async with table(max_concurrent_fetches=30, max_background_tokens=10**6) as t:
