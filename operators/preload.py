@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
-from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain
+from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain, whole
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
 from .publish import Fault
@@ -135,18 +135,18 @@ def _key(kind: str, names: Sequence[str], about: Mapping[str, Any] = NOTHING) ->
     other name says what they stand for, health does.
     """
     if kind != "stat_block":
-        return f"{kind}:{OR.join(dict.fromkeys(map(plain, names)))}"[:MOST_KEY]
+        return f"{kind}:{OR.join(dict.fromkeys(map(whole, names)))}"[:MOST_KEY]
     parts: list[str] = []
     short = False
     for name in names:
-        whole = plain(name)
-        bare = NUMBER.sub("", whole) or whole
+        full = whole(name)
+        bare = NUMBER.sub("", full) or full
         said = {each for part in parts for each in (part, initials_of(part))}
-        if whole in said or bare in said or (parts and bare.isdigit()):
+        if full in said or bare in said or (parts and bare.isdigit()):
             continue
         initials = SHORT.fullmatch(name.strip()) is not None
         short |= initials
-        parts.append(whole if initials else bare)
+        parts.append(full if initials else bare)
     health = about.get(HEALTH[0])
     if short and isinstance(health, int | float):
         parts.append(f"{health:g} hp")

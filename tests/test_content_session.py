@@ -372,6 +372,25 @@ async def test_who_shares_a_name_has_the_stat_block_of_their_own() -> None:  # G
             assert await desc(session, model, x=each) == [told]
 
 
+async def test_places_and_creatures_that_differ_in_their_asides_are_two() -> None:  # G1
+    mills = {"Old Mill (before the fire)": "Children play.", "Old Mill (after it)": "A ruin."}
+    wolves = {"Werewolf (human)": {"desc": "A baker."}, "Werewolf (hybrid)": {"desc": "Fangs."}}
+    source = Source({"lore": mills, "stat_block": wolves})
+    async with table(source) as (session, model):
+        for place, told in mills.items():
+            session.update({"mode": "exploration", "location": {"name": place}})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "look", "success")
+            assert [text in str(asked(model)[-1]) for text in mills.values()] == [
+                text == told for text in mills.values()
+            ]
+        foes = {f"w{n}": {"name": name, "side": "foes"} for n, name in enumerate(wolves)}
+        session.update({"mode": "combat", "actors": foes})
+        await asyncio.sleep(1)
+        await session.outcome("w1", "bite", "hit")
+        assert "Fangs." in str(asked(model)[-1]) and "A baker." not in str(asked(model)[-1])
+
+
 async def test_what_has_two_names_is_known_by_each() -> None:
     source = Source()
     async with table(source) as (session, _):
