@@ -232,7 +232,9 @@ class Contents:
         self._another.discard(item.key)
         if len(self._known) > MOST_KEPT:
             spare = next((key for key in self._known if key not in self._wants.now), None)
-            self.drop(spare if spare is not None else next(iter(self._known)))
+            gone = spare if spare is not None else next(iter(self._known))
+            self.drop(gone)
+            self.executor.let_go(gone)
 
     def drop(self, key: str) -> None:
         """Let content go: nobody has used it."""

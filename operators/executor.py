@@ -105,6 +105,7 @@ class Executor:
             needed,
         )
         self._fetching.retry = self._retry
+        self._fetching.loaded = self._background.loaded
         self._fetching.over.append(self._over)
         self._fetching.freed.append(self._freed)
         self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
@@ -242,6 +243,10 @@ class Executor:
     def used(self, key: str) -> None:
         """It was needed, and was there: it does not expire as unused."""
         self._background.used(key)
+
+    def let_go(self, key: str) -> None:
+        """The cache has no room for it any more."""
+        self._background.let_go(key)
 
     def turn_ended(self, turn: str) -> None:
         """What was for this turn may expire from now on."""

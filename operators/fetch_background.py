@@ -121,7 +121,9 @@ class Background:
     # ── what nobody uses ──────────────────────────────────────────────────────────────────────
 
     def loaded(self, job: Job) -> None:
-        """It came: it has so long to be used."""
+        """It came, whoever has fetched it: it has so long to be used, but for what was demanded."""
+        if job.demanded:
+            return
         turn = job.item.turn
         self._unused.pop(job.key, None)
         until = math.inf if turn is not None else self._unused_until()
@@ -160,11 +162,16 @@ class Background:
             if self._needed(key):
                 self._unused[key] = self._unused_until(), None, tokens
                 continue
-            del self._unused[key]
             self._fetching.cache.drop(key)
-            why = f"not used in {self._fetching.settings.unused_seconds:g} s"
-            self._tell(Fetched(What.EXPIRED, (key,), self.lane, now, tokens, 0.0, why))
+            self.let_go(key, f"not used in {self._fetching.settings.unused_seconds:g} s")
         self._set_expiry()
+
+    def let_go(self, key: str, why: str = "no room") -> None:
+        """It is not kept any more; if nobody has used it, that is told."""
+        kept = self._unused.pop(key, None)
+        if kept is not None:
+            now = self._fetching.timers.time()
+            self._tell(Fetched(What.EXPIRED, (key,), self.lane, now, kept[2], 0.0, why))
 
     def close(self) -> None:
         """Nothing begins and nothing expires any more."""

@@ -73,6 +73,7 @@ class Fetching:
         self.freed: list[Callable[[], None]] = []
         self.over: list[Callable[[Job], None]] = []
         self.retry: Callable[[Job], None] = self.give_up
+        self.loaded: Callable[[Job], None] = lambda job: None
         self._tasks = tasks
         self._tell = tell
         self._fault = fault
@@ -171,7 +172,7 @@ class Fetching:
         if not self.cache.put(job.item, value, tokens):
             self.give_up(job)
             return
-        job.owner.loaded(job)
+        self.loaded(job)
         instead = "" if job.asking is job.item else f"{job.asking.key} in its place"
         self.tell(What.LOADED, job, instead, seconds)
         self.forget(job)

@@ -460,6 +460,32 @@ async def test_what_the_scene_still_needs_stays_however_long_it_takes() -> None:
         assert "stat_block:goblin" not in contents and "stat_block:sea hag" in contents
 
 
+@pytest.mark.parametrize("left", ["its scene", "its session"])
+async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left: str) -> None:
+    # 1-33 1-42 1-44 1-46
+    async with table(Source(), {"intensity": "off"}) as (session, _):
+        session.update(STATE)
+        await asyncio.sleep(5)
+        assert prefetched(session)["metrics"]["wasted_tokens"]["value"] == 0
+        if left == "its scene":
+            session.update({"mode": "idle"})
+            await asyncio.sleep(100)
+        else:
+            await session.close()
+        found = prefetched(session)
+        assert found["session_summary"]["tokens_prefetched"] > 0
+        assert found["metrics"]["wasted_tokens"]["share"] == 1.0
+        assert {each["name"] for each in found["top_predictions"]["wasted"]} == {
+            *("spell_list:mira", "stat_block:goblin", "stat_block:sea hag")
+        }
+
+
+def prefetched(session: foretell.Session[Any]) -> Any:
+    report = session.prefetch_report()
+    assert report is not None
+    return report["content"]
+
+
 async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
     closed = []
 
