@@ -194,10 +194,15 @@ class Executor:
                 self._immediate.await_too(job)
             else:
                 lane = self._eager
-            if job.call is None and RANK[job.owner.lane] > RANK[lane.lane]:
+            if RANK[job.owner.lane] <= RANK[lane.lane]:
+                continue
+            rank = (int(entry.priority), -entry.ratio, key)
+            if job.call is not None:  # it goes on where it is, but no longer as the least wanted
+                job.call.rank = min(job.call.rank, rank)
+                job.rank = rank
+            else:
                 job.owner.remove(job)
-                job.owner = lane
-                job.rank = (int(entry.priority), -entry.ratio, key)
+                job.owner, job.rank = lane, rank
                 lane.add(job)
 
     async def ready(self, but: Collection[str] = ()) -> tuple[str, ...]:

@@ -808,3 +808,34 @@ def test_whatever_happens_no_limit_is_exceeded_and_each_item_comes_to_one_end(
             assert all(tokens <= step[3] for tokens, step in zip(spent, steps, strict=True))
 
     run_virtual(play())
+
+
+@pytest.mark.parametrize("how", ["planned", "demanded"])
+async def test_what_is_needed_now_keeps_the_place_it_has(how: str) -> None:  # 1-20 1-60
+    eight = [Item(key, "page", 0.85 - 0.01 * n) for n, key in enumerate("abcdefgh")]
+    async with table() as t:
+        t.shelf.takes = {**dict.fromkeys("abcdefgh", 0.1), "new": 0.01}
+        t.plan(*eight)
+        await asyncio.sleep(0.1)  # they have 50 ms to go
+        if how == "planned":
+            at = {**dict.fromkeys("abcdefg", P3), "h": P1, "new": P1}
+            t.plan(*eight[:-1], Item("h", "page", 0.95), Item("new", "page", 0.95), at=at)
+            await t.executor.ready()
+        else:
+            first = asyncio.create_task(t.executor.demand(eight[-1]))
+            await asyncio.sleep(0)
+            assert await t.executor.demand(Item("new", "page")) and await first
+        assert {"h", "new"} <= {*t.cache}
+        await asyncio.sleep(5)
+        assert sum("h" in keys for keys in t.shelf.calls) == 1 and len(t.cache) == 9
+
+
+async def test_what_somebody_has_asked_for_gives_up_its_place_last() -> None:  # 1-60
+    async with table(max_concurrent_fetches=2, max_concurrent_eager=1) as t:
+        t.shelf.takes = {"a": 1.0, "b": 1.0, "new": 0.01}
+        t.plan("a", "b")
+        await asyncio.sleep(0.1)
+        assert not await t.executor.demand(Item("a", "page"))
+        assert await t.executor.demand(Item("new", "page"))
+        await asyncio.sleep(5)
+        assert t.shelf.calls == [("a",), ("b",), ("new",), ("b",)] and {"a", "b"} <= {*t.cache}
