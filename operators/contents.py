@@ -108,7 +108,7 @@ class Contents:
             settings,
             busy=busy,
             needed=lambda key: key in self._wants.now,
-            on_context=lambda item, value: anew(),
+            on_context=lambda item, value: self._want_anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
         self.executor.listeners += [tell, self._on_event]
@@ -120,8 +120,15 @@ class Contents:
 
     def on_scene(self, scene: Scene) -> None:
         """Want what a scene needs; what was for the one before it is for no prompt any more."""
-        self._forget(self._wants.on_scene(scene, {*self._known, *self.executor.pending}))
+        kept = {*self._known, *self.executor.pending}
+        self._forget(self._wants.on_scene(scene, kept, self._known))
         self._another &= {*self._wants.now}
+
+    def _want_anew(self) -> None:
+        """What came changes what the scene needs."""
+        if self._wants.scene is not None:
+            self.on_scene(self._wants.scene)
+        self._anew()
 
     @property
     def predictions(self) -> list[Item]:

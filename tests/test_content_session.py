@@ -692,6 +692,63 @@ async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() 
         assert scene_of(model)["weather"] == {"the moor": "weather:moor: storm"}
 
 
+async def test_what_content_leads_to_is_wanted_when_it_comes() -> None:
+    def then(scene: foretell.Scene, there: Any) -> list[foretell.Need]:
+        return [foretell.Need(text["next"]) for text in there.values() if "next" in text]
+
+    tales = {"The map": {"next": "The cave"}, "The cave": {"next": "The hoard"}, "The hoard": {}}
+    leads = Kind("tale", Priority.EAGER, changes_context=lambda item, value: "next" in value)
+    wanted = foretell.Preload(leads, ("combat",), lambda scene: [foretell.Need("The map")], then)
+    source = Source({"tale": tales}, 0.02)
+    async with table(source, preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(5)
+        assert source.keys == ["tale:map", "tale:cave", "tale:hoard"]
+        assert all(name in str(asked(model)[-1]) for name in ("The cave", "The hoard"))
+        session.update({**STATE, "mode": "idle"})
+        await asyncio.sleep(60)
+        assert set(session._pipeline.contents._wants.now) == set()  # type: ignore[union-attr]
+
+
+async def test_a_preload_that_raises_of_what_has_come_costs_only_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kind = Kind("tale", Priority.EAGER, changes_context=lambda item, value: True)
+    wanted = foretell.Preload(
+        kind, ("combat",), lambda scene: [foretell.Need("a")], lambda scene, there: 1 // 0
+    )
+    async with table(Source({"tale": {"a": 1}}), preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert "ZeroDivisionError" in caplog.text and model.streams
+
+
+async def test_what_fails_has_its_alternative_in_its_place() -> None:  # 1-23 1-64
+    class Torn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = await super().find(ask)
+            if ask.names == ("Old Mill",):
+                raise OSError("the page is torn out")
+            return found
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [
+            foretell.Need("Old Mill", alternative="Cellar"),
+            foretell.Need("x", alternative="X"),
+        ]
+
+    source = Torn()
+    wanted = foretell.Preload("lore", ("combat",), needs)
+    async with table(source, preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(5)
+        assert source.keys[:3] == ["lore:old mill", "lore:x", "lore:cellar"]
+        await session.outcome("mira", "look", "success")
+        assert "Rats." in str(asked(model)[-1]) and len(source.keys) == 3
+        contents = session._pipeline.contents
+        assert contents is not None and not contents.executor.unavailable
+
+
 @pytest.mark.parametrize("wrong", [float("nan"), -1.0, 2.0])
 async def test_needs_that_are_wrong_cost_the_session_nothing(
     wrong: float, caplog: pytest.LogCaptureFixture
