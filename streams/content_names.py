@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,11 +41,14 @@ def initials_of(name: str) -> str:
     return "".join(word[0] for word in name.split())
 
 
-def _singular(name: str) -> str:
-    for end, instead in (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", "")):
+ENDS = (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", ""), ("es", ""))
+"""Of several, and of one of them."""
+
+
+def _singulars(name: str) -> Iterator[str]:
+    for end, instead in ENDS:
         if name.endswith(end):
-            return name[: -len(end)] + instead
-    return name
+            yield name[: -len(end)] + instead
 
 
 def _slipped(said: str, known: str) -> bool:
@@ -142,7 +145,7 @@ class Index:
 
     def _forms(self, said: str) -> tuple[str, ...]:
         bare = NUMBER.sub("", said) if self._creatures else said
-        return said, bare, _singular(bare)
+        return said, bare, *_singulars(bare)
 
     def _by_initials(self, initials: str, about: Mapping[str, Any]) -> int | None:
         fits = self._initials.get(initials, [])

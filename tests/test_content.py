@@ -42,6 +42,10 @@ SAID = {  # 0-2
     "Lupa, a dire wolf": "Dire Wolf",
     "dragon, red, young": "Young Red Dragon",
     "wolves": "Wolf",
+    "the zombies": "Zombie",
+    "liches": "Lich",
+    "mummies": "Mummy",
+    "sphinxes": None,  # androsphinx or gynosphinx
     "DW3": "Dire Wolf",
     "DW": "Dire Wolf",
     "gobblin": "Goblin",
