@@ -36,16 +36,16 @@ from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
-from .operators.schedule_worth import Costs
 from .operators.settle import settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
+from .operators.variant_costs import VariantCosts
 from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.budget import Spent
 from .sinks.kept import Kept
-from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
+from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger, prompt_tokens
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
@@ -145,6 +145,7 @@ class Pipeline(Generic[M]):
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
         self._failing: str | None = None
+        self._too_large = False
         self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
         self._spare: Variant | None = None
@@ -223,8 +224,8 @@ class Pipeline(Generic[M]):
         self._drained = self.timers.alarm("drain", self._on_drained)
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
-        self._costs = Costs()
         self._constraints = Constraints.of(settings.schedule)
+        self._costs = VariantCosts(self._constraints.token_budget)
         self._kinds = variant_kinds(
             settings.max_tokens + PROMPT,
             settings.schedule.min_confidence_for_variants,
@@ -572,8 +573,9 @@ class Pipeline(Generic[M]):
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase
-            if generation.request.purpose is Purpose.PREFETCH and phase == "done":
-                self._costs.observe("variant", account.input + account.output, 0.0)
+            if phase == "done":
+                uncached = account.used - account.output
+                self._costs.observe(prompt_tokens(generation.request), uncached, account.output)
             self.recorder.trace("~account", generation=generation.id, phase=phase, **known)
 
     def _on_delivered(self, generation: Generation) -> None:
@@ -661,10 +663,11 @@ class Pipeline(Generic[M]):
         wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
         beside = () if contents is None else (contents.predictions, contents.state)
         fits, self.planned, content = fitted(
-            wanted, self._constraints, holds, self._costs, self._kinds, *beside
+            wanted, self._constraints, holds, self._costs.learned, self._kinds, *beside
         )
+        this_round = self._costs.begin(self.planned, [each for each in fits if not holds(each)])
         if contents is not None:
-            contents.take(content, self._constraints.token_budget - self.planned.tokens)
+            contents.take(content, this_round)
         return fits
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
@@ -704,6 +707,17 @@ class Pipeline(Generic[M]):
         self._failing = event.kind
         if event.kind is not None:
             log.warning("session %s: fallback text was told: %s", self.name, event.error)
+
+    def _warn_of_size(self, tokens: int) -> None:
+        """That nothing can be prepared, for one alone is more than a round may spend: said once."""
+        most = self._constraints.token_budget
+        if tokens > most and not (self._too_large or self._replaying):
+            self._too_large = True
+            log.warning(
+                "session %s: a prompt of %s tokens with its answer is more than a round may spend "
+                "(schedule.max_prefetch_tokens, %s)",
+                *(self.name, f"{tokens:,}", f"{most:,}"),
+            )
 
     def _on_alert(self, alert: Alert) -> None:
         log.info("session %s: prefetch: %s", self.name, alert)
@@ -775,6 +789,10 @@ class Pipeline(Generic[M]):
             why = "max_prefetch_tokens"
         asked = replace(request, model=terms.small) if choice is Choice.SMALL else request
         why = why or self._purse.refuses(asked)
+        prompt = prompt_tokens(asked)
+        if why is None and not self._costs.affords(variant, prompt, asked.max_tokens):
+            why = "round"
+            self._warn_of_size(prompt + asked.max_tokens)
         if why is not None:
             self.recorder.trace(
                 "~refused",

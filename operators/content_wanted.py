@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from ..streams.content import Ask
+from ..streams.content import NOTHING, Ask
 from .classify import Scene
 from .preload import Preload, Wanted, is_of, preloads_of
 from .publish import Fault
@@ -42,24 +43,31 @@ class Wants:
         self._marks: dict[str, str] = {}
         self._changes: dict[str, int] = {}
 
-    def on_scene(self, scene: Scene, kept: Collection[str]) -> list[str]:
+    def on_scene(
+        self, scene: Scene, kept: Collection[str], known: Mapping[str, Any] = NOTHING
+    ) -> list[str]:
         """Want what this scene needs, and nothing of the one before it.
 
         :param kept: keys that may be wanted again.
+        :param known: the content there is, by key: some may need more.
         :return: the keys that are another content now, for their mark is another.
         """
         if self.scene is not None and self.scene.context is not scene.context:
             self._needed.clear()
         self.scene = scene
-        self.now = self._needed | preloads_of(scene, self._preloads, self._fault)
+        self.now = self._needed | preloads_of(scene, self._preloads, self._fault, known)
         other = []
         for key, wanted in self.now.items():
             self.asks[key] = wanted.ask
+            if wanted.instead is not None:
+                self.asks.setdefault(wanted.instead.key, wanted.instead)
             if self._marks.setdefault(key, wanted.mark) != wanted.mark:
                 self._marks[key] = wanted.mark
                 other.append(key)
         if len(self.asks) > MOST_ASKED:
-            for key in [key for key in self.asks if key not in self.now and key not in kept]:
+            instead = {each.item.alternative for each in self.now.values()}
+            spare = {*self.asks}.difference(self.now, kept, instead)
+            for key in [key for key in self.asks if key in spare]:
                 del self.asks[key]
                 self._marks.pop(key, None)
         return other

@@ -23,6 +23,7 @@ from .content_wanted import Wants
 from .executor import Executor
 from .fetch_events import Fetched, What
 from .fetch_heard import line_of
+from .fetch_job import Round
 from .generation import Trace
 from .preload import Preload, is_of, key_of
 from .publish import Fault
@@ -108,7 +109,7 @@ class Contents:
             settings,
             busy=busy,
             needed=lambda key: key in self._wants.now,
-            on_context=lambda item, value: anew(),
+            on_context=lambda item, value: self._want_anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
         self.executor.listeners += [tell, self._on_event]
@@ -120,8 +121,15 @@ class Contents:
 
     def on_scene(self, scene: Scene) -> None:
         """Want what a scene needs; what was for the one before it is for no prompt any more."""
-        self._forget(self._wants.on_scene(scene, {*self._known, *self.executor.pending}))
+        kept = {*self._known, *self.executor.pending}
+        self._forget(self._wants.on_scene(scene, kept, self._known))
         self._another &= {*self._wants.now}
+
+    def _want_anew(self) -> None:
+        """What came changes what the scene needs."""
+        if self._wants.scene is not None:
+            self.on_scene(self._wants.scene)
+        self._anew()
 
     @property
     def predictions(self) -> list[Item]:
@@ -139,15 +147,18 @@ class Contents:
             self.executor.unavailable,
             self._habits.accessed(now),
             self._habits.used_today(now),
-            self.executor.costs.within(limits.max_prefetch_tokens, limits.time_budget_ms),
+            self.executor.costs.within(
+                min(limits.max_prefetch_tokens, limits.max_background_tokens),
+                limits.time_budget_ms,
+            ),
         )
 
-    def take(self, plan: Plan, tokens: int) -> None:
-        """Load what a plan says, with what others have left of the budget."""
+    def take(self, plan: Plan, of: Round) -> None:
+        """Load what a plan says, with what others leave of the round."""
         self.planned = plan
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
-        self.executor.take(plan, tokens)
+        self.executor.take(plan, of)
 
     async def ready(self) -> None:
         """Wait for what must be there first, 100 ms at most.
@@ -235,7 +246,9 @@ class Contents:
             self._plan_soon()
         if len(self._known) > MOST_KEPT:
             spare = next((key for key in self._known if key not in self._wants.now), None)
-            self.drop(spare if spare is not None else next(iter(self._known)))
+            gone = spare if spare is not None else next(iter(self._known))
+            self.drop(gone)
+            self.executor.let_go(gone)
 
     def _plan_soon(self) -> None:
         """With what has come of somebody the odds are others: once, for all that comes together."""

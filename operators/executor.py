@@ -105,6 +105,7 @@ class Executor:
             needed,
         )
         self._fetching.retry = self._retry
+        self._fetching.loaded = self._background.loaded
         self._fetching.over.append(self._over)
         self._fetching.freed.append(self._freed)
         self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
@@ -137,16 +138,16 @@ class Executor:
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────
 
-    def take(self, plan: Plan, tokens: int | None = None) -> None:
+    def take(self, plan: Plan, of: Round | None = None) -> None:
         """Do what a plan says.
 
         What it does not want is cancelled; but what is for the background goes on, unless the
         context has changed.
 
-        :param tokens: what may be spent, if it is not all of the budget, for others share that.
+        :param of: what the round may spend, where others share it; else all of its budget.
         """
         if self._telling:  # said by a subscriber: when what it has heard of is through
-            self._tasks.soon(partial(self.take, plan, tokens))
+            self._tasks.soon(partial(self.take, plan, of))
             return
         if self._closed:
             return
@@ -160,7 +161,7 @@ class Executor:
             needed = job.held or job.owner is self._background or job.key in plan.wanted
             if not needed:
                 self._fetching.cancel(job, "not needed any more")
-        this_round = Round(plan.constraints.token_budget if tokens is None else tokens)
+        this_round = of or Round(plan.constraints.token_budget)
         for entry in plan.entries:
             if entry.taken and entry.lane is not None:
                 for job in jobs_of(entry, this_round, self._lanes[entry.lane]):
@@ -193,10 +194,15 @@ class Executor:
                 self._immediate.await_too(job)
             else:
                 lane = self._eager
-            if job.call is None and RANK[job.owner.lane] > RANK[lane.lane]:
+            if RANK[job.owner.lane] <= RANK[lane.lane]:
+                continue
+            rank = (int(entry.priority), -entry.ratio, key)
+            if job.call is not None:  # it goes on where it is, but no longer as the least wanted
+                job.call.rank = min(job.call.rank, rank)
+                job.rank = rank
+            else:
                 job.owner.remove(job)
-                job.owner = lane
-                job.rank = (int(entry.priority), -entry.ratio, key)
+                job.owner, job.rank = lane, rank
                 lane.add(job)
 
     async def ready(self, but: Collection[str] = ()) -> tuple[str, ...]:
@@ -242,6 +248,10 @@ class Executor:
     def used(self, key: str) -> None:
         """It was needed, and was there: it does not expire as unused."""
         self._background.used(key)
+
+    def let_go(self, key: str) -> None:
+        """The cache has no room for it any more."""
+        self._background.let_go(key)
 
     def turn_ended(self, turn: str) -> None:
         """What was for this turn may expire from now on."""

@@ -28,8 +28,9 @@ class Background:
         unused                 a…………30 s…………x   dropped, if nobody has used it
 
     At most 10 are under way, with at most 5,000 tokens; 20 are under way or wait; what is wanted
-    least has to go, and is told. What is for a turn does not expire before that has ended, and
-    what is needed still has another 30 s.
+    least has to go, and is told. What is more than 5,000 by itself is dropped; but what somebody
+    has waited for, or is only thought to be so much, is fetched alone. What is for a turn
+    does not expire before that has ended, and what is needed still has another 30 s.
 
     :param busy: whether it has to wait; asked before anything begins.
     :param needed: whether a key is needed still; asked before it expires.
@@ -60,7 +61,7 @@ class Background:
     def add(self, job: Job) -> None:
         """Fetch it when there is room; if there is none to wait, what is wanted least goes."""
         limits = self._fetching.settings
-        if job.tokens > limits.max_background_tokens:
+        if job.tokens > limits.max_background_tokens and _may_wait(job):
             self._drop(job, f"{job.tokens:,} tokens are more than the background may take")
             return
         job.owner = self
@@ -107,10 +108,8 @@ class Background:
             """Within what may be under way, beside what is."""
             others = [*self._under_way(), *taken]
             tokens = job.tokens + sum(other.tokens for other in others)  # ints
-            return (
-                len(others) < limits.max_background_pending
-                and tokens <= limits.max_background_tokens
-            )
+            small = tokens <= limits.max_background_tokens
+            return len(others) < limits.max_background_pending and (small or not others)
 
         while self._line.jobs and len(fetching.calls) < limits.max_concurrent_fetches:
             job = self._line.jobs[0]
@@ -122,7 +121,9 @@ class Background:
     # ── what nobody uses ──────────────────────────────────────────────────────────────────────
 
     def loaded(self, job: Job) -> None:
-        """It came: it has so long to be used."""
+        """It came, whoever has fetched it: it has so long to be used, but for what was demanded."""
+        if job.demanded:
+            return
         turn = job.item.turn
         self._unused.pop(job.key, None)
         until = math.inf if turn is not None else self._unused_until()
@@ -161,13 +162,24 @@ class Background:
             if self._needed(key):
                 self._unused[key] = self._unused_until(), None, tokens
                 continue
-            del self._unused[key]
             self._fetching.cache.drop(key)
-            why = f"not used in {self._fetching.settings.unused_seconds:g} s"
-            self._tell(Fetched(What.EXPIRED, (key,), self.lane, now, tokens, 0.0, why))
+            self.let_go(key, f"not used in {self._fetching.settings.unused_seconds:g} s")
         self._set_expiry()
+
+    def let_go(self, key: str, why: str = "no room") -> None:
+        """It is not kept any more; if nobody has used it, that is told."""
+        kept = self._unused.pop(key, None)
+        if kept is not None:
+            now = self._fetching.timers.time()
+            self._tell(Fetched(What.EXPIRED, (key,), self.lane, now, kept[2], 0.0, why))
 
     def close(self) -> None:
         """Nothing begins and nothing expires any more."""
         self._start.cancel()
         self._expiry.cancel()
+
+
+def _may_wait(job: Job) -> bool:
+    """Whether it is announced to be so much, and nobody has waited for it."""
+    said = job.item.tokens is not None or job.item.size is not None
+    return said and not (job.tries or job.held)

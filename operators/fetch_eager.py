@@ -43,9 +43,6 @@ class Eager:
         self._line.add(job)
         self.pump()
 
-    def loaded(self, job: Job) -> None:
-        """It came."""
-
     def remove(self, job: Job) -> None:
         """Somebody else takes it over, or nobody."""
         self._line.remove(job)

@@ -62,9 +62,6 @@ class Immediate:
         self._line.add(job)
         self.pump()
 
-    def loaded(self, job: Job) -> None:
-        """It came."""
-
     def remove(self, job: Job) -> None:
         """Somebody else takes it over, or nobody."""
         self._line.remove(job)
@@ -75,7 +72,7 @@ class Immediate:
         fetching = self._fetching
         while self._line.jobs:
             over = len(fetching.calls) - fetching.settings.max_concurrent_fetches
-            if over > 0 or (over == 0 and not fetching.displace()):
+            if over > 0 or (over == 0 and not fetching.displace(self._waits_for)):
                 return  # one place may be lent by what is displaced, and closes yet
             job = self._line.jobs[0]
             most = fetching.most(job.asking.kind)

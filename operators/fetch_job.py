@@ -43,10 +43,6 @@ class Owner(Protocol):
         """Fetch it in another way, or at another time; it was taken out of its call."""
         ...
 
-    def loaded(self, job: Job) -> None:
-        """It came."""
-        ...
-
     def remove(self, job: Job) -> None:
         """Let it wait no longer: somebody else takes it over, or nobody."""
         ...

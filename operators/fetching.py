@@ -73,6 +73,7 @@ class Fetching:
         self.freed: list[Callable[[], None]] = []
         self.over: list[Callable[[Job], None]] = []
         self.retry: Callable[[Job], None] = self.give_up
+        self.loaded: Callable[[Job], None] = lambda job: None
         self._tasks = tasks
         self._tell = tell
         self._fault = fault
@@ -171,7 +172,7 @@ class Fetching:
         if not self.cache.put(job.item, value, tokens):
             self.give_up(job)
             return
-        job.owner.loaded(job)
+        self.loaded(job)
         instead = "" if job.asking is job.item else f"{job.asking.key} in its place"
         self.tell(What.LOADED, job, instead, seconds)
         self.forget(job)
@@ -296,9 +297,17 @@ class Fetching:
                 call.alarm.cancel()
         self.calls.clear()
 
-    def displace(self) -> bool:
-        """Take its place from the background call that is wanted least, if there is one."""
+    def displace(self, awaited: Callable[[Job], bool]) -> bool:
+        """Take its place from the background call that is wanted least, if there is one.
+
+        What somebody waits for right now gives up its place last, and before it what is held.
+        """
         spare = [call for call in self.open if call.owner.lane is Lane.BACKGROUND]
+
+        def spared(call: Call) -> tuple[bool, bool, tuple[int, float, str]]:
+            jobs = call.left.values()
+            return not any(map(awaited, jobs)), not any(job.held for job in jobs), call.rank
+
         if spare:
-            self.end(max(spare, key=lambda call: call.rank), End.DISPLACED)
+            self.end(max(spare, key=spared), End.DISPLACED)
         return bool(spare)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..streams.content import NOTHING, Ask, kind_of, names_in
-from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain
+from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain, whole
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
 from .publish import Fault
@@ -17,6 +17,8 @@ __all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads
 
 MOST = 200
 """Items of one scene."""
+MOST_STEPS = 8
+"""From one content to the next that it needs."""
 MOST_KEY = 200
 OR = " / "
 """Between the names in a key."""
@@ -37,6 +39,7 @@ class Need(NamedTuple):
     :param about: what the state says of it, for the source to go by.
     :param mark: what else it depends on: with another, it is another content.
     :param size: its characters, if known.
+    :param alternative: the name of what to ask for in its place, if its source fails.
     """
 
     names: tuple[str, ...] | str
@@ -46,6 +49,7 @@ class Need(NamedTuple):
     about: Mapping[str, Any] = NOTHING
     mark: str = ""
     size: int | None = None
+    alternative: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,15 @@ class Preload:
     :param contexts: in which contexts.
     :param needs: what a scene needs of it. Called with each scene that differs from the last; it
         must go by the scene alone, and be quick.
+    :param then: what it needs beside, for what was loaded: called with the scene, and by key with
+        what is there of all that it needs; anew when content comes that, as its kind says,
+        ``changes_context``.
     """
 
     kind: str | Kind
     contexts: Collection[Context]
     needs: Callable[[Scene], Iterable[Need]]
+    then: Callable[[Scene, Mapping[str, Any]], Iterable[Need]] | None = None
 
     @property
     def name(self) -> str:
@@ -70,19 +78,27 @@ class Preload:
 
 
 class Wanted(NamedTuple):
-    """An item to load, what to ask for, and whom it is about; ``said`` is what it is called."""
+    """An item to load, what to ask for, and whom it is about; ``said`` is what it is called.
+
+    ``instead`` is what to ask for if its source fails.
+    """
 
     item: Item
     ask: Ask
     mark: str
     of: tuple[str | None, ...]
     said: str
+    instead: Ask | None = None
 
 
-def preloads_of(scene: Scene, preloads: Iterable[Preload], fault: Fault) -> dict[str, Wanted]:
+def preloads_of(
+    scene: Scene, preloads: Sequence[Preload], fault: Fault, known: Mapping[str, Any] = NOTHING
+) -> dict[str, Wanted]:
     """What of the preloads a scene needs, by key; what several actors share is one item.
 
     Of more than 200 it is the likeliest. A preload that raises is told, and costs only itself.
+
+    :param known: the content there is, by key: some may need more.
     """
     found: dict[str, Wanted] = {}
     for preload in preloads:
@@ -91,6 +107,17 @@ def preloads_of(scene: Scene, preloads: Iterable[Preload], fault: Fault) -> dict
                 found = _with(found, preload.name, preload.needs(scene))
         except Exception as error:
             fault("preload", error)
+    for _ in range(MOST_STEPS):
+        before = {*found}
+        there = {key: known[key] for key in found if known.get(key) is not None}
+        for preload in preloads if there else ():
+            try:
+                if preload.then is not None and scene.context in preload.contexts:
+                    found = _with(found, preload.name, preload.then(scene, there))
+            except Exception as error:
+                fault("preload", error)
+        if found.keys() == before:
+            break
     if len(found) > MOST:
         by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
         return {key: found[key] for key in by_likelihood[:MOST]}
@@ -106,8 +133,14 @@ def _with(so_far: Mapping[str, Wanted], kind: str, needs: Iterable[Need]) -> dic
             continue
         key = _key(kind, names, need.about)
         item = Item(key, kind, need.confidence, need.urgency, size=need.size)
+        instead = None
+        if need.alternative is not None and plain(need.alternative):
+            other = _key(kind, (need.alternative,), need.about)
+            if other != key:
+                instead = Ask(kind, (need.alternative,), need.about, other)
+                item = replace(item, alternative=other)
         ask = Ask(kind, names, need.about, key)
-        wanted = Wanted(item, ask, need.mark, (need.of,), names[0])
+        wanted = Wanted(item, ask, need.mark, (need.of,), names[0], instead)
         known = found.get(key, wanted)
         likelier = known if known.item.confidence >= item.confidence else wanted
         of = wanted.of if known is wanted else (*known.of, need.of)
@@ -135,18 +168,18 @@ def _key(kind: str, names: Sequence[str], about: Mapping[str, Any] = NOTHING) ->
     other name says what they stand for, health does.
     """
     if kind != "stat_block":
-        return f"{kind}:{OR.join(dict.fromkeys(map(plain, names)))}"[:MOST_KEY]
+        return f"{kind}:{OR.join(dict.fromkeys(map(whole, names)))}"[:MOST_KEY]
     parts: list[str] = []
     short = False
     for name in names:
-        whole = plain(name)
-        bare = NUMBER.sub("", whole) or whole
+        full = whole(name)
+        bare = NUMBER.sub("", full) or full
         said = {each for part in parts for each in (part, initials_of(part))}
-        if whole in said or bare in said or (parts and bare.isdigit()):
+        if full in said or bare in said or (parts and bare.isdigit()):
             continue
         initials = SHORT.fullmatch(name.strip()) is not None
         short |= initials
-        parts.append(whole if initials else bare)
+        parts.append(full if initials else bare)
     health = about.get(HEALTH[0])
     if short and isinstance(health, int | float):
         parts.append(f"{health:g} hp")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..errors import ConfigError, ForetellError
 from ..operators.schedule import Constraints, Entry, Plan, schedule
+from ..operators.schedule_priority import OVERRIDDEN
 from ..operators.schedule_settings import Scheduling
 from ..sinks.terminal import safe
 from .scheduled_file import given
@@ -109,8 +110,10 @@ def _explained(plan: Plan) -> Table:
 
 def _because(entry: Entry) -> str:
     """Where the priority comes from, in words."""
+    if entry.modifiers == OVERRIDDEN:
+        return f"{_kinds(entry)} {entry.base.label}; {OVERRIDDEN[0].why}"
     moved = int(entry.base) + sum(modifier.by for modifier in entry.modifiers)
-    steps = [f"{by:+} {why}" if by else why for by, why in entry.modifiers]
+    steps = [f"{modifier.by:+} {modifier.why}" for modifier in entry.modifiers]
     clamped = [] if moved == entry.priority else [f"no further than {entry.priority.label}"]
     return "; ".join([f"{_kinds(entry)} {entry.base.label}", *steps, *clamped])
 

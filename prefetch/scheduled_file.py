@@ -103,8 +103,9 @@ def _items(said: Any) -> Iterator[Item]:
         where = f"predictions.{group[:40]}"
         if isinstance(members, dict):
             for key, each in members.items():
+                one = f"{where}.{key[:40]}"
                 more = {"confidence": each} if isinstance(each, (int, float)) else each
-                yield _item(f"{where}.{key[:40]}", {"key": key, **_object(where, more)}, group)
+                yield _item(one, {"key": key, **_object(one, more)}, group)
         elif isinstance(members, list):
             for number, each in enumerate(members):
                 yield _item(f"{where}[{number}]", each, group)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Account", "Ledger", "Price", "prices"]
+__all__ = ["Account", "Ledger", "Price", "prices", "prompt_tokens"]
 
 MILLION = 1_000_000
 CHARS_PER_TOKEN = 4.0
@@ -130,7 +130,7 @@ class Ledger:
         if tokens_in is None and generation.phase == "failed" and not chars:
             tokens_in, estimated = 0, False  # refused before it was read: nobody bills that
         elif tokens_in is None:
-            tokens_in = _prompt_tokens(request)
+            tokens_in = prompt_tokens(request)
         account = Account(
             str(request.purpose),
             request.model,
@@ -237,11 +237,11 @@ class Ledger:
     def affords(self, request: Any, cap: int, live: Iterable[Any]) -> bool:
         """True if a prefetch fits under ``cap`` tokens, with all under way at its fullest."""
         reserved = sum(  # ints
-            _prompt_tokens(each.request) + each.request.max_tokens
+            prompt_tokens(each.request) + each.request.max_tokens
             for each in live
             if each.phase in ("waiting", "running") and each.request.purpose == "prefetch"
         )
-        asked = _prompt_tokens(request) + request.max_tokens
+        asked = prompt_tokens(request) + request.max_tokens
         return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
 
     def dollars(self, account: Account, model: str | None = None) -> float:
@@ -273,7 +273,7 @@ class Ledger:
 
     def most(self, request: Any) -> tuple[int, float]:
         """The most a request may cost, as a cap counts it."""
-        price, prompt = self._capped(request.model), _prompt_tokens(request)
+        price, prompt = self._capped(request.model), prompt_tokens(request)
         read = max(price.input, price.cache_write)
         usd = (prompt * read + request.max_tokens * price.output) / MILLION
         return prompt + request.max_tokens, usd
@@ -310,7 +310,7 @@ class Ledger:
         if price is None:
             return 0.0
         output = (usual + self._tokens) / (1 + self._finished)
-        return (_prompt_tokens(request) * price.input + output * price.output) / MILLION
+        return (prompt_tokens(request) * price.input + output * price.output) / MILLION
 
     def saved_usd(self, main: str) -> float:
         """Dollars ``main`` would have cost for what was served from speculation [0-20]."""
@@ -370,6 +370,7 @@ def _dollars(account: Account, price: Price) -> float:
     ) / MILLION
 
 
-def _prompt_tokens(request: Any) -> int:
+def prompt_tokens(request: Any) -> int:
+    """The tokens of a prompt, by its characters."""
     asked = len(request.system) + sum(len(message.text) for message in request.messages)  # ints
     return round(asked / CHARS_PER_TOKEN)

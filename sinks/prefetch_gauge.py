@@ -30,6 +30,14 @@ class Window:
         self._good += good
         self.prune(t)
 
+    def mend(self, t: float) -> None:
+        """A bad sample of this time was a good one after all."""
+        for at in range(len(self._samples) - 1, -1, -1):
+            if self._samples[at] == (t, False):
+                self._samples[at] = (t, True)
+                self._good += 1
+                return
+
     def prune(self, now: float) -> None:
         """Forget what is too old, or too much."""
         while self._samples and (
@@ -110,6 +118,13 @@ class Gauge:
             samples.add(t, good)
             self._look(window, samples, t)
 
+    def mend(self, before: float, t: float) -> None:
+        """A bad sample of a time before was a good one after all."""
+        self.good += 1
+        for window, samples in self.windows.items():
+            samples.mend(before)
+            self._look(window, samples, t)
+
     def _look(self, window: str, samples: Window, t: float) -> None:
         share = samples.share
         if share is None or len(samples) < self._least:
@@ -130,16 +145,21 @@ class Gauge:
         """The windows in which it is too low."""
         return tuple(window for window, low in self._alerting.items() if low)
 
-    def as_json(self, now: float) -> dict[str, Any]:
-        """How it stands; ``met`` is null before there are enough samples."""
-        share = self.share
+    def as_json(self, now: float, good: int | None = None, of: int = 0) -> dict[str, Any]:
+        """How it stands; ``met`` is null before there are enough samples.
+
+        :param good: so many ``of`` all, where not all of them are samples yet.
+        """
+        share, samples = self.share, self.all
+        if good is not None:
+            share, samples = good / of if of else None, of
         for window in self.windows.values():
             window.prune(now)
         return {
             "value": _rounded(share),
             "target": self.target,
             "alert": self.alert,
-            "met": None if share is None or self.all < self._least else share > self.target,
+            "met": None if share is None or samples < self._least else share > self.target,
             "alerting": list(self.alerting),
             "windows": {
                 name: {"value": _rounded(window.share), "samples": len(window)}

@@ -25,7 +25,7 @@ WASTE_TARGET = 0.2
 
 class _Load(NamedTuple):
     tokens: int
-    seconds: float
+    gone: float = 0.0
 
 
 class Metrics:
@@ -34,7 +34,7 @@ class Metrics:
     ``hit_rate`` = hits / (hits + misses) [1-41]; ``accuracy`` = prefetches used / all of them
     [1-42]; time saved = what the loads of all hits took [1-43]; wasted tokens = those of
     prefetches nobody used [1-44]. In the windows of ``accuracy`` a prefetch counts when it is
-    decided: used, or let go of unused.
+    decided: used, or let go of unused; used after all, it is one that was used.
 
     :param tell: told when a rate falls below its alert, and when that is over.
     :param day: names the day of a time, for the time saved by day.
@@ -115,7 +115,7 @@ class Metrics:
         _latest(self._predicted, key, None)
         if len(self._open) >= MOST:
             self.unused(next(iter(self._open)), t)
-        self._open[key] = _Load(tokens, seconds)
+        self._open[key] = _Load(tokens)
 
     def hit(self, key: str, t: float, seconds: float | None = None) -> None:
         """It was needed, and was there.
@@ -139,10 +139,12 @@ class Metrics:
         if load is None and (load := self._gone.pop(key, None)) is not None:
             self.tokens_wasted -= load.tokens
             self.names["wasted"] -= Counter([self._label(key)])
+            self.accuracy.mend(load.gone, t)
+        elif load is not None:
+            self.accuracy.add(t, good=True)
         if load is not None:
             self.used += 1
             self.tokens_used += load.tokens
-            self.accuracy.add(t, good=True)
             self._name("accurate", key)
 
     def missed(self, key: str, t: float, *, late: bool | None = None) -> None:
@@ -170,7 +172,7 @@ class Metrics:
         load = self._open.pop(key, None)
         if load is not None:
             self._waste(key, load.tokens, t)
-            _latest(self._gone, key, load)
+            _latest(self._gone, key, load._replace(gone=t))
 
     def close(self, t: float) -> None:
         """The session is over: what has not been used never will be."""

@@ -29,7 +29,6 @@ def report(metrics: Metrics, now: float) -> dict[str, Any]:
     and windows; ``met`` says whether a target is met, null before there are enough samples.
     """
     hits, asked = metrics.hit_rate.good, metrics.hit_rate.all
-    accurate = _share(metrics.used, metrics.total)
     return {
         "session_summary": {
             "total_prefetches": metrics.total,
@@ -47,7 +46,7 @@ def report(metrics: Metrics, now: float) -> dict[str, Any]:
         },
         "metrics": {
             "cache_hit_rate": metrics.hit_rate.as_json(now),
-            "prefetch_accuracy": {**metrics.accuracy.as_json(now), "value": accurate},
+            "prefetch_accuracy": metrics.accuracy.as_json(now, metrics.used, metrics.total),
             "latency_saved": {day: round(seconds, 3) for day, seconds in metrics.saved.items()},
             "wasted_tokens": {
                 "value": metrics.tokens_wasted,

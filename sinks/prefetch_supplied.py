@@ -26,6 +26,8 @@ class Supplied:
             "~preload": self._planned,
             "~fetched": self._fetched,
             "~looked": self._looked,
+            "~over": self._closed,
+            "~opened": self._closed,
         }
         """Who listens to which lines of the recording: their time in seconds, and their fields."""
 
@@ -36,6 +38,10 @@ class Supplied:
 
     def _alert(self, alert: Alert) -> None:
         self.tell(alert)
+
+    def _closed(self, t: float, line: Mapping[str, Any]) -> None:
+        """What was loaded and not used is gone: a session that is opened again has none of it."""
+        self.metrics.close(t)
 
     def _planned(self, t: float, line: Mapping[str, Any]) -> None:
         for key in line["keys"]:

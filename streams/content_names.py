@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["HEALTH", "NUMBER", "SHORT", "Index", "initials_of", "plain"]
+__all__ = ["HEALTH", "NUMBER", "SHORT", "Index", "initials_of", "plain", "whole"]
 
 ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 NUMBER = re.compile(r"(?<=\w)\s*(#\s*)?\d+$|\s+[a-z]$")
@@ -24,7 +24,13 @@ HEALTH = ("max_hp", "hit_points")
 @lru_cache(4096)
 def plain(name: str) -> str:
     """A name in small letters, without accents, asides, articles and signs."""
-    text = unicodedata.normalize("NFKD", ASIDE.sub(" ", name)).casefold()
+    return whole(ASIDE.sub(" ", name))
+
+
+@lru_cache(4096)
+def whole(name: str) -> str:
+    """The same with its asides: the mill before the fire is not the one after it."""
+    text = unicodedata.normalize("NFKD", name).casefold()
     text = "".join(each for each in text if not unicodedata.combining(each)).replace("'", "")
     text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
     return ARTICLE.sub("", " ".join(re.findall(r"[^\W_]+", text)))
@@ -35,11 +41,14 @@ def initials_of(name: str) -> str:
     return "".join(word[0] for word in name.split())
 
 
-def _singular(name: str) -> str:
-    for end, instead in (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", "")):
+ENDS = (("wolves", "wolf"), ("ies", "y"), ("men", "man"), ("s", ""), ("es", ""))
+"""Of several, and of one of them."""
+
+
+def _singulars(name: str) -> Iterator[str]:
+    for end, instead in ENDS:
         if name.endswith(end):
-            return name[: -len(end)] + instead
-    return name
+            yield name[: -len(end)] + instead
 
 
 def _slipped(said: str, known: str) -> bool:
@@ -59,8 +68,20 @@ def _slipped(said: str, known: str) -> bool:
     return short[at:] == long[at + 1 :] and at < len(short)
 
 
+class _Names(dict[str, int | None]):
+    """Which entry a name means; of two that differ, neither."""
+
+    def say(self, name: str, number: int, values: Sequence[Any]) -> None:
+        """An entry is called so."""
+        known = self.setdefault(name, number)
+        if known is not None and known != number and values[known] != values[number]:
+            self[name] = None
+
+
 class Index:
     """Entries by their names. What fits several of them equally well is none of them.
+
+    A name means the entry that has its asides as well; else one of the two may have none.
 
     :param creatures: whether they are counted ("Goblin 2") and called by what they are ("Klarg the
         Bugbear"), and known in spite of a slip; of places and persons that would be another one.
@@ -71,16 +92,18 @@ class Index:
     ) -> None:
         self._creatures = creatures
         self._values: list[Any] = []
-        self._exact: dict[str, int] = {}
-        self._words: dict[str, int] = {}
+        self._exact = _Names()
+        self._words = _Names()
+        self._plain = _Names()
         self._initials: dict[str, list[int]] = {}
         for names, value in entries:
             number = len(self._values)
             self._values.append(value)
             for name in names:
-                known = plain(name)
-                self._exact.setdefault(known, number)
-                self._words.setdefault(" ".join(sorted(known.split())), number)
+                known = whole(name)
+                self._exact.say(known, number, self._values)
+                self._words.say(" ".join(sorted(known.split())), number, self._values)
+                self._plain.say(plain(name), number, self._values)
             if names:
                 initials = initials_of(plain(names[0].partition(",")[0]))
                 self._initials.setdefault(initials, []).append(number)
@@ -100,13 +123,14 @@ class Index:
         return None
 
     def _number(self, name: str, about: Mapping[str, Any]) -> int | None:
-        known = plain(name)
-        bare = NUMBER.sub("", known) if self._creatures else known
-        for each in (known, bare, _singular(bare)):
-            if each and (found := self._exact.get(each)) is not None:
-                return found
-        if (found := self._words.get(" ".join(sorted(bare.split())))) is not None:
-            return found
+        known, bare = whole(name), plain(name)
+        looks = [(known, self._exact), (known, self._words), (bare, self._exact)]
+        looks.append((bare, self._plain if known == bare else self._words))
+        for said, names in looks:
+            for each in self._forms(said):
+                sought = " ".join(sorted(each.split())) if names is self._words else each
+                if each and sought in names:
+                    return names[sought]  # or it is not clear
         if not self._creatures:
             return None
         if (short := SHORT.fullmatch(name.strip())) is not None:
@@ -115,8 +139,13 @@ class Index:
             of = NUMBER.sub("", plain(epithet[1]))
             if (found := self._exact.get(of)) is not None:
                 return found
+        bare = NUMBER.sub("", bare)
         close = [number for each, number in self._exact.items() if _slipped(bare, each)]
         return close[0] if len(dict.fromkeys(close)) == 1 else None
+
+    def _forms(self, said: str) -> tuple[str, ...]:
+        bare = NUMBER.sub("", said) if self._creatures else said
+        return said, bare, *_singulars(bare)
 
     def _by_initials(self, initials: str, about: Mapping[str, Any]) -> int | None:
         fits = self._initials.get(initials, [])

@@ -42,6 +42,10 @@ SAID = {  # 0-2
     "Lupa, a dire wolf": "Dire Wolf",
     "dragon, red, young": "Young Red Dragon",
     "wolves": "Wolf",
+    "the zombies": "Zombie",
+    "liches": "Lich",
+    "mummies": "Mummy",
+    "sphinxes": None,  # androsphinx or gynosphinx
     "DW3": "Dire Wolf",
     "DW": "Dire Wolf",
     "gobblin": "Goblin",
@@ -139,6 +143,33 @@ NEAR = {  # of each, what is another
         "OM": "Old Mill",
     },
 }
+
+
+def test_names_that_differ_in_their_asides_are_two() -> None:  # G1
+    known = ["Old Mill (before the fire)", "Old Mill (after the fire)", "Inn [day]", "Road"]
+    known += ["Werewolf (human)", "Werewolf (hybrid)", "Giant Rat", "Giant Rat (Diseased)"]
+    for creatures in (False, True):
+        index = Index([((each,), each) for each in known], creatures=creatures)
+        for each in known:
+            assert index.find((each,), {}) == each
+        said = {
+            "Old Mill": None,
+            "Old Mill (ruin)": None,
+            "Inn": "Inn [day]",
+            "Inn (night)": None,
+            "Road (muddy)": "Road",
+            "the giant rat": "Giant Rat",
+            "Werewolf": None,
+            "Old Mill (AFTER the fire)": known[1],
+            "Giant Rat (asleep)": "Giant Rat",
+        }
+        assert {each: index.find((each,), {}) for each in said} == said
+
+
+def test_of_two_that_have_one_name_neither_is_meant_but_of_the_same_twice_it_is() -> None:  # G1
+    index = Index([(("Mill",), "old"), (("the mill",), "new"), (("Inn",), "an inn")] * 2)
+    assert index.find(("Mill",), {}) is None
+    assert index.find(("Inn",), {}) == "an inn"
 
 
 @pytest.mark.parametrize(("kind", "said"), [(kind, said) for kind in NEAR for said in NEAR[kind]])

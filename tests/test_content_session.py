@@ -299,6 +299,22 @@ async def test_one_that_is_too_large_or_too_slow_keeps_no_others_out(
         assert contents.executor.costs["stat_block"].tokens < 10  # it is what was kept that counts
 
 
+async def test_one_large_text_of_a_slow_source_is_loaded_and_keeps_no_others_out() -> None:
+    # 1-32 1-63
+    texts = {"Old Mill": "x" * 24_000, "Town": "Bells.", "Inn": "Ale.", "Cellar": "Rats."}
+    source = Source({"lore": texts}, 0.15)
+    async with table(source) as (session, _):
+        contents = session._pipeline.contents
+        assert contents is not None
+        for place in ("Old Mill", "Town", "Inn"):
+            session.update({"mode": "exploration", "location": {"name": place}})
+            await asyncio.sleep(20)
+            assert f"lore:{place.lower()}" in contents
+        session.need("lore:Cellar")
+        await asyncio.sleep(5)
+        assert "lore:cellar" in contents and contents.executor.dropped == 0
+
+
 async def test_what_there_is_nothing_of_is_asked_for_once() -> None:
     source = Source({})
     async with table(source) as (session, _):
@@ -354,6 +370,25 @@ async def test_who_shares_a_name_has_the_stat_block_of_their_own() -> None:  # G
         assert await desc(session, model, a=known[0], b=known[1]) == said[:2]
         for each, told in zip(known, said, strict=True):  # one after the other
             assert await desc(session, model, x=each) == [told]
+
+
+async def test_places_and_creatures_that_differ_in_their_asides_are_two() -> None:  # G1
+    mills = {"Old Mill (before the fire)": "Children play.", "Old Mill (after it)": "A ruin."}
+    wolves = {"Werewolf (human)": {"desc": "A baker."}, "Werewolf (hybrid)": {"desc": "Fangs."}}
+    source = Source({"lore": mills, "stat_block": wolves})
+    async with table(source) as (session, model):
+        for place, told in mills.items():
+            session.update({"mode": "exploration", "location": {"name": place}})
+            await asyncio.sleep(1)
+            await session.outcome("mira", "look", "success")
+            assert [text in str(asked(model)[-1]) for text in mills.values()] == [
+                text == told for text in mills.values()
+            ]
+        foes = {f"w{n}": {"name": name, "side": "foes"} for n, name in enumerate(wolves)}
+        session.update({"mode": "combat", "actors": foes})
+        await asyncio.sleep(1)
+        await session.outcome("w1", "bite", "hit")
+        assert "Fangs." in str(asked(model)[-1]) and "A baker." not in str(asked(model)[-1])
 
 
 async def test_what_has_two_names_is_known_by_each() -> None:
@@ -423,6 +458,32 @@ async def test_what_the_scene_still_needs_stays_however_long_it_takes() -> None:
         session.update({"mode": "menu"})
         await asyncio.sleep(70)
         assert "stat_block:goblin" not in contents and "stat_block:sea hag" in contents
+
+
+@pytest.mark.parametrize("left", ["its scene", "its session"])
+async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left: str) -> None:
+    # 1-33 1-42 1-44 1-46
+    async with table(Source(), {"intensity": "off"}) as (session, _):
+        session.update(STATE)
+        await asyncio.sleep(5)
+        assert prefetched(session)["metrics"]["wasted_tokens"]["value"] == 0
+        if left == "its scene":
+            session.update({"mode": "idle"})
+            await asyncio.sleep(100)
+        else:
+            await session.close()
+        found = prefetched(session)
+        assert found["session_summary"]["tokens_prefetched"] > 0
+        assert found["metrics"]["wasted_tokens"]["share"] == 1.0
+        assert {each["name"] for each in found["top_predictions"]["wasted"]} == {
+            *("spell_list:mira", "stat_block:goblin", "stat_block:sea hag")
+        }
+
+
+def prefetched(session: foretell.Session[Any]) -> Any:
+    report = session.prefetch_report()
+    assert report is not None
+    return report["content"]
 
 
 async def test_leaving_a_context_cancels_what_belonged_to_it() -> None:  # 1-62
@@ -629,6 +690,63 @@ async def test_a_kind_of_ones_own_is_registered_with_its_needs_and_its_source() 
         await asyncio.sleep(1)
         await session.outcome("mira", "bow", "hit", target="sh1")
         assert scene_of(model)["weather"] == {"the moor": "weather:moor: storm"}
+
+
+async def test_what_content_leads_to_is_wanted_when_it_comes() -> None:
+    def then(scene: foretell.Scene, there: Any) -> list[foretell.Need]:
+        return [foretell.Need(text["next"]) for text in there.values() if "next" in text]
+
+    tales = {"The map": {"next": "The cave"}, "The cave": {"next": "The hoard"}, "The hoard": {}}
+    leads = Kind("tale", Priority.EAGER, changes_context=lambda item, value: "next" in value)
+    wanted = foretell.Preload(leads, ("combat",), lambda scene: [foretell.Need("The map")], then)
+    source = Source({"tale": tales}, 0.02)
+    async with table(source, preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(5)
+        assert source.keys == ["tale:map", "tale:cave", "tale:hoard"]
+        assert all(name in str(asked(model)[-1]) for name in ("The cave", "The hoard"))
+        session.update({**STATE, "mode": "idle"})
+        await asyncio.sleep(60)
+        assert set(session._pipeline.contents._wants.now) == set()  # type: ignore[union-attr]
+
+
+async def test_a_preload_that_raises_of_what_has_come_costs_only_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kind = Kind("tale", Priority.EAGER, changes_context=lambda item, value: True)
+    wanted = foretell.Preload(
+        kind, ("combat",), lambda scene: [foretell.Need("a")], lambda scene, there: 1 // 0
+    )
+    async with table(Source({"tale": {"a": 1}}), preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert "ZeroDivisionError" in caplog.text and model.streams
+
+
+async def test_what_fails_has_its_alternative_in_its_place() -> None:  # 1-23 1-64
+    class Torn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = await super().find(ask)
+            if ask.names == ("Old Mill",):
+                raise OSError("the page is torn out")
+            return found
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [
+            foretell.Need("Old Mill", alternative="Cellar"),
+            foretell.Need("x", alternative="X"),
+        ]
+
+    source = Torn()
+    wanted = foretell.Preload("lore", ("combat",), needs)
+    async with table(source, preloads=(wanted,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(5)
+        assert source.keys[:3] == ["lore:old mill", "lore:x", "lore:cellar"]
+        await session.outcome("mira", "look", "success")
+        assert "Rats." in str(asked(model)[-1]) and len(source.keys) == 3
+        contents = session._pipeline.contents
+        assert contents is not None and not contents.executor.unavailable
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -1.0, 2.0])

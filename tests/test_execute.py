@@ -488,6 +488,26 @@ async def test_the_background_takes_so_many_tokens_at_a_time() -> None:  # 1-30
         assert t.shelf.begun == {"a": 0.05, "b": 0.15} and t.executor.dropped == 1
 
 
+@pytest.mark.parametrize("how", ["waited for", "demanded", "thought"])
+async def test_what_is_needed_or_only_thought_to_be_large_is_fetched_alone(how: str) -> None:
+    # 1-30 1-63
+    async with table() as t:
+        t.shelf.takes = {"big": 0.15, "a": 0.2}
+        big, small = Item("big", "page", tokens=6_000), Item("a", "page", tokens=3_000)
+        if how == "waited for":
+            t.plan(big, at=P1)
+            await t.executor.ready()
+        elif how == "demanded":
+            assert not await t.executor.demand(big)
+        else:
+            t.kinds.register(Kind("tome", P3, tokens=9_000, source=t.shelf.fetch))
+            t.plan(small, Item("big", "tome"), token_budget=20_000)
+        await asyncio.sleep(1)
+        assert "big" in t.cache and t.executor.dropped == 0
+        if how == "thought":
+            assert t.shelf.begun["big"] >= t.shelf.begun["a"] + 0.2
+
+
 async def test_ten_are_under_way_and_twenty_in_all_and_what_is_dropped_is_told() -> None:
     # 1-30 1-54
     async with table(max_concurrent_fetches=30, max_background_tokens=10**6) as t:
@@ -788,3 +808,34 @@ def test_whatever_happens_no_limit_is_exceeded_and_each_item_comes_to_one_end(
             assert all(tokens <= step[3] for tokens, step in zip(spent, steps, strict=True))
 
     run_virtual(play())
+
+
+@pytest.mark.parametrize("how", ["planned", "demanded"])
+async def test_what_is_needed_now_keeps_the_place_it_has(how: str) -> None:  # 1-20 1-60
+    eight = [Item(key, "page", 0.85 - 0.01 * n) for n, key in enumerate("abcdefgh")]
+    async with table() as t:
+        t.shelf.takes = {**dict.fromkeys("abcdefgh", 0.1), "new": 0.01}
+        t.plan(*eight)
+        await asyncio.sleep(0.1)  # they have 50 ms to go
+        if how == "planned":
+            at = {**dict.fromkeys("abcdefg", P3), "h": P1, "new": P1}
+            t.plan(*eight[:-1], Item("h", "page", 0.95), Item("new", "page", 0.95), at=at)
+            await t.executor.ready()
+        else:
+            first = asyncio.create_task(t.executor.demand(eight[-1]))
+            await asyncio.sleep(0)
+            assert await t.executor.demand(Item("new", "page")) and await first
+        assert {"h", "new"} <= {*t.cache}
+        await asyncio.sleep(5)
+        assert sum("h" in keys for keys in t.shelf.calls) == 1 and len(t.cache) == 9
+
+
+async def test_what_somebody_has_asked_for_gives_up_its_place_last() -> None:  # 1-60
+    async with table(max_concurrent_fetches=2, max_concurrent_eager=1) as t:
+        t.shelf.takes = {"a": 1.0, "b": 1.0, "new": 0.01}
+        t.plan("a", "b")
+        await asyncio.sleep(0.1)
+        assert not await t.executor.demand(Item("a", "page"))
+        assert await t.executor.demand(Item("new", "page"))
+        await asyncio.sleep(5)
+        assert t.shelf.calls == [("a",), ("b",), ("new",), ("b",)] and {"a", "b"} <= {*t.cache}

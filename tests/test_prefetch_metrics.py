@@ -122,6 +122,25 @@ def test_a_report_of_nothing_divides_by_nothing() -> None:
     assert "hit rate –" in text(found)
 
 
+@pytest.mark.parametrize(("loads", "uses"), [(40, 20), (40, 30), (40, 40), (10, 10)])
+@pytest.mark.parametrize("late", [False, True])
+def test_whether_a_target_is_met_goes_by_the_value_that_is_shown(
+    loads: int, uses: int, late: bool
+) -> None:  # 1-42
+    metrics = Metrics()
+    for number in range(loads):
+        metrics.on_event(loaded(f"page {number}", float(number)))
+        if late:  # let go, and used after all
+            metrics.unused(f"page {number}", number + 0.1)
+    for number in range(uses):
+        metrics.hit(f"page {number}", 60.0 + number)
+    accuracy = report(metrics, 100.0)["metrics"]["prefetch_accuracy"]
+    assert accuracy["value"] == round(uses / loads, 4)
+    assert accuracy["met"] is (None if loads < 20 else accuracy["value"] > 0.6)
+    share = uses / loads if late else 1.0
+    assert {each["value"] for each in accuracy["windows"].values()} == {round(share, 4)}
+
+
 def test_time_saved_is_what_loading_took_by_session_and_by_day() -> None:  # 1-43
     metrics = Metrics()
     metrics.on_event(loaded("a", seconds=0.25))

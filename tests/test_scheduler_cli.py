@@ -97,6 +97,15 @@ def test_names_of_others_command_no_terminal(capsys: Capture, tmp_path: Path) ->
 LORE = {"key": "a", "kind": "lore"}
 
 
+@pytest.mark.parametrize("override", ["P0", "P3", "P4"])
+def test_a_priority_that_is_set_was_not_clamped(
+    tmp_path: Path, capsys: Capture, override: str
+) -> None:  # 1-14
+    said = {"predictions": [LORE], "constraints": {"priority_override": override}}
+    text = " ".join(told(capsys, file(tmp_path, said), "--explain").split())
+    assert "lore P3; priority overridden" in text and "no further" not in text
+
+
 @pytest.mark.parametrize(
     ("said", "says"),
     [
@@ -108,6 +117,7 @@ LORE = {"key": "a", "kind": "lore"}
         ({}, "no predictions"),
         ({"predictions": 3}, "predictions is no object"),
         ({"predictions": {"lore": 3}}, "predictions.lore is neither"),
+        ({"predictions": {"lore": {"a": None}}}, "predictions.lore.a is no object"),
         ({"predictions": [], "wishes": 1}, "the file has no 'wishes'"),
         ({"predictions": [{"key": "a"}]}, "predictions[0]: give it a key and a kind"),
         ({"predictions": [{**LORE, "weight": 1}]}, "predictions[0] has no 'weight'"),

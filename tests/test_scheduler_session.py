@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import foretell
 from foretell.operators.schedule import Constraints, Learned
 from foretell.operators.schedule_variants import fitted, variant_kinds
+from foretell.operators.variant_costs import VariantCosts
 from foretell.sinks.store import Store
 from foretell.testing import Script, ScriptedModel
 
@@ -183,3 +184,75 @@ def test_what_is_prepared_fits_and_with_room_for_all_it_is_all_in_order(
     assert list(kept) == list(everything)[: len(kept)] and len(plan.entries) == len(variants)
     held, _ = planned(0, lambda each: each in variants[::2])
     assert sorted(map(id, held)) == sorted(map(id, variants[::2]))
+
+
+class Long(foretell.DefaultPrompts):
+    """Prompts that are ``more`` characters longer than the others, as long as that is set."""
+
+    more = 0
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        prompt = super().__call__(*given, **named)
+        return prompt._replace(system=prompt.system + "x" * self.more)
+
+
+async def a_round_of(session: foretell.Session[Any]) -> dict[str, Any]:
+    """Declare, wait, and have it told; the plan there was then."""
+    session.begin_turn("mira")
+    action = session.declare("mira", "longsword", target="goblin")
+    await asyncio.sleep(10)
+    plan = session.prefetch_plan()
+    assert plan is not None
+    await action.outcome("miss")
+    session.end_turn()
+    await asyncio.sleep(1)
+    return plan
+
+
+async def test_a_round_of_long_prompts_keeps_to_its_tokens_and_ends_nothing_for_those_after(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-12 1-52 1-66
+    model, prompts = ScriptedModel(SLOW), Long()
+    async with foretell.Game(model=model, prompts=prompts) as game:
+        session = await game.session("table-7")
+        session.update(STATE)
+        prompts.more = 60_000
+        await a_round_of(session)
+        ahead = [each.request for each in model.streams if each.request.purpose == "prefetch"]
+        assert not ahead and session.report()["tokens"]["prefetch"] == 0
+        assert caplog.text.count("more than a round may spend") == 1
+        prompts.more = 0
+        one = await a_round_of(session)  # thought to be as large as the round, and it is not
+        assert sum(entry["taken"] for entry in one["entries"]) == 1
+        for _ in range(3):
+            plan = await a_round_of(session)
+            assert all(entry["taken"] for entry in plan["entries"])
+        assert session.report()["served"]["hit"] >= 3
+
+
+async def test_what_a_variant_costs_is_the_size_of_its_own_prompt() -> None:  # 1-10 1-52
+    model, prompts = ScriptedModel(SLOW), Long()
+    async with foretell.Game(model=model, prompts=prompts) as game:
+        session = await game.session("table-7")
+        session.update(STATE)
+        prompts.more = 16_000  # 4,000 tokens each, and more: two fit into the 10,000 of a round
+        session.begin_turn("mira")
+        action = session.declare("mira", "longsword", target="goblin")
+        await asyncio.sleep(10)
+        assert len(model.streams) == 2
+        await action.outcome("miss")
+        session.end_turn()
+        plan = await a_round_of(session)
+        entries = plan["entries"]
+        assert [entry["taken"] for entry in entries] == [True, True, False]
+        assert "does not fit" in entries[-1]["why"]
+        assert entries[0]["tokens"] > 4_000
+
+
+async def test_what_a_cache_serves_of_a_prompt_costs_nothing() -> None:
+    costs = VariantCosts(10_000)
+    for _ in range(40):
+        costs.observe(4_000, 0, 100)
+    assert costs.learned["variant"].tokens < 110
+    costs.observe(4_000, 4_000_000, 100)  # whatever a model says of it
+    assert costs.learned["variant"].tokens < 2_000
