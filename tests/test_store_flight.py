@@ -341,3 +341,52 @@ async def test_who_joins_gets_variants_of_its_own() -> None:  # 3-37
     first[0]["steps"].clear()
     first.clear()
     assert second == [{"steps": [1]}] == await store.get_or_compute({"a": 1}, make)
+
+
+async def test_what_is_computed_is_for_the_snapshot_as_it_was_asked_for() -> None:  # G1
+    store = VariantStore()
+    snapshot = {"who": "grik", "pos": [10, 10], "conditions": []}
+
+    async def make(given: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        return [f"at {given['pos']}, {given['conditions']}"]
+
+    asked = asyncio.create_task(store.get_or_compute(snapshot, make))
+    await asyncio.sleep(0.5)
+    snapshot |= {"pos": [90, 90]}
+    snapshot["conditions"].append("prone")  # type: ignore[attr-defined]
+    assert await asked == ["at [10, 10], []"]
+    anew = await store.get_or_compute(snapshot, lambda given: ["made anew"])
+    assert anew == ["made anew"]
+    before = {"who": "grik", "pos": [10, 10], "conditions": []}
+    assert await store.get_or_compute(before, make) == ["at [10, 10], []"]
+    assert store.stats().flights["computed"] == 2
+
+
+async def test_a_snapshot_altered_while_it_waits_for_room_is_computed_as_it_was() -> None:  # G1
+    store, busy = VariantStore(Limits(computing=1)), Maker()
+    first = asyncio.create_task(store.get_or_compute({"n": 0}, busy))
+    await asyncio.sleep(0.1)
+    snapshot = {"n": "a"}
+    asked = [
+        asyncio.create_task(store.get_or_compute(each, lambda given: [f"for {given['n']}"]))
+        for each in (snapshot, {"n": "a"})
+    ]
+    await asyncio.sleep(0.1)
+    snapshot["n"] = "b"
+    assert await asyncio.gather(*asked) == [["for a"], ["for a"]]
+    await first
+
+
+async def test_a_view_of_a_state_that_cannot_be_copied_is_computed_for_all_the_same() -> None:
+    store, there = VariantStore(), {"n": {"at": "mill"}}
+    view = MappingProxyType(there)
+
+    async def make(given: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        return [given["n"]["at"]]
+
+    asked = asyncio.create_task(store.get_or_compute(view, make))
+    await asyncio.sleep(0.5)
+    there["n"]["at"] = "tower"
+    assert await asked == ["mill"]
