@@ -19,7 +19,8 @@ class Condition(NamedTuple):
     ``is`` and ``not`` compare it; ``above`` and ``below`` compare numbers; ``has`` and ``lacks``
     ask for a member of a list, or a key; ``there`` asks whether there is such a value (``true``)
     or none (``false``). A condition on a value that is not there does not hold, but for ``lacks``
-    and ``not``.
+    and ``not``. On a path that goes through a list, or below a plain value, none holds: nothing
+    says what is meant.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Condition(NamedTuple):
 
 
 _NOTHING = object()
+_UNCLEAR = object()
 
 
 def holds(guard: Iterable[Condition], state: Mapping[str, Any]) -> bool:
@@ -37,7 +39,9 @@ def holds(guard: Iterable[Condition], state: Mapping[str, Any]) -> bool:
 
 def _at(state: Any, path: Path) -> Any:
     for key in path:
-        if not isinstance(state, Mapping) or key not in state:
+        if state is not None and not isinstance(state, Mapping):
+            return _UNCLEAR
+        if state is None or key not in state:
             return _NOTHING
         state = state[key]
     return state
@@ -51,6 +55,8 @@ def met_by(guard: Iterable[Condition], state: Any) -> bool:
 
 def _holds(condition: Condition, found: Any) -> bool:
     wanted = condition.value
+    if found is _UNCLEAR:
+        return False
     match condition.test:
         case "there":
             return (found is not _NOTHING) is bool(wanted)

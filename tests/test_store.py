@@ -576,3 +576,39 @@ async def test_of_what_was_used_in_one_moment_the_first_used_ages_first() -> Non
     assert store.ready("a")
     await asyncio.sleep(10)
     assert store.missing(["a", "b"]) == ["b"], "b went first, and a after it"
+
+
+PARTY: dict[str, Any] = {"party": [{"hp": 10, "dead": False}], "location": "cave"}
+LATER: dict[str, Any] = {"party": [{"hp": 0, "dead": True}], "location": "tower"}
+
+
+@pytest.mark.parametrize("path", [("party", "0", "hp"), ("location", "id")])
+async def test_a_path_through_a_list_or_below_a_plain_value_depends_on_the_whole(
+    path: tuple[str, ...],
+) -> None:  # 3-31
+    store = VariantStore()
+    store.store("k", ["he stands tall"], state=PARTY, depends=[path])
+    assert await store.get("k", state=LATER) is None
+    assert await store.get("k", state={}) is None
+    assert await store.get("k", state=dict(PARTY)) == ["he stands tall"]
+    assert store.changed(LATER) == 1, "the first state told says something else of it"
+    assert await store.get("k") is None
+
+
+@pytest.mark.parametrize("path", [("party", "0", "dead"), ("location", "id")])
+@pytest.mark.parametrize(
+    ("test", "value"),
+    [("is", True), ("not", True), ("has", "x"), ("lacks", "x"), ("there", True), ("there", False)],
+)
+def test_a_condition_on_such_a_path_never_holds(
+    path: tuple[str, ...], test: Any, value: Any
+) -> None:  # 3-31
+    for state in (PARTY, LATER):
+        assert not holds([Condition(path, test, value)], state)
+
+
+async def test_in_null_is_nothing() -> None:
+    store = VariantStore()
+    store.store("k", ["alone"], state={"foe": None}, depends=[("foe", "id")])
+    assert await store.get("k", state={"foe": {}}) == ["alone"]
+    assert holds([Condition(("foe", "id"), "there", False)], {"foe": None})
