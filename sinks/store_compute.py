@@ -184,26 +184,27 @@ class Computing(Lookups):
             made = make(snapshot)
             variants = await made if isawaitable(made) else made
             parts, size = packed(variants)
+            name, *tags = flight.words
+            entry = Entry(
+                name,
+                fingerprint,
+                parts,
+                size,
+                ttl,
+                depends=flight.depends,
+                guard=flight.guard,
+                tags=tuple(tags),
+                turn=flight.turn,
+                basis=self._basis(None, flight.depends),
+                near=flight.near,
+            )
+            found = entry.variants()
             if flight.good:
-                name, *tags = flight.words
-                entry = Entry(
-                    name,
-                    fingerprint,
-                    parts,
-                    size,
-                    ttl,
-                    depends=flight.depends,
-                    guard=flight.guard,
-                    tags=tuple(tags),
-                    turn=flight.turn,
-                    basis=self._basis(None, flight.depends),
-                    near=flight.near,
-                )
                 self._put(entry)
         except BaseException:
             self._tally.failed += 1
             raise
-        return variants
+        return found
 
 
 def _copy(snapshot: Any) -> Any:

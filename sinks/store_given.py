@@ -125,6 +125,7 @@ def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
     """
     if isinstance(variants, (str, bytes, Mapping)) or not isinstance(variants, Iterable):
         raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
+    variants = [*variants]  # what it raises itself is not for what it gives
     try:
         parts = tuple(each if type(each) is str else _json(each) for each in variants)
         size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints

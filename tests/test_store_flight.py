@@ -390,3 +390,30 @@ async def test_a_view_of_a_state_that_cannot_be_copied_is_computed_for_all_the_s
     await asyncio.sleep(0.5)
     there["n"]["at"] = "tower"
     assert await asked == ["mill"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda _: (f"text {number}" for number in range(2)),
+        lambda _: map("text {}".format, range(2)),
+        lambda _: {"text 0": 0, "text 1": 1}.keys(),
+    ],
+    ids=["generator", "map", "keys"],
+)
+async def test_what_can_be_read_once_is_served_to_all_and_kept(given: Any) -> None:
+    store = VariantStore()
+    asked = [store.get_or_compute(SNAPSHOT, given) for _ in range(2)]
+    assert await asyncio.gather(*asked) == [["text 0", "text 1"]] * 2
+    assert await store.get_or_compute(SNAPSHOT, Maker()) == ["text 0", "text 1"]
+
+
+async def test_what_goes_wrong_while_it_is_read_is_told_and_not_kept() -> None:
+    def broken(_: Any) -> Any:
+        yield "text"
+        raise TypeError("of the game's own")
+
+    store = VariantStore()
+    with pytest.raises(TypeError, match="own"):
+        await store.get_or_compute(SNAPSHOT, broken)
+    assert len(store) == 0
