@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import Any
 
@@ -12,9 +12,10 @@ from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
 from ..streams.said import brief
 from .store_entry import FREE
-from .store_given import texts
+from .store_given import dependence_of, texts
 from .store_guard import Condition
 from .store_lookup import Lookups
+from .store_truth import Doubt, concerned
 
 __all__ = ["MakeParts", "Part", "parts_of", "parts_or_made", "store_parts"]
 
@@ -58,7 +59,7 @@ def store_parts(
             state=state,
             depends=part.depends,
             guard=part.guard,
-            tags=(f"part:{key}",),
+            tags=(_tag(key),),
             turn=turn,
             value=value,
         )
@@ -103,8 +104,10 @@ async def parts_or_made(
     """The parts of a key, in their order; those that are not good any more are made anew.
 
     :param make: called with the good ones and the names of the others, if there are such; what it
-        raises goes on to the caller. What it does not make is left out. If something was
-        invalidated meanwhile, what it makes is not kept.
+        raises goes on to the caller. What it does not make is left out. What it makes of something
+        that has changed unexpectedly meanwhile, or was invalidated, is not kept.
+    :param state: the state they are made for, not to be altered meanwhile; that last told, if none
+        is given.
     :param chain: each makes sense only after the one before: all after one that is not good are
         made anew.
     :raises StateError: for names that are no texts, and for what makes no parts.
@@ -114,13 +117,15 @@ async def parts_or_made(
     known = {part.name: part for part in good}
     missing = [name for name in wanted if name not in known]
     if missing:
-        before, state = store.invalidations, store.state if state is None else state
-        made = make(good, missing)
-        parts = _parts(await made if isawaitable(made) else made)
-        if store.invalidations == before:
-            store_parts(
-                store, key, parts, ttl, state=state, fingerprint=fingerprint, turn=turn, value=value
-            )
+        if state == store.state:
+            state = None  # an expected change takes them along
+        with store.doubts() as doubts:
+            made = make(good, missing)
+            parts = _parts(await made if isawaitable(made) else made)
+        sure = [part for part in parts if not _doubtful(key, part, doubts)]
+        store_parts(
+            store, key, sure, ttl, state=state, fingerprint=fingerprint, turn=turn, value=value
+        )
         known |= {part.name: part for part in parts}
     return [known[name] for name in wanted if name in known]
 
@@ -130,7 +135,15 @@ def _parts(made: Any) -> list[Part]:
     if not all(isinstance(part, Part) for part in parts):
         raise StateError(f"what makes parts gives a list of Part, not {brief(made)}")
     texts("the names of parts", [part.name for part in parts])
-    return parts
+    return [replace(part, depends=dependence_of(part.depends)) for part in parts]
+
+
+def _doubtful(key: str, part: Part, doubts: Iterable[Doubt]) -> bool:
+    return concerned(doubts, _name(key, part.name), (_tag(key),), dependence_of(part.depends))
+
+
+def _tag(key: str) -> str:
+    return f"part:{key}"
 
 
 def _name(key: str, part: str) -> str:

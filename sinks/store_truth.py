@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import StateError
@@ -17,7 +18,10 @@ from .store_news import ALL, Word
 from .store_shelves import Shelves
 from .store_stats import Tally
 
-__all__ = ["Truth", "same_basis"]
+__all__ = ["Doubt", "Truth", "concerned", "same_basis"]
+
+Doubt = Change | Word
+"""An unexpected change, or what was invalidated."""
 
 
 class Truth:
@@ -34,8 +38,7 @@ class Truth:
         self._flights = flights
         self._tally = Tally()
         self._revision = 0
-        self.invalidations = 0
-        """How often something was invalidated, whatever that concerned."""
+        self._doubts: list[dict[Doubt, None]] = []
         shelves.door.listen(shelves.scope, lambda word: self._drop(word, "overtaken"))
 
     def changed(
@@ -70,7 +73,7 @@ class Truth:
         if not expected:
             for path in dict.fromkeys(() if first else [path for path, _ in changes]):
                 self._tell(Word("changed", path))
-            given_up = self._flights.give_up(lambda flight: any(map(flight.depends.on, changes)))
+            given_up = self._doubt(*changes)
             return self._shelves.forget_all(found, "changed") + given_up
         for entry in found:
             if entry.basis is not None:
@@ -126,6 +129,24 @@ class Truth:
         for flight in self._flights:
             flight.turn = None
 
+    @contextmanager
+    def doubts(self) -> Iterator[dict[Doubt, None]]:
+        """What becomes untrue meanwhile, be it true again at the end: for what is being made."""
+        met: dict[Doubt, None] = {}
+        self._doubts.append(met)
+        try:
+            yield met
+        finally:
+            self._doubts = [each for each in self._doubts if each is not met]
+
+    def _doubt(self, *doubts: Doubt) -> int:
+        """What is being made of this is not kept; how many computations that concerns."""
+        for met in self._doubts:
+            met |= dict.fromkeys(doubts)
+        return self._flights.give_up(
+            lambda flight: concerned(doubts, flight.words[0], flight.words[1:], flight.depends)
+        )
+
     def _tell(self, word: Word) -> None:
         if self._shelves.door.shared:
             self._shelves.door.tell(self._shelves.scope, word)
@@ -134,7 +155,6 @@ class Truth:
         """Drop what a word concerns; how many that were."""
         shelves, what = self._shelves, word.what
         shelves.swept()
-        self.invalidations += word.kind != "changed"
         found: Iterable[Entry] = shelves
         if word.kind == "fits":
             found = [*shelves.keys.fitting(str(what)), *shelves.tags.fitting(str(what))]
@@ -142,9 +162,7 @@ class Truth:
             found = shelves.paths.touched(tuple(what))
         elif word.kind == "changed":
             found = self._on((tuple(what), None))
-        given_up = self._flights.give_up(
-            lambda flight: word.meets(flight.words[0], flight.words[1:], flight.depends)
-        )
+        given_up = self._doubt(word)
         return shelves.forget_all(dict.fromkeys(found), reason) + given_up
 
     def _on(self, change: Change) -> list[Entry]:
@@ -168,6 +186,16 @@ class Truth:
         if not good:
             self._tally.refused["untrue"] += 1
         return good
+
+
+def concerned(
+    doubts: Iterable[Doubt], key: str, tags: Iterable[str], depends: Dependence
+) -> bool:
+    """Whether one of these makes doubtful what has this key, these tags, and depends on this."""
+    return any(
+        each.meets(key, tags, depends) if isinstance(each, Word) else depends.on(each)
+        for each in doubts
+    )
 
 
 def same_basis(entry: Entry, state: Mapping[str, Any]) -> bool:

@@ -254,6 +254,36 @@ async def test_what_has_changed_while_a_step_was_made_is_not_kept() -> None:  # 
         assert parts_of(store, "plan", ["0", "1"]) == []
 
 
+async def test_a_step_made_while_the_state_went_and_came_back_is_not_kept() -> None:  # 3-33, G1
+    store = VariantStore()
+    store.changed(world())
+
+    async def make(good: list[Part], names: list[str]) -> list[Part]:
+        store.changed(world(ac=11))
+        assert store.state is not None
+        seen = store.state["actors"]["goblin"]["ac"]
+        store.changed(world())
+        return [Part("0", seen, depends=[("actors", "goblin")]), Part("1", "run")]
+
+    made = await store.get_or_compute_parts("plan", ["0", "1"], make)
+    assert [part.value for part in made] == [11, "run"]
+    assert [part.name for part in parts_of(store, "plan", ["0", "1"])] == ["1"]
+
+
+@pytest.mark.parametrize("given", [None, world()])
+async def test_an_expected_change_takes_along_the_steps_that_are_being_made(given: Any) -> None:
+    store = VariantStore()
+    store.changed(world())
+
+    def make(good: list[Part], names: list[str]) -> list[Part]:
+        store.changed(world(ac=11), expected=True)
+        store.invalidate("of something else")
+        return STEPS
+
+    await store.get_or_compute_parts("plan", ["0", "1", "2"], make, state=given)
+    assert len(parts_of(store, "plan", ["0", "1", "2"])) == 3
+
+
 async def test_the_steps_of_a_plan_are_good_up_to_the_first_that_is_not() -> None:  # 3-33
     store = VariantStore()
     store.changed(world())
