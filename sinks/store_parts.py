@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
@@ -74,14 +75,14 @@ def parts_of(
     state: Mapping[str, Any] | None = None,
     chain: bool = False,
 ) -> list[Part]:
-    """The parts that are still good, in the order asked for.
+    """The parts that are still good, of what need not be waited for, in the order asked for.
 
     :param chain: each makes sense only after the one before: the first that is not good ends it.
     """
     good: list[Part] = []
     for name in names:
         found = store.ready(_name(key, name), fingerprint, state=state)
-        if found is not None:
+        if found:
             good.append(Part(name, found[0]))
         elif chain:
             break
@@ -103,6 +104,8 @@ async def parts_or_made(
 ) -> list[Part]:
     """The parts of a key, in their order; those that are not good any more are made anew.
 
+    A shared cold layer is asked for those that are not here, as :meth:`Lookups.get` does.
+
     :param make: called with the good ones and the names of the others, if there are such; what it
         raises goes on to the caller. What it does not make is left out. What it makes of something
         that has changed unexpectedly meanwhile, or was invalidated, is not kept.
@@ -113,7 +116,7 @@ async def parts_or_made(
     :raises StateError: for names that are no texts, and for what makes no parts.
     """
     wanted = texts("the names of parts", names)
-    good = parts_of(store, key, wanted, fingerprint, state=state, chain=chain)
+    good = await _found(store, key, wanted, fingerprint, state, chain)
     known = {part.name: part for part in good}
     missing = [name for name in wanted if name not in known]
     if missing:
@@ -128,6 +131,29 @@ async def parts_or_made(
         )
         known |= {part.name: part for part in parts}
     return [known[name] for name in wanted if name in known]
+
+
+async def _found(
+    store: Lookups,
+    key: str,
+    names: Iterable[str],
+    fingerprint: str,
+    state: Mapping[str, Any] | None,
+    chain: bool,
+) -> list[Part]:
+    """As :func:`parts_of`, and a shared cold layer is waited for."""
+    if not chain:
+        asked = (store.get(_name(key, name), fingerprint, state=state) for name in names)
+        values = await asyncio.gather(*asked)
+        found = zip(names, values, strict=True)
+        return [Part(name, value[0]) for name, value in found if value]
+    good: list[Part] = []
+    for name in names:
+        value = await store.get(_name(key, name), fingerprint, state=state)
+        if not value:
+            break
+        good.append(Part(name, value[0]))
+    return good
 
 
 def _parts(made: Any) -> list[Part]:
