@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from foretell.errors import StateError
-from foretell.sinks.store_flight import ComputeError, StoreClosed
+from foretell.sinks.store_flight import ComputeError, Flight, StoreClosed
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits
 from foretell.sinks.store_scenarios import compute
@@ -417,3 +418,54 @@ async def test_what_goes_wrong_while_it_is_read_is_told_and_not_kept() -> None:
     with pytest.raises(TypeError, match="own"):
         await store.get_or_compute(SNAPSHOT, broken)
     assert len(store) == 0
+
+
+async def test_what_each_computation_begins_in_the_background_is_bounded() -> None:  # G3
+    store, tasks = VariantStore(Limits(computing=2)), list[asyncio.Task[Any]]()
+    maker = Maker()
+
+    async def make(given: Any) -> list[Any]:
+        if given["n"] < 100:
+            following = store.get_or_compute({"n": given["n"] + 1}, make)
+            tasks.append(asyncio.create_task(following))
+        return await maker(given)
+
+    await store.get_or_compute({"n": 0}, make)
+    while len(tasks) < 100 or not tasks[-1].done():  # noqa: ASYNC110
+        await asyncio.sleep(1)
+    assert maker.calls == 101 and maker.most <= 16
+
+
+async def test_of_a_chain_of_computations_what_has_landed_is_let_go() -> None:  # G3
+    store, held, tasks = VariantStore(), list[int](), set[asyncio.Task[Any]]()
+    done = asyncio.Event()
+
+    async def make(given: Any) -> list[Any]:
+        if given["n"] < 50:  # the next begins as this one ends
+            asyncio.get_running_loop().call_later(0.1, begin, given["n"] + 1)
+        else:
+            gc.collect()
+            held.append(sum(isinstance(each, Flight) for each in gc.get_objects()))
+            done.set()
+        return ["x"]
+
+    def begin(number: int) -> None:
+        task = asyncio.create_task(store.get_or_compute({"n": number}, make))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    begin(0)
+    await done.wait()
+    assert held[0] <= 3
+
+
+async def test_what_is_computed_deep_within_computations_does_not_wait_for_them() -> None:
+    store = VariantStore(Limits(computing=1, seconds=60))
+
+    async def make(given: Any) -> list[Any]:
+        left = given["n"] - 1
+        return ["end"] if not left else await store.get_or_compute({"n": left}, make)
+
+    assert await store.get_or_compute({"n": 8}, make) == ["end"]
+    with pytest.raises(TimeoutError):
+        await store.get_or_compute({"n": 20}, make)
