@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import StateError
 from ..operators.fingerprint import Dependence
-from ..streams.footprint import changed_paths
+from ..streams.footprint import DEPTH, changed_paths
 from ..streams.world import Change
 from .store_entry import Entry, Level, basis_of
 from .store_flight import Flights
@@ -19,6 +19,9 @@ from .store_shelves import Shelves
 from .store_stats import Tally
 
 __all__ = ["Doubt", "Truth", "concerned", "same_basis"]
+
+DEEPEST = 100
+"""Changes are told apart down to this many keys."""
 
 Doubt = Change | Word
 """An unexpected change, or what was invalidated."""
@@ -52,7 +55,7 @@ class Truth:
 
         :param state: as it is now; not to be altered by the caller afterwards.
         :param changes: where it differs, each with the key of the action named as its reason;
-            found by comparison, if not given.
+            found by comparison, if not given: of objects key by key, and of lists as a whole.
         :param expected: then what depends on it stays good, for the state as it is now.
             Otherwise what depends on it is dropped, here and wherever the cache is shared.
         :raises StateError: for what is no state.
@@ -62,7 +65,7 @@ class Truth:
         first = changes is None and self.state is None  # then nothing has changed for the others
         if changes is None:
             known = {} if self.state is None else self.state
-            changes = [(path, None) for path in changed_paths(known, state)]
+            changes = [(path, None) for path in changed_paths(known, state, depth=DEEPEST)]
         changes = tuple(changes)
         self._shelves.swept()
         self.state = state
@@ -71,7 +74,8 @@ class Truth:
         if first:  # what was made for this very state is as good as it was
             found = dict.fromkeys(each for each in found if not same_basis(each, state))
         if not expected:
-            for path in dict.fromkeys(() if first else [path for path, _ in changes]):
+            # A board has not so many words: the others are told what has changed no deeper.
+            for path in dict.fromkeys(() if first else [path[:DEPTH] for path, _ in changes]):
                 self._tell(Word("changed", path))
             given_up = self._doubt(*changes)
             return self._shelves.forget_all(found, "changed") + given_up

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import tracemalloc
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell.errors import StateError
-from foretell.operators.fingerprint import dependence
+from foretell.operators.fingerprint import Dependence, dependence
 from foretell.sinks.store_guard import Condition, holds
 from foretell.sinks.store_index import PathIndex
 from foretell.sinks.store_layers import Limits, Room
@@ -612,3 +613,36 @@ async def test_in_null_is_nothing() -> None:
     store.store("k", ["alone"], state={"foe": None}, depends=[("foe", "id")])
     assert await store.get("k", state={"foe": {}}) == ["alone"]
     assert holds([Condition(("foe", "id"), "there", False)], {"foe": None})
+
+
+STATS = {"str": 1, "dex": {"now": 1, "was": 1}, "seen": ["mill"]}
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType])
+async def test_of_what_lies_deep_only_what_has_changed_is_dropped(kind: Any) -> None:  # 3-31
+    def told(**stats: Any) -> Any:
+        inner = kind({"stats": kind({**STATS, **stats}), "pos": kind({"x": 1})})
+        return kind({"actors": kind({"grik": inner}), "location": "cave"})
+
+    store, grik = VariantStore(), ("actors", "grik", "stats")
+    store.changed(told())
+    store.store("str", ["x"], depends=[(*grik, "str")])
+    store.store("dex", ["x"], depends=[(*grik, "dex")])
+    store.store("was", ["x"], depends=[(*grik, "dex", "was")])
+    store.store("first", ["x"], depends=[(*grik, "seen", "0")])
+    store.store("grik", ["x"], depends=[("actors", "grik")])
+    store.store("cave", ["x"], depends=[("location",)])
+    assert store.changed(told(dex={"now": 2, "was": 1})) == 2
+    kept = [key for key in ("str", "was", "first", "cave") if await store.get(key)]
+    assert kept == ["str", "was", "first", "cave"] and len(store) == 4
+    assert store.changed(told(dex={"now": 2, "was": 1}, seen=["mill", "tower"])) == 1
+    assert await store.get("first") is None and len(store) == 3
+
+
+async def test_what_changes_below_a_volatile_field_makes_nothing_doubtful() -> None:
+    store = VariantStore()
+    store.changed(before := state(pos={"x": 1, "y": 1}))
+    about = Dependence((("actors", "goblin"),), (), "", ("pos",))
+    store.store("k", ["x"], depends=about)
+    assert store.changed(state(pos={"x": 2, "y": 1})) == 0
+    assert await store.get("k") == ["x"] and before != store.state
