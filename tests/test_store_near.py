@@ -308,3 +308,18 @@ async def test_the_trunk_of_a_narrative_is_good_without_its_tails() -> None:  # 
 def test_a_band_of_no_width_is_refused(width: Any) -> None:
     with pytest.raises(ConfigError, match="width"):
         Near(widths={"damage_taken": width})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"x": 5, "y": ["near"]}, {"x": ["near"], "y": 5}),
+        ({"x": 5, "y": "near"}, {"x": "near", "y": 5}),
+        ({"hp": 1, "max_hp": 9}, {"hp": ["low"], "max_hp": 9}),
+        ({"damage_taken": 5}, {"damage_taken": ["band", 1]}),
+        ({"a": math.inf}, {"a": ["inf"]}),
+        ({"a": math.inf}, {"a": "inf"}),
+    ],
+)
+def test_what_is_taken_out_of_a_snapshot_is_like_no_value(one: Any, other: Any) -> None:
+    assert Near().key(one).distance(Near().key(other)) == math.inf
