@@ -102,7 +102,8 @@ class Computing(Lookups):
                 words = (name, *texts("tags", tags))
                 texts("fingerprint, scope and turn", (fingerprint, scope, turn or ""))
                 ttl = seconds(ttl)
-                flight = Flight[Made](key, words, guarded, dependence_of(depends), turn)
+                about_it = dependence_of(depends)
+                flight = Flight[Made](key, words, guarded, about_it, self._open(turn))
 
                 async def computed(flight: Flight[Made]) -> Made:
                     ours = await self._elsewhere(flight, there or (name, fingerprint), about, ahead)

@@ -105,7 +105,7 @@ class Lookups(Truth):
             depends,
             guard,
             tags,
-            turn,
+            self._open(turn),
             self._basis(state, depends),
             None if snapshot is None else self._near_key(snapshot, scope, fingerprint),
         )

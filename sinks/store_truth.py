@@ -23,6 +23,9 @@ __all__ = ["Doubt", "Truth", "concerned", "same_basis"]
 DEEPEST = 100
 """Changes are told apart down to this many keys."""
 
+MOST_ENDED = 1_000
+"""So many turns are known to be over."""
+
 Doubt = Change | Word
 """An unexpected change, or what was invalidated."""
 
@@ -42,6 +45,7 @@ class Truth:
         self._tally = Tally()
         self._revision = 0
         self._doubts: list[dict[Doubt, None]] = []
+        self._ended: dict[str, None] = {}
         shelves.door.listen(shelves.scope, lambda word: self._drop(word, "overtaken"))
 
     def changed(
@@ -117,11 +121,25 @@ class Truth:
         await self._shelves.door.hear()
 
     def end_turn(self, turn: str) -> None:
-        """A turn is over: the time of what was made for it begins, and it can be let go."""
+        """A turn is over: the time of what was made for it begins, and it can be let go.
+
+        So is what is stored for it later, unless it begins again.
+        """
         self._shelves.unpin(turn)
         for flight in self._flights:
             if flight.turn == turn:
                 flight.turn = None
+        self._ended[turn] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def begin_turn(self, turn: str) -> None:
+        """A turn is open; only one that was over before needs it, to be open again."""
+        self._ended.pop(turn, None)
+
+    def _open(self, turn: str | None) -> str | None:
+        """The turn, if it is not known to be over."""
+        return None if turn in self._ended else turn
 
     def end_session(self) -> None:
         """The session is over: what is hot is dropped; the rest stays its time."""

@@ -646,3 +646,16 @@ async def test_what_changes_below_a_volatile_field_makes_nothing_doubtful() -> N
     store.store("k", ["x"], depends=about)
     assert store.changed(state(pos={"x": 2, "y": 1})) == 0
     assert await store.get("k") == ["x"] and before != store.state
+
+
+async def test_what_is_stored_for_a_turn_that_is_over_expires_from_now() -> None:  # 0-15
+    store = VariantStore()
+    store.end_turn("t")
+    store.store("late", ["x"], 1, turn="t")
+    await store.get_or_compute({"n": 1}, lambda given: ["x"], ttl=1, turn="t")
+    store.begin_turn("u")
+    store.end_turn("u")
+    store.begin_turn("u")
+    store.store("again", ["x"], 1, turn="u")
+    await asyncio.sleep(2)
+    assert [key for key in ("late", "again") if store.ready(key)] == ["again"] and len(store) == 1

@@ -145,6 +145,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
         self.cold = MemoryCold()
         self.number = 0
+        self.ended: set[str | None] = set()
 
         async def make() -> VariantStore:
             store = VariantStore(LIMITS, cold=self.cold)
@@ -176,6 +177,7 @@ class Machine(RuleBasedStateMachine):
         assert self.store.store(
             key, [text], ttl, fingerprint=mark, value=value, turn=turn, depends=paths, tags=tags
         )
+        turn = None if turn in self.ended else turn
         self.model.sweep(self.now)
         before = self.model.find(key, mark)
         depends = Dependence(tuple(paths), (), "", ())
@@ -236,11 +238,17 @@ class Machine(RuleBasedStateMachine):
     @rule(turn=st.sampled_from(["t1", "t2"]))
     def turn_ends(self, turn: str) -> None:
         self.store.end_turn(turn)
+        self.ended.add(turn)
         self.model.sweep(self.now)
         for kept in [each for each in self.model.kept if each.turn == turn]:
             kept.turn = None
             kept.expires = math.inf if kept.ttl is None else self.now + kept.ttl
             self.model.stay(kept, self.now)
+
+    @rule(turn=st.sampled_from(["t1", "t2"]))
+    def turn_begins(self, turn: str) -> None:
+        self.store.begin_turn(turn)
+        self.ended.discard(turn)
 
     @rule(path=PATHS, expected=st.booleans())
     def state_changes(self, path: tuple[str, ...], expected: bool) -> None:
