@@ -659,3 +659,10 @@ async def test_what_is_stored_for_a_turn_that_is_over_expires_from_now() -> None
     store.store("again", ["x"], 1, turn="u")
     await asyncio.sleep(2)
     assert [key for key in ("late", "again") if store.ready(key)] == ["again"] and len(store) == 1
+
+
+async def test_what_there_is_no_room_for_is_not_said_to_be_stored() -> None:
+    one = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(1, 3600, "ttl"))
+    store = VariantStore(one)
+    assert all(store.store(key, ["x"], turn="t") for key in "abc")
+    assert not store.store("d", ["x"]) and store.ready("d") is None

@@ -174,7 +174,7 @@ class Machine(RuleBasedStateMachine):
             paths: list[tuple[str, ...]], tags: list[str]) -> None:  # fmt: skip
         self.number += 1
         text = f"text {self.number}"
-        assert self.store.store(
+        taken = self.store.store(
             key, [text], ttl, fingerprint=mark, value=value, turn=turn, depends=paths, tags=tags
         )
         turn = None if turn in self.ended else turn
@@ -191,6 +191,7 @@ class Machine(RuleBasedStateMachine):
         self.model.use(kept)
         kept.expires = math.inf if turn or ttl is None else self.now + ttl
         self.model.enter(kept, level, self.now)
+        assert taken == (kept in self.model.kept)
 
     @rule(
         puts=st.lists(PUT, min_size=1, max_size=4),
