@@ -12,7 +12,7 @@ from ..streams.footprint import DEPTH, changed_paths
 from ..streams.world import Change
 from .store_entry import Entry, Level, basis_of
 from .store_flight import Flights
-from .store_given import texts
+from .store_given import changes_of, state_of, texts
 from .store_guard import met_by
 from .store_news import ALL, Word
 from .store_shelves import Shelves
@@ -62,15 +62,15 @@ class Truth:
             found by comparison, if not given: of objects key by key, and of lists as a whole.
         :param expected: then what depends on it stays good, for the state as it is now.
             Otherwise what depends on it is dropped, here and wherever the cache is shared.
-        :raises StateError: for what is no state.
+        :raises StateError: for what is no state, or no changes; then nothing has changed.
         """
-        if not isinstance(state, Mapping):
-            raise StateError(f"a state is an object of JSON, not {type(state).__name__}")
+        state = state_of(state)
         first = changes is None and self.state is None  # then nothing has changed for the others
         if changes is None:
             known = {} if self.state is None else self.state
             changes = [(path, None) for path in changed_paths(known, state, depth=DEEPEST)]
-        changes = tuple(changes)
+        else:
+            changes = changes_of(changes)
         self._shelves.swept()
         self.state = state
         self._revision += 1
@@ -191,7 +191,7 @@ class Truth:
         return [each for each in self._shelves.paths.touched(change[0]) if each.depends.on(change)]
 
     def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> str | None:
-        known = self.state if state is None else state
+        known = self.state if state is None else state_of(state)
         return None if known is None else basis_of(known, depends)
 
     def _true(self, entry: Entry, state: Mapping[str, Any] | None, snapshot: Any = None) -> bool:
@@ -210,9 +210,7 @@ class Truth:
         return good
 
 
-def concerned(
-    doubts: Iterable[Doubt], key: str, tags: Iterable[str], depends: Dependence
-) -> bool:
+def concerned(doubts: Iterable[Doubt], key: str, tags: Iterable[str], depends: Dependence) -> bool:
     """Whether one of these makes doubtful what has this key, these tags, and depends on this."""
     return any(
         each.meets(key, tags, depends) if isinstance(each, Word) else depends.on(each)

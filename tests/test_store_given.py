@@ -202,3 +202,28 @@ async def test_changed_content_takes_along_what_came_from_it() -> None:  # 1-39
         await asyncio.sleep(0)
         assert game.store.missing(["lore"]) == ["lore"]
     game.content_changed()
+
+
+@pytest.mark.parametrize("depends", [5, None, "ab", ["ab"], [5], {"a": 1}])
+async def test_what_is_no_list_of_paths_is_told_so(depends: Any) -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="path"):
+        store.store("k", ["x"], depends=depends)
+
+
+@pytest.mark.parametrize("state", [5, "ab", [1]])
+async def test_what_is_no_state_is_told_so(state: Any) -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="state"):
+        store.store("k", ["x"], state=state)
+
+
+@pytest.mark.parametrize(
+    "changes", [5, [5], ["ab"], [("a",)], [("a", None)], [(("a",), None, None)]]
+)
+async def test_changes_that_are_none_are_told_so_and_change_nothing(changes: Any) -> None:
+    store = VariantStore()
+    store.changed(before := {"a": 1})
+    with pytest.raises(StateError, match="change"):
+        store.changed({"a": 2}, changes)
+    assert store.state is before
