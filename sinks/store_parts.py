@@ -173,4 +173,5 @@ def _tag(key: str) -> str:
 
 
 def _name(key: str, part: str) -> str:
-    return f"{key}#{part}"
+    """``KEY#PART``; what is after the last ``#`` has none of its own, so that no two names meet."""
+    return f"{key}#{part.replace('%', '%25').replace('#', '%23')}"

@@ -323,3 +323,11 @@ def test_a_band_of_no_width_is_refused(width: Any) -> None:
 )
 def test_what_is_taken_out_of_a_snapshot_is_like_no_value(one: Any, other: Any) -> None:
     assert Near().key(one).distance(Near().key(other)) == math.inf
+
+
+def test_parts_of_different_keys_never_meet() -> None:
+    store = VariantStore(clock=lambda: 0.0)
+    store_parts(store, "plan:orc", [Part("2#0", "of the orc"), Part("%23", "x"), Part("#", "y")])
+    assert parts_of(store, "plan:orc#2", ["0"]) == []
+    found = parts_of(store, "plan:orc", ["2#0", "%23", "#"])
+    assert [part.value for part in found] == ["of the orc", "x", "y"]
