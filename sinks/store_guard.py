@@ -61,9 +61,9 @@ def _holds(condition: Condition, found: Any) -> bool:
         case "there":
             return (found is not _NOTHING) is bool(wanted)
         case "is":
-            return bool(found == wanted)
+            return _same(found, wanted)
         case "not":
-            return bool(found != wanted)
+            return not _same(found, wanted)
         case "above":
             return _number(found) and bool(found > wanted)
         case "below":
@@ -77,7 +77,16 @@ def _holds(condition: Condition, found: Any) -> bool:
 def _has(found: Any, wanted: Any) -> bool:
     if isinstance(found, (str, Mapping)):  # in which only a text can be
         return isinstance(wanted, str) and wanted in found
-    return isinstance(found, (list, tuple)) and wanted in found
+    return isinstance(found, (list, tuple)) and any(_same(each, wanted) for each in found)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Whether two values of JSON are equal: ``true`` is no 1, and a list is a list."""
+    if isinstance(found, (list, tuple)) and isinstance(wanted, (list, tuple)):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in found)
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _number(value: Any) -> bool:

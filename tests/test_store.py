@@ -666,3 +666,20 @@ async def test_what_there_is_no_room_for_is_not_said_to_be_stored() -> None:
     store = VariantStore(one)
     assert all(store.store(key, ["x"], turn="t") for key in "abc")
     assert not store.store("d", ["x"]) and store.ready("d") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "same"),
+    [
+        (1, True, False), (True, True, True), (0, False, False), (1, 1.0, True),
+        ([1], [True], False), ([1, [2]], (1, (2,)), True), ([1], [1, 2], False),
+        ({"a": 1}, {"a": True}, False), ({"a": 1}, {"a": 1.0}, True), ({"a": 1}, {"b": 1}, False),
+        ("1", 1, False), (None, False, False),
+    ],
+)  # fmt: skip
+def test_a_guard_compares_as_json_does(found: Any, wanted: Any, same: bool) -> None:  # 3-31
+    at = {"a": found, "of": [found]}
+    assert holds([Condition(("a",), "is", wanted)], at) is same
+    assert holds([Condition(("a",), "not", wanted)], at) is not same
+    assert holds([Condition(("of",), "has", wanted)], at) is same
+    assert holds([Condition(("of",), "lacks", wanted)], at) is not same
