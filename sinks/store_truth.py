@@ -75,20 +75,17 @@ class Truth:
         self.state = state
         self._revision += 1
         found = dict.fromkeys(entry for change in changes for entry in self._on(change))
+        own = dict.fromkeys(entry for change in changes for entry in self._own(change, state))
         if first:  # what was made for this very state is as good as it was
             found = dict.fromkeys(each for each in found if not same_basis(each, state))
+        good = {**found, **own} if expected else [each for each in own if each not in found]
+        self._rebase(good, state)
         if not expected:
             # A board has not so many words: the others are told what has changed no deeper.
             for path in dict.fromkeys(() if first else [path[:DEPTH] for path, _ in changes]):
                 self._tell(Word("changed", path))
             given_up = self._doubt(*changes)
             return self._shelves.forget_all(found, "changed") + given_up
-        for entry in found:
-            if entry.basis is not None:
-                entry.basis = basis_of(state, entry.depends)
-                self._tally.rebased += 1
-                if self._shelves.door.shared:
-                    self._shelves.write(entry)
         return len(found)
 
     def invalidate(self, pattern: str) -> int:
@@ -189,6 +186,23 @@ class Truth:
 
     def _on(self, change: Change) -> list[Entry]:
         return [each for each in self._shelves.paths.touched(change[0]) if each.depends.on(change)]
+
+    def _own(self, change: Change, state: Mapping[str, Any]) -> list[Entry]:
+        """What was prepared for the very action that has made this change: it stays good."""
+        path, because = change
+        if because is None:
+            return []
+        touched = self._shelves.paths.touched(path)
+        return [e for e in touched if e.depends.own == because and not same_basis(e, state)]
+
+    def _rebase(self, entries: Iterable[Entry], state: Mapping[str, Any]) -> None:
+        """They are good for the state as it is now."""
+        for entry in entries:
+            if entry.basis is not None:
+                entry.basis = basis_of(state, entry.depends)
+                self._tally.rebased += 1
+                if self._shelves.door.shared:
+                    self._shelves.write(entry)
 
     def _basis(self, state: Mapping[str, Any] | None, depends: Dependence) -> str | None:
         known = self.state if state is None else state_of(state)

@@ -683,3 +683,20 @@ def test_a_guard_compares_as_json_does(found: Any, wanted: Any, same: bool) -> N
     assert holds([Condition(("a",), "not", wanted)], at) is not same
     assert holds([Condition(("of",), "has", wanted)], at) is same
     assert holds([Condition(("of",), "lacks", wanted)], at) is not same
+
+
+@pytest.mark.parametrize("expected", [False, True])
+async def test_what_an_action_changes_itself_leaves_what_was_prepared_for_it_good(
+    expected: bool,
+) -> None:  # G1
+    store, ours = VariantStore(), Dependence(tuple(GOBLIN), (), "mira strikes", ())
+    store.changed(state())
+    store.store("ours", ["x"], depends=ours)
+    store.store("theirs", ["x"], depends=tuple(GOBLIN))
+    change = [(("actors", "goblin", "ac"), "mira strikes")]
+    assert store.changed(state(ac=17), change, expected=expected) == 1
+    assert await store.get("ours") == ["x"]
+    assert (await store.get("theirs") is not None) is expected
+    both = [*change, (("actors", "goblin", "hp"), None)]
+    store.changed(state(ac=18, hp=1), both)
+    assert await store.get("ours") is None and len(store) == 0
