@@ -122,6 +122,7 @@ class Game(Generic[M]):
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._store: VariantStore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._cold: Cold | None = None
         self._accesses: Accesses | None = None
         self._sessions: dict[str, Session[M]] = {}
@@ -209,12 +210,28 @@ class Game(Generic[M]):
     def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
         """The content is another: what sessions have of it is loaded anew. From any thread.
 
-        What was prepared with it is prepared again; what is being told stays.
+        What was prepared with it is prepared again; what is being told stays. Of :attr:`store`
+        goes what has the tag ``content:KIND:NAME``.
 
         :param kind: of this kind only; ``name``: and only what is called so.
         """
+        of = ("*",) if kind is None else (kind, "*" if name is None else name)
+        self._invalidate(":".join(("content", *of)))
         for session in [*self._sessions.values()]:
             session.content_changed(kind, name)
+
+    def _invalidate(self, pattern: str) -> None:
+        """Of the store, at once; from another thread, as soon as its loop comes to it."""
+        if self._store is None or self._loop is None or self._closed:
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._store.invalidate(pattern)
+        else:
+            self._loop.call_soon_threadsafe(self._store.invalidate, pattern)
 
     def variant_store(
         self, session_id: str, clock: Callable[[], float] | None = None
@@ -263,6 +280,7 @@ class Game(Generic[M]):
         """
         if self._store is None:
             self._store = self.variant_store("game")
+            self._loop = asyncio.get_running_loop()
             if self.settings.usage_dir is not None:
                 from .prefetch.accesses import Accesses
 

@@ -46,7 +46,7 @@ class Dependence:
                 break
         else:
             return False
-        if because == self.own or (len(path) == DEPTH and path[-1] in self.volatile):
+        if because == self.own or (len(path) >= DEPTH and path[DEPTH - 1] in self.volatile):
             return False
         return not any(path[: len(known)] == known for known in self.apart)
 

@@ -106,6 +106,8 @@ class Stock:
         if turn != before:
             if self._turn is not None:
                 self.store.end_turn(self._turn)
+            if turn is not None:
+                self.store.begin_turn(turn)
             self._turn = turn
         tops = self._tops
         fresh = tops and [change for change in world.fresh if not change[0] or change[0][0] in tops]

@@ -46,8 +46,14 @@ class Cold(Protocol):
         """Whether it can be asked at present; if not, nothing is known of what it holds."""
         ...
 
-    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
-        """Keep a record for so long."""
+    def keep(
+        self,
+        name: str,
+        record: dict[str, Any],
+        seconds: float,
+        written: Callable[[], object] | None = None,
+    ) -> None:
+        """Keep a record for so long; ``written`` is called when it is there, if it ever is."""
         ...
 
     def drop(self, name: str) -> None:
@@ -116,9 +122,17 @@ class MemoryCold:
             self._made = SimpleMemoryCache()
         return self._made
 
-    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
+    def keep(
+        self,
+        name: str,
+        record: dict[str, Any],
+        seconds: float,
+        written: Callable[[], object] | None = None,
+    ) -> None:
         """See :class:`Cold`."""
         _now(self._cache._set(name, orjson.dumps(record)))
+        if written is not None:
+            written()
 
     def drop(self, name: str) -> None:
         """See :class:`Cold`."""

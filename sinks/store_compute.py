@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import deepcopy
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import orjson
 from ..errors import StateError
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path
-from .store_entry import FREE, Level
+from .store_entry import FREE, Entry, Level
 from .store_flight import Flight, Flights
 from .store_given import checked, dependence_of, finite, packed, seconds, texts
 from .store_guard import Condition, met_by
@@ -63,7 +64,8 @@ class Computing(Lookups):
         computed goes to those who wait already, and is not kept either. The other arguments are
         those of :meth:`store`.
 
-        :param snapshot: the part of the state that matters; any JSON but ``null``.
+        :param snapshot: the part of the state that matters; any JSON but ``null``. What is
+            computed is for it as it is now: ``make`` has a copy, and it may be altered meanwhile.
         :param values: fills ``{name}`` in what is served, so that what was made for a near state
             has the numbers of this one; see :func:`~foretell.sinks.store_values.refilled`.
         :param ahead: nobody has asked for it yet, as in a warm-up: it counts as no look-up, and
@@ -81,6 +83,8 @@ class Computing(Lookups):
         about = (scope, snapshot)
         found, there = self._found_near(key, about, ahead)
         if found is None:
+            snapshot = _copy(snapshot)
+            about = (scope, snapshot)
             name = self.name_of(snapshot, scope)
             made = None
             while made is None:
@@ -96,16 +100,16 @@ class Computing(Lookups):
             if made is None:
                 guarded = checked(guard)
                 words = (name, *texts("tags", tags))
-                seconds(ttl)
-                flight = Flight[Made](key, words, guarded, dependence_of(depends), turn)
+                texts("fingerprint, scope and turn", (fingerprint, scope, turn or ""))
+                ttl = seconds(ttl)
+                about_it = dependence_of(depends)
+                flight = Flight[Made](key, words, guarded, about_it, self._open(turn))
 
                 async def computed(flight: Flight[Made]) -> Made:
                     ours = await self._elsewhere(flight, there or (name, fingerprint), about, ahead)
                     if ours is None:
                         self._missed_unless(ahead, name, about)
-                        variants = await self._computed(
-                            flight, snapshot, make, scope=scope, ttl=ttl, fingerprint=fingerprint
-                        )
+                        variants = await self._computed(flight, snapshot, make, ttl, fingerprint)
                         ours = Made(variants, flight.guard)
                     return ours
 
@@ -169,26 +173,44 @@ class Computing(Lookups):
         return Made(variants, guard)
 
     async def _computed(
-        self, flight: Flight[Made], snapshot: Any, make: Make, **entry: Any
+        self,
+        flight: Flight[Made],
+        snapshot: Any,
+        make: Make,
+        ttl: float | None,
+        fingerprint: str,
     ) -> list[Any]:
         self._tally.computed += 1
         try:
             made = make(snapshot)
             variants = await made if isawaitable(made) else made
-            packed(variants)
+            parts, size = packed(variants)
+            name, *tags = flight.words
+            entry = Entry(
+                name,
+                fingerprint,
+                parts,
+                size,
+                ttl,
+                depends=flight.depends,
+                guard=flight.guard,
+                tags=tuple(tags),
+                turn=flight.turn,
+                basis=self._basis(None, flight.depends),
+                near=flight.near,
+            )
+            found = entry.variants()
             if flight.good:
-                name, *tags = flight.words
-                self.store(
-                    name,
-                    variants,
-                    depends=flight.depends,
-                    guard=flight.guard,
-                    tags=tags,
-                    turn=flight.turn,
-                    snapshot=snapshot,
-                    **entry,
-                )
+                self._put(entry)
         except BaseException:
             self._tally.failed += 1
             raise
-        return variants
+        return found
+
+
+def _copy(snapshot: Any) -> Any:
+    """A snapshot that nobody else alters."""
+    try:
+        return deepcopy(snapshot)
+    except Exception:  # a view of what cannot be copied, such as of a live game; but it is JSON
+        return orjson.loads(orjson.dumps(snapshot, dict))

@@ -49,8 +49,8 @@ class Level(StrEnum):
 class Entry:
     """Variants under a key, for one fingerprint.
 
-    ``parts`` are strings as they are, and other values as JSON; ``None`` while the cold layer's
-    cache has them. ``size`` is their bytes. ``basis`` is :func:`basis_of` the state they were
+    ``parts`` are strings as they are, and other values as JSON; ``None`` while only the cold
+    layer's cache has them. ``size`` is their bytes. ``basis`` is :func:`basis_of` the state they were
     made for, if one was known. ``expires`` is when they are no longer true (infinite while their
     turn is open), ``until`` when they leave their layer. ``hits`` counts the serves, ``offered``
     how often they were stored; ``rank`` orders a layer's entries, the first to go first. ``mark``
@@ -110,6 +110,7 @@ def basis_of(state: Mapping[str, Any], depends: Dependence) -> str:
     """What the state says of all that a text depends on, less what its own action may change.
 
     A digest, for it may say much: of each path nothing, if the state has none of it, or its value.
+    A path that goes through a list, or below a plain value, stands for the whole of that.
 
     :raises StateError: for what is no JSON.
     """
@@ -126,7 +127,9 @@ def _value_at(
     state: Any, path: Path, depends: Dependence, apart: frozenset[Path]
 ) -> tuple[Any, ...]:
     for key in path:
-        if not isinstance(state, Mapping) or key not in state:
+        if state is not None and not isinstance(state, Mapping):
+            return ("met", state)
+        if state is None or key not in state:
             return ()
         state = state[key]
     return (_less(state, path, depends.volatile, apart),)

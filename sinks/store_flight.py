@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
@@ -59,22 +58,26 @@ class Flight(Generic[T]):
         self.landed: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
 
-_within: ContextVar[tuple[object, ...]] = ContextVar("within", default=())
-"""The flights that wait for what runs here."""
+_within: ContextVar[tuple[Flight[Any], ...]] = ContextVar("within", default=())
+"""The flights in which what runs here was begun, and which may wait for it."""
+
+DEEPEST = 8
+"""Rooms: one for what is computed, one for what that computes in its turn, and so on."""
 
 
 class Flights(Generic[T]):
     """The computations under way. They are the store's own: no caller's end is theirs.
 
     :param limit: so many run at a time; more wait. What one of them computes in its turn is not
-        counted with them, for they wait for it.
+        counted with them, for they may wait for it; but what lies deeper than eight is counted
+        with the eighth.
     :param seconds: one may take; then all who wait get :class:`TimeoutError`.
     :param index: finds a flight for a state that is near.
     """
 
     def __init__(self, limit: int, seconds: float, index: NearIndex[Flight[T]]) -> None:
         self._tasks = Tasks(lambda name, error: None)
-        self._rooms = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(limit))
+        self._rooms = [asyncio.Semaphore(limit) for _ in range(DEEPEST)]
         self._seconds = seconds
         self._index = index
         self._flying: dict[Flight[T], None] = {}
@@ -132,10 +135,11 @@ class Flights(Generic[T]):
         return len(found)
 
     async def _fly(self, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]) -> None:
-        before = _within.get()
+        before = [each for each in _within.get() if not each.landed.done()]
         _within.set((*before, flight))
+        depth = sum(each in self._flying for each in before)  # ints
         try:
-            async with self._rooms[len(before)], asyncio.timeout(self._seconds):
+            async with self._rooms[min(depth, DEEPEST - 1)], asyncio.timeout(self._seconds):
                 flight.begun = True
                 value = await make(flight)
             self._land(flight, value)

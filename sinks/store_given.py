@@ -11,10 +11,20 @@ import orjson
 
 from ..errors import StateError
 from ..operators.fingerprint import Dependence
-from ..streams.footprint import Path
+from ..streams.world import Change
 from .store_guard import Condition, Test
 
-__all__ = ["checked", "dependence_of", "finite", "number", "packed", "seconds", "texts"]
+__all__ = [
+    "changes_of",
+    "checked",
+    "dependence_of",
+    "finite",
+    "number",
+    "packed",
+    "seconds",
+    "state_of",
+    "texts",
+]
 
 TESTS = get_args(Test)
 LARGEST = 2.0**1023
@@ -63,17 +73,46 @@ def seconds(ttl: Any) -> float | None:
     return None if ttl is None else float(ttl)
 
 
-def dependence_of(depends: Dependence | Iterable[Path]) -> Dependence:
+def dependence_of(depends: Any) -> Dependence:
     """What is depended on, from paths of the state alone.
 
-    :raises StateError: for a path that is no list of texts.
+    :raises StateError: for a path that is no list of texts, or no list of paths.
     """
     if not isinstance(depends, Dependence):
+        if isinstance(depends, str) or not isinstance(depends, Iterable):
+            raise StateError(f"a list of paths of the state is wanted, not {depends!r}")
         paths = tuple(texts("a path of the state", path) for path in depends)
         return Dependence(paths, (), "", ())
     for path in (*depends.paths, *depends.apart, (depends.own, *depends.volatile)):
         texts("a path of the state", path)
     return depends
+
+
+def changes_of(changes: Any) -> tuple[Change, ...]:
+    """Where a state differs, and why.
+
+    :raises StateError: for anything else.
+    """
+    found: list[Change] = []
+    for each in changes if isinstance(changes, Iterable) else [changes]:
+        if not (_row(each) and len(each) == 2 and _row(each[0])):
+            raise StateError(f"a change is a path of the state and a reason, not {each!r}")
+        found.append((tuple(each[0]), each[1]))
+    return tuple(found)
+
+
+def _row(given: Any) -> bool:
+    return isinstance(given, (tuple, list))
+
+
+def state_of(state: Any) -> Mapping[str, Any]:
+    """A state.
+
+    :raises StateError: for what is none.
+    """
+    if not isinstance(state, Mapping):
+        raise StateError(f"a state is an object of JSON, not {type(state).__name__}")
+    return state
 
 
 def checked(guard: Iterable[Condition]) -> tuple[Condition, ...]:
@@ -125,6 +164,7 @@ def packed(variants: Iterable[Any]) -> tuple[tuple[str | bytes, ...], int]:
     """
     if isinstance(variants, (str, bytes, Mapping)) or not isinstance(variants, Iterable):
         raise StateError(f"variants are a list of texts or plans, not {type(variants).__name__}")
+    variants = [*variants]  # what it raises itself is not for what it gives
     try:
         parts = tuple(each if type(each) is str else _json(each) for each in variants)
         size = sum(len(each.encode() if type(each) is str else each) for each in parts)  # ints

@@ -19,7 +19,8 @@ class Condition(NamedTuple):
     ``is`` and ``not`` compare it; ``above`` and ``below`` compare numbers; ``has`` and ``lacks``
     ask for a member of a list, or a key; ``there`` asks whether there is such a value (``true``)
     or none (``false``). A condition on a value that is not there does not hold, but for ``lacks``
-    and ``not``.
+    and ``not``. On a path that goes through a list, or below a plain value, none holds: nothing
+    says what is meant.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Condition(NamedTuple):
 
 
 _NOTHING = object()
+_UNCLEAR = object()
 
 
 def holds(guard: Iterable[Condition], state: Mapping[str, Any]) -> bool:
@@ -37,7 +39,9 @@ def holds(guard: Iterable[Condition], state: Mapping[str, Any]) -> bool:
 
 def _at(state: Any, path: Path) -> Any:
     for key in path:
-        if not isinstance(state, Mapping) or key not in state:
+        if state is not None and not isinstance(state, Mapping):
+            return _UNCLEAR
+        if state is None or key not in state:
             return _NOTHING
         state = state[key]
     return state
@@ -51,13 +55,15 @@ def met_by(guard: Iterable[Condition], state: Any) -> bool:
 
 def _holds(condition: Condition, found: Any) -> bool:
     wanted = condition.value
+    if found is _UNCLEAR:
+        return False
     match condition.test:
         case "there":
             return (found is not _NOTHING) is bool(wanted)
         case "is":
-            return bool(found == wanted)
+            return _same(found, wanted)
         case "not":
-            return bool(found != wanted)
+            return not _same(found, wanted)
         case "above":
             return _number(found) and bool(found > wanted)
         case "below":
@@ -71,7 +77,16 @@ def _holds(condition: Condition, found: Any) -> bool:
 def _has(found: Any, wanted: Any) -> bool:
     if isinstance(found, (str, Mapping)):  # in which only a text can be
         return isinstance(wanted, str) and wanted in found
-    return isinstance(found, (list, tuple)) and wanted in found
+    return isinstance(found, (list, tuple)) and any(_same(each, wanted) for each in found)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Whether two values of JSON are equal: ``true`` is no 1, and a list is a list."""
+    if isinstance(found, (list, tuple)) and isinstance(wanted, (list, tuple)):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return found.keys() == wanted.keys() and all(_same(found[key], wanted[key]) for key in found)
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 def _number(value: Any) -> bool:

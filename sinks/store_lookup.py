@@ -86,7 +86,8 @@ class Lookups(Truth):
             guard then speaks of the snapshot.
         :param scope: kinds of things whose snapshots never meet.
         :return: false if they were not taken: larger than one entry may be, or untrue already,
-            for what they depend on has changed since ``state``. Then what was there stays.
+            for what they depend on has changed since ``state``; then what was there stays. Or all
+            layers are full of what is of an open turn.
         :raises StateError: for anything that is not what it should be, such as what is no JSON
             or no list, a guard that cannot be compared, or a ``ttl`` below 0.
         """
@@ -105,7 +106,7 @@ class Lookups(Truth):
             depends,
             guard,
             tags,
-            turn,
+            self._open(turn),
             self._basis(state, depends),
             None if snapshot is None else self._near_key(snapshot, scope, fingerprint),
         )
@@ -125,7 +126,7 @@ class Lookups(Truth):
         unsure = entry.guard or (self.state is None and entry.basis is not None)
         entry.checked = -1 if unsure else self._revision
         self._shelves.put(entry, level, write=write)
-        return True
+        return self._shelves.entries.get(entry.id) is entry
 
     def ready(
         self, key: str, fingerprint: str = "", *, state: Mapping[str, Any] | None = None

@@ -32,6 +32,8 @@ WIDTHS: Mapping[str, float] = {"damage_taken": 200.0}
 """Where the largest health is not known, as in recordings, what was lost of it says how it is. So
 wide as a third of what those bear who are met most: as :data:`BANDS` has it of what is known."""
 BANDS = ((0.0, "down"), (1 / 3, "low"), (2 / 3, "hurt"))
+NUMBER = orjson.Fragment("near")
+"""Stands for a number that was taken out. No value of JSON is written so, nor as a band is."""
 LARGEST = 1e12
 MARGIN = 1 + 1e-9
 FACTORS = (0x9E3779B97F, 0xC2B2AE3D27, 0x165667B19E, 0xD6E8FEB866, 0xFF51AFD7ED, 0xA0761D6478)
@@ -106,7 +108,7 @@ class Near:
             return value
         if near and _number(value) and abs(value) < LARGEST:
             numbers.append(float(value))
-            return ["near"]
+            return NUMBER
         if isinstance(value, dict | Mapping):
             banded = self._banded(value)
             names = sorted(value) if self.fields else value
@@ -119,21 +121,22 @@ class Near:
         if isinstance(value, (list, tuple)):
             return [self._shape(each, near, numbers) for each in value]
         if isinstance(value, float) and not math.isfinite(value):
-            return [repr(value)]
+            return orjson.Fragment(repr(value))
         return value
 
     def _banded(self, value: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, width in self.widths.items():
             if _number(now := value.get(name)) and math.isfinite(now):
-                found[name] = ["band", math.ceil(now / width)]
+                found[name] = orjson.Fragment(f"band {math.ceil(now / width)}")
         for name, most in HEALTH if self.bands else ():
             if name not in value:
                 continue
             now, full = value.get(name), value.get(most)
             if _number(now) and _number(full) and full > 0:
                 share = now / full
-                found[name] = [next((band for edge, band in BANDS if share <= edge), "well")]
+                band = next((band for edge, band in BANDS if share <= edge), "well")
+                found[name] = orjson.Fragment(band)
         return found
 
 

@@ -30,14 +30,19 @@ EVERY = 0.1
 """Seconds after which what others have told is asked for, for what is in memory here."""
 
 MOST_WAITING = 256
+"""So many writes, and as many deletions."""
 
 
 class _Waiting(NamedTuple):
-    """A record to be written, or ``None`` to be deleted, and the moment of the news it is of."""
+    """A record to be written, or ``None`` to be deleted, and the moment of the news it is of.
+
+    ``written`` is called when the server has it.
+    """
 
     record: dict[str, Any] | None
     seconds: float = 0.0
     moment: int = 0
+    written: Callable[[], object] | None = None
 
 
 class SharedCold:
@@ -121,14 +126,21 @@ class SharedCold:
             await asyncio.sleep(self._every)
             await self.hear()
 
-    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
-        """Keep a record for so long, as soon as the server takes it."""
+    def keep(
+        self,
+        name: str,
+        record: dict[str, Any],
+        seconds: float,
+        written: Callable[[], object] | None = None,
+    ) -> None:
+        """Keep a record for so long, as soon as the server takes it; then ``written`` is called."""
         record = {**record, "until": self._wall() + seconds}
         if excessive(record) or len(orjson.dumps(record)) > self._most:
             self.door.met["too large"] += 1
         elif seconds > 0:
             news = self._boards.of(name)
-            self._behind(name, _Waiting(record, seconds, 0 if news is None else news.moment))
+            moment = 0 if news is None else news.moment
+            self._behind(name, _Waiting(record, seconds, moment, written))
 
     def drop(self, name: str) -> None:
         """Forget a record."""
@@ -214,9 +226,11 @@ class SharedCold:
             return
         self._waiting[name] = waiting
         if len(self._waiting) > MOST_WAITING:
-            writes = (name for name, each in self._waiting.items() if each.record is not None)
-            del self._waiting[next(writes, next(iter(self._waiting)))]  # what is untrue must go
-            self.door.met["not written"] += 1
+            deletes = waiting.record is None
+            alike = [n for n, each in self._waiting.items() if (each.record is None) is deletes]
+            if len(alike) > MOST_WAITING:
+                del self._waiting[alike[0]]
+                self.door.met["not deleted" if deletes else "not written"] += 1
         self._write_behind()
 
     def _write_behind(self) -> None:
@@ -255,10 +269,12 @@ class SharedCold:
                 return
             record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
         limit, crowded = WRITING * self._limit, self.door.met["crowded"]
-        await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
+        done = await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
         asked = self.door.met["crowded"] == crowded
         if asked and self.answers and self._waiting.get(name) is waiting:
             del self._waiting[name]
+            if done and record is not None and waiting.written is not None:
+                waiting.written()
 
     async def _put(self, name: str, record: dict[str, Any] | None, seconds: float) -> bool:
         server = self.door.server

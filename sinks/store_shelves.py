@@ -175,7 +175,16 @@ class Shelves:
         """Write an entry into the cold layer's cache, if its texts are here."""
         if entry.parts is not None:
             seconds = min(entry.expires - self.clock(), self.limits.cold.seconds)
-            self.door.keep(self.name(*entry.id), recorded(entry), seconds)
+            self.door.keep(
+                self.name(*entry.id), recorded(entry), seconds, lambda: self._written(entry)
+            )
+
+    def _written(self, entry: Entry) -> None:
+        """The cold layer's cache has an entry: of what is cold, its texts need not be here too."""
+        here = self.entries.get(entry.id) is entry and entry.parts is not None
+        if here and entry.level is Level.COLD:
+            entry.mark = entry.digest()
+            entry.parts = None
 
     def at_hand(self, entry: Entry) -> bool:
         """Whether its texts are here; from a cache in memory they are fetched."""
@@ -228,8 +237,6 @@ class Shelves:
             self._wait_for(entry)
             if level is Level.COLD:
                 self.write(entry)  # a server may have lost it, or not have been there
-                entry.mark = entry.digest()
-                entry.parts = None
         if leaving is None:
             return
         log.debug("store %r: %s is full: %r leaves it", self.session, level, leaving.key)

@@ -111,17 +111,20 @@ def actor_and_targets(key: str) -> tuple[str, list[str]]:
     return actor, targets
 
 
-def changed_paths(old: Any, new: Any, path: Path = ()) -> list[Path]:
-    """The paths at which two snapshots differ, no deeper than an entity's own fields."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
+def changed_paths(old: Any, new: Any, path: Path = (), depth: int = DEPTH) -> list[Path]:
+    """The paths at which two snapshots differ, no deeper than an entity's own fields.
+
+    :param depth: no deeper than so many keys.
+    """
+    if not (isinstance(old, dict | Mapping) and isinstance(new, dict | Mapping)):
         return [] if old is new or old == new else [path]
     found = [(*path, key) for key in old if key not in new]
-    fields = len(path) == DEPTH - 1
+    fields = len(path) == depth - 1
     for key, value in new.items():
         before = old.get(key, ABSENT)
         if before is not value and before != value:
             if fields or before is ABSENT:
                 found.append((*path, key))
             else:
-                found += changed_paths(before, value, (*path, key))
+                found += changed_paths(before, value, (*path, key), depth)
     return found

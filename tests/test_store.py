@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import tracemalloc
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell.errors import StateError
-from foretell.operators.fingerprint import dependence
+from foretell.operators.fingerprint import Dependence, dependence
 from foretell.sinks.store_guard import Condition, holds
 from foretell.sinks.store_index import PathIndex
 from foretell.sinks.store_layers import Limits, Room
@@ -576,3 +577,126 @@ async def test_of_what_was_used_in_one_moment_the_first_used_ages_first() -> Non
     assert store.ready("a")
     await asyncio.sleep(10)
     assert store.missing(["a", "b"]) == ["b"], "b went first, and a after it"
+
+
+PARTY: dict[str, Any] = {"party": [{"hp": 10, "dead": False}], "location": "cave"}
+LATER: dict[str, Any] = {"party": [{"hp": 0, "dead": True}], "location": "tower"}
+
+
+@pytest.mark.parametrize("path", [("party", "0", "hp"), ("location", "id")])
+async def test_a_path_through_a_list_or_below_a_plain_value_depends_on_the_whole(
+    path: tuple[str, ...],
+) -> None:  # 3-31
+    store = VariantStore()
+    store.store("k", ["he stands tall"], state=PARTY, depends=[path])
+    assert await store.get("k", state=LATER) is None
+    assert await store.get("k", state={}) is None
+    assert await store.get("k", state=dict(PARTY)) == ["he stands tall"]
+    assert store.changed(LATER) == 1, "the first state told says something else of it"
+    assert await store.get("k") is None
+
+
+@pytest.mark.parametrize("path", [("party", "0", "dead"), ("location", "id")])
+@pytest.mark.parametrize(
+    ("test", "value"),
+    [("is", True), ("not", True), ("has", "x"), ("lacks", "x"), ("there", True), ("there", False)],
+)
+def test_a_condition_on_such_a_path_never_holds(
+    path: tuple[str, ...], test: Any, value: Any
+) -> None:  # 3-31
+    for state in (PARTY, LATER):
+        assert not holds([Condition(path, test, value)], state)
+
+
+async def test_in_null_is_nothing() -> None:
+    store = VariantStore()
+    store.store("k", ["alone"], state={"foe": None}, depends=[("foe", "id")])
+    assert await store.get("k", state={"foe": {}}) == ["alone"]
+    assert holds([Condition(("foe", "id"), "there", False)], {"foe": None})
+
+
+STATS = {"str": 1, "dex": {"now": 1, "was": 1}, "seen": ["mill"]}
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType])
+async def test_of_what_lies_deep_only_what_has_changed_is_dropped(kind: Any) -> None:  # 3-31
+    def told(**stats: Any) -> Any:
+        inner = kind({"stats": kind({**STATS, **stats}), "pos": kind({"x": 1})})
+        return kind({"actors": kind({"grik": inner}), "location": "cave"})
+
+    store, grik = VariantStore(), ("actors", "grik", "stats")
+    store.changed(told())
+    store.store("str", ["x"], depends=[(*grik, "str")])
+    store.store("dex", ["x"], depends=[(*grik, "dex")])
+    store.store("was", ["x"], depends=[(*grik, "dex", "was")])
+    store.store("first", ["x"], depends=[(*grik, "seen", "0")])
+    store.store("grik", ["x"], depends=[("actors", "grik")])
+    store.store("cave", ["x"], depends=[("location",)])
+    assert store.changed(told(dex={"now": 2, "was": 1})) == 2
+    kept = [key for key in ("str", "was", "first", "cave") if await store.get(key)]
+    assert kept == ["str", "was", "first", "cave"] and len(store) == 4
+    assert store.changed(told(dex={"now": 2, "was": 1}, seen=["mill", "tower"])) == 1
+    assert await store.get("first") is None and len(store) == 3
+
+
+async def test_what_changes_below_a_volatile_field_makes_nothing_doubtful() -> None:
+    store = VariantStore()
+    store.changed(before := state(pos={"x": 1, "y": 1}))
+    about = Dependence((("actors", "goblin"),), (), "", ("pos",))
+    store.store("k", ["x"], depends=about)
+    assert store.changed(state(pos={"x": 2, "y": 1})) == 0
+    assert await store.get("k") == ["x"] and before != store.state
+
+
+async def test_what_is_stored_for_a_turn_that_is_over_expires_from_now() -> None:  # 0-15
+    store = VariantStore()
+    store.end_turn("t")
+    store.store("late", ["x"], 1, turn="t")
+    await store.get_or_compute({"n": 1}, lambda given: ["x"], ttl=1, turn="t")
+    store.begin_turn("u")
+    store.end_turn("u")
+    store.begin_turn("u")
+    store.store("again", ["x"], 1, turn="u")
+    await asyncio.sleep(2)
+    assert [key for key in ("late", "again") if store.ready(key)] == ["again"] and len(store) == 1
+
+
+async def test_what_there_is_no_room_for_is_not_said_to_be_stored() -> None:
+    one = Limits(Room(1, 300, "lru"), Room(1, 900, "lfu"), Room(1, 3600, "ttl"))
+    store = VariantStore(one)
+    assert all(store.store(key, ["x"], turn="t") for key in "abc")
+    assert not store.store("d", ["x"]) and store.ready("d") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "same"),
+    [
+        (1, True, False), (True, True, True), (0, False, False), (1, 1.0, True),
+        ([1], [True], False), ([1, [2]], (1, (2,)), True), ([1], [1, 2], False),
+        ({"a": 1}, {"a": True}, False), ({"a": 1}, {"a": 1.0}, True), ({"a": 1}, {"b": 1}, False),
+        ("1", 1, False), (None, False, False),
+    ],
+)  # fmt: skip
+def test_a_guard_compares_as_json_does(found: Any, wanted: Any, same: bool) -> None:  # 3-31
+    at = {"a": found, "of": [found]}
+    assert holds([Condition(("a",), "is", wanted)], at) is same
+    assert holds([Condition(("a",), "not", wanted)], at) is not same
+    assert holds([Condition(("of",), "has", wanted)], at) is same
+    assert holds([Condition(("of",), "lacks", wanted)], at) is not same
+
+
+@pytest.mark.parametrize("expected", [False, True])
+async def test_what_an_action_changes_itself_leaves_what_was_prepared_for_it_good(
+    expected: bool,
+) -> None:  # G1
+    store, ours = VariantStore(), Dependence(tuple(GOBLIN), (), "mira strikes", ())
+    store.changed(state())
+    store.store("ours", ["x"], depends=ours)
+    store.store("theirs", ["x"], depends=tuple(GOBLIN))
+    change = [(("actors", "goblin", "ac"), "mira strikes")]
+    assert store.changed(state(ac=17), change, expected=expected) == 1
+    assert await store.get("ours") == ["x"]
+    assert (await store.get("theirs") is not None) is expected
+    both = [*change, (("actors", "goblin", "hp"), None)]
+    store.changed(state(ac=18, hp=1), both)
+    assert await store.get("ours") is None and len(store) == 0

@@ -19,6 +19,7 @@ from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits, Room
+from foretell.sinks.store_news import Board
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
@@ -380,17 +381,76 @@ async def test_what_there_was_no_time_to_write_is_written_later() -> None:
     await cold.aclose()
 
 
-async def test_of_what_waits_to_be_written_a_deletion_is_the_last_to_be_dropped() -> None:  # G1
+async def test_neither_writes_nor_deletions_that_wait_drive_out_the_others() -> None:  # G1, G3
     cold = SharedCold("redis://127.0.0.1:1/0", wall=time.time)
     cold.door.again = math.inf
-    for number in range(200):
-        cold.drop(f"untrue-{number}")
     for number in range(1000):
+        cold.drop(f"untrue-{number}")
         cold.keep(f"n{number}", {"n": number}, 60)
-    assert [name in cold._waiting for name in ("untrue-0", "untrue-199", "n0", "n999")] == [
-        True, True, False, True,
-    ]  # fmt: skip
-    assert len(cold._waiting) == 256
+    waiting = [*cold._waiting]
+    assert [name for name in waiting if name[0] == "u"] == [f"untrue-{n}" for n in range(744, 1000)]
+    assert [name for name in waiting if name[0] == "n"] == [f"n{n}" for n in range(744, 1000)]
+    assert (cold.door.met["not written"], cold.door.met["not deleted"]) == (744, 744)
+    await cold.aclose()
+
+
+class Away:
+    """A server that is not there, one that takes no writes, or one that takes them."""
+
+    kind, where, garbage, refusals = "away", "nowhere", (ValueError,), (RuntimeError,)
+
+    def __init__(self, error: type[Exception] | None) -> None:
+        self.error = error
+
+    async def take(self, *_: object) -> None:
+        if self.error is not None:
+            raise self.error("no")
+
+    set = delete = take
+
+    async def hear(self, *_: object) -> Board:
+        await self.take()
+        return Board(1, 1, [])
+
+    async def get_and_hear(self, *_: object) -> tuple[None, Board]:
+        if self.error is OSError:
+            raise OSError("no")
+        return None, Board(0, 0, [])
+
+    async def forget_connections(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+async def test_nothing_that_leaves_warm_is_lost_to_a_server_that_does_not_take_it(
+    error: type[Exception],
+) -> None:  # 2-38, G10
+    server: Any = Away(error)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    store = VariantStore(cold=cold)
+    for number in range(300):
+        store.store(f"told-{number}", ["x"], None)
+        store.consume(f"told-{number}")
+    for number in range(150):
+        store.store(f"k{number}", [f"text {number}"], None)
+        await asyncio.sleep(0.01)
+    await store.flush()
+    assert [await store.get(f"k{n}") for n in range(150)] == [[f"text {n}"] for n in range(150)]
+    await cold.aclose()
+
+
+async def test_what_is_cold_leaves_memory_when_a_server_has_taken_it() -> None:  # 1-57
+    server: Any = Away(OSError)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    store = VariantStore(TINY, cold=cold)
+    store.store("old", ["x"], None)
+    store.store("new", ["x"], None)
+    old = store._shelves.entries["old", ""]
+    await asyncio.sleep(5)
+    assert old.parts == ("x",)
+    server.error = None
+    await asyncio.sleep(60)
+    assert old.parts is None and store._shelves.entries["new", ""].parts == ("x",)
     await cold.aclose()
 
 

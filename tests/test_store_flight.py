@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from foretell.errors import StateError
-from foretell.sinks.store_flight import ComputeError, StoreClosed
+from foretell.sinks.store_flight import ComputeError, Flight, StoreClosed
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits
 from foretell.sinks.store_scenarios import compute
@@ -341,3 +342,130 @@ async def test_who_joins_gets_variants_of_its_own() -> None:  # 3-37
     first[0]["steps"].clear()
     first.clear()
     assert second == [{"steps": [1]}] == await store.get_or_compute({"a": 1}, make)
+
+
+async def test_what_is_computed_is_for_the_snapshot_as_it_was_asked_for() -> None:  # G1
+    store = VariantStore()
+    snapshot = {"who": "grik", "pos": [10, 10], "conditions": []}
+
+    async def make(given: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        return [f"at {given['pos']}, {given['conditions']}"]
+
+    asked = asyncio.create_task(store.get_or_compute(snapshot, make))
+    await asyncio.sleep(0.5)
+    snapshot |= {"pos": [90, 90]}
+    snapshot["conditions"].append("prone")  # type: ignore[attr-defined]
+    assert await asked == ["at [10, 10], []"]
+    anew = await store.get_or_compute(snapshot, lambda given: ["made anew"])
+    assert anew == ["made anew"]
+    before = {"who": "grik", "pos": [10, 10], "conditions": []}
+    assert await store.get_or_compute(before, make) == ["at [10, 10], []"]
+    assert store.stats().flights["computed"] == 2
+
+
+async def test_a_snapshot_altered_while_it_waits_for_room_is_computed_as_it_was() -> None:  # G1
+    store, busy = VariantStore(Limits(computing=1)), Maker()
+    first = asyncio.create_task(store.get_or_compute({"n": 0}, busy))
+    await asyncio.sleep(0.1)
+    snapshot = {"n": "a"}
+    asked = [
+        asyncio.create_task(store.get_or_compute(each, lambda given: [f"for {given['n']}"]))
+        for each in (snapshot, {"n": "a"})
+    ]
+    await asyncio.sleep(0.1)
+    snapshot["n"] = "b"
+    assert await asyncio.gather(*asked) == [["for a"], ["for a"]]
+    await first
+
+
+async def test_a_view_of_a_state_that_cannot_be_copied_is_computed_for_all_the_same() -> None:
+    store, there = VariantStore(), {"n": {"at": "mill"}}
+    view = MappingProxyType(there)
+
+    async def make(given: Any) -> list[Any]:
+        await asyncio.sleep(1)
+        return [given["n"]["at"]]
+
+    asked = asyncio.create_task(store.get_or_compute(view, make))
+    await asyncio.sleep(0.5)
+    there["n"]["at"] = "tower"
+    assert await asked == ["mill"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda _: (f"text {number}" for number in range(2)),
+        lambda _: map("text {}".format, range(2)),
+        lambda _: {"text 0": 0, "text 1": 1}.keys(),
+    ],
+    ids=["generator", "map", "keys"],
+)
+async def test_what_can_be_read_once_is_served_to_all_and_kept(given: Any) -> None:
+    store = VariantStore()
+    asked = [store.get_or_compute(SNAPSHOT, given) for _ in range(2)]
+    assert await asyncio.gather(*asked) == [["text 0", "text 1"]] * 2
+    assert await store.get_or_compute(SNAPSHOT, Maker()) == ["text 0", "text 1"]
+
+
+async def test_what_goes_wrong_while_it_is_read_is_told_and_not_kept() -> None:
+    def broken(_: Any) -> Any:
+        yield "text"
+        raise TypeError("of the game's own")
+
+    store = VariantStore()
+    with pytest.raises(TypeError, match="own"):
+        await store.get_or_compute(SNAPSHOT, broken)
+    assert len(store) == 0
+
+
+async def test_what_each_computation_begins_in_the_background_is_bounded() -> None:  # G3
+    store, tasks = VariantStore(Limits(computing=2)), list[asyncio.Task[Any]]()
+    maker = Maker()
+
+    async def make(given: Any) -> list[Any]:
+        if given["n"] < 100:
+            following = store.get_or_compute({"n": given["n"] + 1}, make)
+            tasks.append(asyncio.create_task(following))
+        return await maker(given)
+
+    await store.get_or_compute({"n": 0}, make)
+    while len(tasks) < 100 or not tasks[-1].done():  # noqa: ASYNC110
+        await asyncio.sleep(1)
+    assert maker.calls == 101 and maker.most <= 16
+
+
+async def test_of_a_chain_of_computations_what_has_landed_is_let_go() -> None:  # G3
+    store, held, tasks = VariantStore(), list[int](), set[asyncio.Task[Any]]()
+    done = asyncio.Event()
+
+    async def make(given: Any) -> list[Any]:
+        if given["n"] < 50:  # the next begins as this one ends
+            asyncio.get_running_loop().call_later(0.1, begin, given["n"] + 1)
+        else:
+            gc.collect()
+            held.append(sum(isinstance(each, Flight) for each in gc.get_objects()))
+            done.set()
+        return ["x"]
+
+    def begin(number: int) -> None:
+        task = asyncio.create_task(store.get_or_compute({"n": number}, make))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    begin(0)
+    await done.wait()
+    assert held[0] <= 3
+
+
+async def test_what_is_computed_deep_within_computations_does_not_wait_for_them() -> None:
+    store = VariantStore(Limits(computing=1, seconds=60))
+
+    async def make(given: Any) -> list[Any]:
+        left = given["n"] - 1
+        return ["end"] if not left else await store.get_or_compute({"n": left}, make)
+
+    assert await store.get_or_compute({"n": 8}, make) == ["end"]
+    with pytest.raises(TimeoutError):
+        await store.get_or_compute({"n": 20}, make)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -171,3 +173,57 @@ async def test_what_no_key_can_be_is_a_miss(redis: Any) -> None:  # G10
     store = VariantStore(cold=cold)
     assert await store.get(HALF) is None and store.take(HALF) is None
     await cold.aclose()
+
+
+async def test_changed_content_takes_along_what_came_from_it() -> None:  # 1-39
+    made = {
+        "of grik": "content:stat_block:grik",
+        "of mira": "content:stat_block:mira",
+        "lore": "content:lore:mill",
+        "rules": "rules:5e",
+    }
+    async with foretell.Game() as game:
+        game.content_changed()  # with no store yet
+
+        def left(*of: str) -> list[str]:
+            game.store.clear()
+            for key, tag in made.items():
+                game.store.store(key, ["x"], tags=[tag])
+            game.content_changed(*of)
+            return [key for key in made if game.store.ready(key) is not None]
+
+        assert left("stat_block", "grik") == ["of mira", "lore", "rules"]
+        assert left("stat_block") == ["lore", "rules"]
+        assert left() == ["rules"]
+        game.store.store("lore", ["x"], tags=["content:lore:mill"])
+        other = threading.Thread(target=game.content_changed, args=("lore",))
+        other.start()
+        other.join()
+        await asyncio.sleep(0)
+        assert game.store.missing(["lore"]) == ["lore"]
+    game.content_changed()
+
+
+@pytest.mark.parametrize("depends", [5, None, "ab", ["ab"], [5], {"a": 1}])
+async def test_what_is_no_list_of_paths_is_told_so(depends: Any) -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="path"):
+        store.store("k", ["x"], depends=depends)
+
+
+@pytest.mark.parametrize("state", [5, "ab", [1]])
+async def test_what_is_no_state_is_told_so(state: Any) -> None:
+    store = VariantStore()
+    with pytest.raises(StateError, match="state"):
+        store.store("k", ["x"], state=state)
+
+
+@pytest.mark.parametrize(
+    "changes", [5, [5], ["ab"], [("a",)], [("a", None)], [(("a",), None, None)]]
+)
+async def test_changes_that_are_none_are_told_so_and_change_nothing(changes: Any) -> None:
+    store = VariantStore()
+    store.changed(before := {"a": 1})
+    with pytest.raises(StateError, match="change"):
+        store.changed({"a": 2}, changes)
+    assert store.state is before

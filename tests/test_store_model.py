@@ -145,6 +145,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
         self.cold = MemoryCold()
         self.number = 0
+        self.ended: set[str | None] = set()
 
         async def make() -> VariantStore:
             store = VariantStore(LIMITS, cold=self.cold)
@@ -173,9 +174,10 @@ class Machine(RuleBasedStateMachine):
             paths: list[tuple[str, ...]], tags: list[str]) -> None:  # fmt: skip
         self.number += 1
         text = f"text {self.number}"
-        assert self.store.store(
+        taken = self.store.store(
             key, [text], ttl, fingerprint=mark, value=value, turn=turn, depends=paths, tags=tags
         )
+        turn = None if turn in self.ended else turn
         self.model.sweep(self.now)
         before = self.model.find(key, mark)
         depends = Dependence(tuple(paths), (), "", ())
@@ -189,6 +191,7 @@ class Machine(RuleBasedStateMachine):
         self.model.use(kept)
         kept.expires = math.inf if turn or ttl is None else self.now + ttl
         self.model.enter(kept, level, self.now)
+        assert taken == (kept in self.model.kept)
 
     @rule(
         puts=st.lists(PUT, min_size=1, max_size=4),
@@ -236,11 +239,17 @@ class Machine(RuleBasedStateMachine):
     @rule(turn=st.sampled_from(["t1", "t2"]))
     def turn_ends(self, turn: str) -> None:
         self.store.end_turn(turn)
+        self.ended.add(turn)
         self.model.sweep(self.now)
         for kept in [each for each in self.model.kept if each.turn == turn]:
             kept.turn = None
             kept.expires = math.inf if kept.ttl is None else self.now + kept.ttl
             self.model.stay(kept, self.now)
+
+    @rule(turn=st.sampled_from(["t1", "t2"]))
+    def turn_begins(self, turn: str) -> None:
+        self.store.begin_turn(turn)
+        self.ended.discard(turn)
 
     @rule(path=PATHS, expected=st.booleans())
     def state_changes(self, path: tuple[str, ...], expected: bool) -> None:

@@ -254,6 +254,36 @@ async def test_what_has_changed_while_a_step_was_made_is_not_kept() -> None:  # 
         assert parts_of(store, "plan", ["0", "1"]) == []
 
 
+async def test_a_step_made_while_the_state_went_and_came_back_is_not_kept() -> None:  # 3-33, G1
+    store = VariantStore()
+    store.changed(world())
+
+    async def make(good: list[Part], names: list[str]) -> list[Part]:
+        store.changed(world(ac=11))
+        assert store.state is not None
+        seen = store.state["actors"]["goblin"]["ac"]
+        store.changed(world())
+        return [Part("0", seen, depends=[("actors", "goblin")]), Part("1", "run")]
+
+    made = await store.get_or_compute_parts("plan", ["0", "1"], make)
+    assert [part.value for part in made] == [11, "run"]
+    assert [part.name for part in parts_of(store, "plan", ["0", "1"])] == ["1"]
+
+
+@pytest.mark.parametrize("given", [None, world()])
+async def test_an_expected_change_takes_along_the_steps_that_are_being_made(given: Any) -> None:
+    store = VariantStore()
+    store.changed(world())
+
+    def make(good: list[Part], names: list[str]) -> list[Part]:
+        store.changed(world(ac=11), expected=True)
+        store.invalidate("of something else")
+        return STEPS
+
+    await store.get_or_compute_parts("plan", ["0", "1", "2"], make, state=given)
+    assert len(parts_of(store, "plan", ["0", "1", "2"])) == 3
+
+
 async def test_the_steps_of_a_plan_are_good_up_to_the_first_that_is_not() -> None:  # 3-33
     store = VariantStore()
     store.changed(world())
@@ -278,3 +308,26 @@ async def test_the_trunk_of_a_narrative_is_good_without_its_tails() -> None:  # 
 def test_a_band_of_no_width_is_refused(width: Any) -> None:
     with pytest.raises(ConfigError, match="width"):
         Near(widths={"damage_taken": width})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"x": 5, "y": ["near"]}, {"x": ["near"], "y": 5}),
+        ({"x": 5, "y": "near"}, {"x": "near", "y": 5}),
+        ({"hp": 1, "max_hp": 9}, {"hp": ["low"], "max_hp": 9}),
+        ({"damage_taken": 5}, {"damage_taken": ["band", 1]}),
+        ({"a": math.inf}, {"a": ["inf"]}),
+        ({"a": math.inf}, {"a": "inf"}),
+    ],
+)
+def test_what_is_taken_out_of_a_snapshot_is_like_no_value(one: Any, other: Any) -> None:
+    assert Near().key(one).distance(Near().key(other)) == math.inf
+
+
+def test_parts_of_different_keys_never_meet() -> None:
+    store = VariantStore(clock=lambda: 0.0)
+    store_parts(store, "plan:orc", [Part("2#0", "of the orc"), Part("%23", "x"), Part("#", "y")])
+    assert parts_of(store, "plan:orc#2", ["0"]) == []
+    found = parts_of(store, "plan:orc", ["2#0", "%23", "#"])
+    assert [part.value for part in found] == ["of the orc", "x", "y"]

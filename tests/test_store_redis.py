@@ -17,6 +17,7 @@ import pytest
 from foretell.errors import ConfigError
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits, Room
+from foretell.sinks.store_parts import Part
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import open_server
 from foretell.sinks.store_shared import SharedCold
@@ -88,6 +89,32 @@ async def test_two_processes_share(redis: Any, colds: list[SharedCold]) -> None:
     assert await process.wait() == 0
     store = VariantStore(cold=colds[0], session=SESSION)
     await eventually(store, "from there", ["written by another process"])
+
+
+@pytest.mark.parametrize("chain", [False, True])
+async def test_parts_that_another_process_has_made_are_not_made_again(
+    colds: list[SharedCold], chain: bool
+) -> None:  # 3-33
+    small = Limits(Room(2, 300, "lru"), Room(2, 900, "lfu"), Room(9, 3600, "ttl"))
+    ours = VariantStore(small, cold=colds[0], session=SESSION)
+    theirs = VariantStore(cold=colds[1], session=SESSION)
+    names, asked = [str(number) for number in range(6)], list[list[str]]()
+
+    def make(good: list[Part], missing: list[str]) -> list[Part]:
+        asked.append(missing)
+        return [Part(name, f"step {name}") for name in missing]
+
+    steps = [f"step {name}" for name in names]
+    for store in (ours, ours, theirs):
+        parts = await store.get_or_compute_parts("plan", names, make, chain=chain)
+        assert [part.value for part in parts] == steps
+        await store.flush()
+    assert asked == [names]
+    ours.invalidate("plan#3")
+    await ours.flush()
+    await theirs.hear()
+    await theirs.get_or_compute_parts("plan", names, make, chain=chain)
+    assert asked[1:] == [names[3:] if chain else ["3"]]
 
 
 async def test_what_others_wrote_is_checked_against_the_state(colds: list[SharedCold]) -> None:
