@@ -124,6 +124,7 @@ class Game(Generic[M]):
         self._store: VariantStore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cold: Cold | None = None
+        self._named_in_cache: str | None = None  # in a replay: as the recorded session was
         self._accesses: Accesses | None = None
         self._sessions: dict[str, Session[M]] = {}
         self.budgets = Budgets(self.settings.budget)
@@ -252,7 +253,7 @@ class Game(Generic[M]):
             limits,
             clock=clock,
             cold=self.shared_cache() if clock is None else None,
-            session=session_id,
+            session=self._named_in_cache or session_id,
             near=near,
             by_hand=clock is not None,
         )

@@ -208,7 +208,8 @@ class Pipeline(Generic[M]):
         heard = self.speculated.heard | self.supplied.heard
         bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
         self.recorder.heard = _both(_both(heard, self.economy.heard), bets)
-        shared = settings.cache_url is not None if replaying is None else replaying.shared_cache
+        cache = game.shared_cache() if replaying is None else None
+        shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
         self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
@@ -241,7 +242,7 @@ class Pipeline(Generic[M]):
             on_expired=lambda name: self.ledger.wasted(name, EXPIRED),
             writers=(settings.main_model, settings.small_model) if settings.main_from else (),
             shared=shared,
-            cache=game.shared_cache() if shared and replaying is None else None,
+            cache=cache,
         )
         self.generations = Generations(
             game.model if replaying is None else replaying.model,

@@ -139,7 +139,7 @@ def _replay(args: Args) -> int:
         from ..replay import verify
 
         return verify.run(args.log, game=args.game, heavy=args.heavy, upto=args.to, json=args.json)
-    from ..replay.verify import imported
+    from ..replay.own_game import imported
 
     make = imported(args.game) if args.game else None
     if args.speed is not None and args.base_url is None:

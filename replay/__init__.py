@@ -33,6 +33,7 @@ from ..streams.clock import run_virtual
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model
 from ..streams.recorded_model import RecordedModel, Wish
+from .cache import RecordedCold
 from .content import recorded_content
 from .source import Make, Source, opened
 
@@ -87,6 +88,7 @@ async def play(
     """Feed inputs to a session at their times, and wait for its last telling.
 
     Content is what the folder that the settings name holds; without one, what a recording has.
+    A shared cache is asked only if the recording speaks, and answers what it answered then.
 
     :param log: inputs that can be iterated over again, such as :class:`LogInputs` or a list: a
         rewind may go further back than a session remembers.
@@ -132,6 +134,11 @@ async def play(
         made.content = content or made.content
     if game is not None and model is not None:
         made.model, made._door = model, None  # its own is not asked, nor opened
+    cache = None
+    if isinstance(model, RecordedModel) and model.recording.shared_cache:
+        cache = made._cold = RecordedCold(model.recording)
+        if isinstance(log, LogInputs):
+            made._named_in_cache = log.session
     async with made as table:
         if settings.base_url is not None:
             await table.check()
@@ -141,6 +148,8 @@ async def play(
         begun = loop.time()  # only now: a door takes its time to open
         if isinstance(model, RecordedModel):
             model.zero = begun
+        if cache is not None:
+            cache.zero = begun
         if isinstance(log, LogInputs):
             session._pipeline.history.past = log.after
         else:
@@ -157,7 +166,7 @@ async def play(
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
             if step is not None:
                 step(event.t)
-        cache = session.cache_status()
+        status = session.cache_status()
         await session.close(drain)
         return Run(
             session.report(),
@@ -169,7 +178,7 @@ async def play(
             time.perf_counter() - started,
             served,
             begins,
-            cache,
+            status,
             session.prefetch_report(),
         )
 

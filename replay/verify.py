@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import math
 import time
@@ -22,6 +21,7 @@ from ..sinks.terminal import counted, plain, print_narrative
 from ..streams.clock import run_virtual
 from .lockstep import Broken, Difference, Lockstep, NotRecorded, walk
 from .openings import another_version, guests_of, last_t, no_game, openings
+from .own_game import OwnGameError, imported
 from .pace import paced
 
 if TYPE_CHECKING:
@@ -154,21 +154,6 @@ def show(
     return lockstep.difference
 
 
-def imported(name: str) -> Make:
-    """The function that ``MODULE:FUNCTION`` names.
-
-    :raises ConfigError: if there is none.
-    """
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"--game {name}: {error}; name it as MODULE:FUNCTION") from None
-    if not callable(found):
-        raise ConfigError(f"--game {name}: is no function that takes the settings")
-    return found  # type: ignore[no-any-return]
-
-
 def run(log: str, *, game: str | None, heavy: bool, upto: float, json: bool) -> int:
     """``foretell replay --verify``: 0 if nothing differs, else 1."""
     started = time.perf_counter()
@@ -208,6 +193,8 @@ def _recorded_settings(log: str) -> Iterator[None]:
     """Settings that cannot be used are the recording's, and not what its user has said."""
     try:
         yield
+    except OwnGameError:
+        raise
     except ConfigError as error:
         why = another_version(openings(log)) or "the log was edited"
         raise NotRecorded(f"{log}: the recorded {error} ({why})") from None

@@ -6,7 +6,7 @@ import asyncio
 import os
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,7 +20,7 @@ from .log_schema import KINDS
 from .models import Model, ModelCut, ModelEvent, Request
 from .recorded import digest, error_of, event_of
 
-__all__ = ["RecordedModel", "Recording", "Wish"]
+__all__ = ["LookUp", "RecordedModel", "Recording", "Wish"]
 
 SAID = ("~chunk", "~usage", "~stop", "~error")
 GRACE = 0.1
@@ -64,6 +64,19 @@ class Wish(NamedTuple):
     t: float
     kind: str
     value: str | None
+
+
+class LookUp(NamedTuple):
+    """What a shared cache has answered.
+
+    :param order: its place among all answers.
+    :param t: when it did, in seconds of the session; one time for what came in one go.
+    :param start: where what it found begins; ``None`` if that was nothing.
+    """
+
+    order: int
+    t: float
+    start: int | None
 
 
 class _Wishes:
@@ -139,9 +152,14 @@ class Recording:
         self._file = TemporaryFile()  # noqa: SIM115  # it is closed with the recording
         self.streams = 0
         """How many there are."""
+        self.shared_cache = False
+        """Whether the session had a cache that it shared with other processes."""
+        self.look_ups: dict[str, list[LookUp]] = {}
+        """By name, what that has answered, in its order."""
+        self._looked_up, self._came, self._before = 0, 0.0, ""
         starts: dict[str, list[tuple[int, int]]] = {}
         try:
-            for stream in _streams(path, records, self._wishes):
+            for stream in _streams(path, records, self._on_line):
                 start = (stream.order, self._file.tell())
                 starts.setdefault(stream.request, []).append(start)
                 self._file.write(stream.packed())
@@ -151,6 +169,22 @@ class Recording:
             raise
         for request, found in starts.items():  # which ended first says nothing
             self._starts[request] = [start for _, start in sorted(found)]
+
+    def _on_line(self, t: float, kind: str, data: Mapping[str, Any]) -> None:
+        self._wishes.on_line(t, kind, data)
+        if kind == "~opened":
+            self.shared_cache |= bool(data.get("shared_cache"))
+        elif kind == "~content" and data.get("what") is None:
+            start = None
+            if data["found"] is not None:
+                start = self._file.tell()
+                self._file.write(orjson.dumps(data["found"]) + b"\n")
+            if "with" not in data or self._before != kind:
+                self._came = t
+            self._looked_up += 1
+            look_up = LookUp(self._looked_up, self._came, start)
+            self.look_ups.setdefault(data["name"], []).append(look_up)
+        self._before = kind
 
     def __repr__(self) -> str:
         return f"<Recording [{self.streams} streams of {len(self._starts)} requests]>"
@@ -169,6 +203,11 @@ class Recording:
         self._file.seek(start)
         return Answer(*orjson.loads(self._file.readline()))
 
+    def found(self, start: int) -> Any:
+        """What the shared cache had, which begins there."""
+        self._file.seek(start)
+        return orjson.loads(self._file.readline())
+
     def close(self) -> None:
         """Drop what it holds."""
         self._file.close()
@@ -181,7 +220,9 @@ class Recording:
 
 
 def _streams(
-    path: str | os.PathLike[str], records: int | None, wishes: _Wishes
+    path: str | os.PathLike[str],
+    records: int | None,
+    on_line: Callable[[float, str, Mapping[str, Any]], None],
 ) -> Iterator[_Stream]:
     """The streams that were opened, each when its connection is closed."""
     order = 0
@@ -196,7 +237,7 @@ def _streams(
             yield from (stream.over(t) for stream in live.values())  # broken off by a kill
             asked, live, ended = {}, {}, {}
         t, name = record.t, str(data.get("generation"))
-        wishes.on_line(t, kind, data)
+        on_line(t, kind, data)
         if kind == "~generation":
             asked[name] = str(data.get("request"))
         elif kind == "~asked" and name in asked:
@@ -234,7 +275,7 @@ class RecordedModel:
     """
 
     def __init__(self, recording: Recording, otherwise: Model) -> None:
-        self._recording = recording
+        self.recording = recording
         self._otherwise = otherwise
         self._answers = recording.answers()
         self.zero: float | None = None
@@ -262,7 +303,7 @@ class RecordedModel:
                     yield event
             return
         self.recorded += 1
-        answer = self._recording.at(answers.popleft())
+        answer = self.recording.at(answers.popleft())
         loop = asyncio.get_running_loop()
         begun = loop.time()
         if self.zero is not None:

@@ -14,6 +14,7 @@ import pytest
 from foretell import Ended, Settings, blind, replay
 from foretell.cli import main
 from foretell.operators.predict import Intensity
+from foretell.streams import events as ev
 from foretell.testing import LogBuilder, ScriptedModel
 from foretell.whatif import pairs as telling
 from foretell.whatif.chance import wilson
@@ -78,6 +79,19 @@ def test_a_pair_is_one_outcome_told_both_ways(log: Path) -> None:
         assert set(prepared[each.outcomes].served) <= {"hit", "in_flight"}
     assert found[0].happened == "mira: longsword at goblin: miss"
     assert found[1].happened == "mira: longsword at goblin: hit, damage 3"
+
+
+def test_what_was_told_again_makes_no_pair(tmp_path: Path) -> None:
+    night = LogBuilder().state(STATE).turn("mira").wait(2)
+    night.action("mira", "longsword", target="goblin").wait(8).outcome("hit", damage=2)
+    for _ in range(8):  # some of them are told from what was prepared
+        night.wait(12).add(lambda t: ev.Retell(t, "action-1"))
+    log = night.wait(30).write(tmp_path / "again.jsonl")
+    again = {
+        outcomes: end for outcomes, end in told(log, Intensity.AGGRESSIVE).items() if end.retells
+    }
+    assert any(set(end.served) <= {"hit", "in_flight"} for end in again.values())
+    assert [each.outcomes for each in pairs(str(log), Settings(intensity="aggressive"))] == [(4,)]
 
 
 def test_what_is_drawn_is_in_the_order_of_play_and_either_may_be_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -755,6 +756,43 @@ def test_a_recording_with_guests_wants_its_game_or_the_narrator(
     found = replayed(capsys, path, "--game", "foretell:Game")
     assert found["streams"]["from"] == "recording"
     assert found["streams"]["recorded"] == found["streams"]["requests"]
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("own_bug:game", "cannot be imported: RuntimeError: boom (own_bug.py, line 1)"),
+        ("own_syntax:game", "cannot be imported: invalid syntax (own_syntax.py, line 1)"),
+        ("own_game:number", "it must return a foretell.Game, not int"),
+        ("own_game:raises", "it makes no game: KeyError: 'x' (own_game.py, line 4)"),
+        ("own_game:no_argument", "it makes no game: TypeError: no_argument() takes 0 positional"),
+        ("own_game:misspelt", "it makes no game: settings: wings: unknown setting"),
+    ],
+)
+def test_a_fault_of_the_users_own_game_is_told_as_such(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    named: str,
+    why: str,
+) -> None:
+    (tmp_path / "own_bug.py").write_text("raise RuntimeError('boom')")
+    (tmp_path / "own_syntax.py").write_text("def game(:")
+    (tmp_path / "own_game.py").write_text(
+        "import foretell\n"
+        "def number(settings): return 5\n"
+        "def no_argument(): return foretell.Game()\n"
+        "def raises(settings): raise KeyError('x')\n"
+        "def misspelt(settings): return foretell.Game({'wings': 2})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    path = recorded(tmp_path, rounds=1)
+    for options in ((), ("--verify",), ("--speed", "1e6"), ("--compare", "off,conservative")):
+        assert main(["replay", str(path), "--game", named, *options]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"foretell: error: --game {named}: ") and said.count("\n") == 1
+        assert why in said
 
 
 def test_several_sittings_are_played_under_the_settings_of_the_first(

@@ -75,7 +75,9 @@ def _told(
     found: dict[tuple[int, ...], Ended] = {}
 
     def watch(event: Narrative) -> None:
-        if isinstance(event, Ended) and event.status is Status.DONE and event.text.strip():
+        if not isinstance(event, Ended) or event.retells is not None:
+            return  # a retelling is numbered by its wish, and was shown beside another text
+        if event.status is Status.DONE and event.text.strip():
             found[event.outcomes] = event
 
     if settings.base_url is not None:
