@@ -31,6 +31,10 @@ FEW_DIGITS = r"(?:0|[1-9][0-9]{0,2})"
 NUMBERS = rf"{FEW_DIGITS}(?:, ?{FEW_DIGITS}){{0,7}}"
 MARK = re.compile(rf"\[ ?(?:{NUMBERS} ?)?\]|\{{ ?\}}")
 MARK_CUT = re.compile(rf"\[ ?(?:{NUMBERS}(?:,? )?,?)?")
+LINE_MARK = re.compile(rf"\[ ?(?:{FEW_DIGITS} ?)?\]|\{{ ?\}}")
+FEW_BLANKS = r"[ \t]{0,15}"
+WORD_AFTER = re.compile(rf"""{FEW_BLANKS}[^\s,;.`<\[\]{{}}]|(?<=\]){FEW_BLANKS}\{{{FEW_BLANKS}\"""")
+WORD_CUT = re.compile(rf"{FEW_BLANKS}(?:\{{{FEW_BLANKS})?")
 BRACKET = re.compile(r"[\[\]{}]")
 WITH_MORE = re.compile(r"[{\[]\s*[^\s{}\[\]]")  # a bracket alone is often a doubled one
 NAMED = re.compile(r"""["']\s*:\s*\Z""")
@@ -123,7 +127,8 @@ def before(m: Machine, text: str, pos: int) -> int:
 def _is_mark(m: Machine, text: str, pos: int, at: int) -> bool | None:
     """Whether a bracket belongs to the word before it, as in ``items[0]``, or to its sentence.
 
-    It may also be (``None``) that this cannot be told yet.
+    Where no sentence stands before it, as at the start of a line, one may follow. It may also be
+    (``None``) that this cannot be told yet.
     """
     index, mark = INDEX.match(text, at), MARK.match(text, at)
     cut = not m._ended and MARK_CUT.fullmatch(text, at) is not None
@@ -136,7 +141,11 @@ def _is_mark(m: Machine, text: str, pos: int, at: int) -> bool | None:
     if index and WORD_BEFORE.search(near):
         return True
     if not SENTENCE_BEFORE.search(near):
-        return False
+        cut, mark = False, LINE_MARK.match(text, at)
+        if mark is None:
+            return False
+        if not WORD_AFTER.match(text, mark.end()):
+            return None if WORD_CUT.fullmatch(text, mark.end()) and not m._ended else False
     if mark and m._mark is None:
         m._mark = m._where(text, at), mark[0]
     return None if cut else mark is not None

@@ -147,11 +147,58 @@ def test_of_several_marks_the_first_is_the_value(size: int) -> None:
 def test_a_list_of_numbers_that_is_in_no_sentence_is_the_value_at_once(
     before: str, size: int
 ) -> None:
-    for value in ("[1, 2]", "[]", "{}"):
-        text, parser = f"{before}{value}", PartialParser()
+    for value, after in (("[1, 2]", ""), ("[1]", "\n"), ("[]", ","), ("{}", "```"), ("[0]", "]")):
+        text, parser = f"{before}{value}{after}", PartialParser()
         for at in range(0, len(text), size):
             parser.feed(text[at : at + size])
         assert parser.done() and parser.value == json.loads(value)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("expect", ["any", "array", "object"])
+@pytest.mark.parametrize("mark", ["[1]", "[ ]", "[]", "[ 12 ]", "{}", "{ }"])
+def test_a_mark_that_a_word_follows_is_the_value_only_if_no_other_comes(
+    mark: str, expect: Any, size: int
+) -> None:
+    for before, after in (
+        ("", " Move"),
+        ("My plan:\n\n", "\t**Move**"),
+        ("Note: ", " 3 times"),
+        ("> ", ' "Move"'),
+        ("(", ") Move"),
+        ("So = ", "/2"),
+        ("\ufeff", ": go"),
+    ):
+        said = f"{before}{mark}{after}\n"
+        _, found = read(f"{said}[2] Attack\n```json\n{PLAN}\n```", size, expect=expect)
+        assert found == Final([json.loads(PLAN)] if expect == "array" else json.loads(PLAN))
+        parser, found = read(said, size, expect=expect)
+        if expect == "object" and mark[0] == "[":
+            assert found.value is MISSING
+        else:
+            assert found == Final([{}] if mark[0] + expect == "{array" else json.loads(mark))
+            assert parser.raw_text == before
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_objects_with_a_number_in_brackets_before_them_are_elements(size: int) -> None:
+    text = '[1] {"n": 1}\n[2] {"n": 2}'
+    assert read(text, size, expect="array")[1] == Final([{"n": 1}, {"n": 2}])
+    assert read(text, size)[1] == Final({"n": 1})
+    text = '{} {"n": 1}'
+    assert read(text, size, expect="array")[1] == Final([{}, {"n": 1}])
+    assert read(text, size)[1] == Final({})
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_no_word_follows_soon_is_the_value(size: int) -> None:
+    for after in ("", " ", ",", ".", "; so", "```", "</a>", "]", "[2]", "\nso", " " * 16 + "so"):
+        _, found = read(f"[1]{after}", size)
+        assert found == Final([1])
+        assert [note.what for note in found.notes] in (
+            [],
+            ["another value follows, and is not read"],
+        )
 
 
 @pytest.mark.parametrize("size", [1, 1000])
