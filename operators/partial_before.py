@@ -85,12 +85,17 @@ def thinking(m: Machine, text: str, pos: int) -> int:
 
 
 def ended(m: Machine) -> None:
-    """No more comes: if the thought did not end, the answer may be in it."""
+    """No more comes: if the thought did not end, the answer may be in it; or in what was aside."""
     if m._step is m._steps["thinking"]:
         whole = "".join(m._prose)
         m._prose.clear()
         m._go("before")
         m._read_on(whole, 0)
+    if m._aside is not None and m._root is MISSING:
+        whole, at = "".join(m._prose), m._aside.list_at
+        m._prose = [whole[:at]]
+        _doubt(m, whole[at:], 0)
+        m._read_on(whole[at:], m._open((), whole[at:], 0))
 
 
 def before(m: Machine, text: str, pos: int) -> int:
@@ -117,9 +122,11 @@ def before(m: Machine, text: str, pos: int) -> int:
         m._opening = OPENING["object"]
         m._in_series = True
         m._begin_box([], ())
-        m._passed = ["".join(m._prose)[m._thought :]]
+        series.begin(m)
     if m._in_series:
         return series.next_object(m, text, at)
+    if m._expect == "array" and series.set_aside(m, text, at):
+        return at
     _doubt(m, text, at)
     return m._open((), text, at)
 

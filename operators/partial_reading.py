@@ -10,7 +10,7 @@ from .partial_patches import MISSING, Patch, Path
 from .partial_text import OPENING
 
 if TYPE_CHECKING:
-    from .partial_series import Broken
+    from .partial_series import Aside, Broken
 
 __all__ = ["Expect", "Reading", "Step"]
 
@@ -34,6 +34,7 @@ class Reading:
     _read_scalar: Callable[[str], Any]
     __slots__ = (
         "_after_comma",
+        "_aside",
         "_at",
         "_back",
         "_box",
@@ -108,6 +109,7 @@ class Reading:
         self._gap = False  # a blank or comment stands before what comes
         self._in_series = False  # objects one after another, taken for one list
         self._broken_object: Broken | None = None  # of objects one after another
+        self._aside: Aside | None = None  # before the first of them
         self._doubt: re.Pattern[str] | None = None  # what shows that the value lies in another
         self._mark: tuple[int, str] | None = None  # the first in a sentence, and where
         self._thought = 0  # so many characters of the prose were thought aloud

@@ -339,6 +339,66 @@ def test_the_first_line_may_be_the_one_that_is_no_object(size: int) -> None:
     assert found == Final([{"n": 3}])
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "first",
+    [
+        '{id": "s0", "pos": [5, 0]}',
+        '{id: s0, tags: ["a"]}',
+        '{id: s0, "pos": [5]',
+        '"id": "s0", "pos": [5, 0]}',
+        '{ü: "x", "l": [{"k": 1},\n{"k": 2}]}',
+        '{\n  id": "s0",\n  "pos": [\n{"x": "}"}, 1]\n}',
+        '{id": "s0", "pos": [5, 0]}\n{id": "s1", "pos": [6, 0]}',
+        "<think>{ü: [</think>{id: s0, tags: ['a']}",
+    ],
+)
+def test_a_list_in_a_first_line_that_is_no_object_is_not_the_value(first: str, size: int) -> None:
+    for comma in ("\n", ",\n", "\n\n"):
+        said = f"{first}{comma}"
+        parser, found = read(f'{said}{{"n": 1}}{comma}{{"n": 2}}', size, expect="array")
+        assert isinstance(found, Partial) and found.value == [None, {"n": 1}, {"n": 2}]
+        assert [*parser.lost] == [(0,)]
+        assert parser.raw_text == said
+        assert found.position == len("<think>{ü: [</think>") * first.startswith("<")
+    if first.endswith("}"):
+        assert read(f'{first}\n[{{"n": 1}}]', size, expect="array")[1].value == [{"n": 1}]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_list_in_a_first_line_that_is_no_object_is_the_value_if_nothing_else_comes(
+    size: int,
+) -> None:
+    text = '{id": "s0", "pos": [5, 0], "b": [6]'
+    for end, found in ((" and so on", Partial), ("}\nDone.", Partial)):
+        _, result = read(text + end, size, expect="array")
+        assert type(result) is found and result.value == [5, 0]
+        parser = PartialParser(expect="array")
+        assert [p for at in range(0, len(text), size) for p in parser.feed(text[at:][:size])] == []
+        assert parser.finish(reason="too late").value is MISSING
+    assert read(text, size, expect="array", max_length=22)[1].value == [5]
+    parser = PartialParser(expect="array")
+    assert parser.feed('"steps": [{"n": 1}, ')  # what stands alone under a name is it at once
+    assert parser.feed('{"n": 2}],')
+
+
+def test_many_lines_with_lists_that_are_no_objects_cost_as_their_length() -> None:
+    import time
+
+    def spent(count: int) -> float:
+        text, best = '{id": "s0", "pos": [5, 0]}\n' * count, float("inf")
+        for _ in range(3):
+            parser = PartialParser(expect="array")
+            before = time.process_time()
+            for at in range(0, len(text), 64):
+                parser.feed(text[at : at + 64])
+            parser.finish()
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(8_000) < 16 * spent(1_000)  # eight times, if each costs the same
+
+
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize("line", ['"n": {"k": 1}}', '"n": 2, "m": {"k": 1} }'])
 def test_an_element_that_lies_in_an_object_without_its_beginning_is_said(
