@@ -17,7 +17,7 @@ from .partial_text import FULL, INDEX, NAME, NUMBER, OPENING, begin
 if TYPE_CHECKING:
     from .partial_machine import Machine
 
-__all__ = ["before", "doubted", "ended", "start", "thinking"]
+__all__ = ["before", "closed_early", "doubted", "ended", "start", "thinking"]
 
 BLANKS = re.compile(r"[\s\ufeff]*+")
 TAGS = ("think", "thinking", "reasoning", "scratchpad")
@@ -46,6 +46,9 @@ MEMBER_AFTER = re.compile(
 ITEM_AFTER = re.compile(
     rf"""\s*(?:[\]}}]|,\s*(?:\Z|["'\[{{\]}}]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z)))"""
 )
+MORE_ITEMS = re.compile(rf"""\s*,\s*(?:["'\[{{]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z))""")
+NEXT_ITEM = re.compile(r"\s*,\s*\{\s*[\"}]")
+NEXT_CUT = re.compile(r"\s*(?:,\s*(?:\{\s*)?)?")
 ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
 
 
@@ -176,6 +179,8 @@ def _doubt(m: Machine, text: str, at: int) -> None:
         m._doubt = MEMBER_AFTER
     elif around and not prose.rstrip().endswith(":"):
         m._doubt = ITEM_AFTER
+    elif text[at] == "{" and prose.rstrip()[-1:] == "[" and brackets[-1:]:
+        m._doubt = MORE_ITEMS
 
 
 def doubted(m: Machine, text: str, pos: int) -> bool:
@@ -185,6 +190,18 @@ def doubted(m: Machine, text: str, pos: int) -> bool:
     if (not more or more[0] == ",") and len(following) < MOST_AFTER and not m._ended:
         return True
     if m._doubt is not None and m._doubt.match(following):
-        m._spoil("it lies in another value, whose beginning cannot be read", m._end)
+        within = "it lies in another value, whose beginning cannot be read"
+        alone = "it is the first of a list, and the others are not read"
+        m._spoil(alone if m._doubt is MORE_ITEMS else within, m._end)
     m._doubt = None
     return False
+
+
+def closed_early(m: Machine, text: str, pos: int) -> bool | None:
+    """Whether another object follows a list of them; ``None`` if this cannot be told yet."""
+    if not (type(m._root) is list and m._root and type(m._root[-1]) is dict):
+        return False
+    following = text[pos : pos + MOST_AFTER]
+    if len(following) < MOST_AFTER and NEXT_CUT.fullmatch(following) and not m._ended:
+        return None
+    return NEXT_ITEM.match(following) is not None

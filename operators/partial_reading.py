@@ -40,6 +40,7 @@ class Reading:
         "_box",
         "_broken",
         "_broken_object",
+        "_closed_early",
         "_closers",
         "_complete",
         "_doubt",
@@ -122,6 +123,7 @@ class Reading:
         self._notes: dict[str, int] = {}
         self._lost: dict[Path, str] = {}
         self._complete = False
+        self._closed_early = False  # a list, before an object that would be in it
         self._end: int | None = None  # where the value ended, if something follows it
         self._stopped = False
         self._ended = False  # no more comes: nothing is held back

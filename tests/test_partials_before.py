@@ -439,3 +439,35 @@ def test_a_comment_after_a_bare_name_begins_a_value_in_any_pieces(text: str, siz
 def test_dots_in_brackets_are_no_value(dots: str, size: int) -> None:
     assert read(f"{dots}\n{PLAN}", size)[1] == Final(json.loads(PLAN))
     assert read(f"So: {dots}", size)[1].value is MISSING
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("expect", ["any", "array"])
+def test_a_list_that_a_bracket_closes_before_its_time_is_not_said_to_be_the_whole(
+    expect: Any, size: int
+) -> None:
+    for more in (',{"n": 2}]', ' ,\n { "n": 2}, {"n": 3}\n]', ", {}]"):
+        parser, found = read(f'[{{"n": 1}}]{more}', size, expect=expect)
+        assert found == Partial(
+            [{"n": 1}], "a bracket closes the list, and objects follow that are not read"
+        )
+        assert found.position == len('[{"n": 1}]') and parser.done()
+    for more in ("", ",", ", ", "]", ', as in {"n": 2}', '\n{"n": 2}', ', "so"', ", {x}"):
+        assert read(f'[{{"n": 1}}]{more}', size, expect=expect)[1] == Final([{"n": 1}])
+    assert read('[1], {"n": 2}', size, expect=expect)[1] == Final([1])
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_object_that_is_the_first_of_a_list_is_not_said_to_be_the_whole(size: int) -> None:
+    for more in (', {"n": 2}]', ',\n{"n": 2', ', "green"]', ", 5]", " ,[1]]"):
+        for before in ("[", "So:\n[\n  "):
+            _, found = read(f'{before}{{"n": 1}}{more}', size, expect="object")
+            assert isinstance(found, Partial) and found.value == {"n": 1}
+            assert found.reason == "it is the first of a list, and the others are not read"
+            typed: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
+            text = f'{before}{{"n": 1}}{more}'
+            out = [e for at in range(0, len(text), size) for e in typed.feed(text[at:][:size])]
+            last = [*out, *typed.finish()][-1]
+            assert isinstance(last, Unfinished) and last.reason == found.reason
+    for text in ('[{"n": 1}]', '[{"n": 1},]', '[{"n": 1}, so', '[1] {"n": 1}, 5', '{"n": 1}, {}'):
+        assert read(text, size, expect="object")[1] == Final({"n": 1})
