@@ -17,7 +17,7 @@ from .partial_text import FULL, INDEX, NAME, NUMBER, OPENING, begin
 if TYPE_CHECKING:
     from .partial_machine import Machine
 
-__all__ = ["before", "doubted", "ended", "start", "thinking"]
+__all__ = ["before", "closed_early", "doubted", "ended", "start", "thinking"]
 
 BLANKS = re.compile(r"[\s\ufeff]*+")
 TAGS = ("think", "thinking", "reasoning", "scratchpad")
@@ -31,6 +31,10 @@ FEW_DIGITS = r"(?:0|[1-9][0-9]{0,2})"
 NUMBERS = rf"{FEW_DIGITS}(?:, ?{FEW_DIGITS}){{0,7}}"
 MARK = re.compile(rf"\[ ?(?:{NUMBERS} ?)?\]|\{{ ?\}}")
 MARK_CUT = re.compile(rf"\[ ?(?:{NUMBERS}(?:,? )?,?)?")
+LINE_MARK = re.compile(rf"\[ ?(?:{FEW_DIGITS} ?)?\]|\{{ ?\}}")
+FEW_BLANKS = r"[ \t]{0,15}"
+WORD_AFTER = re.compile(rf"""{FEW_BLANKS}[^\s,;.`<\[\]{{}}]|(?<=\]){FEW_BLANKS}\{{{FEW_BLANKS}\"""")
+WORD_CUT = re.compile(rf"{FEW_BLANKS}(?:\{{{FEW_BLANKS})?")
 BRACKET = re.compile(r"[\[\]{}]")
 WITH_MORE = re.compile(r"[{\[]\s*[^\s{}\[\]]")  # a bracket alone is often a doubled one
 NAMED = re.compile(r"""["']\s*:\s*\Z""")
@@ -42,6 +46,9 @@ MEMBER_AFTER = re.compile(
 ITEM_AFTER = re.compile(
     rf"""\s*(?:[\]}}]|,\s*(?:\Z|["'\[{{\]}}]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z)))"""
 )
+MORE_ITEMS = re.compile(rf"""\s*,\s*(?:["'\[{{]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z))""")
+NEXT_ITEM = re.compile(r"\s*,\s*\{\s*[\"}]")
+NEXT_CUT = re.compile(r"\s*(?:,\s*(?:\{\s*)?)?")
 ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
 
 
@@ -81,12 +88,17 @@ def thinking(m: Machine, text: str, pos: int) -> int:
 
 
 def ended(m: Machine) -> None:
-    """No more comes: if the thought did not end, the answer may be in it."""
+    """No more comes: if the thought did not end, the answer may be in it; or in what was aside."""
     if m._step is m._steps["thinking"]:
         whole = "".join(m._prose)
         m._prose.clear()
         m._go("before")
         m._read_on(whole, 0)
+    if m._aside is not None and m._root is MISSING:
+        whole, at = "".join(m._prose), m._aside.list_at
+        m._prose = [whole[:at]]
+        _doubt(m, whole[at:], 0)
+        m._read_on(whole[at:], m._open((), whole[at:], 0))
 
 
 def before(m: Machine, text: str, pos: int) -> int:
@@ -113,9 +125,11 @@ def before(m: Machine, text: str, pos: int) -> int:
         m._opening = OPENING["object"]
         m._in_series = True
         m._begin_box([], ())
-        m._passed = ["".join(m._prose)[m._thought :]]
+        series.begin(m)
     if m._in_series:
         return series.next_object(m, text, at)
+    if m._expect == "array" and series.set_aside(m, text, at):
+        return at
     _doubt(m, text, at)
     return m._open((), text, at)
 
@@ -123,7 +137,8 @@ def before(m: Machine, text: str, pos: int) -> int:
 def _is_mark(m: Machine, text: str, pos: int, at: int) -> bool | None:
     """Whether a bracket belongs to the word before it, as in ``items[0]``, or to its sentence.
 
-    It may also be (``None``) that this cannot be told yet.
+    Where no sentence stands before it, as at the start of a line, one may follow. It may also be
+    (``None``) that this cannot be told yet.
     """
     index, mark = INDEX.match(text, at), MARK.match(text, at)
     cut = not m._ended and MARK_CUT.fullmatch(text, at) is not None
@@ -136,7 +151,11 @@ def _is_mark(m: Machine, text: str, pos: int, at: int) -> bool | None:
     if index and WORD_BEFORE.search(near):
         return True
     if not SENTENCE_BEFORE.search(near):
-        return False
+        cut, mark = False, LINE_MARK.match(text, at)
+        if mark is None:
+            return False
+        if not WORD_AFTER.match(text, mark.end()):
+            return None if WORD_CUT.fullmatch(text, mark.end()) and not m._ended else False
     if mark and m._mark is None:
         m._mark = m._where(text, at), mark[0]
     return None if cut else mark is not None
@@ -160,6 +179,8 @@ def _doubt(m: Machine, text: str, at: int) -> None:
         m._doubt = MEMBER_AFTER
     elif around and not prose.rstrip().endswith(":"):
         m._doubt = ITEM_AFTER
+    elif text[at] == "{" and prose.rstrip()[-1:] == "[" and brackets[-1:]:
+        m._doubt = MORE_ITEMS
 
 
 def doubted(m: Machine, text: str, pos: int) -> bool:
@@ -169,6 +190,18 @@ def doubted(m: Machine, text: str, pos: int) -> bool:
     if (not more or more[0] == ",") and len(following) < MOST_AFTER and not m._ended:
         return True
     if m._doubt is not None and m._doubt.match(following):
-        m._spoil("it lies in another value, whose beginning cannot be read", m._end)
+        within = "it lies in another value, whose beginning cannot be read"
+        alone = "it is the first of a list, and the others are not read"
+        m._spoil(alone if m._doubt is MORE_ITEMS else within, m._end)
     m._doubt = None
     return False
+
+
+def closed_early(m: Machine, text: str, pos: int) -> bool | None:
+    """Whether another object follows a list of them; ``None`` if this cannot be told yet."""
+    if not (type(m._root) is list and m._root and type(m._root[-1]) is dict):
+        return False
+    following = text[pos : pos + MOST_AFTER]
+    if len(following) < MOST_AFTER and NEXT_CUT.fullmatch(following) and not m._ended:
+        return None
+    return NEXT_ITEM.match(following) is not None

@@ -69,6 +69,11 @@ class Machine(Scalars):
             return pos if pos == len(text) else self._unexpected("the end", text, pos)
         if self._doubt is not None and before.doubted(self, text, pos):
             return self._hold(text, pos)
+        if self._end == self._where(text, pos):
+            early = before.closed_early(self, text, pos)
+            if early is None:
+                return self._hold(text, pos)
+            self._closed_early = early
         at, sure = begin(text, pos, self._opening)
         if sure is None and not self._ended:
             return self._hold(text, at)

@@ -10,7 +10,7 @@ from .partial_patches import MISSING, Patch, Path
 from .partial_text import OPENING
 
 if TYPE_CHECKING:
-    from .partial_series import Broken
+    from .partial_series import Aside, Broken
 
 __all__ = ["Expect", "Reading", "Step"]
 
@@ -34,11 +34,13 @@ class Reading:
     _read_scalar: Callable[[str], Any]
     __slots__ = (
         "_after_comma",
+        "_aside",
         "_at",
         "_back",
         "_box",
         "_broken",
         "_broken_object",
+        "_closed_early",
         "_closers",
         "_complete",
         "_doubt",
@@ -108,6 +110,7 @@ class Reading:
         self._gap = False  # a blank or comment stands before what comes
         self._in_series = False  # objects one after another, taken for one list
         self._broken_object: Broken | None = None  # of objects one after another
+        self._aside: Aside | None = None  # before the first of them
         self._doubt: re.Pattern[str] | None = None  # what shows that the value lies in another
         self._mark: tuple[int, str] | None = None  # the first in a sentence, and where
         self._thought = 0  # so many characters of the prose were thought aloud
@@ -120,6 +123,7 @@ class Reading:
         self._notes: dict[str, int] = {}
         self._lost: dict[Path, str] = {}
         self._complete = False
+        self._closed_early = False  # a list, before an object that would be in it
         self._end: int | None = None  # where the value ended, if something follows it
         self._stopped = False
         self._ended = False  # no more comes: nothing is held back

@@ -2,6 +2,8 @@
 
 Null stands for it. If it is still open where an object begins, that object lies in it, and all is
 passed over up to its end; but not an object that begins a line where the next is expected.
+
+A list that lies in a broken one before the first is set aside: it is the value if nothing else is.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from .partial_patches import Patch
 if TYPE_CHECKING:
     from .partial_machine import Machine
 
-__all__ = ["Broken", "ended", "next_object", "within"]
+__all__ = ["Aside", "Broken", "begin", "ended", "next_object", "set_aside", "within"]
 
 BROKEN = re.compile(  # a line of an object
     r'(?:\A|\n)(?:[ \t,;\[]*+(\{)|[ \t]*+[^"\n]{0,3}("?"[^"\n]{0,64}"[ \t]*+:))'
@@ -61,6 +63,49 @@ class Broken:
         return self.last != "," or "[" not in self.open
 
 
+@dataclass(slots=True)
+class Aside:
+    """Objects that cannot be read, before the first that can: where they and a list in them begin.
+
+    ``parts`` of the prose have been looked at for them.
+    """
+
+    begins: int
+    list_at: int
+    parts: int = 0
+
+
+def set_aside(m: Machine, text: str, pos: int) -> bool:
+    """Whether the list at ``pos`` lies in an object that cannot be read: then on to its end."""
+    aside = m._aside
+    before = "".join(m._prose)[m._thought :] if aside is None else "".join(m._prose[aside.parts :])
+    if not before.rstrip().endswith(":"):
+        return False
+    at, broken = _broken_in(before)
+    if broken is None:
+        line = before.rpartition("\n")[2]
+        named = BROKEN.match(line)
+        if not named or "," not in line[named.end() :] or BRACKETS.search(line):
+            return False  # a name alone may be that of the list that is wanted
+        at, broken = len(before) - len(line), Broken(0)
+    broken.last = ":"
+    m._broken_object = broken
+    if aside is None:
+        list_at = m._where(text, pos)
+        m._aside = Aside(list_at - len(before) + at, list_at)
+    m._go("within")
+    return True
+
+
+def begin(m: Machine) -> None:
+    """What stands before the first object: null for those that were passed over."""
+    if m._aside is None:
+        m._passed = ["".join(m._prose)[m._thought :]]
+    else:
+        m._passed = m._prose[m._aside.parts :]
+        _null(m, m._aside.begins)
+
+
 def next_object(m: Machine, text: str, pos: int) -> int:
     """The object at ``pos``, unless it lies in one that cannot be read."""
     passed, broken = ended(m, text, pos)
@@ -91,11 +136,15 @@ def ended(m: Machine, text: str, pos: int) -> tuple[str, Broken | None]:
     elif broken is None and not m._box:
         at = -1  # before the first one it may be prose
     if at >= 0:
-        path = m._place_path()
-        m._lose(path, "no JSON object", begins + at)
-        m._place(None)
-        m._patches.append(Patch(path, "set", None))
+        _null(m, begins + at)
     return passed, broken
+
+
+def _null(m: Machine, position: int) -> None:
+    path = m._place_path()
+    m._lose(path, "no JSON object", position)
+    m._place(None)
+    m._patches.append(Patch(path, "set", None))
 
 
 def _broken_in(passed: str) -> tuple[int, Broken | None]:
@@ -121,6 +170,14 @@ def _broken_in(passed: str) -> tuple[int, Broken | None]:
 
 def within(m: Machine, text: str, pos: int) -> int:
     """On to the end of an object that cannot be read, or to the next, which begins a line."""
+    end = _within(m, text, pos)
+    if not m._in_series and m._aside is not None:
+        m._prose.append(text[pos : end - len(m._held)])
+        m._aside.parts = len(m._prose)
+    return end
+
+
+def _within(m: Machine, text: str, pos: int) -> int:
     broken = m._broken_object
     assert broken is not None
     while True:

@@ -156,9 +156,11 @@ class TypedPartials(Generic[M]):
         :param reason: why there is no more, if not for what the parser says.
         """
         out: list[Any] = []
-        if result is None and self._parser is not None and not self._ended:
-            result = self._finished(self._parser)
-            self._tree.lost = self._parser.lost
+        fed = self._parser is not None or self._tree.root is None  # not with patches
+        if result is None and fed and not self._ended:
+            parser = self._own_parser
+            result = self._finished(parser)
+            self._tree.lost = parser.lost
             # Who knows of no end has not seen the whole end: only what lies in it is taken.
             known = (patch for patch in result.patches if reason is None or not _ends(patch))
             out = self.take(known)

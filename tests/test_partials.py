@@ -127,7 +127,7 @@ def test_any_pieces_of_bytes_give_the_value_orjson_reads(document: str, lengths:
 def test_the_patches_make_the_value_at_every_point(document: str, lengths: list[int]) -> None:
     parser = PartialParser()
     built: Any = MISSING
-    for piece in cut(document, lengths):
+    for piece in cut(f"{document}\n", lengths):
         for patch in parser.feed(piece):
             built = apply(built, patch)
         assert built == parser.value
@@ -139,7 +139,8 @@ def test_patches_are_the_whole_value_even_if_nobody_looks(
     document: str, lengths: list[int]
 ) -> None:
     parser = PartialParser()
-    patches = [patch for piece in cut(document, lengths) for patch in parser.feed(piece)]
+    pieces = cut(f"{document}\n", lengths)
+    patches = [patch for piece in pieces for patch in parser.feed(piece)]
     once: Any = MISSING
     again: Any = MISSING
     for patch in patches:
@@ -152,7 +153,7 @@ def test_a_value_only_grows_and_what_is_done_stays(document: str, lengths: list[
     parser = PartialParser()
     before: Any = MISSING
     done: dict[Path, Any] = {}
-    for piece in cut(document, lengths):
+    for piece in cut(f"{document}\n", lengths):
         patches = parser.feed(piece)
         now = parser.value
         assert before is MISSING or grew(before, now)

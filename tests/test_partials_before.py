@@ -147,11 +147,58 @@ def test_of_several_marks_the_first_is_the_value(size: int) -> None:
 def test_a_list_of_numbers_that_is_in_no_sentence_is_the_value_at_once(
     before: str, size: int
 ) -> None:
-    for value in ("[1, 2]", "[]", "{}"):
-        text, parser = f"{before}{value}", PartialParser()
+    for value, after in (("[1, 2]", ""), ("[1]", "\n"), ("[]", ","), ("{}", "```"), ("[0]", "]")):
+        text, parser = f"{before}{value}{after}", PartialParser()
         for at in range(0, len(text), size):
             parser.feed(text[at : at + size])
         assert parser.done() and parser.value == json.loads(value)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("expect", ["any", "array", "object"])
+@pytest.mark.parametrize("mark", ["[1]", "[ ]", "[]", "[ 12 ]", "{}", "{ }"])
+def test_a_mark_that_a_word_follows_is_the_value_only_if_no_other_comes(
+    mark: str, expect: Any, size: int
+) -> None:
+    for before, after in (
+        ("", " Move"),
+        ("My plan:\n\n", "\t**Move**"),
+        ("Note: ", " 3 times"),
+        ("> ", ' "Move"'),
+        ("(", ") Move"),
+        ("So = ", "/2"),
+        ("\ufeff", ": go"),
+    ):
+        said = f"{before}{mark}{after}\n"
+        _, found = read(f"{said}[2] Attack\n```json\n{PLAN}\n```", size, expect=expect)
+        assert found == Final([json.loads(PLAN)] if expect == "array" else json.loads(PLAN))
+        parser, found = read(said, size, expect=expect)
+        if expect == "object" and mark[0] == "[":
+            assert found.value is MISSING
+        else:
+            assert found == Final([{}] if mark[0] + expect == "{array" else json.loads(mark))
+            assert parser.raw_text == before
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_objects_with_a_number_in_brackets_before_them_are_elements(size: int) -> None:
+    text = '[1] {"n": 1}\n[2] {"n": 2}'
+    assert read(text, size, expect="array")[1] == Final([{"n": 1}, {"n": 2}])
+    assert read(text, size)[1] == Final({"n": 1})
+    text = '{} {"n": 1}'
+    assert read(text, size, expect="array")[1] == Final([{}, {"n": 1}])
+    assert read(text, size)[1] == Final({})
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_no_word_follows_soon_is_the_value(size: int) -> None:
+    for after in ("", " ", ",", ".", "; so", "```", "</a>", "]", "[2]", "\nso", " " * 16 + "so"):
+        _, found = read(f"[1]{after}", size)
+        assert found == Final([1])
+        assert [note.what for note in found.notes] in (
+            [],
+            ["another value follows, and is not read"],
+        )
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -292,6 +339,66 @@ def test_the_first_line_may_be_the_one_that_is_no_object(size: int) -> None:
     assert found == Final([{"n": 3}])
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "first",
+    [
+        '{id": "s0", "pos": [5, 0]}',
+        '{id: s0, tags: ["a"]}',
+        '{id: s0, "pos": [5]',
+        '"id": "s0", "pos": [5, 0]}',
+        '{ü: "x", "l": [{"k": 1},\n{"k": 2}]}',
+        '{\n  id": "s0",\n  "pos": [\n{"x": "}"}, 1]\n}',
+        '{id": "s0", "pos": [5, 0]}\n{id": "s1", "pos": [6, 0]}',
+        "<think>{ü: [</think>{id: s0, tags: ['a']}",
+    ],
+)
+def test_a_list_in_a_first_line_that_is_no_object_is_not_the_value(first: str, size: int) -> None:
+    for comma in ("\n", ",\n", "\n\n"):
+        said = f"{first}{comma}"
+        parser, found = read(f'{said}{{"n": 1}}{comma}{{"n": 2}}', size, expect="array")
+        assert isinstance(found, Partial) and found.value == [None, {"n": 1}, {"n": 2}]
+        assert [*parser.lost] == [(0,)]
+        assert parser.raw_text == said
+        assert found.position == len("<think>{ü: [</think>") * first.startswith("<")
+    if first.endswith("}"):
+        assert read(f'{first}\n[{{"n": 1}}]', size, expect="array")[1].value == [{"n": 1}]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_list_in_a_first_line_that_is_no_object_is_the_value_if_nothing_else_comes(
+    size: int,
+) -> None:
+    text = '{id": "s0", "pos": [5, 0], "b": [6]'
+    for end, found in ((" and so on", Partial), ("}\nDone.", Partial)):
+        _, result = read(text + end, size, expect="array")
+        assert type(result) is found and result.value == [5, 0]
+        parser = PartialParser(expect="array")
+        assert [p for at in range(0, len(text), size) for p in parser.feed(text[at:][:size])] == []
+        assert parser.finish(reason="too late").value is MISSING
+    assert read(text, size, expect="array", max_length=22)[1].value == [5]
+    parser = PartialParser(expect="array")
+    assert parser.feed('"steps": [{"n": 1}, ')  # what stands alone under a name is it at once
+    assert parser.feed('{"n": 2}],')
+
+
+def test_many_lines_with_lists_that_are_no_objects_cost_as_their_length() -> None:
+    import time
+
+    def spent(count: int) -> float:
+        text, best = '{id": "s0", "pos": [5, 0]}\n' * count, float("inf")
+        for _ in range(3):
+            parser = PartialParser(expect="array")
+            before = time.process_time()
+            for at in range(0, len(text), 64):
+                parser.feed(text[at : at + 64])
+            parser.finish()
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(8_000) < 16 * spent(1_000)  # eight times, if each costs the same
+
+
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize("line", ['"n": {"k": 1}}', '"n": 2, "m": {"k": 1} }'])
 def test_an_element_that_lies_in_an_object_without_its_beginning_is_said(
@@ -332,3 +439,35 @@ def test_a_comment_after_a_bare_name_begins_a_value_in_any_pieces(text: str, siz
 def test_dots_in_brackets_are_no_value(dots: str, size: int) -> None:
     assert read(f"{dots}\n{PLAN}", size)[1] == Final(json.loads(PLAN))
     assert read(f"So: {dots}", size)[1].value is MISSING
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("expect", ["any", "array"])
+def test_a_list_that_a_bracket_closes_before_its_time_is_not_said_to_be_the_whole(
+    expect: Any, size: int
+) -> None:
+    for more in (',{"n": 2}]', ' ,\n { "n": 2}, {"n": 3}\n]', ", {}]"):
+        parser, found = read(f'[{{"n": 1}}]{more}', size, expect=expect)
+        assert found == Partial(
+            [{"n": 1}], "a bracket closes the list, and objects follow that are not read"
+        )
+        assert found.position == len('[{"n": 1}]') and parser.done()
+    for more in ("", ",", ", ", "]", ', as in {"n": 2}', '\n{"n": 2}', ', "so"', ", {x}"):
+        assert read(f'[{{"n": 1}}]{more}', size, expect=expect)[1] == Final([{"n": 1}])
+    assert read('[1], {"n": 2}', size, expect=expect)[1] == Final([1])
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_object_that_is_the_first_of_a_list_is_not_said_to_be_the_whole(size: int) -> None:
+    for more in (', {"n": 2}]', ',\n{"n": 2', ', "green"]', ", 5]", " ,[1]]"):
+        for before in ("[", "So:\n[\n  "):
+            _, found = read(f'{before}{{"n": 1}}{more}', size, expect="object")
+            assert isinstance(found, Partial) and found.value == {"n": 1}
+            assert found.reason == "it is the first of a list, and the others are not read"
+            typed: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
+            text = f'{before}{{"n": 1}}{more}'
+            out = [e for at in range(0, len(text), size) for e in typed.feed(text[at:][:size])]
+            last = [*out, *typed.finish()][-1]
+            assert isinstance(last, Unfinished) and last.reason == found.reason
+    for text in ('[{"n": 1}]', '[{"n": 1},]', '[{"n": 1}, so', '[1] {"n": 1}, 5', '{"n": 1}, {}'):
+        assert read(text, size, expect="object")[1] == Final({"n": 1})

@@ -722,8 +722,8 @@ def test_a_text_that_is_not_at_its_end_completes_nothing(
 
 def test_a_value_that_was_complete_before_is_final_however_the_text_ends() -> None:
     parser = PartialParser()
-    parser.feed("[1] so")
-    assert parser.finish(reason="no time") == Final([1])
+    parser.feed("[1, 2] so")
+    assert parser.finish(reason="no time") == Final([1, 2])
 
 
 BIG = "-123456789012345678901234567890"

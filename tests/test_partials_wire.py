@@ -234,7 +234,7 @@ def test_the_command_prints_each_patch_when_it_comes() -> None:
         ('{"a": ["b", 1, 2', {"partial": {"a": ["b", 1]}, "position": None}),
         ("12", {"position": None}),
         ('"12"', {"position": None}),
-        ("[1] and", {"final": [1]}),
+        ("[1, 2] and", {"final": [1, 2]}),
         ('{"a": f(1), "b": 2, "c": "d', {"partial": {"b": 2, "c": "d"}, "position": 10}),
     ],
 )

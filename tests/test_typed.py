@@ -1611,3 +1611,21 @@ class Uncomparable:
         raise RuntimeError("no")
 
     __hash__ = None  # type: ignore[assignment]
+
+
+async def test_of_no_text_it_is_said_that_there_is_no_value_in_it() -> None:
+    async def nothing() -> AsyncIterator[str]:
+        return
+        yield ""
+
+    silent: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
+    fed: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
+    last = [
+        silent.finish()[-1],
+        [*fed.feed(""), *fed.finish()][-1],
+        [each async for each in TypedPartials(dict[str, int]).over(nothing())][-1],
+    ]
+    assert [each.reason for each in last] == ["no JSON object in the text"] * 3
+    taken: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
+    taken.take([Patch((), "set", {})])
+    assert taken.finish()[-1].reason == "cut off before its end"
