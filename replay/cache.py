@@ -36,8 +36,16 @@ class RecordedCold:
         self.zero: float | None = None
         """When the session began, in the loop's time."""
 
-    def keep(self, name: str, record: dict[str, Any], seconds: float) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`."""
+    def keep(
+        self,
+        name: str,
+        record: dict[str, Any],
+        seconds: float,
+        written: Callable[[], object] | None = None,
+    ) -> None:
+        """See :class:`~foretell.sinks.store_cold.Cold`; the server then has taken it."""
+        if written is not None:
+            written()
 
     def drop(self, name: str) -> None:
         """See :class:`~foretell.sinks.store_cold.Cold`."""
