@@ -88,6 +88,7 @@ class _Done:
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, Key], tuple[int, Mapping[str, Any]]] = {}
+        self._words: dict[str, int] = {}
 
     def note(self, world: World) -> None:
         """The world's outcome is one thing more."""
@@ -97,6 +98,12 @@ class _Done:
         for who in scopes_of(world, declared.actor)[:2]:
             first = world.number, declared.action
             self._first.setdefault((who, item_of(declared.action)), first)
+        for result in outcome.results:
+            self._words.setdefault(result.result, world.number)
+
+    def called(self, world: World, word: str) -> bool:
+        """Whether a result had been called so by then, and so may be again."""
+        return self._words.get(word, math.inf) <= world.number
 
     def of(self, world: World, actor: str, item: Key) -> Iterator[Mapping[str, Any]]:
         """The action, if it had been done by then."""
@@ -126,7 +133,10 @@ def _since(window: deque[World], after: World, done: _Done) -> float | None:
             break
         known = [*_known(world, declared, done)]
         for target, name in names:
-            if any(name in possible_results(world, each, target, *given) for each, given in known):
+            if any(
+                done.called(world, name) or name in possible_results(world, each, target, *given)
+                for each, given in known
+            ):
                 since[target, name] = world.t
     return max(since.values()) if since.keys() == names else None
 
