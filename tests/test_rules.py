@@ -22,7 +22,7 @@ from foretell.replay.verify import verify
 from foretell.streams import events as ev
 from foretell.streams.log import read
 from foretell.streams.world import Declared, Numbered, World, advance
-from foretell.testing import Script, ScriptedModel
+from foretell.testing import Script, ScriptedModel, run_virtual
 
 HAG = {
     "name": "Sea Hag",
@@ -296,7 +296,7 @@ async def test_what_an_outcome_says_changes_no_odds_before_it(tmp_path: Path) ->
                 session.begin_turn("sh1")
                 await asyncio.sleep(3)
                 word = ("miss", "blocked")[number % 2]
-                values = {"roll": roll, "ac": 30 - roll, "bonus": roll}
+                values: dict[str, Any] = {"roll": roll, "ac": 30 - roll, "bonus": roll}
                 await session.outcome("sh1", "Claws", word, type="attack", target="mira", **values)
         kept = {
             "~foreseen": ("actor", "by", "candidates"),
@@ -316,3 +316,25 @@ async def test_what_an_outcome_says_changes_no_odds_before_it(tmp_path: Path) ->
     assert any("candidates" in line for line in some) and any("value" in line for line in some)
     for one, other in zip(some, others, strict=True):
         assert one == other
+
+
+def test_a_session_that_goes_on_knows_what_was_learned(tmp_path: Path) -> None:  # G9
+    def known(session: foretell.Session[Any]) -> Mapping[str, float]:
+        pipeline: Any = session._pipeline
+        declared = Declared("mira", {"type": "check", "name": "athletics"}, "", {})
+        learned: LearnedOdds = pipeline.foresight.odds
+        return learned.odds(pipeline.world_now, declared, None)
+
+    async def nights() -> None:
+        settings = {"log_dir": str(tmp_path)}
+        async with table(None, settings=settings) as session:
+            session.update(STATE)
+            for _ in range(3):
+                await session.outcome("mira", "athletics", "rolled", type="check")
+            before = known(session)
+        async with table(None, settings=settings) as session:
+            assert known(session) == before
+            assert max(before, key=lambda each: before[each]) == "rolled"
+
+    run_virtual(nights())
+    assert verify(tmp_path / "table-7.jsonl").difference is None
