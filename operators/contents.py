@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,9 +28,10 @@ from .fetch_job import Round
 from .generation import Trace
 from .preload import Preload, is_of, key_of
 from .publish import Fault
+from .schedule import schedule
 from .schedule_given import State
 from .schedule_items import Item
-from .schedule_plan import Plan
+from .schedule_plan import Plan, Verdict
 from .schedule_settings import Scheduling
 
 __all__ = ["Contents"]
@@ -88,6 +90,8 @@ class Contents:
         anew: Callable[[], None],
     ) -> None:
         self.planned: Plan | None = None
+        self._latest: Plan | None = None
+        self._round = Round(0)
         self._tasks = tasks
         self._timers = timers
         self._trace = trace
@@ -112,6 +116,7 @@ class Contents:
             on_context=lambda item, value: self._want_anew(),
             heard=lambda *heard: trace("~content", **line_of(*heard)),
         )
+        self.executor.idle.append(lambda: tasks.soon(self._take_more))
         self.executor.listeners += [tell, self._on_event]
         changes = getattr(source, "changes", None)
         if changes is not None:
@@ -156,9 +161,27 @@ class Contents:
     def take(self, plan: Plan, of: Round) -> None:
         """Load what a plan says, with what others leave of the round."""
         self.planned = plan
+        self._load(plan, of)
+
+    def _load(self, plan: Plan, of: Round) -> None:
+        self._latest, self._round = plan, of
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
         self.executor.take(plan, of)
+
+    def _take_more(self) -> None:
+        """Load what had no room, if what had was less than was thought: from the same tokens."""
+        plan, of = self._latest, self._round
+        if plan is None or all(entry.verdict is not Verdict.TOKENS for entry in plan.entries):
+            return
+        limits = replace(
+            plan.constraints,
+            token_budget=max(0, of.limit - of.spent),
+            time_budget_ms=max(0.0, plan.constraints.time_budget_ms - plan.ms),
+        )
+        more = schedule(self.predictions, limits, self.state, self.kinds)
+        if more.taken:
+            self._load(more, of)
 
     async def ready(self) -> None:
         """Wait for what must be there first, 100 ms at most.

@@ -80,6 +80,7 @@ class Fetching:
         self._find = find
         self._on_context = on_context
         self._heard = heard
+        self._sharing: dict[str, list[Job]] = {}
         self._begun = 0
 
     @property
@@ -169,6 +170,12 @@ class Fetching:
             self.end(call, End.DONE)
 
     def _keep(self, job: Job, value: Any, tokens: int, seconds: float) -> None:
+        shared = self._shared(job.key)
+        for other in shared:
+            other.owner.remove(other)
+            self.leave(other)
+            other.asking, other.tokens = job.asking, 0  # they were spent once
+            self._keep(other, value, 0, seconds)
         if not self.cache.put(job.item, value, tokens):
             self.give_up(job)
             return
@@ -244,21 +251,28 @@ class Fetching:
         if job.tries < MOST_TRIES:
             self.retry(job)
         else:
-            self.give_up(job)
+            self._otherwise(job)
 
     def _otherwise(self, job: Job) -> None:
-        """Ask for the alternative, if there is one that has not been asked for."""
+        """Ask for the alternative, if there is one that may be had; what asks already is shared."""
         job.tried[job.asking.key] = None
         other = job.asking.alternative
-        if other is None or other in job.tried:
+        refused = self.unavailable.keys(self.timers.time())
+        if other is None or other in job.tried or other in refused:
             self.give_up(job)
             return
         found = self._find(other)
         job.asking = found or replace(job.asking, key=other, alternative=None)
-        if job.asking.kind in self.kinds:
-            job.owner.again(job)
-        else:
+        if job.asking.kind not in self.kinds:
             self.give_up(job)
+        elif other in self.jobs:
+            self._sharing.setdefault(other, []).append(job)
+        else:
+            job.owner.again(job)
+
+    def _shared(self, key: str) -> list[Job]:
+        """Who waits for what is asked for by another; they wait no longer."""
+        return [job for job in self._sharing.pop(key, []) if self.jobs.get(job.key) is job]
 
     def give_up(self, job: Job) -> None:
         """It cannot be had: it is not asked for again for a while."""
@@ -270,6 +284,9 @@ class Fetching:
         """Nothing more is done for a job."""
         if self.jobs.get(job.key) is job:
             del self.jobs[job.key]
+        for other in self._shared(job.key):
+            self.tell(What.FAILED, other, f"{job.key} has not come")
+            self._otherwise(other)
         for hear in self.over:
             hear(job)
 

@@ -460,6 +460,22 @@ async def test_what_the_scene_still_needs_stays_however_long_it_takes() -> None:
         assert "stat_block:goblin" not in contents and "stat_block:sea hag" in contents
 
 
+async def test_what_had_no_room_is_loaded_from_what_the_others_have_left() -> None:  # 1-12 1-52
+    names = [f"{what} {of}" for what in ("Wolf", "Bear", "Imp", "Orc") for of in PLACES]
+    source = Source({"stat_block": {name: {"desc": "y" * 200} for name in names}}, 0.01)
+    foes = {name: {"name": name, "side": "foes"} for name in names}
+    for budget, most in ((10_000, 40), (1_200, 23)):
+        settings = {"intensity": "off", "schedule": {"max_prefetch_tokens": budget}}
+        async with table(source, settings) as (session, _):
+            session.update({"mode": "combat", "actors": foes})
+            await asyncio.sleep(20)
+            contents = session._pipeline.contents
+            assert contents is not None and not contents.executor.pending
+            summary = prefetched(session)["session_summary"]
+            assert summary["tokens_prefetched"] <= budget
+            assert most - 2 <= summary["total_prefetches"] <= most
+
+
 @pytest.mark.parametrize("left", ["its scene", "its session"])
 async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left: str) -> None:
     # 1-33 1-42 1-44 1-46
@@ -478,6 +494,9 @@ async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left
         assert {each["name"] for each in found["top_predictions"]["wasted"]} == {
             *("spell_list:mira", "stat_block:goblin", "stat_block:sea hag")
         }
+
+
+PLACES = ["Fen", "Moor", "Vale", "Crag", "Mire", "Dell", "Tarn", "Holt", "Glen", "Weir"]
 
 
 def prefetched(session: foretell.Session[Any]) -> Any:

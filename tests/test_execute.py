@@ -839,3 +839,51 @@ async def test_what_somebody_has_asked_for_gives_up_its_place_last() -> None:  #
         assert await t.executor.demand(Item("new", "page"))
         await asyncio.sleep(5)
         assert t.shelf.calls == [("a",), ("b",), ("new",), ("b",)] and {"a", "b"} <= {*t.cache}
+
+
+async def test_an_alternative_that_is_asked_for_already_is_shared() -> None:  # 1-27 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        t.plan(Item("a", "page", alternative="b"), Item("b", "page"), at=P2)
+        await asyncio.sleep(3)
+        assert t.cache == {"a": "B", "b": "B"} and sorted(t.shelf.calls) == [("a",), ("b",)]
+        assert not t.executor.unavailable
+
+
+@pytest.mark.parametrize("fails", ["while it is shared", "before"])
+async def test_an_alternative_that_cannot_be_had_is_asked_for_once(fails: str) -> None:  # 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out"), "b": OSError("burnt")}
+        t.shelf.takes = {"b": 0.1}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        if fails == "before":
+            t.plan(other, at=P2)
+            await asyncio.sleep(1)
+            t.plan(one, at=P2)
+        else:
+            t.plan(one, other, at=P2)
+        await asyncio.sleep(3)
+        assert sorted(t.shelf.calls) == [("a",), ("b",)]
+        assert t.executor.unavailable == {"a", "b"} and not t.executor.pending
+
+
+async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        t.plan(one, other, at=P2)
+        await asyncio.sleep(0.05)
+        t.plan(other, at=P2)
+        await asyncio.sleep(3)
+        assert t.cache == {"b": "B"} and not t.executor.pending
+
+
+async def test_what_never_comes_has_its_alternative_in_the_end() -> None:  # 1-63 1-64
+    async with table() as t:
+        t.shelf.takes = {"a": 1e9}
+        t.plan(Item("a", "page", alternative="b"), at=P1)
+        await asyncio.sleep(10)
+        assert t.cache == {"a": "B"} and t.shelf.calls.count(("a",)) == 3
+        assert not t.executor.unavailable
