@@ -130,12 +130,12 @@ async def compute(
 ) -> int:
     """Compute what is not there yet for snapshots, in their order; how many there are now.
 
-    What fails is left out, and will be made when it is asked for. Cancelled, it begins no more.
+    What fails is left out, and will be made when it is asked for. Cancelled, it begins no more. What
+    the source raises goes on to the caller, when what it gave before has been made.
 
     :param snapshots: the likeliest first: of a log, of a predictor, of anything.
     :param most: no more than so many, for what is stored last drives out what was stored first.
     """
-    ready = 0
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(snapshot: Any) -> int:
@@ -147,11 +147,17 @@ async def compute(
                 return 0
             return 1
 
+    tasks: list[asyncio.Task[int]] = []
+    failed: Exception | None = None
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(each)) async for each in _first(snapshots, most)]
-    for task in tasks:
-        ready += task.result()
-    return ready
+        try:
+            async for each in _first(snapshots, most):
+                tasks.append(group.create_task(one(each)))
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
+    return sum(task.result() for task in tasks)  # ints
 
 
 async def _first(items: Iterable[Any] | AsyncIterable[Any], most: int) -> AsyncIterator[Any]:
