@@ -319,7 +319,8 @@ class Game(Generic[M]):
             from .streams.log_inputs import LogInputs
 
             if not is_log(source):
-                return await store_scenarios.fill(self.store, store_scenarios.scenarios(source))
+                known = [*store_scenarios.scenarios(source)]  # all are good, or none is stored
+                return await store_scenarios.fill(self.store, known)
             moments = store_scenarios.moments(LogInputs(source), self.store.near)
             source = [moment for moment, _ in moments]
         if make is None:
