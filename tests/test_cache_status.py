@@ -51,7 +51,7 @@ def test_replay_reports_the_store_too(capsys: pytest.CaptureFixture[str]) -> Non
     ("source", "code", "said"),
     [
         ("nowhere.jsonl", 1, "no such file"),
-        ("redis://127.0.0.1:1/0", 1, "is a Redis running there?"),
+        ("redis://127.0.0.1:1/0", 1, ": it cannot be reached: is a Redis running there?"),
         ("redis://", 2, "not the URL of a cache"),
         ("memcached://127.0.0.1:1", 2, "cannot list"),
     ],
