@@ -50,11 +50,11 @@ class Entry:
     """Variants under a key, for one fingerprint.
 
     ``parts`` are strings as they are, and other values as JSON; ``None`` while only the cold
-    layer's cache has them. ``size`` is their bytes. ``basis`` is :func:`basis_of` the state they were
-    made for, if one was known. ``expires`` is when they are no longer true (infinite while their
-    turn is open), ``until`` when they leave their layer. ``hits`` counts the serves, ``offered``
-    how often they were stored; ``rank`` orders a layer's entries, the first to go first. ``mark``
-    is the :meth:`digest` of what the cold layer's cache should have.
+    layer's cache has them. ``size`` is their bytes. ``basis`` is :func:`basis_of` the state they
+    were made for, if one was known. ``expires`` is when they are no longer true (infinite while
+    their turn is open), ``until`` when they leave their layer. ``hits`` counts the serves,
+    ``offered`` how often they were stored; ``rank`` orders a layer's entries, the first to go
+    first. ``mark`` is the :meth:`digest` of what the cold layer's cache should have.
     """
 
     key: str

@@ -144,8 +144,8 @@ async def compute(
 ) -> int:
     """Compute what is not there yet for snapshots, in their order; how many there are now.
 
-    What fails is left out, and will be made when it is asked for. Cancelled, it begins no more. What
-    the source raises goes on to the caller, when what it gave before has been made.
+    What fails is left out, and will be made when it is asked for. Cancelled, it begins no more.
+    What the source raises goes on to the caller, when what it gave before has been made.
 
     :param snapshots: the likeliest first: of a log, of a predictor, of anything.
     :param most: no more than so many, for what is stored last drives out what was stored first.
@@ -166,7 +166,7 @@ async def compute(
     async with asyncio.TaskGroup() as group:
         try:
             async for each in _first(snapshots, most):
-                tasks.append(group.create_task(one(each)))
+                tasks.append(group.create_task(one(each)))  # noqa: PERF401 - the rest may fail
         except Exception as error:
             failed = error
     if failed is not None:

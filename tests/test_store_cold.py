@@ -10,6 +10,7 @@ import math
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
