@@ -326,7 +326,7 @@ class Game(Generic[M]):
             are: then ``make`` computes them.
         :param make: the variants for a snapshot.
         :raises ScenarioError: for a file that is none.
-        :raises ConfigError: for snapshots with no ``make``.
+        :raises ConfigError: for snapshots with no ``make``, or what gives no snapshots.
         """
         from .sinks import store_scenarios
 
@@ -335,11 +335,15 @@ class Game(Generic[M]):
             from .streams.log_inputs import LogInputs
 
             if not is_log(source):
-                return await store_scenarios.fill(self.store, store_scenarios.scenarios(source))
+                known = [*store_scenarios.scenarios(source)]  # all are good, or none is stored
+                return await store_scenarios.fill(self.store, known)
             moments = store_scenarios.moments(LogInputs(source), self.store.near)
             source = [moment for moment, _ in moments]
         if make is None:
             raise ConfigError("warm_up: snapshots say what to prepare, not the words: give make")
+        given: Any = source
+        if not isinstance(given, Iterable | AsyncIterable):
+            raise ConfigError(f"warm_up: a file or snapshots are wanted, not {brief(given)}")
         most = self.settings.warm_cache_size
         return await store_scenarios.compute(self.store, source, make, scope=scope, most=most)
 

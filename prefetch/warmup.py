@@ -24,7 +24,7 @@ def run(source: str, cache_url: str | None, *, most: int, json: bool) -> int:
     """
     if is_log(source):
         return _moments(source, most, json=json)
-    known = list(scenarios(source))
+    known = list(scenarios(source, stateless=True))
     if cache_url is None:
         found: dict[str, Any] = {"scenarios": len(known), "stored": None, "cache": None}
         told = f"{source}: {counted(len(known), 'scenario')}, all good; --cache-url stores them"

@@ -85,9 +85,8 @@ def _same(found: Any, wanted: Any) -> bool:
     if isinstance(found, (list, tuple)) and isinstance(wanted, (list, tuple)):
         return len(found) == len(wanted) and all(map(_same, found, wanted))
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        return found.keys() == wanted.keys() and all(
-            _same(found[key], wanted[key]) for key in found
-        )
+        alike = found.keys() == wanted.keys()
+        return alike and all(_same(found[key], wanted[key]) for key in found)
     return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 

@@ -29,10 +29,20 @@ async def listing(url: str, limit: float = 5.0) -> dict[str, Any]:
     except ForetellError:
         raise
     except Exception as error:
-        why = f"no answer in {limit:g} s" if isinstance(error, TimeoutError) else repr(error)
-        raise ForetellError(f"{server.where}: {why}: is a Redis running there?") from None
+        raise ForetellError(
+            f"{server.where}: {_why(error, limit)}: is a Redis running there?"
+        ) from None
     finally:
         await server.aclose()
+
+
+def _why(error: Exception, limit: float) -> str:
+    name = type(error).__name__
+    if isinstance(error, TimeoutError):
+        return f"no answer in {limit:g} s"
+    if isinstance(error, OSError) or name == "ConnectionError":  # the client's own is no OSError
+        return "it cannot be reached"
+    return " ".join(f"{name} {error}".split())
 
 
 async def _of_redis(client: Any, limit: float) -> dict[str, Any]:

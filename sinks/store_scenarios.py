@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import ForetellError
+from ..errors import ForetellError, StateError
 from ..streams.events import Input, Outcome
 from ..streams.footprint import Path as StatePath
 from ..streams.footprint import targets_of
@@ -68,10 +68,11 @@ class Scenario(BaseModel):
         return self
 
 
-def scenarios(path: str | PathLike[str]) -> Iterator[Scenario]:
+def scenarios(path: str | PathLike[str], *, stateless: bool = False) -> Iterator[Scenario]:
     """The scenarios of a file: JSON Lines, blank ones are passed over.
 
-    :raises ScenarioError: for the first line that is none.
+    :param stateless: no state will be known when they are stored: what depends on it is no good.
+    :raises ScenarioError: for the first line that is none, or that no store takes.
     """
     try:
         lines = Path(path).read_bytes().splitlines()
@@ -80,15 +81,41 @@ def scenarios(path: str | PathLike[str]) -> Iterator[Scenario]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield Scenario.model_validate(orjson.loads(line))
+                known = Scenario.model_validate(orjson.loads(line))
+                if stateless and known.depends:
+                    raise StateError("depends: no state is known here, so it could never be served")
+                if not _store(VariantStore(clock=lambda: 0.0), known):
+                    raise StateError("it is larger than an entry may be")
             except ValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(map(str, first["loc"]))
                 why = first["msg"].removeprefix("Value error, ")
                 reason = ": ".join(filter(None, (where, why)))
                 raise ScenarioError(f"{path}:{number}: {reason}") from None
+            except StateError as error:
+                raise ScenarioError(f"{path}:{number}: {error}") from None
             except ValueError as error:
                 raise ScenarioError(f"{path}:{number}: not JSON: {error}") from None
+            yield known
+
+
+def _key(known: Scenario) -> str:
+    return known.key if known.key is not None else VariantStore.name_of(known.snapshot, known.scope)
+
+
+def _store(store: VariantStore, known: Scenario) -> bool:
+    return store.store(
+        _key(known),
+        known.variants,
+        known.ttl,
+        fingerprint=known.fingerprint,
+        depends=known.depends,
+        guard=known.guard,
+        tags=("scenario", *known.tags),
+        value=known.value,
+        snapshot=known.snapshot,
+        scope=known.scope,
+    )
 
 
 async def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
@@ -96,21 +123,8 @@ async def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
     taken: list[tuple[str, str]] = []
     lost = store.lost
     for each in known:
-        key = each.key if each.key is not None else store.name_of(each.snapshot, each.scope)
-        good = store.store(
-            key,
-            each.variants,
-            each.ttl,
-            fingerprint=each.fingerprint,
-            depends=each.depends,
-            guard=each.guard,
-            tags=("scenario", *each.tags),
-            value=each.value,
-            snapshot=each.snapshot,
-            scope=each.scope,
-        )
-        if good:
-            taken.append((key, each.fingerprint))
+        if _store(store, each):
+            taken.append((_key(each), each.fingerprint))
             if len(taken) % AT_A_TIME == 0:
                 await store.flush()  # no more may wait to be written than the queue holds
     if store.shared:
@@ -131,11 +145,11 @@ async def compute(
     """Compute what is not there yet for snapshots, in their order; how many there are now.
 
     What fails is left out, and will be made when it is asked for. Cancelled, it begins no more.
+    What the source raises goes on to the caller, when what it gave before has been made.
 
     :param snapshots: the likeliest first: of a log, of a predictor, of anything.
     :param most: no more than so many, for what is stored last drives out what was stored first.
     """
-    ready = 0
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(snapshot: Any) -> int:
@@ -147,11 +161,17 @@ async def compute(
                 return 0
             return 1
 
+    tasks: list[asyncio.Task[int]] = []
+    failed: Exception | None = None
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(each)) async for each in _first(snapshots, most)]
-    for task in tasks:
-        ready += task.result()
-    return ready
+        try:
+            async for each in _first(snapshots, most):
+                tasks.append(group.create_task(one(each)))  # noqa: PERF401 - the rest may fail
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
+    return sum(task.result() for task in tasks)  # ints
 
 
 async def _first(items: Iterable[Any] | AsyncIterable[Any], most: int) -> AsyncIterator[Any]:

@@ -51,7 +51,7 @@ def test_replay_reports_the_store_too(capsys: pytest.CaptureFixture[str]) -> Non
     ("source", "code", "said"),
     [
         ("nowhere.jsonl", 1, "no such file"),
-        ("redis://127.0.0.1:1/0", 1, "is a Redis running there?"),
+        ("redis://127.0.0.1:1/0", 1, ": it cannot be reached: is a Redis running there?"),
         ("redis://", 2, "not the URL of a cache"),
         ("memcached://127.0.0.1:1", 2, "cannot list"),
     ],
@@ -109,6 +109,8 @@ def test_a_file_of_scenarios_is_checked(tmp_path: Path, capsys: pytest.CaptureFi
         ({"key": "a", "variants": []}, ":2: variants: "),
         ({"key": "a", "variants": ["x"], "tll": 3}, ":2: tll: "),
         ({"key": "a", "variants": ["x"], "guard": [[["hp"], "over", 3]]}, ":2: guard"),
+        ({"key": "a", "variants": ["x"], "guard": [[["hp"], "above", "x"]]}, ":2: the guard of hp"),
+        ({"key": "a", "variants": ["x" * 70_000]}, ":2: it is larger"),
     ],
 )
 def test_a_bad_scenario_names_its_line(tmp_path: Path, line: Any, said: str) -> None:
@@ -116,6 +118,24 @@ def test_a_bad_scenario_names_its_line(tmp_path: Path, line: Any, said: str) -> 
     with pytest.raises(ScenarioError) as error:
         list(scenarios(path))
     assert f"{path}{said}" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_scenario_that_could_never_be_served_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = {"key": "a", "variants": ["x"], "depends": [["actors", "grik"]]}
+    path = written(tmp_path / "s.jsonl", line)
+    assert main(["prefetch-warmup", path]) == 1
+    error = capsys.readouterr().err
+    assert f"{path}:1: depends: no state is known" in error and error.count("\n") == 1
+
+
+async def test_of_a_file_with_a_bad_scenario_none_is_stored(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.jsonl", {"key": "a", "variants": ["x"]}, {"key": "b"})
+    async with foretell.Game() as game:
+        with pytest.raises(ScenarioError):
+            await game.warm_up(path)
+        assert len(game.store) == 0
 
 
 def test_the_common_moments_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:

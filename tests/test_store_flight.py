@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from foretell.errors import StateError
+import foretell
+from foretell.errors import ConfigError, StateError
 from foretell.sinks.store_flight import ComputeError, Flight, StoreClosed
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits
@@ -469,3 +470,21 @@ async def test_what_is_computed_deep_within_computations_does_not_wait_for_them(
     assert await store.get_or_compute({"n": 8}, make) == ["end"]
     with pytest.raises(TimeoutError):
         await store.get_or_compute({"n": 20}, make)
+
+
+async def test_what_a_source_raises_is_told_when_what_it_gave_has_been_made() -> None:  # 1-40
+    async def source() -> Any:
+        yield {"n": 1}
+        await asyncio.sleep(0.1)
+        raise OSError("no more")
+
+    store, make = VariantStore(), Maker()
+    with pytest.raises(OSError, match="no more"):
+        await compute(store, source(), make)
+    assert (make.calls, make.cancelled, len(store)) == (1, 0, 1)
+
+
+async def test_what_is_no_source_is_told_so() -> None:
+    async with foretell.Game() as game:
+        with pytest.raises(ConfigError, match="not 5"):
+            await game.warm_up(5, Maker())  # type: ignore[arg-type]
