@@ -85,8 +85,9 @@ class LogWriter:
     :param rotate: how many bytes a part may have. When it is full it is set aside beside the log,
         compressed, and a new one begun (see ``log_parts``). A path that ends in ``.gz`` is not
         rotated. ``None``: one part.
-    :param background: write in a thread, so that no call waits for the disk. A disk's refusal is
-        then raised by a later call. Seconds of ``flush`` are real ones then, else those of ``t``.
+    :param background: write in a thread, so that no call waits for the disk. ``"line"`` then hands
+        over up to 50 ms of records together, and a killed process loses as much. A disk's refusal
+        is raised by a later call. Seconds of ``flush`` are real ones then, else those of ``t``.
     :raises LogError: if the path holds something that is not a session log of this ``id``, or
         cannot be written.
     """

@@ -98,6 +98,7 @@ def test_a_fault_is_read_and_written_in_the_same_words() -> None:
     assert Fault.parse("stall") == Fault(Kind.STALL, math.inf)
     short, long = Faults.parse("500:.1,stall=5.@.5:.2"), Faults.parse("500:0.1,stall=5@0.5:0.2")
     assert short == long
+    assert Faults.parse("prose:1e-3,429:5E-02") == Faults.parse("prose:.001,429:.05")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,7 @@ def test_a_fault_is_read_and_written_in_the_same_words() -> None:
         ("slow=1e9", "no fault"),
         ("slow=100000", "too many"),
         ("429=inf", "too many"),
+        ("slow=inf", "too many"),
         ("cut@0.5;rm", "no fault"),
     ],
 )
@@ -128,6 +130,8 @@ def test_what_is_no_fault_is_refused_and_says_what_there_is(text: str, said: str
         ("429", "with a rate"),
         ("429:2", "with a rate"),
         ("429:.", "with a rate"),
+        ("429:1e1", "with a rate"),
+        ("429:1e", "with a rate"),
         ("429:0.6,cut:0.6", "come to 1.2"),
         ("429:0.1,boom:0.1", "no fault 'boom'"),
     ],

@@ -390,6 +390,21 @@ def test_what_is_found_fits_what_is_asked_for(
     assert soon["training"]["best"]["latency"] <= soon["training"]["default"]["latency"]
 
 
+@pytest.mark.parametrize("text", ["latency / 0", "usd ** -9 ** 9", "(-1 - latency) ** .5"])
+def test_an_expression_without_a_value_is_refused_and_not_searched(
+    logs: list[str], capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    code, told = refused(capsys, *logs, "--minimize", text, "--budget", "400")
+    assert code == 2 and f"--minimize: {text!r} has no value at any intensity" in told
+
+
+def test_an_expression_that_has_a_value_at_some_intensity_is_searched(
+    logs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tuned(capsys, *logs, "--minimize", "latency / hit_rate", "--budget", "20")
+    assert found["training"]["best"]["objective"] is not None
+
+
 def test_what_is_found_is_judged_by_nights(
     logs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,8 @@ def tune(
     :param base: everything else, the seed included; its own values are where the search begins,
         and what its result is compared with.
     :param budget: how often, at most, a log is played, the held-back ones included.
-    :raises ConfigError: if that is not enough to try two sets of values.
+    :raises ConfigError: if that is not enough to try two sets of values, or if the expression has
+        no value under any of the first that are tried, which are those of each intensity.
     """
     most = (budget - 2 * len(held)) // len(training)
     if most < 2:
@@ -75,10 +76,17 @@ def tune(
         work = _Tuning(play, step, base, {})
 
         def evaluate(values: Sequence[Values]) -> list[float]:
+            first = not work.trials
             work.trial(values, training)
-            return [
+            found = [
                 objective(figures(work.told(each, training), objective.names)) for each in values
             ]
+            if first and not any(map(math.isfinite, found)):  # nothing to go by
+                raise ConfigError(
+                    f"--minimize: {objective.text!r} has no value at any intensity: it divides by "
+                    "zero, is too large, or has a figure that these logs have not"
+                )
+            return found
 
         start = defaults(base)
         found = search(start, evaluate, most, random.Random(base.seed))

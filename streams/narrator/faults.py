@@ -50,7 +50,7 @@ _MIDWAY = (Kind.STALL, Kind.CUT, Kind.ERROR, Kind.TORN, Kind.GARBLED, Kind.REFUS
 _LONGEST = 86_400.0
 _NUMBER = r"(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"
 _FAULT = re.compile(rf"([a-z0-9]{{1,9}})(?:=({_NUMBER}|inf))?(?:@({_NUMBER}))?")
-_RATE = re.compile(rf"([^:]*):({_NUMBER})")
+_RATE = re.compile(rf"([^:]*):({_NUMBER}(?:[eE][-+]?\d{{1,2}})?)")
 _SCRAP = '"]}{"'
 
 
@@ -90,7 +90,7 @@ class Fault:
         if found[3] and kind not in _MIDWAY:
             raise ValueError(f"{kind} takes no share; {', '.join(_MIDWAY)} do")
         seconds = float(found[2]) if found[2] else _SECONDS.get(kind, 0.0)
-        if _LONGEST < seconds < math.inf or (kind is Kind.LIMITED and math.isinf(seconds)):
+        if seconds > _LONGEST and not (kind is Kind.STALL and math.isinf(seconds)):
             raise ValueError(f"{found[2]} seconds are too many: choose up to {_LONGEST:.0f}")
         share = float(found[3]) if found[3] else None
         if share is not None and share > 1:
