@@ -152,8 +152,10 @@ def _is_mark(m: Machine, text: str, pos: int, at: int) -> bool | None:
         return True
     if not SENTENCE_BEFORE.search(near):
         cut, mark = False, LINE_MARK.match(text, at)
-        if mark is None:
-            return False
+        if mark is None or (
+            mark[0] in ("{}", "[]") and m._where(text, at) < NEAR and not near.strip()
+        ):
+            return False  # an answer that begins so may be no more, as a tool's input
         if not WORD_AFTER.match(text, mark.end()):
             return None if WORD_CUT.fullmatch(text, mark.end()) and not m._ended else False
     if mark and m._mark is None:

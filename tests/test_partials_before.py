@@ -169,6 +169,8 @@ def test_a_mark_that_a_word_follows_is_the_value_only_if_no_other_comes(
         ("So = ", "/2"),
         ("\ufeff", ": go"),
     ):
+        if not before and mark in ("{}", "[]"):
+            continue
         said = f"{before}{mark}{after}\n"
         _, found = read(f"{said}[2] Attack\n```json\n{PLAN}\n```", size, expect=expect)
         assert found == Final([json.loads(PLAN)] if expect == "array" else json.loads(PLAN))
@@ -178,6 +180,17 @@ def test_a_mark_that_a_word_follows_is_the_value_only_if_no_other_comes(
         else:
             assert found == Final([{}] if mark[0] + expect == "{array" else json.loads(mark))
             assert parser.raw_text == before
+
+
+@pytest.mark.parametrize("expect", ["any", "array", "object"])
+def test_an_answer_that_begins_with_empty_brackets_is_complete_with_them(expect: Any) -> None:
+    for text in ("{}", " \n{}", "[]"):
+        parser = PartialParser(expect=expect)
+        patches = [patch for char in text for patch in parser.feed(char)]
+        if expect == "any" or (expect == "object") == (text[-2] == "{"):
+            assert parser.done() and len(patches) == 2
+            parser.feed(' so\n{"n": 1}')
+            assert parser.finish() == Final(json.loads(text))
 
 
 @pytest.mark.parametrize("size", [1, 1000])
