@@ -418,6 +418,7 @@ class Pipeline(Generic[M]):
     def _on_other_content(self) -> None:
         """What was prepared with other content is prepared anew."""
         if self._scene is not None:
+            self._costs.go_on()
             self._planned_anew.on_next(self._scene)
 
     @property
@@ -663,8 +664,9 @@ class Pipeline(Generic[M]):
         """Have the content loaded, and the variants prepared, that the scheduler has room for."""
         wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
         beside = () if contents is None else (contents.predictions, contents.state)
+        limits = replace(self._constraints, token_budget=self._costs.left)
         fits, self.planned, content = fitted(
-            wanted, self._constraints, holds, self._costs.learned, self._kinds, *beside
+            wanted, limits, holds, self._costs.learned, self._kinds, *beside
         )
         this_round = self._costs.begin(self.planned, [each for each in fits if not holds(each)])
         if contents is not None:

@@ -33,6 +33,7 @@ class VariantCosts:
         self._fresh = 1.0
         self._written = Costs()
         self._round = Round(budget)
+        self._goes_on = False
         self._planned: dict[tuple[str | None, ...], int] = {}
 
     @property
@@ -50,13 +51,26 @@ class VariantCosts:
             self._fresh += LATEST * (min(uncached / prompt, MOST_FRESH) - self._fresh)
         self._written.observe("variant", written, 0.0)
 
+    def go_on(self) -> None:
+        """The next plan is of the same round: nothing has happened but that content has come."""
+        self._goes_on = True
+        self._round.spent -= sum(self._planned.values())  # ints
+        self._planned.clear()
+
+    @property
+    def left(self) -> int:
+        """Tokens that the next plan may spend."""
+        return max(0, self._budget - self._round.spent) if self._goes_on else self._budget
+
     def begin(self, plan: Plan, new: Sequence[Variant]) -> Round:
-        """A round begins, with what its plan thinks that its new variants cost.
+        """A round begins, or goes on, with what its plan thinks that its new variants cost.
 
         :return: what it may spend, for what else it is for.
         """
-        self._round = Round(self._budget)
-        self._round.spent = plan.tokens
+        if not self._goes_on:
+            self._round = Round(self._budget)
+        self._goes_on = False
+        self._round.spent += plan.tokens
         self._planned = {each.slot: plan.tokens // len(new) for each in new}
         return self._round
 

@@ -573,7 +573,8 @@ async def test_variants_and_content_have_one_round_of_tokens(budget: int) -> Non
         first = plan["tokens"] + plan["content"]["tokens"]
         assert plan["tokens"] == min(3, budget // 900) * 900  # what is declared is P0
         assert 900 * (budget >= 900) <= first <= budget
-        assert plan["token_budget"] == plan["content"]["token_budget"] == budget
+        left = plan["token_budget"]  # a plan for what has come has what the round has left
+        assert budget - 400 < left == plan["content"]["token_budget"] <= budget or budget == 0
         await asyncio.sleep(5)
         session.end_turn()  # and what is there spends nothing again
         session.begin_turn("sh1")
