@@ -205,9 +205,8 @@ class Pipeline(Generic[M]):
         self.speculated.tell = self.supplied.tell = self._on_alert
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
-        heard = self.speculated.heard | self.supplied.heard
-        bets = {kind: _alone(hear) for kind, hear in self.economy.bets.heard.items()}
-        self.recorder.heard = _both(_both(heard, self.economy.heard), bets)
+        for listener in (self.speculated, self.supplied, self.economy, self.economy.bets):
+            self.recorder.listen(listener.heard)
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -570,8 +569,6 @@ class Pipeline(Generic[M]):
         account = self.ledger.add(generation)
         self._purse.ended(generation, account)
         if account is not None:
-            if generation.reason == EXPIRED:
-                self.ledger.wasted(generation.id, EXPIRED)
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase
@@ -955,33 +952,6 @@ def _no_content(actors: Collection[str | None]) -> SceneContent:
 def _about(declared: Declared) -> tuple[str, ...]:
     """Whom a text about an action is about."""
     return declared.actor, *targets_of(declared.action)
-
-
-def _alone(
-    hear: Callable[[Mapping[str, Any]], None],
-) -> Callable[[float, Mapping[str, Any]], None]:
-    """For who does not ask for the time."""
-    return lambda t, line: hear(line)
-
-
-def _both(
-    some: Mapping[str, Callable[[float, Mapping[str, Any]], None]],
-    others: Mapping[str, Callable[[float, Mapping[str, Any]], None]],
-) -> dict[str, Callable[[float, Mapping[str, Any]], None]]:
-    """Who listens to each kind of line, where two may."""
-
-    def each(kind: str) -> Callable[[float, Mapping[str, Any]], None]:
-        first, second = some.get(kind), others.get(kind)
-        if first is None or second is None:
-            return first or others[kind]
-
-        def hear(t: float, line: Mapping[str, Any]) -> None:
-            first(t, line)
-            second(t, line)
-
-        return hear
-
-    return {kind: each(kind) for kind in {**some, **others}}
 
 
 def _retelling(event: Started | Ended) -> dict[str, str]:

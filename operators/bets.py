@@ -67,7 +67,7 @@ class Bets:
         self._open: dict[str, _Bet] = {}
         self._let_go: dict[tuple[Any, ...], _Bet] = {}
         self._context = ""
-        self.heard: dict[str, Callable[[Mapping[str, Any]], None]] = {
+        self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             "~scene": self._on_scene,
             "~generation": self._made,
             "~served": self._came,
@@ -75,7 +75,7 @@ class Bets:
             "~dropped": self._dropped,
             "~refused": self._refused,
         }
-        """Who listens to which lines of a recording: their fields."""
+        """Who listens to which lines of a recording: their time in seconds, and their fields."""
 
     def rate(self, context: str, source: str) -> float:
         """By what a probability is to be multiplied; 1 where nothing is known."""
@@ -128,30 +128,30 @@ class Bets:
             share = min(1.0, max(0.0, value))
         return _Bet(Kind(self._context, str(line.get("source"))), share)
 
-    def _on_scene(self, line: Mapping[str, Any]) -> None:
+    def _on_scene(self, t: float, line: Mapping[str, Any]) -> None:
         self._context = str(line["context"])
 
-    def _made(self, line: Mapping[str, Any]) -> None:
+    def _made(self, t: float, line: Mapping[str, Any]) -> None:
         if line.get("purpose") == "prefetch":
             self._open[line["generation"]] = self._bet(line)
             if len(self._open) > MOST_OPEN:
                 del self._open[next(iter(self._open))]
 
-    def _came(self, line: Mapping[str, Any]) -> None:
+    def _came(self, t: float, line: Mapping[str, Any]) -> None:
         bet = self._open.pop(line["generation"], None)
         if bet is not None:
             self._settle(bet, came=True)
 
-    def _ended(self, line: Mapping[str, Any]) -> None:
+    def _ended(self, t: float, line: Mapping[str, Any]) -> None:
         if line.get("phase") != "done":
-            self._dropped(line)
+            self._dropped(t, line)
 
-    def _dropped(self, line: Mapping[str, Any]) -> None:
+    def _dropped(self, t: float, line: Mapping[str, Any]) -> None:
         bet = self._open.pop(line["generation"], None)
         if bet is not None:
             self._settle(bet, came=False)
 
-    def _refused(self, line: Mapping[str, Any]) -> None:
+    def _refused(self, t: float, line: Mapping[str, Any]) -> None:
         slot = line.get("slot")
         if line.get("why") != "worth" or not isinstance(slot, Sequence) or len(slot) != 4:
             return

@@ -141,7 +141,7 @@ class Economy:
         if line is not None and kind in self.heard:
             self.heard[kind](t, line)
         if line is not None and kind in self.bets.heard:
-            self.bets.heard[kind](line)
+            self.bets.heard[kind](t, line)
 
     @property
     def _moment(self) -> int:

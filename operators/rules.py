@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from ..streams.health import number
+from ..streams.saves import ABILITIES
 from ..streams.world import Declared, World
 from .contents import SceneContent
 from .dice import Damage, damage_in, dealt
@@ -21,14 +22,6 @@ BONUS = ("attack_bonus", "to_hit")
 OF_SPELLS = ("spell_attack_bonus", "spell_attack")
 ARMOUR = ("ac", "armor_class", "armour_class")
 SAVES = ("saves", "saving_throws")
-ABILITIES = {
-    "str": "strength",
-    "dex": "dexterity",
-    "con": "constitution",
-    "int": "intelligence",
-    "wis": "wisdom",
-    "cha": "charisma",
-}
 SIGNED = re.compile(r"[+-]?\d{1,3}")
 FACES = 20
 LEAST, MOST = 0.05, 0.95

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..sinks.store_news import Word
+from ..sinks.store_cold import Private
 from ..streams.recorded_model import LookUp, Recording
 
 __all__ = ["RecordedCold"]
@@ -16,12 +16,13 @@ LONGEST = 1.1
 """Seconds; the most a look-up may take, and what a busy loop may have been late with it."""
 
 
-class RecordedCold:
+class RecordedCold(Private):
     """A cold layer that answers out of a recording, and keeps nothing.
 
     What was looked up more than once has its answers in their order. Each comes when it came; one
     that is asked for after that, or much before, comes at once. What was not looked up then is not
-    there: what this replay has prepared it finds in its own memory.
+    there: what this replay has prepared it finds in its own memory. What others told then is not
+    recorded.
     """
 
     shared = True
@@ -75,21 +76,6 @@ class RecordedCold:
             if not came.done():
                 came.set_result(None)
 
-    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`; what others told then is not recorded."""
-
-    def tell(self, scope: str, word: Word) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`."""
-
-    async def hear(self) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`."""
-
-    async def flush(self) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`."""
-
     def described(self) -> dict[str, Any]:
         """See :class:`~foretell.sinks.store_cold.Cold`."""
         return {"kind": "recording"}
-
-    async def aclose(self) -> None:
-        """See :class:`~foretell.sinks.store_cold.Cold`."""

@@ -140,7 +140,7 @@ class Ledger:
             usage.cache_write or 0,
             estimated,
             generation.delivered,
-            REASONS[generation.phase],
+            _reason(generation.reason, generation.phase),
         )
         self._enter(generation.id, account)
         return account
@@ -196,11 +196,11 @@ class Ledger:
             known = {each: line[each] for each in read if line.get(each) is not None}
             self._change(account, **known)
         elif kind == "~ended":
-            self._begun[name].reason = EXPIRED if line.get("reason") == EXPIRED else ""
+            self._begun[name].reason = str(line.get("reason"))
         elif kind == "~account":
             known = {each: line[each] for each in (*COUNTS, "estimated")}
             begun = self._begun.pop(name)
-            self._change(account, **known, reason=begun.reason or REASONS[line["phase"]])
+            self._change(account, **known, reason=_reason(begun.reason, line["phase"]))
             self.cancelled += line["phase"] == "closed"
             if begun.chars and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)
@@ -359,6 +359,10 @@ class Ledger:
             if account.estimated:
                 totals["estimated"] += account.used
         return totals
+
+
+def _reason(closed_for: str | None, phase: str) -> str:
+    return EXPIRED if closed_for == EXPIRED else REASONS[phase]
 
 
 def _dollars(account: Account, price: Price) -> float:

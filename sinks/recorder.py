@@ -16,6 +16,8 @@ from ..streams.world import Numbered
 __all__ = ["Recorder"]
 
 
+Hear = Callable[[float, Mapping[str, Any]], None]
+
 DIGESTED = 16
 """Lines that are digested together."""
 
@@ -55,10 +57,17 @@ class Recorder:
         self._t = writer.last_t if writer is not None else 0.0
         self.moment = 0.0
         """When the last thing came from outside, in seconds, as its line has it."""
-        self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {}
-        """Who listens to what the pipeline did, by kind; it is told after it was recorded."""
+        self._heard: dict[str, list[Hear]] = {}
         self._digest = hashlib.sha256()
         self._undigested: list[bytes] = []  # not digested yet
+
+    def listen(self, heard: Mapping[str, Hear]) -> None:
+        """Tell these what the pipeline did, by kind: when, in seconds, and the line's fields.
+
+        They are told after it was recorded, in the order in which they began to listen.
+        """
+        for kind, hear in heard.items():
+            self._heard.setdefault(kind, []).append(hear)
 
     def on_input(self, numbered: Numbered) -> None:
         """Record an input."""
@@ -88,8 +97,7 @@ class Recorder:
                 self._put(t, raw)
             except Exception as error:
                 self._failed(kind, error)
-        hear = self.heard.get(kind)
-        if hear is not None:
+        for hear in self._heard.get(kind, ()):
             try:
                 hear(t, fields)
             except Exception as error:

@@ -93,7 +93,26 @@ class Cold(Protocol):
         ...
 
 
-class MemoryCold:
+class Private:
+    """What a cold layer does for others, where there are none."""
+
+    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
+        """See :class:`Cold`; there are no others."""
+
+    def tell(self, scope: str, word: Word) -> None:
+        """See :class:`Cold`; who tells it has dropped it."""
+
+    async def hear(self) -> None:
+        """See :class:`Cold`."""
+
+    async def flush(self) -> None:
+        """See :class:`Cold`."""
+
+    async def aclose(self) -> None:
+        """See :class:`Cold`."""
+
+
+class MemoryCold(Private):
     """``aiocache`` in memory.
 
     What its back end does is called straight: the calls before it read the wall clock, for a
@@ -147,24 +166,9 @@ class MemoryCold:
         """See :class:`Cold`."""
         return self.at_hand(name)
 
-    def listen(self, scope: str, told: Callable[[Word], object]) -> None:
-        """See :class:`Cold`; there are no others."""
-
-    def tell(self, scope: str, word: Word) -> None:
-        """See :class:`Cold`; who tells it has dropped it."""
-
-    async def hear(self) -> None:
-        """See :class:`Cold`."""
-
-    async def flush(self) -> None:
-        """See :class:`Cold`."""
-
     def described(self) -> dict[str, Any]:
         """See :class:`Cold`."""
         return {"kind": "memory"}
-
-    async def aclose(self) -> None:
-        """See :class:`Cold`."""
 
 
 def _now(call: Coroutine[Any, Any, T]) -> T:

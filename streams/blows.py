@@ -312,8 +312,7 @@ class _Reckoning:
         own, free = self._own, self._free
         if own:
             follows = bool(free) and free[-1].after == own[0].before == own[-1].after
-            follows = follows and not self._alien(free[-1])
-            if follows and (not total or free[-1].lost <= total):
+            if follows and (not total or free[-1].lost <= total) and not self._alien(free[-1]):
                 return [free[-1], *own]  # it was shown, then named
             return own
         if total:

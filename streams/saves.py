@@ -1,4 +1,4 @@
-"""Whose a ``success`` and a ``failure`` are."""
+"""Saving throws: by which abilities, and whose a ``success`` and a ``failure`` are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Any
 
 from .health import number
 
-__all__ = ["is_save"]
+__all__ = ["ABILITIES", "is_save"]
+
+ABILITIES = {
+    "str": "strength",
+    "dex": "dexterity",
+    "con": "constitution",
+    "int": "intelligence",
+    "wis": "wisdom",
+    "cha": "charisma",
+}
 
 
 def is_save(action: Mapping[str, Any], result: str, values: Mapping[str, Any]) -> bool:

@@ -406,9 +406,9 @@ def line(generation: str, value: float = 0.6, source: str = "declared") -> dict[
 
 
 def bet(bets: Bets, generation: str, came: bool, value: float = 0.6) -> None:
-    bets.heard["~scene"](SCENE)
-    bets.heard["~generation"](line(generation, value))
-    bets.heard["~served" if came else "~dropped"]({"generation": generation})
+    bets.heard["~scene"](0.0, SCENE)
+    bets.heard["~generation"](0.0, line(generation, value))
+    bets.heard["~served" if came else "~dropped"](0.0, {"generation": generation})
 
 
 def test_it_prepares_what_is_worth_more_than_its_price() -> None:  # 0-11
@@ -450,7 +450,7 @@ def test_a_kind_that_only_wastes_comes_to_nothing_and_a_hit_brings_it_back() -> 
     assert bets.rate("dialogue", "declared") == 1.0  # where nothing went wrong, nothing is learned
     slot = ["t1", table.world.actions[blow].key, "goblin", "hit"]
     refused = {"slot": slot, "value": 0.6, "source": "declared", "why": "worth"}
-    bets.heard["~refused"](refused)
+    bets.heard["~refused"](0.0, refused)
     table.done(2.0, blow)
     again = table.declare(3.0)
     assert table.choose(again, terms=AUTO) is Choice.SMALL

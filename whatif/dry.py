@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from ..sinks.terminal import counted, safe
 from .compare import compare
 from .policy import parse
 
-__all__ = ["run"]
+__all__ = ["printed", "run"]
 
 SHOWN_WIDE = 160
 
@@ -42,13 +42,20 @@ def run(logs: Sequence[str], policies: str, *, json: bool) -> int:
                 "policies": [_scored(each) for each in night["policies"]],
             }
         )
-    if json:
-        print(orjson.dumps({"nights": found}, option=orjson.OPT_INDENT_2).decode())
-        return 0
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else SHOWN_WIDE)
-    for each in found:
-        console.print(_table(each))
+    printed(found, _table, json=json)
     return 0
+
+
+def printed(
+    nights: Sequence[Mapping[str, Any]], table: Callable[[Mapping[str, Any]], Table], *, json: bool
+) -> None:
+    """Print what was found of each night: as JSON, or as a table."""
+    if json:
+        print(orjson.dumps({"nights": nights}, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else SHOWN_WIDE)
+    for night in nights:
+        console.print(table(night))
 
 
 def _scored(policy: Mapping[str, Any]) -> dict[str, Any]:

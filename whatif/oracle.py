@@ -14,13 +14,10 @@ its pace that it has with nothing prepared: only that it was begun earlier.
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-from rich.console import Console
 from rich.table import Table
 
 from ..config import Settings
@@ -46,6 +43,7 @@ from ..streams.log_inputs import LogInputs
 from ..streams.models import ModelEvent, Request
 from ..streams.narrator.model import NarratorModel
 from ..streams.world import Declared, Numbered, World
+from .dry import printed
 from .policy import Policy, parse
 
 __all__ = ["POLICIES", "Foreseeing", "leads", "run", "scored"]
@@ -54,8 +52,6 @@ POLICIES = "conservative,aggressive"
 KEPT = 50_000_000
 WORLDS = 4_000
 """A window has no more inputs than these."""
-
-SHOWN_WIDE = 160
 
 
 def leads(log: LogInputs | Sequence[ev.Input], footprint: Footprint) -> dict[int, float]:
@@ -203,12 +199,7 @@ def run(logs: Sequence[str], policies: str, *, json: bool) -> int:
             steps = source.inputs.last_t * (2 + len(wanted))
             with progress("playing", steps, quiet=json) as step:
                 nights.append(scored(source.inputs, source.settings, wanted, step))
-    if json:
-        print(orjson.dumps({"nights": nights}, option=orjson.OPT_INDENT_2).decode())
-        return 0
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else SHOWN_WIDE)
-    for night in nights:
-        console.print(_table(night))
+    printed(nights, _table, json=json)
     return 0
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..saves import ABILITIES
+
 __all__ = [
-    "ABILITIES",
     "Health",
     "Roll",
     "Sheet",
@@ -21,15 +22,6 @@ __all__ = [
 ]
 
 Json = Any
-
-ABILITIES = {
-    "str": "strength",
-    "dex": "dexterity",
-    "con": "constitution",
-    "int": "intelligence",
-    "wis": "wisdom",
-    "cha": "charisma",
-}
 
 HEALTH = re.compile(
     r"^(?:#?\s*-?\d+: )?(?P<name>[^<\n]+?):? <(?P<hp>-?\d+)/(?P<max>\d+) HP[^>\n]*>"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from .avrae import ABILITIES, Roll, Sheet, attack_odds, first_roll, match_name, save_odds
+from ..saves import ABILITIES
+from .avrae import Roll, Sheet, attack_odds, first_roll, match_name, save_odds
 from .common import slug
 from .fireball_table import Event, Table
 
