@@ -108,8 +108,8 @@ class Economy:
 
     It learns how long ahead of its outcome an action of each kind is declared, and how long the
     main model takes to its first word; and how often what was prepared was asked for, by context.
-    All of that follows from the inputs and the lines of a
-    recording, so a replay, and a session that goes on from its log, choose alike.
+    All of that follows from the inputs and the lines of a recording, so a replay, and a session
+    that goes on from its log, choose alike.
 
     :param books: the session's ledger.
     """
@@ -138,10 +138,10 @@ class Economy:
         """Take in a line of a recording, of whichever kind; of an input it is the time alone."""
         if kind in FROM_OUTSIDE or line is None:
             self._restored = t
-        if line is not None and kind in self.heard:
-            self.heard[kind](t, line)
-        if line is not None and kind in self.bets.heard:
-            self.bets.heard[kind](t, line)
+        if line is not None:
+            for heard in (self.heard, self.bets.heard):
+                if kind in heard:
+                    heard[kind](t, line)
 
     @property
     def _moment(self) -> int:
