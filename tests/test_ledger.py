@@ -42,6 +42,7 @@ def ended(
         phase=phase,
         delivered=delivered,
         opened_at=opened_at,
+        reason=None,
     )
 
 
