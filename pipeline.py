@@ -137,7 +137,7 @@ class Pipeline(Generic[M]):
         stage = (PLACE, *TALK) if content else (PLACE,)
         world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
         self.handles: dict[int, Telling[M]] = {}
-        self._following: dict[str, list[Telling[M]]] = {}
+        self._following: dict[str, dict[int, Telling[M]]] = {}
         self._current: list[Narrative] = []
         self._over = asyncio.Event()
         self._patience = math.inf
@@ -523,8 +523,9 @@ class Pipeline(Generic[M]):
         self.transcript.on_event(event)
         match event:
             case Started():
+                self.handles |= self._following.pop(event.telling, {})
                 self._following[event.telling] = self._handles_of(event.outcomes)
-                self._current = [event]
+                self._current = [event, *self._current[1:]]
                 self.recorder.trace(
                     "~telling",
                     telling=event.telling,
@@ -557,7 +558,7 @@ class Pipeline(Generic[M]):
                     **_retelling(event),
                     **({"error": event.kind} if event.kind else {}),
                 )
-        for handle in self._following[event.telling]:
+        for handle in self._following[event.telling].values():
             handle.on_event(event)
         if isinstance(event, Ended):
             del self._following[event.telling]
@@ -686,9 +687,9 @@ class Pipeline(Generic[M]):
         """What a late viewer is given first."""
         return deepcopy(self._current)
 
-    def _handles_of(self, outcomes: Iterable[int]) -> list[Telling[M]]:
-        found = (self.handles.pop(number, None) for number in outcomes)
-        return [handle for handle in found if handle is not None]
+    def _handles_of(self, outcomes: Iterable[int]) -> dict[int, Telling[M]]:
+        found = ((number, self.handles.pop(number, None)) for number in outcomes)
+        return {number: handle for number, handle in found if handle is not None}
 
     def _whole_so_far(self, event: Patched) -> Patched:
         """What a late viewer gets: one patch that sets all there is."""

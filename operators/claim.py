@@ -32,7 +32,7 @@ __all__ = [
     "unclear",
 ]
 
-NUMBERS = frozenset(("damage", "target_hp"))
+NUMBERS = frozenset(("damage", "target_hp", "healing"))
 Slot = tuple[str | None, str, str | None, str]
 
 NOTHING = Dependence((), (), "", ())
@@ -197,9 +197,10 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         if found is not None and found.fingerprint == mark:
             generation = found.generation
             trace("~take", telling=f"t{world.number}", generation=generation.id)
-            slots = _slots(generation, declared, what)
+            asked = numbers_of(world, declared, what.target, what.name)
+            slots = _slots(generation, asked)
             begun = generation.phase in (Phase.RUNNING, Phase.DONE)
-            if begun and _fits(declared, what, slots):
+            if begun and _fits(declared, what, slots, asked):
                 part.lease = generation.lease()
                 part.made_for = found.made_for
                 part.lacking = NUMBERS & slots - what.values.keys()
@@ -251,28 +252,34 @@ def _resolved(world: World) -> tuple[World, Declared]:
     return world, world.doing(outcome)
 
 
-def _slots(generation: Generation, declared: Declared, what: Happened) -> set[str]:
+def _slots(generation: Generation, asked: Collection[str]) -> set[str]:
     """The slots of a variant: those it has, or those it was asked for while it is under way."""
     if generation.phase is Phase.DONE:
         return slots_in("".join(generation.text.items))
-    return set(numbers_of(declared.action, what.target, what.name))
+    return set(asked)
 
 
-def _fits(declared: Declared, what: Happened, slots: Collection[str]) -> bool:
-    """Whether what was written before the outcome is true of it, number by number.
+def _fits(
+    declared: Declared, what: Happened, slots: Collection[str], asked: Collection[str]
+) -> bool:
+    """Whether what was written before the outcome is true of it, number by number, and says it all.
 
     A blow whose damage is not said is told without it; what may have done none at all, or is said
     to have done none, is not. Whose a success or failure is may come to light with the outcome
-    only: what was written for the other is not told.
+    only: what was written for the other is not told, nor is what leaves no room for a number that
+    nobody foresaw.
     """
     own = what.target is None or what.target == declared.actor
     whose = [is_save(declared.action, what.name, values) for values in ({}, what.values)]
     if what.name in ("success", "failure") and not own and whose[0] is not whose[1]:
         return False
-    damage = number(what.values.get("damage"))
-    if "damage" in slots and damage is not None and damage <= 0:
+    numbers = {each: number(what.values.get(each)) for each in ("damage", "healing")}
+    if any(said is not None and said <= 0 and each in slots for each, said in numbers.items()):
         return False
-    return what.name in ("hit", "critical", KILL) or set(slots) <= what.values.keys()
+    if what.name in ("hit", "critical", KILL):
+        return True
+    unforeseen = [each for each, said in numbers.items() if said and each not in {*slots, *asked}]
+    return not unforeseen and set(slots) - what.values.keys() <= {"healing"}
 
 
 def unclear(world: World) -> Claim:

@@ -41,7 +41,8 @@ class Started:
 
     ``outcomes`` are the input numbers it tells of; ``to`` are its viewers (all, if empty).
     A retelling has the number of the input that asked for it, and ``retells`` is the telling in
-    whose place it stands.
+    whose place it stands. It comes a second time, with fewer outcomes, right before the end of a
+    telling whose deadline leaves the others time: they are told next, in one of their own.
     """
 
     telling: str

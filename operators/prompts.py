@@ -55,7 +55,7 @@ class Account:
         scene: Scene, declared: Declared, target: str | None, result: str, part: bool
     ) -> Account:
         """The account of a result that has not happened yet."""
-        open_slots = numbers_of(declared.action, target, result)
+        open_slots = numbers_of(scene.world, declared, target, result)
         if "hp" not in scene.world.actor(target):
             open_slots = tuple(each for each in open_slots if each != "target_hp")
         happened = Happened(target, result, result, {}, result)

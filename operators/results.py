@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, left_of
+from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, friends, left_of
 from ..streams.events import Odds, Outcome, Rolled
 from ..streams.health import health_of, number, vitals
 from ..streams.saves import is_save
@@ -35,6 +35,8 @@ ATTACK = ("hit", "miss", "critical")
 SAVE = ("failure", "success")
 STRIKES = ("attack", "cast")
 """Actions that may do harm by a save against them, if nobody says how much."""
+HELPS = ("cast", "use")
+"""Actions that may do good, done to a friend."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
 
 
@@ -50,7 +52,7 @@ class Happened:
     target falls. It is empty where no variant can be trusted: the two accounts of the target's
     health disagree, or it was down before, or by another's hand. ``told`` is what it is told as,
     whether a variant can be trusted or not; ``down`` is true of one who lay there before, and
-    ``unsure`` of one who was struck and may have fallen: it is said neither to stand nor to fall.
+    ``unsure`` of one who may have fallen: it is said neither to stand nor to fall.
     """
 
     target: str | None
@@ -76,7 +78,7 @@ def rolls_to_hit(world: World, declared: Declared, target: str | None) -> bool:
     """Whether it hits or misses, rather than that it is saved against, or succeeds."""
     action = declared.action
     strikes = action.get("type") == "attack" or (
-        action.get("type") == "cast" and not _friends(world, declared.actor, target)
+        action.get("type") == "cast" and not friends(world, declared.actor, target)
     )
     return strikes and not action.get("save") and target is not None
 
@@ -118,17 +120,25 @@ def _rolled(rolled: Any, target: str | None) -> tuple[str, int | None] | None:
     return (rolled, None) if isinstance(rolled, str) else None
 
 
-def numbers_of(action: Mapping[str, Any], target: str | None, result: str) -> tuple[str, ...]:
+def numbers_of(
+    world: World, declared: Declared, target: str | None, result: str
+) -> tuple[str, ...]:
     """The numbers that a result of this name most likely comes with: the slots of its variant.
 
     A save that fails hurts only where the action is one that strikes; what only comes off or does
-    not hurts nobody.
+    not hurts nobody, and may heal a friend.
     """
+    action = declared.action
     if result == KILL:
         return ("damage",)
     if result in ("hit", "critical"):
         return ("damage", "target_hp")
-    if target is None or action.get("type") not in STRIKES or not is_save(action, result, {}):
+    if target is None:
+        return ()
+    if not is_save(action, result, {}):
+        helps = result == "success" and action.get("type") in HELPS
+        return ("healing",) if helps and friends(world, declared.actor, target) else ()
+    if action.get("type") not in STRIKES:
         return ()
     return {"failure": ("damage", "target_hp"), "success": ("damage",)}.get(result, ())
 
@@ -141,11 +151,6 @@ def likely_of(odds: Any) -> dict[str, float]:
     found = {name: float(p) for name, p in known if p is not None and p > 0}
     total = max(1.0, math.fsum(found.values()))
     return {name: p / total for name, p in found.items()}
-
-
-def _friends(world: World, actor_id: str, other: str | None) -> bool:
-    side = world.actor(actor_id).get("side")
-    return side is not None and side == world.actor(other).get("side")
 
 
 def frail(world: World) -> list[tuple[str, bool]]:
@@ -198,5 +203,5 @@ def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
         values,
         name,
         blow.down,
-        struck and blow.after is None and not sure and not blow.down,
+        blow.after is None and not sure and not blow.down,
     )

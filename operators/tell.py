@@ -33,6 +33,9 @@ never holds still must not cost the player the answer, nor the user a request a 
 PRESSING = 0.25
 """What has less than this share of its deadline left is told apart from what has more: a group
 ends with the deadline of its first."""
+SPARED = 0.05
+"""What has at least this share of its deadline left is told after all, when the deadline of the
+first of its group is over."""
 WHOLE = Patch((), "done", None)
 
 
@@ -172,47 +175,75 @@ class Teller:
 
         Emits :class:`Started`, patches, and exactly one :class:`Ended`, whatever happens: if it
         is cancelled, with status superseded; if a model fails or the deadline passes, with
-        status failed and fallback text.
+        status failed and fallback text. If the deadline of its first passes while nothing is told
+        of its last ones yet, and they have time left, they are told anew, by themselves: then
+        :class:`Started` comes once more first, with those that remain in the telling that ends.
         """
         wanted = [claim for claim in claims if not claim.cancelled]
         for claim in claims:
             if claim.cancelled and wanted:
                 self.skip([claim], emit)
-        claims = wanted or claims
+        left = wanted or claims
+        while left:
+            left = await self._tell_group(left, emit)
+
+    async def _tell_group(self, claims: Sequence[Claim], emit: Emit) -> Sequence[Claim]:
+        """Tell a group; returns those it left to be told anew."""
         first = claims[0]
         self._come_up_to_date(first)
         draft = Draft(Composer(self._text_field))
-        numbers = tuple(claim.number for claim in claims)
-        emit(Started(first.telling, numbers, first.outcome.to, self._now(), _place(first)))
+        self._begin(claims, emit)
         task = asyncio.current_task()
         assert task is not None
         for claim in claims:
             self._active[claim.telling] = task
-            claim.group = claims
         error: Exception | None = None
+        spared: Sequence[Claim] = ()
         try:
             if first.cancelled:
                 raise asyncio.CancelledError
             left = first.world.received + self._deadline - self._now()
             async with timeout(self._timers, f"deadline {first.telling}", left):
                 await self._tell(claims, emit, draft)
-            reason = self._check(draft.composer.value)
-            if reason is None and not draft.composer.text.strip():
-                reason = "the model's answer has no text"
-            if reason is not None:
-                error = ModelInvalid(reason)
         except asyncio.CancelledError:
             self._finish(claims, emit, draft, Status.SUPERSEDED)
             raise
         except TimeoutError:
-            late = f"nothing whole within the deadline of {self._deadline:g} s"
-            error = TimeoutError(late + draft.refused)
+            if spared := self._spared(claims):
+                claims = claims[: -len(spared)]
+                self._begin(claims, emit)
+            if any(not part.told for claim in claims for part in claim.parts):
+                late = f"nothing whole within the deadline of {self._deadline:g} s"
+                error = TimeoutError(late + draft.refused)
         except (ModelError, GenerationClosed) as failure:
             error = failure
         except Exception as failure:
             self._finish(claims, emit, draft, Status.FAILED, failure)
             raise
+        if error is None:
+            reason = self._check(draft.composer.value)
+            if reason is None and not draft.composer.text.strip():
+                reason = "the model's answer has no text"
+            if reason is not None:
+                error = ModelInvalid(reason)
         self._finish(claims, emit, draft, Status.FAILED if error else Status.DONE, error)
+        return spared
+
+    def _begin(self, claims: Sequence[Claim], emit: Emit) -> None:
+        first, numbers = claims[0], tuple(claim.number for claim in claims)
+        emit(Started(first.telling, numbers, first.outcome.to, self._now(), _place(first)))
+        for claim in claims:
+            claim.group = claims
+
+    def _spared(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """The last of a group, of which nothing is told yet, and that have time left."""
+        soon = claims[0].since + SPARED * self._deadline
+        spared = 0
+        for claim in reversed(claims[1:]):
+            if claim.first_text is not None or claim.since < soon:
+                break
+            spared += 1
+        return claims[len(claims) - spared :]
 
     def _come_up_to_date(self, claim: Claim) -> None:
         """A retelling that had to wait tells what was told together meanwhile, if it stands."""

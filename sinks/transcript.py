@@ -80,6 +80,7 @@ class Transcript:
             outcomes, retells = getattr(event, "outcomes", ()), getattr(event, "retells", None)
             seen = Seen(event.telling, event.to, event.t, outcomes=outcomes, retells=retells)
             self._keep(seen)
+        self._answers(seen, getattr(event, "outcomes", seen.outcomes))
         status = getattr(event, "status", None)
         if status is not None:
             seen.ended, seen.whole = True, status == "done"
@@ -94,6 +95,7 @@ class Transcript:
             to = tuple(line.get("to", ()))
             seen = Seen(line["telling"], to, line["t"], outcomes=outcomes, retells=retells)
             self._keep(seen)
+        self._answers(seen, tuple(line.get("outcomes", seen.outcomes)))
         if line["kind"] == "~text":
             seen.text += line["text"]
         elif line["kind"] == "~told":
@@ -110,6 +112,12 @@ class Transcript:
         if seen.retells is not None:
             self._again.setdefault(seen.retells, []).append(seen)
         self._seen.append(seen)
+
+    def _answers(self, seen: Seen, outcomes: tuple[int, ...]) -> None:
+        """What is left of those it began with: the others may be told by themselves."""
+        if seen.outcomes != outcomes:
+            seen.outcomes = outcomes
+            seen.undone = not all(map(self._stands, outcomes))
 
     def _forget(self, seen: Seen) -> None:
         self._by_id.pop(seen.telling, None)

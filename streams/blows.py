@@ -26,6 +26,7 @@ __all__ = [
     "Blow",
     "Fall",
     "Habits",
+    "friends",
     "health_left",
     "laid_low",
     "left_of",
@@ -48,8 +49,8 @@ TOGETHER = 0.05
 SOON = 1.0
 """Seconds within which an outcome is of the blow it may be of, if nobody declared it, or if the
 game has always told so soon."""
-HABIT = 60.0
-"""Seconds for which a game is expected to do again as it did."""
+HABIT = 12
+"""Outcomes for which a game is expected to do again as it did, however long they take."""
 AT_ONCE = 10.0
 """Seconds within which several outcomes may be told of one state, turns and all."""
 
@@ -85,17 +86,23 @@ class Account(NamedTuple):
 
 
 class Habits(NamedTuple):
-    """When a game last did what it may do always, in seconds.
+    """When a game last did what it may do always, by the number of outcomes before that.
 
     ``tells``: a state showed a blow that had been told; ``names``: a state that showed a blow named
     its action as the reason; ``shows``: an outcome came of a blow that a state had shown unnamed,
-    at most ``lag`` before it, of late.
+    at most ``lag`` seconds before it, of late.
     """
 
     tells: float = -math.inf
     names: float = -math.inf
     shows: float = -math.inf
     lag: float = 0.0
+    outcomes: int = 0
+    """So many came so far."""
+
+    def does(self, last: float) -> bool:
+        """Whether it is to be expected of what was done last then."""
+        return self.outcomes - last <= HABIT
 
 
 Accounts = Mapping[str, Account]
@@ -160,9 +167,9 @@ def seen(
             before, account = account, _seen(account, fall, was)
             settled = len(account.owed) < len(before.owed) and account.falls == before.falls
             if lost > 0 and settled and because is None:
-                habits = habits._replace(tells=t)
+                habits = habits._replace(tells=habits.outcomes)
             elif lost > 0 and each in meant:
-                habits = habits._replace(names=t)
+                habits = habits._replace(names=habits.outcomes)
             if account != NOTHING:
                 accounts[each] = account
     return _bounded(accounts), habits
@@ -222,8 +229,9 @@ def told(
         if reckoning.account != NOTHING:
             accounts[target] = reckoning.account
         if (lag := reckoning.lag) is not None:
-            before = habits.lag if world.t - habits.shows <= HABIT else 0.0
-            habits = habits._replace(shows=world.t, lag=max(lag, before))
+            before = habits.lag if habits.does(habits.shows) else 0.0
+            habits = habits._replace(shows=habits.outcomes, lag=max(lag, before))
+    habits = habits._replace(outcomes=habits.outcomes + 1)
     return tuple(found[place] for place in range(len(results))), _bounded(accounts), habits
 
 
@@ -243,12 +251,12 @@ class _Reckoning:
         self._t = world.t
         self._patience = math.inf if done.event is not None else SOON
         habits = world.habits
-        if world.t - habits.shows <= HABIT:
+        if habits.does(habits.shows):
             self._patience = min(self._patience, max(SOON, 2 * habits.lag))
-        if world.t - habits.tells <= HABIT:
+        if habits.does(habits.tells):
             self._patience = TOGETHER
-        self._names = done.event is not None and world.t - habits.names <= HABIT
-        self._helps = done.action.get("type") != "attack" and not done.action.get("save")
+        self._names = done.event is not None and habits.does(habits.names)
+        self._helps = _helps(world, done, target)
         self._before_it = done.event is None or vitals_of(done.state, target) is not None
         since = [fall for fall in account.falls if fall.revision > done.since]
         self._since = since
@@ -441,6 +449,22 @@ class _Reckoning:
     def _settle(self, falls: Sequence[Fall]) -> None:
         left = tuple(fall for fall in self.account.falls if fall not in falls)
         self.account = self.account._replace(falls=left)
+
+
+def _helps(world: World, done: Declared, target: str) -> bool:
+    """Whether it is done for a friend, who has not fallen since it was declared."""
+    if done.action.get("type") == "attack" or done.action.get("save"):
+        return False
+    now, before = vitals_of(world.state, target) or GONE, vitals_of(done.state, target)
+    if now.health == 0 and before is not None and before.health != 0:
+        return False
+    return target == done.actor or friends(world, done.actor, target)
+
+
+def friends(world: World, one: str, other: str | None) -> bool:
+    """Whether the state says that both are of one side."""
+    side = world.actor(one).get("side")
+    return side is not None and side == world.actor(other).get("side")
 
 
 def laid_low(world: World, declared: Declared, target: str | None) -> bool:

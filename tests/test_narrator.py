@@ -8,7 +8,7 @@ import math
 import re
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -138,7 +138,7 @@ def test_no_phrase_claims_what_its_place_in_the_book_does_not_allow() -> None:
     after = {mood: texts for mood, texts in book["after"].items() if mood != "kill"}
     elements = [{k: v for k, v in e.items() if k != "trace"} for e in book["element"].values()]
     standing = ["open", "hit", "critical", "miss", "save_failed", "save_made", "concealed"]
-    standing += ["resisted", "own", "mend", "ward", "deed", "move", "move_nowhere"]
+    standing += ["resisted", "own", "mend", "ward", "deed", "move"]
     for text in book_texts([book[k] for k in standing] + [book["react"], after, elements]):
         assert not FALLS.search(text), text
     for text in book_texts([book["miss"], book["concealed"], book["react"]["unmoved"]]):
@@ -371,6 +371,21 @@ def test_somebody_spoken_to_answers() -> None:
     assert "Old Bertha" in story.text
     assert "missing bell" in story.text
     assert story.lines[0][0] == "Old Bertha"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_failed_is_not_told_as_done(seed: int) -> None:
+    book, way = phrases(), telling(kind="move", name="dash", target="the gate")
+    done = [part for each in book["arrive"] + book["move"]["toward"] for part in parts_of(each)]
+    for context in ("combat", "exploration"):
+        assert re.search("|".join(done), tell(prompt(way, context=context), seed=seed).text)
+        stuck = tell(prompt(way | {"result": "failure"}, context=context), seed=seed).text
+        assert not re.search("|".join(done), stuck), stuck
+    plea = telling(kind="talk", name="persuade", target="Old Bertha", result="failure")
+    story = tell(prompt(plea, context="dialogue"), seed=seed)
+    refused = [part for each in book["refuse"] for part in parts_of(each)]
+    assert re.search("|".join(refused), story.text), story.text
+    assert story.lines[0][1] in book["bark"]["refuse"]
 
 
 @pytest.mark.parametrize(
@@ -866,24 +881,41 @@ def test_in_process_bad_requests_are_refused_as_over_http() -> None:
         run_virtual(run(model, replace(ask(extra={"temperature": 0.5}), model="claude-sonnet-5-5")))
 
 
+def parts_of(phrase: str) -> list[str]:
+    """A phrase as it may be found in a text, whoever it is about."""
+    return [re.escape(part) for part in re.split(r"\[.*?\]", phrase) if len(part) > 12]
+
+
 def test_one_who_was_down_before_does_nothing_more() -> None:
-    telling = {"actor": "Ann", "action": {"type": "attack", "name": "longsword"}, "target": "Bob"}
-    for result in ("miss", "hit"):
-        for seed in range(40):
-            what = {"result": result, "down": True, "values": {"target_hp": 0}}
-            facts = {"tellings": [telling | what], "form": "full"}
-            text = tell(f"FACTS {json.dumps(facts)}", seed=seed).text
-            lying = r"Bob,? (who )?(lies|does not stir|no longer stirs|is past)"
-            assert re.search(lying, text), text
+    book = phrases()
+    moods = ("hurt", "badly", "shaken", "unmoved")
+    stands = [part for mood in moods for each in book["react"][mood] for part in parts_of(each)]
+    stands += [part for each in book["hush"] for part in parts_of(each)]
+    kinds = {
+        "attack": ("longsword",),
+        "cast": ("fireball", "web", "cure wounds"),
+        "use": ("bomb", "trip"),
+        "talk": ("persuade",),
+    }
+    for kind, name in [(kind, name) for kind, names in kinds.items() for name in names]:
+        for result, seed in product(("miss", "hit", "success", "failure"), range(20)):
+            values = {"target_hp": 0} | ({"damage": 9} if name in ("fireball", "bomb") else {})
+            what = telling("Ann", kind, name, "Bob", result, **values)
+            for more in ({}, {"save": True}):
+                text = tell(prompt(what | {"down": True} | more), seed=seed).text
+                lying = (
+                    r"Bob,? (who |lying )?(lies|does not stir|no longer stirs|is past)|Bob where"
+                )
+                nothing = r"(past caring|as still as before|not stir yet|lies still|quiet heap)"
+                assert re.search(f"{lying}|{nothing}", text), text
+                assert not re.search("|".join(stands), text) and "HP" not in text, text
 
 
 def test_of_one_who_may_have_fallen_it_says_neither() -> None:  # G1
     book = phrases()
     stands = [each for mood in ("hurt", "badly", "shaken") for each in book["react"][mood]]
     ends = stands + book["after"]["good"] + book["after"]["kill"]
-    kept = [
-        re.escape(part) for each in ends for part in re.split(r"\[.*?\]", each) if len(part) > 12
-    ]
+    kept = [part for each in ends for part in parts_of(each)]
     telling = {"actor": "Ann", "action": {"type": "attack", "name": "longsword"}, "target": "Bob"}
 
     def text(seed: int, **more: Any) -> str:
@@ -895,6 +927,20 @@ def test_of_one_who_may_have_fallen_it_says_neither() -> None:  # G1
         for seed in range(40):
             said = text(seed, result=result, unsure=True)
             assert not re.search("|".join(kept), said) and not FALLS.search(said), said
+    answers = [part for each in book["reply"] + book["refuse"] for part in parts_of(each)]
+    dodges = [
+        part
+        for aim, texts in book["miss"].items()
+        for each in texts
+        for part in parts_of(each)
+        if aim != "wide"
+    ]
+    for seed in range(40):
+        talk = {"action": {"type": "talk", "name": "persuade"}, "result": "success"}
+        assert re.search("|".join(answers), text(seed, **talk))
+        assert not re.search("|".join(answers), text(seed, **talk, unsure=True))
+        assert re.search("|".join(dodges), text(seed, result="miss"))
+        assert not re.search("|".join(dodges), text(seed, result="miss", unsure=True))
 
 
 HURTS = re.compile(r"\b(damage|HP|wound|blood|scorch\w*|wither\w*|cut|bites)\b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from foretell.operators.results import KILL, Happened, happened, numbers_of, possible_results
 from foretell.streams import events as ev
-from foretell.streams.blows import health_left
+from foretell.streams.blows import HABIT, health_left
 from foretell.streams.saves import is_save
 from foretell.streams.world import Declared, Numbered, World, advance
 
@@ -315,6 +316,18 @@ def test_a_blow_of_which_nobody_says_how_hard_it_was() -> None:  # G1
     assert (missed.name, missed.unsure) == ("miss", False)
 
 
+def test_one_who_may_have_fallen_is_not_said_to_stand_whatever_came_of_it() -> None:  # G1
+    trap = {"type": "use", "name": "bomb", "target": "grik"}
+    for action, outcome in (
+        (SWORD, blow("a1", None, "miss")),
+        (trap, blow("a1", 2, "success")),
+        (trap, blow("a1", None, "used")),
+    ):
+        declared = ev.Action(1.0, "a1", None, "mira", action)
+        found = after(outcome, state(10), declared, state(0))
+        assert (found.name, found.unsure or found.told == KILL) == ("", True), found
+
+
 def test_who_is_healed_may_have_lain_there() -> None:  # G1
     cure = ev.Action(1.0, "a1", None, "tom", {"type": "cast", "name": "cure", "target": "grik"})
     for hp in (0, 5):
@@ -517,8 +530,10 @@ def test_a_game_that_tells_before_it_shows_is_known_by_that() -> None:  # G1
     assert (found.name, found.values, found.unsure) == ("", {"damage": 2}, True)  # or poison
     promptly = happened(play(*habit, *wound_up[:1], at(6.98, state(8)), wound_up[2]))[0]
     assert promptly.values["target_hp"] == 8
-    long_ago = [at(each.t + 80, each) for each in wound_up]
-    assert happened(play(*habit, *long_ago))[0].values["target_hp"] == 8
+    hours_later = [at(each.t + 8000, each) for each in wound_up]  # as slow as a real table is
+    assert happened(play(*habit, *hours_later))[0].name == ""
+    long_ago = [at(2.0, replace(other("mira", 0, "tom"), t=2.0)) for _ in range(HABIT + 1)]
+    assert happened(play(*habit, *long_ago, *wound_up))[0].values["target_hp"] == 8
 
 
 def test_after_a_blow_nobody_can_reckon_the_next_is_reckoned_again() -> None:  # G1
@@ -772,17 +787,23 @@ def test_a_success_is_the_actors_unless_a_save_is_rolled(
 def test_only_what_may_hurt_is_prepared_with_numbers() -> None:
     both = ("damage", "target_hp")
     kinds = ("attack", "cast", "use", "check", "talk", "move", "trap")
+    world = play(ev.State(0.0, {"actors": {"mira": {"side": "us"}, "snag": {"side": "us"}}}))
     for kind in kinds:
         for save in (None, True):
-            action = {"type": kind, "name": "x", "save": save}
+            declared = Declared("mira", {"type": kind, "name": "x", "save": save}, "", {})
+            numbers = partial(numbers_of, world, declared)
             strikes = save and kind in ("attack", "cast")
-            assert numbers_of(action, "grik", "hit") == numbers_of(action, "grik", "critical")
-            assert numbers_of(action, "grik", "hit") == both
-            assert numbers_of(action, "grik", KILL) == ("damage",)
-            assert numbers_of(action, "grik", "failure") == (both if strikes else ())
-            assert numbers_of(action, "grik", "success") == (("damage",) if strikes else ())
-            assert numbers_of(action, "grik", "miss") == numbers_of(action, "grik", "own") == ()
-            assert numbers_of(action, None, "failure") == ()
+            assert numbers("grik", "hit") == numbers("grik", "critical") == both
+            assert numbers("grik", KILL) == ("damage",)
+            assert numbers("grik", "failure") == (both if strikes else ())
+            assert numbers("grik", "success") == (("damage",) if strikes else ())
+            assert numbers("grik", "miss") == numbers("grik", "own") == ()
+            assert numbers(None, "failure") == numbers(None, "success") == ()
+            helps = not save and kind in ("cast", "use")
+            for friend in ("snag", "mira"):
+                assert numbers(friend, "success") == (
+                    ("healing",) if helps else ("damage",) if strikes else ()
+                )
 
 
 def test_nobody_falls_at_an_attempt_that_fails() -> None:

@@ -66,6 +66,12 @@ def asked(stream: ScriptedStream | Request) -> Any:
     return orjson.loads(request.messages[0].text)
 
 
+def facts(stream: ScriptedStream) -> Any:
+    """The facts in a prompt of our own."""
+    line = stream.request.messages[-1].text.rpartition("FACTS ")[2]
+    return orjson.loads(line)
+
+
 def variant_of(stream: ScriptedStream | Request) -> tuple[str | None, str]:
     """The target and result a stream was asked to write of (the first, where there are more)."""
     entry = asked(stream)["entries"][0]
@@ -870,6 +876,59 @@ async def test_what_waits_behind_a_hanging_model_keeps_its_own_deadline() -> Non
         assert [end.t for end in t.ends] == [5.0, 6.0]
 
 
+async def test_a_deadline_ends_nothing_that_has_time_left() -> None:  # G2
+    scripts = [
+        Script({"text": "Done."}, ttft=3.0),
+        Script(hangs=True),
+        Script({"text": "Now."}, ttft=0.5),
+    ]
+    async with table(lambda _, n: scripts[n - 1], deadline=6.0, intensity="off") as t:
+        tellings = []
+        for name in ("one", "two", "three", "four"):
+            tellings.append(t.session.outcome("mira", name, "miss", target="goblin-2"))
+            await asyncio.sleep(0.9)
+        await asyncio.sleep(20)
+        first, second, third = t.ends
+        assert (first.outcomes, first.status) == ((3,), Status.DONE)
+        assert (second.outcomes, second.status, round(second.t, 1)) == ((4,), Status.FAILED, 6.9)
+        assert second.text == "Mira: two against Goblin 2: miss."
+        assert (third.outcomes, third.text, round(third.t, 1)) == ((5, 6), "Now.", 7.4)
+        assert [each.ended for each in tellings] == [first, second, third, third]
+        assert [text async for text in tellings[2].text()] == ["Now."]
+        begun = [(e.telling, e.outcomes) for e in t.events if isinstance(e, Started)]
+        assert begun[1:] == [("t4", (4, 5, 6)), ("t4", (4,)), ("t5", (5, 6))]
+        assert [seen.outcomes for seen in t.session.transcript.tellings()] == [(3,), (4,), (5, 6)]
+
+
+async def test_what_was_told_of_a_group_stays_as_it_is_at_its_deadline() -> None:  # G2
+    scripts = [
+        Script({"text": "Done."}, ttft=3.0),
+        Script(hangs=True),
+        Script({"text": "Now."}, ttft=0.5),
+    ]
+
+    def answer(request: Request, number: int) -> Script:
+        prefetch = request.purpose == "prefetch"
+        return steady()(request, number) if prefetch else scripts.pop(0)
+
+    async with table(answer, deadline=6.0) as t:
+        declared = t.declare()
+        await asyncio.sleep(10)
+        t.session.outcome("mira", "one", "miss", target="goblin-1")
+        await asyncio.sleep(0.9)
+        ready = declared.outcome("miss")
+        await asyncio.sleep(0.9)
+        late = t.session.outcome("mira", "two", "miss", target="goblin-1")
+        await asyncio.sleep(20)
+        assert [(end.status, round(end.t, 1)) for end in t.ends] == [
+            (Status.DONE, 13.0),
+            (Status.DONE, 16.9),
+            (Status.DONE, 17.4),
+        ]
+        assert ready.ended.served == (Served.IN_FLIGHT,) and ready.ended.error is None
+        assert ready.ended.text.startswith("Goblin 2: miss") and late.ended.text == "Now."
+
+
 async def test_what_has_time_left_does_not_end_with_what_has_none() -> None:  # G2, G10
     scripts = [Script(hangs=True), Script({"text": "At last."}, ttft=1.0)]
     async with table(lambda _, n: scripts[min(n, 2) - 1], deadline=20.0, intensity="off") as t:
@@ -1260,15 +1319,14 @@ async def test_a_failed_save_that_hurts_is_told_as_prepared() -> None:
     ids=["its test was a save", "it hurts"],
 )
 @pytest.mark.parametrize("result", ["success", "failure"])
-async def test_what_was_written_of_the_attempt_is_not_told_of_a_save(  # G1
+async def test_what_was_written_of_an_attempt_is_told_of_no_save_and_of_no_harm(  # G1
     action: dict[str, Any], values: dict[str, Any], result: str
 ) -> None:
     async with table() as t:
         declared = t.session.declare("mira", action)
         await asyncio.sleep(30)
         await declared.outcome(result, **values)
-        stays = "damage" in values and result == "success"
-        assert t.ends[0].served == ((Served.HIT if stays else Served.MISS),)
+        assert t.ends[0].served == (Served.MISS,)
 
 
 async def test_ones_own_save_is_ones_own_attempt() -> None:
@@ -1277,6 +1335,74 @@ async def test_ones_own_save_is_ones_own_attempt() -> None:
         await asyncio.sleep(30)
         await declared.outcome("success", test="save")
         assert t.ends[0].served == (Served.HIT,)
+
+
+@pytest.mark.parametrize("action", [TRIP, {"type": "talk", "name": "plead", "target": "goblin-2"}])
+@pytest.mark.parametrize("how", ["told", "named", "unnamed", "gone"])
+async def test_one_who_fell_meanwhile_is_not_told_of_as_one_who_stands(  # G1
+    action: dict[str, Any], how: str
+) -> None:
+    async with table(lambda *_: Script({"text": "So."}, ttft=1.0), prompts=None) as t:
+        declared = t.session.declare("mira", action)
+        await asyncio.sleep(30)
+        alone = deepcopy(STATE)
+        del alone["actors"]["goblin-2"]
+        by = t.session.declare("tom", "longbow", target="goblin-2")
+        if how == "told":
+            await by.outcome("hit", damage=12, state=after(0))
+        else:
+            shown = alone if how == "gone" else after(0)
+            t.session.update(shown, because=by if how == "named" else None)
+        await asyncio.sleep(4)
+        await declared.outcome("success")
+        assert t.ends[-1].served == (Served.MISS,)
+        [fact] = facts(t.foreground[-1])["tellings"]
+        assert fact.get("down" if how == "told" else "unsure"), fact
+
+
+async def test_help_is_for_friends_and_for_those_one_knew_to_lie_there() -> None:  # G1
+    async def told(target: str, before: int, then: int, **values: int) -> Any:
+        state = deepcopy(STATE)
+        tom = state["actors"]["tom"] = {"name": "Tom", "side": "party", "hp": 9, "max_hp": 9}
+        actor = tom if target == "tom" else state["actors"][target]
+        actor["hp"] = before
+        async with table(lambda *_: Script({"text": "So."}), prompts=None, state=state) as t:
+            declared = t.session.declare("mira", "potion", type="use", target=target)
+            await asyncio.sleep(30)
+            if then != before:
+                actor["hp"] = then
+                t.session.update(state)
+            await asyncio.sleep(30)
+            await declared.outcome("success", **values)
+            return t.ends[-1].served == (Served.HIT,)
+
+    assert await told("tom", 9, 9) and await told("tom", 0, 0) and await told("tom", 0, 4)
+    assert await told("tom", 9, 0, healing=3)
+    assert not await told("tom", 9, 0)
+    assert not await told("goblin-2", 0, 0)
+
+
+CURE = {"type": "cast", "name": "cure wounds", "target": "tom"}
+
+
+@pytest.mark.parametrize("wait", [1.3, 30.0], ids=["under way", "finished"])
+@pytest.mark.parametrize(("healing", "said"), [(8, "Better — 8 HP."), (None, "Better."), (0, None)])
+async def test_healing_is_told_with_its_number(
+    healing: int | None, said: str | None, wait: float
+) -> None:
+    def answer(request: Request, number: int) -> Script:
+        text = "Better — {healing} HP." if "healing" in asked(request)["slots"] else "New."
+        return Script({"text": text, "lines": [], "cues": []}, ttft=1.0, delay=0.1)
+
+    state = deepcopy(STATE)
+    state["actors"]["tom"] = {"name": "Tom", "side": "party", "hp": 0, "max_hp": 12}
+    async with table(answer, state=state) as t:
+        declared = t.session.declare("mira", CURE)
+        await asyncio.sleep(wait)
+        values = {} if healing is None else {"healing": healing}
+        told = await declared.outcome("success", **values)
+        assert told.text == (said or "New.")
+        assert (t.ends[0].served == (Served.MISS,)) == (said is None)
 
 
 @pytest.mark.parametrize("result", ["hit", "critical"])

@@ -62,6 +62,11 @@ class Happening:
         return None if said is None or said == "0" or said.startswith("-") else said
 
     @property
+    def failed(self) -> bool:
+        """Whether nothing came of it, if it is its actor's."""
+        return self.result in ("failure", "miss", "resisted")
+
+    @property
     def helps(self) -> bool:
         """Whether it is help for its target, by what it is called."""
         may = self.kind != "attack" and not self.save and self.damage is None

@@ -76,17 +76,14 @@ class _Teller:
     def event(self, h: Happening) -> tuple[str, str]:
         """What happened to the target, as one sentence, and the mood it leaves."""
         book, result = self.book, h.result
+        if h.down and not h.dies and h.kind != "move":
+            return self._at_the_fallen(h)
         if h.kind in ("move", "talk") or (h.target is None and h.kind != "attack"):
             return self._deed(h)
         if h.helps:
             return self._help(h)
         attack = h.kind == "attack"
         family = h.tool.kind if attack else "spell" if h.kind == "cast" else "deed"
-        aimed = attack or (h.kind == "cast" and (h.damage or result in ("hit", "critical", "miss")))
-        if h.down and not h.dies and aimed:
-            missed = result in ("miss", "concealed", "resisted")
-            lying = self.say("down", self.book["down"]["miss" if missed else "hit"], h)
-            return lying if missed else lying + self._damage(h), "even"
         if h.dies:
             kill = book["kill"]
             sentence = self.say("kill", kill.get(family, kill["melee"]), h)
@@ -109,12 +106,23 @@ class _Teller:
             ), "badly"
         if result == "miss":
             wide = book["miss"]
-            return self.say("miss", wide.get(family, wide["melee"]), h), "miss"
+            aim = "wide" if h.unsure else family if family in wide else "melee"
+            return self.say("miss", wide[aim], h), "miss"
         if result == "hit":
             return self.say("hit", book["hit"][family], h) + self._damage(h), "hurt"
         if result in ("concealed", "resisted"):
             return self.say(result, book[result], h), "miss"
         return self.say("own", book["own"], h) + self._damage(h), "even"
+
+    def _at_the_fallen(self, h: Happening) -> tuple[str, str]:
+        """What came of something done to one who lay there before, and lies there still."""
+        if h.kind == "talk" or h.helps:
+            word = "talk" if h.kind == "talk" else "help"
+        elif h.kind == "attack" or (h.kind == "cast" and not h.save):
+            word = "miss" if h.failed or h.result == "concealed" else "hit"
+        else:
+            word = "deed"
+        return self.say("down", self.book["down"][word], h) + self._damage(h), "even"
 
     def _spell(self, h: Happening) -> tuple[str, str]:
         """What came of a spell that is not aimed like a blow."""
@@ -155,7 +163,7 @@ class _Teller:
 
     def _help(self, h: Happening) -> tuple[str, str]:
         book = self.book[h.element]
-        if h.result in ("failure", "miss", "resisted"):
+        if h.failed:
             return self.say("help", book["fail"], h), "fizzle"
         healed = (
             " — {healing} HP restored" if "healing" in h.numbers and h.element == "mend" else ""
@@ -164,7 +172,8 @@ class _Teller:
 
     def _deed(self, h: Happening) -> tuple[str, str]:
         if h.kind == "move":
-            return self.say("move", self.book["move" if h.target else "move_nowhere"], h), "even"
+            way = "stuck" if h.failed else "toward" if h.target else "nowhere"
+            return self.say("move", self.book["move"][way], h), "miss" if h.failed else "even"
         if h.helps and h.kind != "talk":
             return self._help(h)
         if h.result in ("success", "hit", "critical"):
@@ -208,7 +217,7 @@ class _Teller:
         return self.say("after", self.book["after"][key], h)
 
     def effects(self, h: Happening) -> str:
-        if not h.effects or h.dies or h.target is None:
+        if not h.effects or h.dies or h.down or h.target is None:
             return ""
         return f"{h.target.name} is left {' and '.join(h.effects)}"
 
@@ -325,13 +334,17 @@ def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
         voice = Voice(seed, prompt, said, said=around)
     context = facts.get("context")
     fighting = any(h.kind in ("attack", "cast") for h in happenings)
-    if context == "dialogue" or (happenings and all(h.kind == "talk" for h in happenings)):
-        return answer(facts, happenings[0].target if happenings else None, voice)
+    if not any(h.down or h.unsure for h in happenings) and (
+        context == "dialogue" or (happenings and all(h.kind == "talk" for h in happenings))
+    ):
+        if not happenings:
+            return answer(facts, None, voice)
+        return answer(facts, happenings[0].target, voice, refused=happenings[0].failed)
     if not fighting and (context == "exploration" or not happenings):
         actor = happenings[0].actor if happenings else None
         target = happenings[0].target if happenings and happenings[0].kind == "move" else None
         scene = describe(facts, actor, target, voice)
-        if not happenings or all(h.kind == "move" for h in happenings):
+        if not happenings or all(h.kind == "move" and not h.failed for h in happenings):
             return scene
     if len(happenings) > 1 and len({h.target for h in happenings}) > 1:
         # A hole stands for one target's number; in a text about several it would be ambiguous.

@@ -70,7 +70,9 @@ def describe(
     return Story(" ".join(map(_sentence, out)), (), (voice.pick("cue", book["cue"]["place"]),))
 
 
-def answer(facts: Mapping[str, Any], to: Named | None, voice: Voice) -> Story:
+def answer(
+    facts: Mapping[str, Any], to: Named | None, voice: Voice, *, refused: bool = False
+) -> Story:
     """What somebody answers when spoken to, without giving anything away that is not known."""
     book = phrases()
     dialogue = facts.get("dialogue")
@@ -78,12 +80,13 @@ def answer(facts: Mapping[str, Any], to: Named | None, voice: Voice) -> Story:
     npc = to or (named(n) if (n := _name_of(scene.get("npc") or facts.get("npc"))) else None)
     name = npc.name if npc else "the other"
     topic = _name_of(scene.get("topic") or facts.get("topic"))
-    text = voice.pick("reply", book["reply_topic" if topic else "reply"])
+    word = "refuse" if refused else "reply_topic" if topic else "reply"
+    text = voice.pick("reply", book[word])
     for hole, said in (("[N's]", f"{name}'s"), ("[N]", name), ("[topic]", topic),
                        ("[Topic]", topic[:1].upper() + topic[1:])):  # fmt: skip
         text = text.replace(hole, said)
     out = [text, voice.pick("hush", book["hush"]), voice.pick("hush", book["hush"])]
-    line = voice.pick("bark", book["bark"]["reply"])
+    line = voice.pick("bark", book["bark"]["refuse" if refused else "reply"])
     return Story(" ".join(map(_sentence, out)), ((name, line),), (book["cue"]["talk"][0],))
 
 
