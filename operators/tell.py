@@ -285,7 +285,7 @@ class Teller:
         """
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
-        composer = deepcopy(draft.composer)
+        composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         part = piece.parts[0]
         composer.begin(part.entry.happened.values, last=last, lacking=part.lacking)
         held: list[Patch] = []
@@ -373,10 +373,6 @@ class Teller:
                 for part in claim.parts:
                     if part.lease is not None and part.lease.generation.alive:
                         part.lease.generation.bind()
-            generation.deliver()
-            if piece.prepared is not None and claims[0].again is None:
-                part = piece.parts[0]
-                self._on_serve(part.made_for, part.entry.happened)
         now = self._now()
         if any(patch.op == "done" and patch.path == (self._text_field,) for patch in patches):
             for part in piece.parts:
@@ -386,6 +382,11 @@ class Teller:
                 if claim.first_text is None:
                     claim.first_text = now
         emit(Patched(claims[0].telling, patches, text, claims[0].outcome.to, now))
+        if not generation.delivered:
+            generation.deliver()
+            if piece.prepared is not None and claims[0].again is None:
+                part = piece.parts[0]
+                self._on_serve(part.made_for, part.entry.happened)
 
     def _finish(
         self,
