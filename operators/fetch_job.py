@@ -53,11 +53,13 @@ class Job:
 
     ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
     needed now, and was not foreseen. ``held``: somebody waits for it, whatever is planned.
+    ``shares``: the key of the job whose content it gets, for that asks for the same; it waits in
+    no line then.
     """
 
     __slots__ = (
-        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "tokens"),
-        *("tried", "tries"),
+        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "shares"),
+        *("tokens", "tried", "tries"),
     )
 
     def __init__(
@@ -73,6 +75,7 @@ class Job:
         self.tries = 0
         self.demanded = False
         self.held = False
+        self.shares: str | None = None
         self.call: Call | None = None
 
     @property
@@ -139,7 +142,8 @@ class Line:
         return job in self.jobs
 
     def add(self, job: Job) -> None:
-        """Put a job into its place."""
+        """Put a job into its place: from now on it asks for itself."""
+        job.shares = None
         insort(self.jobs, job, key=attrgetter("rank"))
 
     def remove(self, job: Job) -> None:

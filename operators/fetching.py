@@ -80,7 +80,6 @@ class Fetching:
         self._find = find
         self._on_context = on_context
         self._heard = heard
-        self._sharing: dict[str, list[Job]] = {}
         self._begun = 0
 
     @property
@@ -263,16 +262,22 @@ class Fetching:
             return
         found = self._find(other)
         job.asking = found or replace(job.asking, key=other, alternative=None)
-        if job.asking.kind not in self.kinds:
+        if job.asking.kind not in self.kinds or self._leads_to(other, job):
             self.give_up(job)
         elif other in self.jobs:
-            self._sharing.setdefault(other, []).append(job)
+            job.shares = other
         else:
             job.owner.again(job)
 
+    def _leads_to(self, key: str | None, job: Job) -> bool:
+        """Whether who asks for this key waits for a job itself, by way of others or not."""
+        while key is not None and key in self.jobs and key != job.key:
+            key = self.jobs[key].shares
+        return key == job.key
+
     def _shared(self, key: str) -> list[Job]:
-        """Who waits for what is asked for by another; they wait no longer."""
-        return [job for job in self._sharing.pop(key, []) if self.jobs.get(job.key) is job]
+        """Who waits for what is asked for by another."""
+        return [job for job in self.jobs.values() if job.shares == key]
 
     def give_up(self, job: Job) -> None:
         """It cannot be had: it is not asked for again for a while."""

@@ -10,7 +10,17 @@ from typing import Any
 
 from .fetch_source import Source
 
-__all__ = ["BUILT_IN", "Item", "Kind", "Kinds", "Priority", "Urgency", "amount", "share"]
+__all__ = [
+    "BUILT_IN",
+    "Item",
+    "Kind",
+    "Kinds",
+    "Priority",
+    "Urgency",
+    "amount",
+    "circle_of",
+    "share",
+]
 
 MOST_TOKENS = 1_000_000_000
 MOST_MS = 86_400_000.0
@@ -136,6 +146,25 @@ class Item:
             amount(f"ms of {name}", self.ms, MOST_MS)
         if self.alternative == self.key:
             raise ValueError(f"{name} is its own alternative: name another, or none")
+
+
+def circle_of(items: Mapping[str, Item]) -> list[str]:
+    """The keys of a circle in which alternatives go, its first once more at the end; or none.
+
+    :param items: by their keys; of several circles it is the one that comes first by name.
+    """
+    done: set[str] = set()
+    for key in sorted(key for key, item in items.items() if item.alternative is not None):
+        way: dict[str, None] = {}
+        at: str | None = key
+        while at in items and at not in done:
+            if at in way:
+                passed = list(way)
+                return [*passed[passed.index(at) :], at]
+            way[at] = None
+            at = items[at].alternative
+        done.update(way)
+    return []
 
 
 @dataclass(frozen=True, slots=True)

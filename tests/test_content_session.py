@@ -781,6 +781,21 @@ async def test_needs_that_are_wrong_cost_the_session_nothing(
     assert "preload raised ValueError" in caplog.text
 
 
+async def test_alternatives_in_a_circle_cost_the_session_only_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [foretell.Need("x", alternative="y"), foretell.Need("y", alternative="x")]
+
+    source = Source()
+    own = foretell.Preload("lore", ("combat",), needs)
+    async with table(source, preloads=(*foretell.PRELOADS, own)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert asked(model) and {"lore:x", "lore:y", "stat_block:sea hag"} <= {*source.keys}
+    assert "alternatives go in a circle: lore:x → lore:y → lore:x" in caplog.text
+
+
 @pytest.mark.parametrize("wrong", [[5], foretell.PRELOADS[0], None])
 def test_preloads_that_are_none_are_said_at_once(wrong: Any) -> None:
     with pytest.raises(foretell.ConfigError, match="preloads must be a list of Preload"):

@@ -868,6 +868,29 @@ async def test_an_alternative_that_cannot_be_had_is_asked_for_once(fails: str) -
         assert t.executor.unavailable == {"a", "b"} and not t.executor.pending
 
 
+async def test_alternatives_of_two_plans_that_are_each_other_are_given_up() -> None:  # 1-64
+    async with table() as t:
+        t.shelf.gives = dict.fromkeys("ab", OSError("torn out"))
+        t.plan(Item("a", "page", alternative="b"))
+        t.plan(Item("b", "page", alternative="a"))
+        await asyncio.sleep(1)
+        assert t.executor.unavailable == {"a", "b"} and not t.executor.pending
+        assert len(t.of(What.UNAVAILABLE)) == 2
+
+
+async def test_who_was_late_and_asks_for_itself_shares_an_alternative_no_longer() -> None:
+    # 1-22 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out"), "b": OSError("burnt")}
+        t.shelf.takes = {"b": 0.2}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        t.plan(other, at=P2)
+        t.plan(one, other, at={"a": P1, "b": P2})
+        await asyncio.sleep(5)
+        assert sorted(key for _, key in t.of(What.UNAVAILABLE)) == ["a", "b"]
+        assert not t.executor.pending
+
+
 async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28
     async with table() as t:
         t.shelf.gives = {"a": OSError("torn out")}
