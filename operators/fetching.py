@@ -23,6 +23,8 @@ from .schedule_worth import Costs
 __all__ = ["TEARDOWN", "Fetching"]
 
 MOST_TRIES = 3
+MOST_UNCLOSED = 8
+"""Of a kind."""
 TEARDOWN = 1.0
 """Seconds a cancelled source may take to close, before its place is given to another."""
 
@@ -38,7 +40,8 @@ class Fetching:
 
     What sources give and how they end is taken in like all that comes from outside, and every
     call is a task of ``tasks``. One that is cancelled frees its place when it has closed, or a
-    second later.
+    second later. A kind of which several do not close even then is not asked until one has: what
+    does not mind its end must not gather.
 
     :param kinds: the kinds of item, with their sources.
     :param find: the item of a key, if it is known; for alternatives.
@@ -70,6 +73,7 @@ class Fetching:
         self.unavailable = Refused(settings.unavailable_seconds)
         self.jobs: dict[str, Job] = {}
         self.calls: list[Call] = []
+        self._unclosed: list[Call] = []
         self.freed: list[Callable[[], None]] = []
         self.over: list[Callable[[Job], None]] = []
         self.retry: Callable[[Job], None] = self.give_up
@@ -104,6 +108,12 @@ class Fetching:
 
         :param seconds: it may take, unless its kind has a limit of its own.
         """
+        kind = self.kinds[jobs[0].asking.kind]
+        stuck = [call for call in self._unclosed if call.kind.name == kind.name]
+        if len(stuck) >= MOST_UNCLOSED:
+            for job in jobs:
+                self._lost(job, End.FAILED, f"{len(stuck)} calls of its source do not close")
+            return
         affordable = []
         for job in jobs:
             if job.round.affords(job.tokens):
@@ -114,7 +124,6 @@ class Fetching:
                 self.forget(job)
         if not affordable:
             return
-        kind = self.kinds[affordable[0].asking.kind]
         self._begun += 1
         call = Call(affordable, kind, affordable[0].owner, self._begun)
         call.began = self.timers.time()
@@ -139,8 +148,9 @@ class Fetching:
             take_in(partial(self.ended, call, End.FAILED, why))
 
     def call(self, number: int | None) -> Call | None:
-        """The call of this number, if its place is not free yet."""
-        return next((call for call in self.calls if call.number == number), None)
+        """The call of this number, if it is not closed yet."""
+        known = (*self.calls, *self._unclosed)
+        return next((call for call in known if call.number == number), None)
 
     def came(self, call: Call, content: Any) -> None:
         """A source has given something."""
@@ -206,7 +216,7 @@ class Fetching:
         if not call.task.done():
             call.task.cancel()
             name = f"fetch teardown {call.number}"
-            call.alarm = self.timers.alarm(name, partial(self._free, call))
+            call.alarm = self.timers.alarm(name, partial(self._leave_open, call))
             call.alarm.set(self.timers.time() + TEARDOWN)
         left = list(call.left.values())
         for job in left:
@@ -228,10 +238,17 @@ class Fetching:
 
     def closed(self, call: Call) -> None:
         """Its task has ended, and with it its connection."""
-        if call in self.calls:
+        if call in self._unclosed:
+            self._heard(call, End.CLOSED, "", None, 0, "")
+            self._unclosed.remove(call)
+        elif call in self.calls:
             self._heard(call, End.CLOSED, "", None, 0, "")
             self.end(call, End.FAILED, "it was cancelled from within")
             self._free(call)
+
+    def _leave_open(self, call: Call) -> None:
+        self._unclosed.append(call)
+        self._free(call)
 
     def _free(self, call: Call) -> None:
         if call in self.calls:
@@ -318,6 +335,7 @@ class Fetching:
             if call.alarm is not None:
                 call.alarm.cancel()
         self.calls.clear()
+        self._unclosed.clear()
 
     def displace(self, awaited: Callable[[Job], bool]) -> bool:
         """Take its place from the background call that is wanted least, if there is one.

@@ -157,7 +157,7 @@ def circle_of(items: Mapping[str, Item]) -> list[str]:
     for key in sorted(key for key, item in items.items() if item.alternative is not None):
         way: dict[str, None] = {}
         at: str | None = key
-        while at in items and at not in done:
+        while at is not None and at in items and at not in done:
             if at in way:
                 passed = list(way)
                 return [*passed[passed.index(at) :], at]

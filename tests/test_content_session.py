@@ -1296,6 +1296,30 @@ def test_after_the_end_of_a_session_nothing_that_a_source_does_counts(tmp_path: 
     assert verify(tmp_path / "table-7.jsonl").difference is None
 
 
+def test_a_source_that_outlives_its_session_leaves_a_log_that_replays(tmp_path: Path) -> None:
+    class Deaf(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + 60
+            while loop.time() < until:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    continue
+
+    async def evening() -> None:
+        async with table(Deaf(), {"log_dir": str(tmp_path)}) as (session, _):
+            attacked(session)
+            await asyncio.sleep(1)
+        await asyncio.sleep(120)
+
+    run_virtual(evening())
+    log = tmp_path / "table-7.jsonl"
+    faults = [record.data["where"] for record in read(log) if record.kind == "~fault"]
+    assert len(faults) >= 3 and all(where.startswith("fetch ") for where in faults)
+    assert verify(log).difference is None
+
+
 def test_a_replay_has_the_content_of_the_recording(tmp_path: Path) -> None:
     log = recorded(tmp_path, Source(wait=0.13))
     found = replay.report(log, {})

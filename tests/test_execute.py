@@ -706,6 +706,32 @@ async def test_a_source_that_will_not_close_gives_up_its_place_after_a_second() 
         await asyncio.sleep(3)
 
 
+async def test_a_source_that_never_closes_is_asked_so_often_and_no_more_until_it_does() -> None:
+    # G3 G4 G10
+    released = asyncio.Event()
+
+    async def deaf(items: Sequence[Item]) -> AsyncIterator[Content]:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        yield Content(items[0].key, "late", 10)
+
+    async with table(more={"kinds": [Kind("deaf", P3, source=deaf)]}) as t:
+        for n in range(40):
+            t.plan(Item(f"d{n}", "deaf"), f"a{n}", at=P2)
+            await asyncio.sleep(5)
+        assert 8 <= len(t.tasks) <= 16 and not t.executor.pending
+        assert any("calls of its source do not close" in event.why for _, event in t.told)
+        assert len([key for _, key in t.of(What.LOADED) if key[0] == "a"]) == 40
+        released.set()
+        await asyncio.sleep(1)
+        t.plan(Item("d", "deaf"), at=P2)
+        await asyncio.sleep(1)
+        assert t.cache.get("d") == "late" and not len(t.tasks)
+
+
 async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
     async with table() as t:
         t.shelf.takes, t.shelf.lingers = dict.fromkeys("abc", NEVER), 0.3
