@@ -124,10 +124,9 @@ class Background:
         """It came, whoever has fetched it: it has so long to be used, but for what was demanded."""
         if job.demanded:
             return
-        turn = job.item.turn
         self._unused.pop(job.key, None)
-        until = math.inf if turn is not None else self._unused_until()
-        self._unused[job.key] = until, turn, job.tokens
+        until = math.inf if job.turn is not None else self._unused_until()
+        self._unused[job.key] = until, job.turn, job.tokens
         while len(self._unused) > REMEMBERED:
             del self._unused[next(iter(self._unused))]
         self._set_expiry()
@@ -138,7 +137,10 @@ class Background:
             self._set_expiry()
 
     def turn_ended(self, turn: str) -> None:
-        """The time of what was for it begins."""
+        """The time of what was for it begins; of what is on its way, when it comes."""
+        for job in self._fetching.jobs.values():
+            if job.turn == turn:
+                job.turn = None
         until = self._unused_until()
         for key, (_, of, tokens) in self._unused.items():
             if of == turn:

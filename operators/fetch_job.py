@@ -54,12 +54,12 @@ class Job:
     ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
     needed now, and was not foreseen. ``held``: somebody waits for it, whatever is planned.
     ``shares``: the key of the job whose content it gets, for that asks for the same; it waits in
-    no line then.
+    no line then. ``turn``: the one it is for, while that is open.
     """
 
     __slots__ = (
         *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "shares"),
-        *("tokens", "tried", "tries"),
+        *("tokens", "tried", "tries", "turn"),
     )
 
     def __init__(
@@ -68,6 +68,7 @@ class Job:
         self.item = item
         self.rank = rank
         self.tokens = tokens
+        self.turn = item.turn
         self.round = of
         self.owner = owner
         self.asking = item

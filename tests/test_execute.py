@@ -585,6 +585,16 @@ async def test_what_is_for_an_open_turn_does_not_expire_in_it() -> None:  # 1-33
 # --- all together
 
 
+async def test_what_comes_when_its_turn_is_over_expires_as_any_other() -> None:  # 1-33
+    async with table() as t:
+        t.shelf.takes = {"a": 1.0}
+        t.plan(Item("a", "page", turn="t1"))
+        await asyncio.sleep(0.5)
+        t.executor.turn_ended("t1")
+        await asyncio.sleep(60)
+        assert t.of(What.EXPIRED) == [(31.05, "a")]
+
+
 async def test_another_context_cancels_what_belonged_to_the_one_before() -> None:  # 1-62
     async with table() as t:
         t.shelf.takes = dict.fromkeys("ab", 1.0)
