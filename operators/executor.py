@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -157,10 +157,12 @@ class Executor:
         if changed and self.settings.cancel_on_context_change:
             held = {key for key, job in self._fetching.jobs.items() if job.held}
             self.cancel("the context has changed", keep=plan.wanted | held)
-        for job in [*self._fetching.jobs.values()]:
-            needed = job.held or job.owner is self._background or job.key in plan.wanted
-            if not needed:
-                self._fetching.cancel(job, "not needed any more")
+        spare = [
+            job
+            for job in self._fetching.jobs.values()
+            if not (job.held or job.owner is self._background or job.key in plan.wanted)
+        ]
+        self._cancel(spare, "not needed any more")
         this_round = of or Round(plan.constraints.token_budget)
         for entry in plan.entries:
             if entry.taken and entry.lane is not None:
@@ -259,8 +261,15 @@ class Executor:
 
     def cancel(self, why: str, *, keep: Collection[str] = ()) -> None:
         """Cancel what is under way and what waits, but for some keys."""
-        for job in [*self._fetching.jobs.values()]:
-            if job.key not in keep:
+        gone = [job for job in self._fetching.jobs.values() if job.key not in keep]
+        if self._telling:  # said by a subscriber, too
+            self._tasks.soon(partial(self._cancel, gone, why))
+        else:
+            self._cancel(gone, why)
+
+    def _cancel(self, jobs: Iterable[Job], why: str) -> None:
+        for job in jobs:
+            if self._fetching.jobs.get(job.key) is job:  # and has not gone with what it shared
                 self._fetching.cancel(job, why)
 
     def again(self, key: str) -> None:

@@ -34,7 +34,7 @@ class Immediate:
         self._line = Line()
         self._until: dict[str, tuple[float, Job]] = {}
         self._alarm = fetching.timers.alarm("immediate", self._late)
-        self._waiting: list[tuple[asyncio.Future[None], list[Job]]] = []
+        self._waiting: list[tuple[asyncio.Future[None], list[tuple[float, Job]]]] = []
         fetching.over.append(self._over)
         fetching.freed.append(self.pump)
 
@@ -81,12 +81,12 @@ class Immediate:
     async def wait(self) -> None:
         """Until all of it is there, or has failed, or has taken too long: 100 ms at most.
 
-        What is added meanwhile is not waited for.
+        What is added meanwhile is not waited for, nor what is awaited anew when it was too late.
         """
         if not self._until:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = done, [job for _, job in self._until.values()]
+        waiting = done, [*self._until.values()]
         self._waiting.append(waiting)
         try:
             await done
@@ -99,8 +99,10 @@ class Immediate:
             self._alarm.set(min(until for until, _ in self._until.values()))
         else:
             self._alarm.cancel()
-        for done, jobs in self._waiting:
-            if not done.done() and not any(map(self._waits_for, jobs)):
+        for done, awaited in self._waiting:
+            if not done.done() and not any(
+                self._until.get(each[1].key) is each for each in awaited
+            ):
                 done.set_result(None)
 
     def _late(self) -> None:

@@ -352,6 +352,24 @@ async def test_what_is_planned_again_is_waited_for_no_longer() -> None:  # 1-20
         assert waiting.done()
 
 
+async def test_what_was_late_and_is_wanted_again_keeps_nobody_waiting_longer() -> None:  # 1-20
+    async with table() as t:
+        t.shelf.takes = {"a": 9.0, "b": 9.0}
+        one, other = Item("a", "page"), Item("b", "page")
+        t.plan(one, at=P1)
+        await asyncio.sleep(0.05)
+        t.plan(one, other, at=P1)
+        waits = asyncio.create_task(t.executor.ready())
+        began = t.time()
+        await asyncio.sleep(0.06)  # the first was too late, and is in the background
+        for _ in range(10):
+            t.plan(one, other, at=P1)
+            await asyncio.sleep(0.03)
+            if waits.done():
+                break
+        assert await waits == () and t.time() - began <= 0.13
+
+
 async def test_a_generation_that_has_no_place_yet_keeps_its_turn() -> None:  # 1-20 1-53
     async with table(max_concurrent_fetches=1, max_concurrent_eager=1) as t:
         t.shelf.takes = {"a": 2.0, "b": 2.0}
@@ -772,6 +790,16 @@ async def test_as_an_operator_it_emits_what_happens_and_completes_when_all_is_do
         disposable.dispose()
 
 
+async def test_a_subscriber_may_cancel_in_the_midst_of_an_event() -> None:  # G4
+    async with table(most=3) as t:
+        t.shelf.takes = dict.fromkeys("abc", NEVER)
+        t.plan("a", "b", "c", "d", at=P2)
+        t.executor.listeners.append(lambda event: t.executor.cancel("heard enough"))
+        await asyncio.sleep(5)
+        assert not t.executor.pending and not t.faults and len(t.tasks) == 0
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c", "d"]
+
+
 async def test_disposing_the_operator_cancels_what_is_under_way() -> None:  # G4
     async with table() as t:
         plans: Subject[Plan] = Subject()
@@ -925,6 +953,20 @@ async def test_who_was_late_and_asks_for_itself_shares_an_alternative_no_longer(
         await asyncio.sleep(5)
         assert sorted(key for _, key in t.of(What.UNAVAILABLE)) == ["a", "b"]
         assert not t.executor.pending
+
+
+async def test_what_is_not_needed_any_more_comes_to_one_end_though_it_shares_another() -> None:
+    # 1-27 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        t.plan(Item("b", "page"), at=P2)
+        await asyncio.sleep(0.01)
+        t.plan(Item("a", "page", alternative="b"), Item("b", "page"), at=P2)
+        await asyncio.sleep(0.05)
+        t.plan("c", at=P2)
+        await asyncio.sleep(1)
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c"]
 
 
 async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28
