@@ -83,7 +83,7 @@ class Executor:
         self._items: dict[str, Item] = {}
         self._telling = False
         self._closed = False
-        self._gone: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
         self._fetching = Fetching(
             kinds,
             cache,
@@ -292,9 +292,9 @@ class Executor:
         self._closed = True
         self.cancel("closed")
         self._background.close()
-        if self._fetching.calls:
-            self._gone = asyncio.get_running_loop().create_future()
-            await self._gone
+        while self._fetching.calls:
+            self._gone.clear()
+            await self._gone.wait()
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────
 
@@ -307,8 +307,8 @@ class Executor:
         return self._items.get(key)
 
     def _freed(self) -> None:
-        if self._gone is not None and not self._fetching.calls and not self._gone.done():
-            self._gone.set_result(None)
+        if not self._fetching.calls:
+            self._gone.set()
 
     def _over(self, job: Job) -> None:
         if not self._fetching.jobs:

@@ -772,6 +772,16 @@ async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
         assert "e" not in t.shelf.begun
 
 
+async def test_closing_twice_at_once_is_closing_once() -> None:  # G4
+    async with table() as t:
+        t.shelf.takes, t.shelf.lingers = {"a": NEVER}, 0.5
+        t.plan("a", at=P2)
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(t.executor.aclose(), t.executor.aclose())
+        assert t.time() == 0.6 and t.shelf.running == 0
+
+
 async def test_as_an_operator_it_emits_what_happens_and_completes_when_all_is_done() -> None:
     async with table() as t:
         plans: Subject[Plan] = Subject()
