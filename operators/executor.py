@@ -107,7 +107,7 @@ class Executor:
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
         self._fetching.over.append(self._over)
-        self._fetching.freed.append(self._freed)
+        self._fetching.calls.freed.append(self._freed)
         self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
 
     # ── how things are ────────────────────────────────────────────────────────────────────────
@@ -133,7 +133,7 @@ class Executor:
         return self._background.dropped
 
     def __repr__(self) -> str:
-        running, waiting = len(self._fetching.open), len(self._fetching.jobs)
+        running, waiting = len(self._fetching.calls.open), len(self._fetching.jobs)
         return f"<Executor [{running} calls, {waiting} items, {self.dropped} dropped]>"
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────
@@ -278,14 +278,14 @@ class Executor:
 
     def hand_in(self, line: Mapping[str, Any]) -> None:
         """What was heard of a source when it was recorded."""
-        hand_in(self._fetching, line)
+        hand_in(self._fetching.calls, line)
 
     def stop(self) -> None:
         """Cancel everything at once; what sources still say has no effect any more."""
         self._closed = True
         self.cancel("closed")
         self._background.close()
-        self._fetching.stop()
+        self._fetching.calls.stop()
 
     async def aclose(self) -> None:
         """Cancel everything, and wait until the sources are closed, a second at most."""

@@ -56,7 +56,7 @@ class Background:
         self._unused: dict[str, tuple[float, str | None, int]] = {}
         self._start = fetching.timers.alarm("background", self.pump)
         self._expiry = fetching.timers.alarm("unused", self._expire)
-        fetching.freed.append(self.pump)
+        fetching.calls.freed.append(self.pump)
 
     def add(self, job: Job) -> None:
         """Fetch it when there is room; if there is none to wait, what is wanted least goes."""
@@ -91,7 +91,10 @@ class Background:
 
     def _under_way(self) -> list[Job]:
         return [
-            job for call in self._fetching.open for job in call.left.values() if call.owner is self
+            job
+            for call in self._fetching.calls.open
+            for job in call.left.values()
+            if call.owner is self
         ]
 
     def pump(self) -> None:

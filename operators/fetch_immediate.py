@@ -36,7 +36,7 @@ class Immediate:
         self._alarm = fetching.timers.alarm("immediate", self._late)
         self._waiting: list[tuple[asyncio.Future[None], list[tuple[float, Job]]]] = []
         fetching.over.append(self._over)
-        fetching.freed.append(self.pump)
+        fetching.calls.freed.append(self.pump)
 
     @property
     def busy(self) -> bool:
@@ -72,7 +72,7 @@ class Immediate:
         fetching = self._fetching
         while self._line.jobs:
             over = len(fetching.calls) - fetching.settings.max_concurrent_fetches
-            if over > 0 or (over == 0 and not fetching.displace(self._waits_for)):
+            if over > 0 or (over == 0 and not fetching.calls.displace(self._waits_for)):
                 return  # one place may be lent by what is displaced, and closes yet
             job = self._line.jobs[0]
             most = fetching.most(job.asking.kind)
@@ -115,7 +115,7 @@ class Immediate:
                 continue  # somebody else fetches it, and goes on
             if self._fetching.kinds[job.asking.kind].limit_ms is None:
                 self._line.remove(job)
-                self._fetching.leave(job)
+                self._fetching.calls.leave(job)
                 self._fetching.timed_out(job)
         self._set()
 

@@ -115,19 +115,27 @@ class Call:
         *("alarm", "began", "end", "first", "kind", "left", "number", "owner", "rank", "task"),
     )
 
-    def __init__(self, jobs: list[Job], kind: Kind, owner: Owner, number: int) -> None:
+    def __init__(
+        self, jobs: list[Job], kind: Kind, owner: Owner, number: int, began: float
+    ) -> None:
         self.number = number
         self.kind = kind
         self.owner = owner
         self.rank = jobs[0].rank
         self.first = jobs[0].asking.key
         self.left = {job.asking.key: job for job in jobs}
-        self.began = 0.0
+        self.began = began
         self.end: End | None = None
         self.alarm: Alarm | None = None
         self.task: asyncio.Task[None] | None = None
         for job in jobs:
             job.call = self
+
+    def let_go(self, job: Job) -> None:
+        """It does not fetch this any more; a generation that is cut short has to be paid for."""
+        job.call = None
+        if self.kind.limit_ms is None:
+            job.round.spent -= job.tokens
 
 
 class Line:
