@@ -122,6 +122,8 @@ class Fetching:
         for other in self._shared(job.key):
             other.asking, other.tokens = job.asking, 0  # they were spent once
             self._keep(other, value, 0, seconds)
+        if self.jobs.get(job.key) is not job:
+            return  # what shared it has changed the context, and it is not wanted any more
         if not self.cache.put(job.item, value, tokens):
             self.give_up(job)
             return

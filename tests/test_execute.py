@@ -456,6 +456,22 @@ async def test_content_that_changes_the_context_is_told_and_planned_anew() -> No
         assert seen == ["a"] and t.cache == {"a": "A", "b": "B"}
 
 
+async def test_content_that_several_wait_for_may_change_the_context_for_the_others() -> None:
+    # 1-28 1-64
+    def anew(item: Item, value: Any) -> None:
+        t.executor.cancel("another context")
+
+    async with table(more={"on_context": anew}) as t:
+        changing = Kind("sign", P2, source=t.shelf.fetch, changes_context=lambda item, value: True)
+        t.kinds.register(changing)
+        t.shelf.gives = dict.fromkeys("ac", OSError("torn out"))
+        t.shelf.takes = {"b": 0.1}
+        t.plan(*(Item(key, "sign", alternative="b") for key in "ac"), Item("b", "page"), at=P2)
+        await asyncio.sleep(3)
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c"]
+        assert len(t.cache) == 1
+
+
 async def test_a_subscriber_may_plan_anew_in_the_midst_of_an_event() -> None:  # 1-28
     async with table() as t:
 
