@@ -476,6 +476,26 @@ async def test_what_had_no_room_is_loaded_from_what_the_others_have_left() -> No
             assert most - 2 <= summary["total_prefetches"] <= most
 
 
+async def test_what_fails_is_tried_again_with_the_next_plan_and_not_for_there_is_room() -> None:
+    # 1-52 1-64
+    class Torn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = await super().find(ask)
+            if ask.key == "lore:torn":
+                raise OSError("the page is torn out")
+            return found
+
+    needs = [foretell.Need("Old Mill"), foretell.Need("torn"), foretell.Need("long", size=200_000)]
+    own = foretell.Preload("lore", ("combat",), lambda scene: needs)
+    source = Torn()
+    settings = {"schedule": {"unavailable_seconds": 0}}
+    async with table(source, settings, preloads=(own,)) as (session, _):
+        attacked(session)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert source.keys == ["lore:old mill", "lore:torn", "lore:torn"]  # and content came
+
+
 @pytest.mark.parametrize("left", ["its scene", "its session"])
 async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left: str) -> None:
     # 1-33 1-42 1-44 1-46
