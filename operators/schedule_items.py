@@ -135,7 +135,8 @@ class Item:
         name = _brief(self.key)
         share(f"confidence of {name}", self.confidence)
         if not isinstance(self.urgency, Urgency):
-            raise ValueError(f"urgency of {name} is none of {', '.join(Urgency)}")  # noqa: TRY004
+            said, all_of_them = _brief(self.urgency), ", ".join(Urgency)
+            raise ValueError(f"urgency of {name} is {said}: choose an Urgency, {all_of_them}")  # noqa: TRY004
         amount(f"shared tokens of {name}", self.shared, MOST_TOKENS, ints=True)
         for what, value in (("tokens", self.tokens), ("size", self.size)):
             if value is not None:
@@ -213,6 +214,8 @@ class Kind:
             amount(f"limit_ms {name}", self.limit_ms, MOST_MS, 1)
         if self.least is not None:
             share(f"least {name}", self.least)
+        if self.source is not None and not callable(self.source):
+            raise ValueError(f"source {name} is {_brief(self.source)}: choose an async generator")
 
 
 P0, P1, P2, P3, P4 = Priority
