@@ -24,6 +24,7 @@ from foretell.operators.schedule import Item, Kind, Lane, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
+from foretell.sinks import prefetch_report
 from foretell.streams.log import read
 from foretell.streams.log_inputs import LogInputs
 from foretell.streams.log_own import own_problem
@@ -494,6 +495,17 @@ async def test_what_fails_is_tried_again_with_the_next_plan_and_not_for_there_is
         for _ in range(200):
             await asyncio.sleep(0)
         assert source.keys == ["lore:old mill", "lore:torn", "lore:torn"]  # and content came
+
+
+async def test_the_report_of_a_session_in_words_has_its_content() -> None:  # 1-45 1-46
+    async with table(Source()) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        said = prefetch_report.text(session.prefetch_report())
+        speculation, content = said.split("\n\nof content\n")
+        assert speculation.startswith("prefetches    3, ") and "stat_block" not in speculation
+        assert content.startswith("prefetches    3, ")
+        assert "accurate      stat_block:sea hag (predicted, used)" in content
 
 
 @pytest.mark.parametrize("left", ["its scene", "its session"])
