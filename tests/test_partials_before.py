@@ -396,6 +396,14 @@ def test_a_list_in_a_first_line_that_is_no_object_is_the_value_if_nothing_else_c
     assert parser.feed('{"n": 2}],')
 
 
+@pytest.mark.parametrize("size", [4, 10**6])
+def test_long_prose_after_a_first_line_that_is_no_object_is_read_as_prose(size: int) -> None:
+    text = '{id": "s0", "pos": [5, 0]}\n' + "{n 2}\n" * 2000 + '{"n": 1}\n{"n": 2}'
+    parser, found = read("word " * 1000 + "\n" + text, size, expect="array")
+    assert found.value == [None, None, {"n": 1}, {"n": 2}]
+    assert [*parser.lost] == [(0,), (1,)]
+
+
 def test_many_lines_with_lists_that_are_no_objects_cost_as_their_length() -> None:
     import time
 
