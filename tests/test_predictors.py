@@ -504,7 +504,7 @@ def test_what_is_kept_of_actors_so_as_not_to_look_for_it_changes_nothing(
     assert said() == kept
 
 
-def came(chains: Chains, run: Run, names: tuple[str, ...], key: str) -> list[tuple[int, int, int]]:
+def came(chains: Chains, run: Run, names: tuple[str, ...], key: Any) -> list[tuple[int, int, int]]:
     """What was known of each of whom had the run, before ``key`` came after it."""
     found = chains.reach(run, names, key)
     return [(0, 0, 0) if counts is None else counts.more(key) for counts in found]
