@@ -21,7 +21,7 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 10,
+    "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 10,
 )  # fmt: skip
 KILLED = ("kill", "reopen")
 CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")

@@ -209,7 +209,9 @@ class Streams:
             return False
         if stream in known.again:
             adopted = any(each.again for each in known.under_way.values())
-            return known.changes.moved > about["known"] and not adopted
+            usual = any(told.retells is not None for told in known.shown.tellings.values())
+            since = known.changes.happened if usual else known.changes.moved
+            return since > about["known"] and not adopted
         return about["turn"] != known.changes.turn and not known.wanted(stream)
 
     def _player_first(self) -> None:
