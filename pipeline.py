@@ -668,7 +668,9 @@ class Pipeline(Generic[M]):
         """Have the content loaded, and the variants prepared, that the scheduler has room for."""
         wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
         beside = () if contents is None else (contents.predictions, contents.state)
-        limits = replace(self._constraints, token_budget=self._costs.left)
+        limits = self._constraints
+        if limits.token_budget != self._costs.left:
+            limits = replace(limits, token_budget=self._costs.left)
         fits, self.planned, content = fitted(
             wanted, limits, holds, self._costs.learned, self._kinds, *beside
         )
