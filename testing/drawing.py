@@ -21,7 +21,7 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 10,
+    "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 14,
 )  # fmt: skip
 KILLED = ("kill", "reopen")
 CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
@@ -86,7 +86,7 @@ class _Players:
     def step(self) -> list[Step]:
         rng = self.rng
         pause = rng.choice(PAUSES) * rng.uniform(0.9, 1.1)
-        if rng.random() < 0.1:
+        if rng.random() < 0.12:
             do = rng.choice(self.rare)
         else:
             [do] = rng.choices(list(COMMON), list(COMMON.values()))
