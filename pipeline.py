@@ -149,7 +149,7 @@ class Pipeline(Generic[M]):
         self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
         self._spare: Variant | None = None
-        self._moved = 0  # the last input that was a move
+        self._moved = self._happened = 0  # the last input that was a move; an outcome, or a rewind
         self._lock: LogLock | None = None
 
         # Sinks, and what stands beside the streams.
@@ -508,7 +508,10 @@ class Pipeline(Generic[M]):
             self.transcript.rewound(world.stands)
             self.teller.cancel_unheard(world.stands)
         self._moved = world.number
-        self._prepare_again(None)
+        if isinstance(world.cause, ev.Outcome | ev.Rewind):
+            self._happened = world.number
+        if self._spare is not None and (self._happened == self._moved or not self._spare.value):
+            self._prepare_again(None)
 
     def _on_revoked(self, generation: Generation) -> None:
         self.recorder.trace("~revoked", generation=generation.id)
@@ -618,11 +621,15 @@ class Pipeline(Generic[M]):
         return Again(place, worlds)
 
     def _once_more(self, event: Ended) -> Variant | None:
-        """The telling that is just over, another time, in case somebody asks for that."""
+        """The telling that is just over, another time, in case somebody asks for that.
+
+        Who has asked for retellings may do so till something else happens, even if the next turn
+        has begun; for anybody else it is prepared only while nothing moves on.
+        """
         likely = self.transcript.retold(OF_LATE)
         wanted = likely > 0 or self._planned_at is Intensity.AGGRESSIVE
         again = None
-        if wanted and self._moved in event.outcomes:
+        if wanted and (self._happened if likely else self._moved) in event.outcomes:
             again = self._recall(event.outcomes[-1])
         if again is None:
             return None
@@ -640,7 +647,7 @@ class Pipeline(Generic[M]):
         )
 
     def _prepare_again(self, spare: Variant | None) -> None:
-        """Prepare a retelling, when all else is prepared; none, once the world has moved on."""
+        """Prepare a retelling beside all else that is prepared, or drop the one there was."""
         if spare is not self._spare:
             self._spare = spare
             if self._scene is not None:
@@ -663,7 +670,9 @@ class Pipeline(Generic[M]):
         """Have the content loaded, and the variants prepared, that the scheduler has room for."""
         wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
         beside = () if contents is None else (contents.predictions, contents.state)
-        limits = replace(self._constraints, token_budget=self._costs.left)
+        limits = self._constraints
+        if limits.token_budget != self._costs.left:
+            limits = replace(limits, token_budget=self._costs.left)
         fits, self.planned, content = fitted(
             wanted, limits, holds, self._costs.learned, self._kinds, *beside
         )

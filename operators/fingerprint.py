@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ..streams.blows import laid_low
-from ..streams.footprint import DEPTH, Path, action_key, actor_and_targets, covers, targets_of
+from ..streams.footprint import DEPTH, Path, action_key, actor_and_targets, targets_of
 from ..streams.world import Change, World
 from .classify import Context, Scene
 from .results import frail
@@ -42,13 +42,13 @@ class Dependence:
         """True if this change makes the text doubtful."""
         path, because = change
         for known in self.paths:
-            if covers(known, path):
+            if path[: len(known)] == known or known[: len(path)] == path:  # as covers() says
                 break
         else:
             return False
         if because == self.own or (len(path) >= DEPTH and path[DEPTH - 1] in self.volatile):
             return False
-        return not any(path[: len(known)] == known for known in self.apart)
+        return path[:DEPTH] not in self.apart  # which names fields of actors
 
     def revision(self, unexpected: Mapping[Change, int]) -> int:
         """The revision of the last unexpected change of what the text covers; 0 if none."""

@@ -40,9 +40,9 @@ LEAST = 0.01
 
 def listed(what: Mapping[str, Any], parts: tuple[str, ...], name: Any) -> Iterator[Any]:
     """The entries of a sheet, or a stat block, that are called so."""
-    wanted = plain(name) if isinstance(name, str) else ""
-    for part in parts if wanted else ():
-        entries = what.get(part)
+    sheets = [what[part] for part in parts if part in what]  # most states have none
+    wanted = plain(name) if sheets and isinstance(name, str) else ""
+    for entries in sheets if wanted else ():
         for each in entries if isinstance(entries, list | tuple) else ():
             said = each.get("name") if isinstance(each, Mapping) else None
             if isinstance(said, str) and plain(said) == wanted:

@@ -76,8 +76,8 @@ def schedule(
     constraints = constraints or Constraints()
     state = state or State()
     items = list(predictions)
-    kinds = dict(kinds)  # it is looked into often
     _check(items, kinds)
+    kinds = {item.kind: kinds[item.kind] for item in items}  # looked into often
     weighed = [_weighed(unit, constraints, state, kinds) for unit in _units(items, state, kinds)]
     weighed.sort(key=_order)
     return Plan(tuple(_fitted(weighed, constraints)), constraints, state.context)

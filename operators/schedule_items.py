@@ -57,29 +57,37 @@ class Urgency(StrEnum):
     LOW = "low"
 
 
-def share(name: str, value: Any) -> float:
+def share(name: str, value: Any, of: str = "") -> float:
     """``value``, if it is a number from 0 to 1.
 
+    :param of: the item whose it is.
     :raises ValueError: naming it, if it is not.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {_brief(value)}: choose a number from 0 to 1")
+        raise ValueError(f"{name}{_of(of)} is {_brief(value)}: choose a number from 0 to 1")
     return value
 
 
-def amount(name: str, value: Any, most: float, least: float = 0, *, ints: bool = False) -> Any:
+def amount(
+    name: str, value: Any, most: float, least: float = 0, *, ints: bool = False, of: str = ""
+) -> Any:
     """``value``, if it is a finite number within the limits.
 
     :param ints: it has to be a whole number.
+    :param of: the item whose it is.
     :raises ValueError: naming it, if it is not.
     """
     kind = int if ints else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
         what = "whole number" if ints else "number"
         raise ValueError(
-            f"{name} is {_brief(value)}: choose a {what} from {least:,g} to {most:,.0f}"
+            f"{name}{_of(of)} is {_brief(value)}: choose a {what} from {least:,g} to {most:,.0f}"
         )
     return value
+
+
+def _of(item: str) -> str:
+    return f" of {_brief(item)}" if item else ""
 
 
 def _named(what: str, value: Any, most: int) -> None:
@@ -131,22 +139,24 @@ class Item:
     turn: str | None = None
 
     def __post_init__(self) -> None:
-        _named("an item's key", self.key, 500)
-        name = _brief(self.key)
-        share(f"confidence of {name}", self.confidence)
+        key = self.key
+        _named("an item's key", key, 500)
+        share("confidence", self.confidence, key)
         if not isinstance(self.urgency, Urgency):
             said, all_of_them = _brief(self.urgency), ", ".join(Urgency)
-            raise ValueError(f"urgency of {name} is {said}: choose an Urgency, {all_of_them}")  # noqa: TRY004
-        amount(f"shared tokens of {name}", self.shared, MOST_TOKENS, ints=True)
-        for what, value in (("tokens", self.tokens), ("size", self.size)):
-            if value is not None:
-                amount(f"{what} of {name}", value, MOST_TOKENS, ints=True)
+            why = f"urgency{_of(key)} is {said}: choose an Urgency, {all_of_them}"
+            raise ValueError(why)  # noqa: TRY004
+        amount("shared tokens", self.shared, MOST_TOKENS, ints=True, of=key)
+        if self.tokens is not None:
+            amount("tokens", self.tokens, MOST_TOKENS, ints=True, of=key)
+        if self.size is not None:
+            amount("size", self.size, MOST_TOKENS, ints=True, of=key)
         if self.moment is not None:
-            share(f"moment of {name}", self.moment)
+            share("moment", self.moment, key)
         if self.ms is not None:
-            amount(f"ms of {name}", self.ms, MOST_MS)
-        if self.alternative == self.key:
-            raise ValueError(f"{name} is its own alternative: name another, or none")
+            amount("ms", self.ms, MOST_MS, of=key)
+        if self.alternative == key:
+            raise ValueError(f"{_brief(key)} is its own alternative: name another, or none")
 
 
 def circle_of(items: Mapping[str, Item]) -> list[str]:

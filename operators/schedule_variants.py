@@ -76,12 +76,14 @@ def fitted(
                 turn=turn,
             )
         )
-    state = State() if state is None else state
-    state = replace(
-        state,
-        pending_loads=state.pending_loads.union(pending),
-        learned={**state.learned, **learned},
-    )
+    if state is None:
+        state = State(pending_loads=frozenset(pending), learned=learned)
+    else:
+        state = replace(
+            state,
+            pending_loads=state.pending_loads.union(pending),
+            learned={**state.learned, **learned},
+        )
     plan = schedule([*predictions, *content], constraints, state, kinds)
     own = plan.only(lambda key: key in items)
     kept = [entry.keys[0] for entry in own.entries if entry.keys[0] in plan.wanted]

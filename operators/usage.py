@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..streams import events as ev
@@ -22,8 +23,13 @@ def scopes_of(world: World, actor: str) -> Scopes:
     The kind is what its state says (``kind``, ``species``), else its name without a number.
     """
     what = world.actor(actor)
-    named = what.get("kind") or what.get("species") or NUMBER.sub("", str(what.get("name", actor)))
+    named = what.get("kind") or what.get("species") or _unnumbered(str(what.get("name", actor)))
     return actor, f"kind {str(named).lower()}", f"side {what.get('side', '')}"
+
+
+@lru_cache(maxsize=1024)
+def _unnumbered(name: str) -> str:
+    return NUMBER.sub("", name)
 
 
 def item_of(action: Mapping[str, Any]) -> Key:

@@ -541,7 +541,7 @@ class _HeldTimers:
         self._over = False
 
     def time(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._lockstep._loop.time()
 
     def alarm(self, name: str, work: Callable[[], None]) -> Alarm:
         return _HeldAlarm(self, name, work)

@@ -133,7 +133,7 @@ class Kept:
         self, variant: Variant, request: Request, generations: Generations
     ) -> Generation | None:
         """A variant that was finished for this very request; nobody is asked for it again."""
-        if variant.account is not None:
+        if variant.account is not None or not self.store.keeps(key_of(variant.slot)):
             return None
         key, mark = self._id_of(variant, request)
         if self.store.missing([key], mark):

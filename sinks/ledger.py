@@ -100,6 +100,7 @@ class Ledger:
 
     def __init__(self, price_list: Mapping[str, Price] | None = None) -> None:
         self._prices = prices() if price_list is None else price_list
+        self._known_prices: dict[str, Price | None] = {}  # by model: asked for with every choice
         self._accounts: dict[str, Account] = {}
         self._rows: dict[Row, Account] = {}  # all of them, added up
         self._streams: dict[Row, int] = {}
@@ -156,10 +157,14 @@ class Ledger:
         """Add an account to its row, or take it out again. Only ints: the order does not matter."""
         reason = "" if account.served or account.purpose == "foreground" else account.reason
         alike = (account.purpose, account.model, account.estimated, account.served, reason)
-        blank = replace(account, input=0, output=0, cache_read=0, cache_write=0)
-        row = self._rows.setdefault(alike, blank)
-        for field in COUNTS:
-            setattr(row, field, getattr(row, field) + sign * getattr(account, field))
+        row = self._rows.get(alike)
+        if row is None:
+            row = replace(account, input=0, output=0, cache_read=0, cache_write=0)
+            self._rows[alike] = row
+        row.input += sign * account.input
+        row.output += sign * account.output
+        row.cache_read += sign * account.cache_read
+        row.cache_write += sign * account.cache_write
         self._streams[alike] = self._streams.get(alike, 0) + sign
 
     def _change(self, account: Account, **now: Any) -> None:
@@ -250,11 +255,13 @@ class Ledger:
         return 0.0 if price is None else _dollars(account, price)
 
     def _price(self, model: str) -> Price | None:
-        names = [name for name in self._prices if model.startswith(name)]
-        if not names:
+        if model not in self._known_prices:
+            names = [name for name in self._prices if model.startswith(name)]
+            self._known_prices[model] = self._prices[max(names, key=len)] if names else None
+        price = self._known_prices[model]
+        if price is None:
             self.unpriced[model] = None
-            return None
-        return self._prices[max(names, key=len)]
+        return price
 
     @property
     def cost_usd(self) -> float:

@@ -182,6 +182,10 @@ class Lookups(Truth):
         keys = texts("keys", keys)
         return [key for key in keys if (key, fingerprint) not in self._shelves.entries]
 
+    def keeps(self, key: str) -> bool:
+        """Whether anything is kept under a key, whatever it was made for."""
+        return bool(self._shelves.keys.of(key))
+
     def _served(
         self, entry: Entry, level: Level, now: float, about: About | None = None
     ) -> list[Any]:

@@ -198,5 +198,7 @@ class Transcript:
         return "\n".join(text for text in reversed(kept) if text)
 
     def _last_version(self, first: Seen) -> Seen:
-        again = self._again.get(first.telling, ())
+        again = self._again.get(first.telling)
+        if not again:
+            return first
         return next((seen for seen in reversed(again) if seen.whole and not seen.undone), first)

@@ -34,8 +34,10 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout == 0:  # there is work to do: what the system has may wait till it is done
             return []
+        if self.loop.rested():
+            return []
         ready = super().select(0)
-        if ready or self.loop.rested():
+        if ready:
             return ready
         if timeout is None:
             raise VirtualDeadlock("every task waits for something that no timer will bring")

@@ -36,6 +36,7 @@ __all__ = [
 MAX_LINE = 64 * 1024 * 1024
 """The longest line that is read, in bytes."""
 
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; flatten the state"
 CHUNK = 64 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -244,12 +245,11 @@ def parse(raw: bytes) -> dict[str, Any]:
 
     :raises BadLine: if there is none, with the reason.
     """
-    deep = f"nested more than {MAX_DEPTH} levels deep; flatten the state"
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         if "ecursion" in error.msg or "depth" in error.msg:
-            raise BadLine(deep) from None
+            raise BadLine(TOO_DEEP) from None
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -259,7 +259,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadLine("not a JSON object; each line must be one")
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and too_deep(value):
-        raise BadLine(deep)
+        raise BadLine(TOO_DEEP)
     return value
 
 

@@ -21,13 +21,14 @@ class ReplayBuffer(Generic[T]):
         reader 2       (ab)c--|
     """
 
-    __slots__ = ("_at_end", "_ended", "_items", "_waiters")
+    __slots__ = ("_at_end", "_ended", "_items", "_loop", "_waiters")
 
     def __init__(self) -> None:
         self._items: list[T] = []
         self._ended = False
         self._waiters: list[asyncio.Future[None]] = []
         self._at_end: list[asyncio.Future[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def items(self) -> Sequence[T]:
@@ -53,12 +54,12 @@ class ReplayBuffer(Generic[T]):
     async def changed(self) -> None:
         """Wait for the next item or the end; returns at once if it has ended."""
         if not self._ended:
-            await _wait(self._waiters)
+            await self._wait(self._waiters)
 
     async def whole(self) -> None:
         """Wait for the end alone."""
         if not self._ended:
-            await _wait(self._at_end)
+            await self._wait(self._at_end)
 
     async def follow(self) -> AsyncGenerator[T, None]:
         """Every item from the first, each as soon as it is there, until the end."""
@@ -71,19 +72,20 @@ class ReplayBuffer(Generic[T]):
                 return
             await self.changed()
 
+    async def _wait(self, waiters: list[asyncio.Future[None]]) -> None:
+        if self._loop is None:  # asked for once: each time it may cost a call of the system
+            self._loop = asyncio.get_running_loop()
+        waiter = self._loop.create_future()
+        waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in waiters:
+                waiters.remove(waiter)
+
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
     waiters.clear()
-
-
-async def _wait(waiters: list[asyncio.Future[None]]) -> None:
-    waiter = asyncio.get_running_loop().create_future()
-    waiters.append(waiter)
-    try:
-        await waiter
-    finally:
-        if waiter in waiters:
-            waiters.remove(waiter)

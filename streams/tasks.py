@@ -102,7 +102,7 @@ class Tasks:
         """
         own = None if outside else _Own(work)
         # Not by the loop's factory: an eager one would begin it before what stands before it.
-        task = asyncio.Task(own or work, loop=asyncio.get_running_loop(), name=name)
+        task = asyncio.Task(own or work, loop=self._loop, name=name)
         self._running[task] = own
         task.add_done_callback(self._ended)
         return task

@@ -110,12 +110,12 @@ class World(NamedTuple):
     def actors(self) -> Mapping[str, Any]:
         """The state's ``actors``, or nothing."""
         actors = self.state.get("actors")
-        return actors if isinstance(actors, Mapping) else {}
+        return actors if type(actors) is dict or isinstance(actors, Mapping) else {}
 
     def actor(self, actor_id: str | None) -> Mapping[str, Any]:
         """What the state says of one actor, or nothing."""
         found = self.actors.get(actor_id) if actor_id is not None else None
-        return found if isinstance(found, Mapping) else {}
+        return found if type(found) is dict or isinstance(found, Mapping) else {}
 
     def stands(self, number: int) -> bool:
         """Whether no rewind until now has undone the input of this number."""

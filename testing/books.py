@@ -8,7 +8,6 @@ from typing import Any
 from .bills import MICRODOLLAR, PURPOSES
 from .broken import Broken
 from .checker import Guarantees
-from .evidence import now
 
 __all__ = ["Books"]
 
@@ -23,6 +22,7 @@ class Books:
 
     def __init__(self, held: Guarantees) -> None:
         known = held.known
+        self._now = known.now
         self._report = known.session.report()
         again = [each.again is not None for each in known.under_way.values()]
         self._cut = {"served": again.count(False), "retold": again.count(True)}
@@ -33,24 +33,24 @@ class Books:
 
         :raises Broken: for the first number that is another.
         """
-        before = self._report
+        before, at = self._report, self._now()
         for name, cut in self._cut.items():
             due = {**before[name], "superseded": before[name]["superseded"] + cut}
             if after[name] != due:
-                raise Broken("G2", f"resumed with {name} {after[name]}, and it was {due}", at=now())
+                raise Broken("G2", f"resumed with {name} {after[name]}, and it was {due}", at=at)
         outcomes = before["outcomes"] + self._cut["served"]
         for name in SAME:
             due = outcomes if name == "outcomes" else before[name]
             if after[name] != due:
-                raise Broken("G2", f"resumed with {name} {after[name]}, and it was {due}", at=now())
+                raise Broken("G2", f"resumed with {name} {after[name]}, and it was {due}", at=at)
         spent, had = (sum(each["tokens"][name] for name in PURPOSES) for each in (after, before))
         if not self._tokens.has(spent - had):
             what = f"resumed with {spent} tokens, and it was {had} (and {self._tokens} under way)"
-            raise Broken("G2", what, at=now())
+            raise Broken("G2", what, at=at)
         if not self._tokens.most and after["tokens"] != before["tokens"]:
             what = f"resumed with {after['tokens']}, and it was {before['tokens']}"
-            raise Broken("G2", what, at=now())
+            raise Broken("G2", what, at=at)
         if not self._dollars.has(after["cost_usd"] - before["cost_usd"], MICRODOLLAR):
             paid, had = after["cost_usd"], before["cost_usd"]
             what = f"resumed with ${paid}, and it was ${had} (and ${self._dollars} under way)"
-            raise Broken("G2", what, at=now())
+            raise Broken("G2", what, at=at)

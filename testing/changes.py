@@ -74,6 +74,8 @@ class Changes:
     number: int = 0
     moved: int = 0
     """The last input that was more than a state, or words."""
+    happened: int = 0
+    """The last outcome, or rewind."""
     turn: str | None = None
     sure: bool = True
     """Whether the present turn is known: not after a rewind to what was before this was made."""
@@ -127,7 +129,7 @@ class Changes:
 
     def _as_it_stands(self) -> None:
         """All as it was then: the state, the turn and what is done in it."""
-        self.moved = last = self.number
+        self.moved = self.happened = last = self.number
         if not self.standing.whole:
             self.state, self.sure = None, False
             self.doing.clear()
@@ -141,7 +143,7 @@ class Changes:
                 self._resolved(number, event, 0.0)
             else:
                 self._move(event)
-        self.number = self.moved = last
+        self.number = self.moved = self.happened = last
 
     def between(self, known: int, last: int) -> list[tuple[int, set[str]]]:
         """The unexpected changes after input ``known``, up to and with ``last``."""
@@ -174,7 +176,7 @@ class Changes:
         ]
         struck = tuple(dict.fromkeys([*targets, *(part[0] for part in parts if part[0])]))
         self.doing[event.action_id or f"#{number}"] = Doing(doing.actor, doing.name, struck)
-        self.moved = number
+        self.moved = self.happened = number
         what = (doing.actor, doing.name, parts, bool(targets))
         return Happening(number, event.t, at, event.to, *what)
 

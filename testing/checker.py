@@ -12,7 +12,7 @@ from ..streams.events import Delivered, Rewind
 from ..streams.world import Numbered
 from .bills import Bills
 from .changes import Changes
-from .evidence import EPSILON, Evidence, now
+from .evidence import EPSILON, Evidence
 from .judge_streams import Streams
 from .judge_tellings import Tellings
 from .shown import Shown
@@ -114,7 +114,7 @@ class Guarantees:
         self._streams.resume(session, lost)
         self._late.clear()
         for told in known.shown.tellings.values():
-            told.ended_at = now() if told.ended_at is None else told.ended_at
+            told.ended_at = known.now() if told.ended_at is None else told.ended_at
         known.again.clear()
         kind = lost.get("kind", "~")
         if not kind.startswith("~") and known.taken:
@@ -122,7 +122,7 @@ class Guarantees:
             known.happenings.pop(gone.number, None)
             known.changes = Changes(session.settings.volatile)
             for number, event, _ in known.taken:
-                known.changes.take(number, event, now())
+                known.changes.take(number, event, known.now())
         for shown in (known.shown, *self.views.values()):
             if kind == "~text" and (half := shown.tellings.get(lost["telling"])) is not None:
                 half.text = half.text.removesuffix(lost["text"])
@@ -149,12 +149,12 @@ class Guarantees:
     def _on_input(self, numbered: Numbered) -> None:
         known, (number, event, _) = self.known, numbered
         known.taken.append(numbered)
-        known.offset = now() - event.t
+        known.offset = known.now() - event.t
         if isinstance(event, Delivered):
             self._delivered(event)
         if isinstance(event, Rewind):
             known.memory_moves()
-        happening = known.changes.take(number, event, now())
+        happening = known.changes.take(number, event, known.now())
         if happening is not None:
             known.happenings[number] = known.under_way[number] = happening
             if happening.again:
@@ -163,7 +163,7 @@ class Guarantees:
             elif happening.again is not None:
                 happening.cancelled = True
         if isinstance(event, Rewind):
-            known.rewinds.append(now())
+            known.rewinds.append(known.now())
             self._dirty = True
             self._as_it_was()
         self._streams.took(number, happening)
@@ -188,7 +188,7 @@ class Guarantees:
     def _on_event(self, event: Narrative) -> None:
         known, self._dirty = self.known, True
         known.events.append(event)
-        by_loop = now() - (known.offset or 0.0)
+        by_loop = known.now() - (known.offset or 0.0)
         if known.offset is not None and abs(event.t - by_loop) > EPSILON:
             what = f"{type(event).__name__} of {event.telling}"
             known.broke("G8", f"{what} came at {by_loop:g} s, and says it was at {event.t:g}")
@@ -196,13 +196,13 @@ class Guarantees:
             known.memory_moves()
         told = known.shown.take(event)
         if isinstance(event, Started):
-            told.began = now()
+            told.began = known.now()
             self._tellings.started(event)
         elif isinstance(event, Patched) and event.text and told.first is None:
-            told.first = now(), known.changes.number
+            told.first = known.now(), known.changes.number
             self._tellings.heard(told)
         elif isinstance(event, Ended):
-            told.ended_at = now()
+            told.ended_at = known.now()
             self._tellings.ended(event, told)
 
     def _viewing(self, shown: Shown, viewer: str | None) -> Callable[[Narrative], None]:

@@ -21,7 +21,7 @@ COMMON = {
 }  # fmt: skip
 RARE = (
     "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", "astray", "anew", "anew", *("cut",) * 5,
+    "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 14,
 )  # fmt: skip
 KILLED = ("kill", "reopen")
 CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
@@ -86,7 +86,7 @@ class _Players:
     def step(self) -> list[Step]:
         rng = self.rng
         pause = rng.choice(PAUSES) * rng.uniform(0.9, 1.1)
-        if rng.random() < 0.08:
+        if rng.random() < 0.12:
             do = rng.choice(self.rare)
         else:
             [do] = rng.choices(list(COMMON), list(COMMON.values()))
@@ -341,9 +341,9 @@ class _Players:
         """One thing waits for another to be told, its stream is cut, and the world changes."""
         rng, trouble, action = self.rng, self.rng.choice((0.0, 0.1)), f"action-{self._new()}"
         actor, target, other = rng.sample(self.actors, 3)
-        steps = self._step("models", trouble=trouble, cuts=0.7) + self.draw_begin()
+        steps = self._step("models", trouble=trouble, cuts=0.9) + self.draw_begin()
         deed: dict[str, Any] = {"action": action, "actor": actor, "name": rng.choice(DEEDS)}
-        steps += self._step("declare", **deed, targets=[target])
+        steps += self._step("declare", **deed, targets=[target], rolled="hit")
         missed, hit = [(other, "miss", None)], [(target, "hit", 3.5)]
         first = {"action": None, "actor": other, "name": rng.choice(DEEDS), "targets": [other]}
         how: dict[str, Any] = {"how": rng.choice(("with", "said")), "to": ()}
@@ -352,8 +352,9 @@ class _Players:
         changed = f"{rng.choice((actor, target))}.{rng.choice(('name', 'ac'))}"
         steps += self._step("change", what={changed: 200 + self._new()})
         steps += self._step("models", trouble=trouble)
-        for longest, step in zip((0.5, 2.0, 2.0, 5.0), steps[3:], strict=True):
-            step.wait = round(longest * rng.random(), 4)
+        waits = ((0.0, 0.5), (0.1, 0.4), (0.5, 2.0), (0.0, 5.0))
+        for (least, most), step in zip(waits, steps[3:], strict=True):
+            step.wait = round(rng.uniform(least, most), 4)
         return steps
 
     def draw_guest(self) -> list[Step]:

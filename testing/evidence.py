@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from .shown import Shown, Told
 from .stamps import asked
 from .watch import WatchedStream
 
-__all__ = ["EPSILON", "Deed", "Evidence", "deed_of", "entries_of", "now"]
+__all__ = ["EPSILON", "Deed", "Evidence", "deed_of", "entries_of"]
 
 EPSILON = 1e-5
 PLENTY = 2**21
@@ -31,11 +31,6 @@ PATIENT = 3
 Entry = Mapping[str, Any]
 Deed = tuple[str, str, str | None]
 Part = tuple[str | None, str, Any, Any]
-
-
-def now() -> float:
-    """The loop's time, in seconds."""
-    return asyncio.get_running_loop().time()
 
 
 def entries_of(stream: WatchedStream) -> Sequence[Entry]:
@@ -56,7 +51,7 @@ class Evidence:
     ``again`` are the streams that tell again what happened: no change of the world makes them
     untrue. ``hps`` are the healths after an outcome that only the game knows, and ``handles`` the
     tellings it was given. ``asleep`` is when the whole process slept, from and to: no deadline can
-    be kept then. ``offset`` is the loop's time at the session's second 0.
+    be kept then. ``offset`` is the loop's time at the session's second 0; ``now`` tells it.
     """
 
     session: Session[Any]
@@ -75,6 +70,7 @@ class Evidence:
     closing: bool = False
     offset: float | None = None
     found: Broken | None = None
+    now: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
     shown: Shown = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +89,7 @@ class Evidence:
     def broke(self, guarantee: str, what: str) -> None:
         """Note what broke a guarantee; the first counts."""
         if self.found is None:
-            self.found = Broken(guarantee, what, at=now())
+            self.found = Broken(guarantee, what, at=self.now())
 
     def parts(self, number: int) -> list[Part]:
         """What an outcome said of each target, with what the game knows of its health."""
@@ -117,7 +113,7 @@ class Evidence:
         :param any_version: also of what was told again since.
         :param before: only what was told before this telling, and what stands in its place.
         """
-        self.was = [each for each in self.was if each[0] == now()]
+        self.was = [each for each in self.was if each[0] == self.now()]
         found = self.shown.memory(self.changes.standing.stands, any_version=any_version)
         found += [told for _, told in self.was]
         if before is None:
@@ -128,7 +124,7 @@ class Evidence:
 
     def memory_moves(self) -> None:
         """What may be remembered changes now; a prompt of this very moment may be older."""
-        self.was += [(now(), told) for told in self.memory()]
+        self.was += [(self.now(), told) for told in self.memory()]
 
     def place_of(self, stream: WatchedStream) -> str | None:
         """Of a stream that tells again: the telling in whose place that will stand."""
@@ -173,7 +169,7 @@ class Evidence:
         for fell, woke in self.asleep:
             if fell <= until and woke >= happening.at:
                 until = max(until, woke)
-        return now() > until + EPSILON
+        return self.now() > until + EPSILON
 
     def may_be_cut(self, happening: Happening) -> bool:
         """Whether its telling may be ended before it is whole."""

@@ -10,7 +10,7 @@ from ..session import Session
 from ..streams.models import ModelOverloaded, Purpose
 from .bills import Bills
 from .changes import Happening, speaks_of
-from .evidence import EPSILON, Evidence, deed_of, entries_of, now
+from .evidence import EPSILON, Evidence, deed_of, entries_of
 from .stamps import asked
 from .watch import WatchedStream
 
@@ -60,7 +60,7 @@ class Streams:
 
     def took(self, number: int, happening: Happening | None) -> None:
         """An input has been handed on."""
-        changes, at = self._known.changes, now()
+        changes, at = self._known.changes, self._known.now()
         if happening is not None:
             self._fresh.append(happening)
         if number in changes.unexpected:
@@ -101,7 +101,7 @@ class Streams:
         self._budget()
         self._changed.clear()
         self._fresh.clear()
-        self._alone, self._checked = None, now()
+        self._alone, self._checked = None, known.now()
         self._off = known.session.intensity is Intensity.OFF
 
     def finish(self) -> None:
@@ -126,7 +126,7 @@ class Streams:
         known, slot = self._known, _slot(stream)
         for each in self._open:
             if slot and _slot(each) == slot and each.closed_at is not None and each is not stream:
-                waited = now() - each.closed_at
+                waited = known.now() - each.closed_at
                 if waited < known.settings.teardown_limit - EPSILON and not known.told_from(each):
                     known.broke("G4", f"{stream} was opened before {each} was gone")
 
@@ -140,7 +140,7 @@ class Streams:
             if before.request.purpose is Purpose.PREFETCH or before.text:
                 continue
             same = deeds == set(map(deed_of, entries_of(before)))
-            waited = now() - refused
+            waited = known.now() - refused
             if same and waited < (error.retry_after or 0.0) - EPSILON and known.one_since(before):
                 known.broke("G2", f"{stream} was asked for {waited:g} s after {before}: {error}")
 
@@ -209,7 +209,9 @@ class Streams:
             return False
         if stream in known.again:
             adopted = any(each.again for each in known.under_way.values())
-            return known.changes.moved > about["known"] and not adopted
+            usual = any(told.retells is not None for told in known.shown.tellings.values())
+            since = known.changes.happened if usual else known.changes.moved
+            return since > about["known"] and not adopted
         return about["turn"] != known.changes.turn and not known.wanted(stream)
 
     def _player_first(self) -> None:
@@ -228,7 +230,7 @@ class Streams:
                 for entry in entries_of(stream):
                     if (entry["actor"], entry["action"]) == (first.actor, first.action):
                         return
-        if now() <= first.at + EPSILON and not known.late(first):
+        if known.now() <= first.at + EPSILON and not known.late(first):
             known.broke("G5", f"outcome {first.number} waits, and no request was made for it")
 
 

@@ -126,6 +126,10 @@ class LogBuilder:
         self._turn = None
         return self._add(ev.Rewind(self._t, to))
 
+    def retell(self, action_id: str | None = None) -> Self:
+        """What came of an action (the last one) is to be told again."""
+        return self._add(ev.Retell(self._t, self._declared(action_id).action_id))
+
     def add(self, build: Callable[[float], ev.Input]) -> Self:
         """Any other input: ``build`` gets the present moment, in seconds."""
         return self._add(build(self._t))

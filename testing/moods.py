@@ -81,10 +81,11 @@ class Moody:
             self.given[number], way = rng.choice(_troubles(rng, text))
             script |= way
         elif self.cuts:
-            script["delay"] = 0.3
-            if request.purpose is Purpose.PREFETCH and rng.random() < self.cuts:
+            prepares = request.purpose is Purpose.PREFETCH
+            script["delay"] = 0.2 if prepares else 2.0
+            if prepares and rng.random() < self.cuts:
                 self.given[number] = "cut"
-                script |= {"error": ModelCut("cut"), "chunks": rng.randint(1, 9)}
+                script |= {"error": ModelCut("cut"), "chunks": rng.randint(2, 6)}
         return Script(**script)
 
     def met(self, streams: Iterable[WatchedStream]) -> Counter[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -82,7 +83,12 @@ def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
 
 def asked(request: Request) -> Mapping[str, Any]:
     """What :func:`stamped_prompts` asked for; nothing of a prompt that is not its own."""
-    text = request.messages[-1].text
+    return _asked(request.messages[-1].text)
+
+
+@lru_cache(maxsize=1024)  # each stream is asked for by many judges
+def _asked(text: str) -> Mapping[str, Any]:
+    """The same of a prompt's last text; who is given it leaves it as it is."""
     try:
         about = orjson.loads(text) if text.startswith('{"known":') else {}
     except orjson.JSONDecodeError:

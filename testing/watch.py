@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         """The tokens it has reported."""
         self.read_after_close = 0
         self._events = events
+        self._now: Callable[[], float] | None = None  # asked for once: it costs a system call
 
     def __repr__(self) -> str:
         status = "open" if self.closed_at is None else "finished" if self.finished else "closed"
@@ -52,11 +53,16 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         """All that was asked, in one string."""
         return "\n".join([self.request.system, *(m.text for m in self.request.messages)])
 
+    def __anext__(self) -> Coroutine[Any, Any, ModelEvent]:
+        """The next event."""
+        return self.asend(None)
+
     async def asend(self, value: None) -> ModelEvent:
         """The next event."""
-        now = asyncio.get_running_loop().time
-        if self.opened_at is None:
-            self.opened_at = now()
+        now = self._now
+        if self.opened_at is None or now is None:
+            now = self._now = asyncio.get_running_loop().time
+            self.opened_at = now() if self.opened_at is None else self.opened_at
         if self.closed_at is not None and not self.finished:
             self.read_after_close += 1
         try:

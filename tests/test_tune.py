@@ -22,6 +22,7 @@ from foretell import Settings, replay, tune
 from foretell.cli import main
 from foretell.errors import ConfigError, ForetellError
 from foretell.operators.predict import Intensity
+from foretell.streams.events import Outcome
 from foretell.streams.models import Message, ModelBadRequest, Purpose, Request
 from foretell.testing import LogBuilder, Script, ScriptedModel, run_virtual
 from foretell.whatif import trial, tuning
@@ -325,6 +326,17 @@ def test_the_figures_are_those_of_the_replay(logs: list[str]) -> None:
     assert found["wasted"] == pytest.approx(tokens["wasted"] / 3)
     assert found["tokens"] == pytest.approx((tokens["prefetch"] + tokens["foreground"]) / 3)
     assert played.wrong == 0
+
+
+def test_what_is_told_again_is_no_further_outcome(tmp_path: Path) -> None:
+    log = night(3)
+    for _ in range(4):
+        log.wait(9).retell()
+    played = trial.trial((str(log.wait(30).write(tmp_path / "again.jsonl")), {}))
+    inputs = replay.load(str(tmp_path / "again.jsonl"))[1]
+    asked = [number for number, each in enumerate(inputs, 1) if isinstance(each, Outcome)]
+    assert [*played.told] == asked
+    assert math.fsum(each.usd for each in played.told.values()) > 0
 
 
 def test_an_outcome_takes_the_requests_made_for_it() -> None:

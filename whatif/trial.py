@@ -69,7 +69,7 @@ def trial(task: Task) -> Trial:
     served: dict[int, Served] = {}
 
     def watch(event: Narrative) -> None:
-        if isinstance(event, Ended):
+        if isinstance(event, Ended) and event.retells is None:  # who asks for more has been served
             served.update(zip(event.outcomes, event.served, strict=True))
 
     inputs, asked = _inputs(path), _Asked(narrator(settings))
