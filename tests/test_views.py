@@ -150,25 +150,26 @@ async def play(seed: int, folder: Path | None = None, **given: Any) -> tuple[Pro
             # What is told to others than the game master alone is no secret of its.
             names = ["Cane", "Sword", *(["secret_gm_bluff"] if to == ("gm",) else [])]
             named = rng.choice(names)
-            what = rng.random()
-            if what < 0.25:
+            move = rng.random()
+            if move < 0.25:
                 plans = ({"type": "use", "name": "secret_gm_plan"},)
                 session.begin_turn(actor, options=rng.choice(((), plans)))
-            elif what < 0.35:
+            elif move < 0.35:
                 speaker = rng.choice(("gm", *PLAYERS))
-                session.say(speaker, f"secret_{speaker}_said {actor} {step}")
-            elif what < 0.45:
+                session.say(speaker, f"secret_{speaker}_said {step}")
+            elif move < 0.45:
                 state["actors"]["stranger"]["hp"] -= 1
                 state["plot"] = f"secret_gm_plot{step}"
                 session.update(state)
-            elif what < 0.5 and told:
+            elif move < 0.5 and told:
                 name = rng.choice(told).id
                 with suppress(foretell.StateError):
                     session.retell(name)
-            elif what < 0.55:
+            elif move < 0.55:
                 session.rewind(session.world.revision // 2 + 1)
-            elif what < 0.75:
-                action = session.declare(actor, named, target=target, to=to)
+            elif move < 0.75:
+                what = {"name": named, "why": "secret_gm_why"}
+                action = session.declare(actor, what, target=target, to=to)
                 await asyncio.sleep(rng.choice((0.0, 0.3, 3.0)))
                 results = [
                     {"target": each, "result": rng.choice(("hit", "miss")), "values": {"damage": 1}}
@@ -179,7 +180,7 @@ async def play(seed: int, folder: Path | None = None, **given: Any) -> tuple[Pro
                     again = rng.choice((None, ("gm",)))
                 action.outcome(results=results, to=again)
                 told.append(action)
-            elif what < 0.9:
+            elif move < 0.9:
                 after = state if rng.random() < 0.5 else None
                 session.outcome(actor, named, "hit", target=target, damage=2, to=to, state=after)
             else:
@@ -503,4 +504,4 @@ def test_a_view_is_a_plain_function(name: str) -> None:
 def test_whom_an_action_is_declared_to_stands_in_the_log(tmp_path: Path) -> None:
     run_virtual(play(1, tmp_path))
     actions = [each.data for each in read(tmp_path / "night.jsonl") if each.kind == "action"]
-    assert {tuple(each.get("to", ())) for each in actions} > {(), ("gm",)}
+    assert {tuple(each.get("to", ())) for each in actions} >= {("gm",), ("mira", "gm")}
