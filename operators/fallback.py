@@ -7,6 +7,7 @@ from .classify import Scene
 from .prompts import Account, name_of
 from .results import Happened
 from .slots import fill
+from .views import UNSEEN
 
 __all__ = ["fallback_text"]
 
@@ -17,7 +18,8 @@ def fallback_text(scene: Scene, account: Account) -> str:
 
 
 def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
-    who = name_of(scene, declared.actor, declared) or "Someone"
+    who = name_of(scene, declared.actor, declared) or UNSEEN
+    who = who.capitalize() if who == UNSEEN else who
     action = str(declared.action.get("name") or declared.action.get("type") or "action")
     sentence = f"{who}: {action}"
     if (target := name_of(scene, what.target, declared)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -36,8 +37,11 @@ UNSEEN = "someone"
 TELLING = ("type", "name", "target", "save")
 """What an outcome says of its action, to whom it is told."""
 
-MOST_KEPT = 64
-"""So many states, and so many contents, are kept as their viewers see them."""
+MOST_KEPT = 16
+"""So many states, and for each so many contents, are kept as their viewers see them."""
+
+GUEST = (Exception, asyncio.CancelledError)
+"""What a view may raise: nobody has cancelled what is no task."""
 
 ABSENT = object()
 
@@ -190,7 +194,7 @@ class Views:
             seen = reduce(common, [self._state(state, (each,)) for each in to])
         else:
             seen = self._asked(state, to[0] if to else None)
-        _keep(self._states, key, (state, seen))
+        _keep(self._states, key, (state, seen), MOST_KEPT)
         return seen
 
     def _asked(self, state: Mapping[str, Any], viewer: str | None) -> Mapping[str, Any]:
@@ -200,7 +204,7 @@ class Views:
             if inspect.iscoroutine(found):
                 found.close()
             seen: Mapping[str, Any] = orjson.loads(snapshot(found, sys.maxsize))
-        except Exception as error:
+        except GUEST as error:
             self._fault("view", error)
             return {}
         return seen
@@ -216,7 +220,7 @@ class Views:
         else:
             seen = self._content_asked(kind, name, value, to[0] if to else None)
         seen = None if seen is ABSENT else seen
-        _keep(self._contents, key, (value, seen))
+        _keep(self._contents, key, (value, seen), MOST_KEPT * MOST_KEPT)
         return seen
 
     def _content_asked(self, kind: str, name: str, value: Any, viewer: str | None) -> Any:
@@ -226,7 +230,7 @@ class Views:
             if inspect.iscoroutine(found):
                 found.close()
             return _copy(found)
-        except Exception as error:
+        except GUEST as error:
             self._fault("content_view", error)
             return None
 
@@ -253,10 +257,10 @@ def _copy(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value))
 
 
-def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+def _keep(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     kept.pop(key, None)
     kept[key] = value
-    while len(kept) > MOST_KEPT:
+    while len(kept) > most:
         del kept[next(iter(kept))]
 
 
