@@ -36,7 +36,7 @@ from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
-from .operators.settle import settle
+from .operators.settle import give_way, settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
@@ -339,6 +339,7 @@ class Pipeline(Generic[M]):
         )
         scenes: Published[Scene] = world.pipe(
             settled,
+            give_way(self.tasks, wants_telling),
             ops.map(classified),
             ops.distinct_until_changed(
                 self._sound(

@@ -52,16 +52,22 @@ class Foresight:
         self.listens = listens
         self._on_mark = on_mark
         self.odds = LearnedOdds()
-        """What comes of what is done."""
+        """What comes of what is done, as learned when last something was asked."""
         self._expectations = Expectations()
         self._open: OrderedDict[str, tuple[float, Foreseen]] = OrderedDict()
         self._openly: OrderedDict[Key, None] = OrderedDict()
         self._memo: tuple[Any, Foreseen] = ((None, None), Foreseen())
+        self._news: tuple[World, World] | None = None
         self._learned = 0
         self._asked = self._first = self._first_three = 0
 
     def on_world(self, before: World, after: World) -> None:
-        """Learn from what has just happened, if it is something that somebody did."""
+        """Learn from what has just happened, if it is something that somebody did.
+
+        What came of it is learned when next something is asked, or at :meth:`catch_up`: whoever
+        waits to be told of it does not wait for that.
+        """
+        self.catch_up()
         event = after.cause
         self._hear(after)
         if isinstance(event, Action):
@@ -70,17 +76,26 @@ class Foresight:
                 if len(self._open) > MOST_OPEN:
                     self._open.popitem(last=False)
         elif isinstance(event, Outcome):
-            name = event.action_id or f"#{after.number}"
-            done, known = after.actions.get(name), before.actions.get(name)
-            if done is None or (known is not None and known.resolved):
-                return
-            asked = self._open.pop(name) if name in self._open else None
-            t, foreseen = asked or (after.t, self._foreseen(before))
-            self._mark(before, t, foreseen, done)
-            self.odds.note(before, done, event)
-            if done.actor:
-                self._expectations.learn(before, done, after.number)
-            self._learned += 1
+            self._news = before, after
+
+    def catch_up(self) -> None:
+        """Learn from the last outcome, if that is not done yet."""
+        if self._news is None:
+            return
+        (before, after), self._news = self._news, None
+        event = after.cause
+        assert isinstance(event, Outcome)
+        name = event.action_id or f"#{after.number}"
+        done, known = after.actions.get(name), before.actions.get(name)
+        if done is None or (known is not None and known.resolved):
+            return
+        asked = self._open.pop(name) if name in self._open else None
+        t, foreseen = asked or (after.t, self._foreseen(before))
+        self._mark(before, t, foreseen, done)
+        self.odds.note(before, done, event)
+        if done.actor:
+            self._expectations.learn(before, done, after.number)
+        self._learned += 1
 
     def _hear(self, world: World) -> None:
         """What was done, or is about to be, for all to know."""
@@ -126,6 +141,7 @@ class Foresight:
 
         Without a turn, and of those whose turn it is not, only what they speak of.
         """
+        self.catch_up()
         world = scene.world
         return declared_in(world) or self._foreseen(world).candidates
 
@@ -134,6 +150,7 @@ class Foresight:
 
         Whether it was prepared is another matter: a scene may not have called for it.
         """
+        self.catch_up()
         asked = self._asked
         return {
             "top1": round(self._first / asked, 4) if asked else None,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from ..streams.tasks import Tasks
 from ..streams.timers import Timers
 
-__all__ = ["settle"]
+__all__ = ["give_way", "settle"]
 
 T = TypeVar("T")
 
@@ -73,3 +75,50 @@ def settle(
         return Observable(subscribe)
 
     return settled
+
+
+def give_way(tasks: Tasks, when: Callable[[T], bool]) -> Callable[[Observable[T]], Observable[T]]:
+    """Let what somebody waits for go first.
+
+    ::
+
+        source   -a---M-----M-b---      M: when(M) is true
+        passed   -a----M------b---
+
+    :param tasks: whose work it gives way to.
+    :param when: an item for which this is true is passed on in the next step of the loop, behind
+        own work that it has set going; one that comes until then takes its place.
+
+    Completion passes on what waits; an error and a disposal drop it.
+    """
+
+    def given_way(source: Observable[T]) -> Observable[T]:
+        def subscribe(
+            observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            waiting: list[T] = []
+
+            def emit(item: T) -> None:
+                if waiting and waiting[0] is item:
+                    observer.on_next(waiting.pop())
+
+            def on_next(item: T) -> None:
+                waiting[:] = [item]
+                if when(item):
+                    tasks.soon(partial(emit, item))
+                else:
+                    emit(item)
+
+            def on_completed() -> None:
+                if waiting:
+                    emit(waiting[0])
+                observer.on_completed()
+
+            return CompositeDisposable(
+                source.subscribe(on_next, observer.on_error, on_completed),
+                Disposable(waiting.clear),
+            )
+
+        return Observable(subscribe)
+
+    return given_way

@@ -290,7 +290,7 @@ class Teller:
         """
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
-        composer = deepcopy(draft.composer)
+        composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         values, lacking = self._values(claims, piece.parts[0])
         composer.begin(values, last=last, lacking=lacking)
         held: list[Patch] = []
@@ -396,10 +396,6 @@ class Teller:
                 for part in claim.parts:
                     if part.lease is not None and part.lease.generation.alive:
                         part.lease.generation.bind()
-            generation.deliver()
-            if piece.prepared is not None and claims[0].again is None:
-                part = piece.parts[0]
-                self._on_serve(part.made_for, part.entry.happened)
         now = self._now()
         if any(patch.op == "done" and patch.path == (self._text_field,) for patch in patches):
             for part in piece.parts:
@@ -409,6 +405,11 @@ class Teller:
                 if claim.first_text is None:
                     claim.first_text = now
         emit(Patched(claims[0].telling, patches, text, claims[0].outcome.to, now))
+        if not generation.delivered:
+            generation.deliver()
+            if piece.prepared is not None and claims[0].again is None:
+                part = piece.parts[0]
+                self._on_serve(part.made_for, part.entry.happened)
 
     def _finish(
         self,

@@ -69,8 +69,9 @@ def _deeds(log: str) -> list[_Deed]:
     history = History(world, KEPT, inputs.after)
     for number, event in enumerate(inputs, 1):
         after = history.advance(world, Numbered(number, event, event.t))
-        deaf.on_world(world, after)
-        listening.on_world(world, after)
+        for each in (deaf, listening):
+            each.on_world(world, after)
+            each.catch_up()
         if isinstance(event, Say):
             said[event.speaker] = event.t
         if isinstance(event, Outcome) and len(words) > len(deeds):
