@@ -660,6 +660,7 @@ class Pipeline(Generic[M]):
         return found
 
     def _wish(self, scene: Scene) -> tuple[Variant, ...]:
+        self.foresight.catch_up()  # or the odds would depend on whether anybody asked for a report
         wanted = self._planner(scene, self._spare)
         return self._revised(tuple(each for each in wanted if self._tellable(scene.world, each)))
 
