@@ -9,17 +9,24 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import foretell
+from foretell.operators.candidate import Candidate
+from foretell.operators.classify import classify
+from foretell.operators.predict import variants
 from foretell.operators.views import common
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
+from foretell.sinks.store import Store
+from foretell.streams import events
 from foretell.streams.log import read
 from foretell.streams.models import ModelOverloaded
+from foretell.streams.world import Declared, Numbered, World, advance
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
 
 SEEDS = int(os.environ.get("FORETELL_VIEW_SEEDS", "30"))
@@ -304,7 +311,8 @@ async def test_fallback_text_names_nobody_unseen() -> None:
 async def test_a_slot_does_not_say_what_the_viewers_may_not_know() -> None:
     model = ScriptedModel(Script({"text": "It has {target_hp} left, of {damage}. Steel."}))
     for to, text in (((), "of 3. Steel."), (("gm",), "27 left, of 3. Steel.")):
-        async with game_of({}, model=model) as game:
+        prompts = Prompted()
+        async with game_of({}, model=model, prompts=prompts) as game:
             session = await game.session("one")
             session.update(STATE)
             session.begin_turn("mira")
@@ -312,6 +320,8 @@ async def test_a_slot_does_not_say_what_the_viewers_may_not_know() -> None:
             await asyncio.sleep(5)
             told = await action.outcome("hit", damage=3, target_hp=27)
             assert text in told.text and ("27" in told.text) is (to == ("gm",))
+            asked = [account.slots for account, _ in prompts.made]
+            assert any("target_hp" in slots for slots in asked) is (to == ("gm",))
 
 
 async def test_a_view_that_raises_or_talks_nonsense_shows_nothing(
@@ -485,6 +495,46 @@ async def test_content_is_for_nobody_unless_a_view_lets_it_through() -> None:
             await asyncio.sleep(1)
             await session.outcome("mira", "look", "success")
         assert ("A wheel." in prompts.made[-1][1]) is there
+
+
+async def test_a_view_of_content_is_asked_once_for_each_viewer() -> None:
+    asked: list[tuple[str, str, str | None]] = []
+
+    def counted(kind: str, name: str, value: Any, viewer: str | None) -> Any:
+        asked.append((kind, name, viewer))
+        value["seen"] = "nothing"  # of a copy
+        return content_view(kind, name, CONTENT[kind][name], viewer)
+
+    prompts, model = Prompted(), ScriptedModel(Script({"text": "Steel."}))
+    async with game_of({}, prompts=prompts, model=model, content_view=counted) as game:
+        session = await game.session("one")
+        session.update({**STATE, "mode": "exploration"})
+        await asyncio.sleep(1)
+        for to in ([], ["bob"], [], ["mira", "bob"], ["bob"]):
+            await session.outcome("mira", "look", "success", to=to)
+    lore = [("lore", "Old Mill", viewer) for viewer in (None, "bob", "mira")]
+    assert asked == lore
+    known = ["secret_bob_lore" in given for _, given in prompts.made]
+    assert known == [False, True, False, False, True]
+    assert all("A wheel." in given for _, given in prompts.made)
+
+
+async def test_the_context_of_a_prompt_is_what_its_audience_knows_of_it() -> None:
+    def peaceful(state: dict[str, Any], viewer: str | None) -> Any:
+        return state if viewer == "gm" else {**view(state, viewer), "mode": "exploration"}
+
+    for to, context in (((), "exploration"), (("gm",), "combat")):
+        prompts, _ = await prompt_for(to, view=peaceful)
+        assert f'"context":"{context}"' in prompts.made[0][1]
+
+
+def test_a_store_tells_variants_apart_by_whom_they_are_for() -> None:
+    scene = classify(advance(World(), Numbered(1, events.State(0.0, STATE), 0.0)))
+    declared = Declared("mira", {"type": "attack", "name": "Sword", "target": "bob"}, "k", STATE)
+    (hit, *_) = variants(scene, Candidate(declared, 1.0, "declared"))
+    store, master = Store(), replace(hit, to=("gm",))
+    store.put(master, object())
+    assert store.holds(master) and not store.holds(hit) and hit != master
 
 
 def test_what_views_have_in_common_is_what_is_equal_in_them() -> None:
