@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -79,19 +79,22 @@ class Views:
     def sees(self, world: World, declared: Declared, actor_id: str | None, to: Viewers) -> bool:
         """Whether an audience knows of an actor: it does now, or did when the action was declared.
 
-        Where states have no ``actors`` nobody can be hidden.
+        It does of who is spoken to. Where states have no ``actors`` nobody can be hidden.
         """
         if self._view is None or not actor_id:
             return True
         known = [each for each in (world.state, declared.state) if _has_actors(each)]
-        return not known or any(actor_id in _actors(self._state(each, to)) for each in known)
+        return not known or any(_has(self._state(each, to), actor_id) for each in known)
 
     def lists(self, world: World, declared: Declared, to: Viewers) -> bool:
-        """Whether an audience sees on its actor's sheet that it can do this."""
+        """Whether an audience sees that this can be done.
+
+        It is on its actor's sheet, an exit of the place, or an option of the dialogue.
+        """
         if self._view is None:
             return True
-        seen = World(state=self._state(world.state, to))
-        return item_of(declared.action) in map(item_of, sheet(seen, declared.actor))
+        item, seen = item_of(declared.action), World(state=self._state(world.state, to))
+        return item in map(item_of, sheet(seen, declared.actor)) or item[1] in _offered(seen.state)
 
     def shown(self, scene: Scene, account: Account) -> tuple[Scene, Account]:
         """A scene and what is told of it, as those may know them whom the account is for.
@@ -266,6 +269,26 @@ def _keep(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:
 
 def _has_actors(state: Mapping[str, Any]) -> bool:
     return isinstance(state.get("actors"), Mapping)
+
+
+def _has(state: Mapping[str, Any], actor_id: str) -> bool:
+    return actor_id in _actors(state) or _part(state, "dialogue", "npc") == actor_id
+
+
+def _offered(state: Mapping[str, Any]) -> Iterator[str]:
+    """The names of what the place and the dialogue offer, as keys have them."""
+    for parts in (("location", "exits"), ("dialogue", "options")):
+        listed = _part(state, *parts)
+        if isinstance(listed, Mapping):  # by direction, say
+            listed = [*listed, *listed.values()]
+        for each in listed if isinstance(listed, list) else ():
+            for name in each.values() if isinstance(each, Mapping) else (each,):
+                yield str(name).lower()
+
+
+def _part(state: Mapping[str, Any], key: str, name: str) -> Any:
+    part = state.get(key)
+    return part.get(name) if isinstance(part, Mapping) else None
 
 
 def _actors(state: Mapping[str, Any]) -> Mapping[str, Any]:

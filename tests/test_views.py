@@ -19,7 +19,7 @@ import foretell
 from foretell.operators.candidate import Candidate
 from foretell.operators.classify import classify
 from foretell.operators.predict import variants
-from foretell.operators.views import common
+from foretell.operators.views import Views, common
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
 from foretell.sinks.store import Store
@@ -526,6 +526,25 @@ async def test_the_context_of_a_prompt_is_what_its_audience_knows_of_it() -> Non
     for to, context in (((), "exploration"), (("gm",), "combat")):
         prompts, _ = await prompt_for(to, view=peaceful)
         assert f'"context":"{context}"' in prompts.made[0][1]
+
+
+def test_what_may_come_is_known_where_the_place_or_the_talk_offers_it() -> None:
+    def shy(state: dict[str, Any], viewer: str | None) -> Any:
+        del state["location"]["exits"][0], state["dialogue"]["options"][0]
+        return state
+
+    place = {"exits": ["Trapdoor", "Cellar", {"to": "Road"}]}
+    talk = {"npc": "Grukk", "options": ["Bribe", {"text": "Ask"}]}
+    world = World(state={"actors": {"mira": {}}, "location": place, "dialogue": talk})
+    views = Views(shy, None, classify, lambda where, error: pytest.fail(str(error)))
+    for name, known in (("cellar", 1), ("Road", 1), ("Ask", 1), ("Trapdoor", 0), ("Bribe", 0)):
+        declared = Declared("mira", {"type": "move", "name": name}, "", {})
+        assert views.lists(world, declared, ()) is bool(known), name
+    world = world._replace(state={**world.state, "location": {"exits": {"north": "Attic"}}})
+    views = Views(lambda state, viewer: state, None, classify, lambda *fault: None)
+    for name in ("north", "Attic"):
+        assert views.lists(world, replace(declared, action={"type": "move", "name": name}), ())
+    assert views.sees(world, declared, "Grukk", ()) and not views.sees(world, declared, "Vex", ())
 
 
 def test_a_store_tells_variants_apart_by_whom_they_are_for() -> None:
