@@ -428,8 +428,10 @@ class Session(Generic[M]):
     def prefetch_plan(self) -> dict[str, Any] | None:
         """What is prepared now, in which order, and why; and what is not. ``None`` before a scene.
 
-        ``content``, if there is a source of it: what the scene needed, and what of it was loaded.
-        See :meth:`~foretell.operators.schedule_plan.Plan.as_json`.
+        Where content that has come brought the plan about, and nothing else has happened, its
+        ``token_budget`` is what was left of the round. ``content``, if there is a source of it:
+        what the scene needed, and what of it was loaded. See
+        :meth:`~foretell.operators.schedule_plan.Plan.as_json`.
         """
         plan, contents = self._pipeline.planned, self._pipeline.contents
         if plan is None:

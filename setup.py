@@ -19,7 +19,7 @@ CORE = Extension(
     depends=["operators/_partial_text.h"],
 )
 PREDICTORS = (
-    *("chains", "follows", "novelty", "numbers", "predict_document", "predict_ensemble"),
+    *("chains", "follows", "halves", "novelty", "numbers", "predict_document", "predict_ensemble"),
     *("predict_markov", "predict_recency", "seen", "tally"),
 )
 KNOWN = ("__init__", "hours", "predictors")

@@ -1,4 +1,5 @@
-"""What planning 200 items costs, some of them cached; and what the executors add to a fetch.
+"""What planning 200 items costs, some of them cached; and what the executors add to a fetch: the
+time from a plan to the cache, and beside it that of tasks which do nothing but read the source.
 
 python benchmarks/schedule.py [--items 200] [--rounds 2000]
 """
@@ -101,6 +102,24 @@ async def fetched(many: int, rounds: int) -> list[float]:
     return found
 
 
+async def read(many: int, rounds: int) -> list[float]:
+    """Microseconds for each item without the scheduler: a task for each that reads the source."""
+    found, cache = [], Cache()
+
+    async def one(item: Item) -> None:
+        async for content in at_once([item]):
+            cache.put(item, content.value, 10)
+
+    for number in range(rounds):
+        items = [Item(f"{number}-{n}", "page", tokens=10) for n in range(many)]
+        started = time.perf_counter()
+        await asyncio.gather(*map(one, items))
+        found.append(1e6 * (time.perf_counter() - started) / many)
+        cache.clear()
+        await asyncio.sleep(0.001)
+    return found
+
+
 def main() -> None:
     """Print one line for each size of budget, and one for each number of fetches at once."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,10 +147,17 @@ def main() -> None:
             f"{budget:7,} tokens   {statistics.median(found):8,.0f} {p99:8,.0f} {mean:8.1f}",
             flush=True,
         )
+    print("fetches, µs                              without    added")
     for many in (1, 5):
         each = asyncio.run(fetched(many, args.rounds // 2))
+        bare = statistics.median(asyncio.run(read(many, args.rounds // 2)))
         p99 = statistics.quantiles(each, n=100)[98]
-        print(f"fetch, {many} at once  {statistics.median(each):6,.0f} {p99:8,.0f}", flush=True)
+        median = statistics.median(each)
+        print(
+            f"{many} at once          {median:8,.0f} {p99:8,.0f} {bare:10,.0f} "
+            f"{median - bare:8,.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

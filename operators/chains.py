@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .follows import Counts, twice
+from .follows import Counts, once
 from .predictors import Token, frozen
 
 __all__ = ["Chains", "Name", "Run"]
@@ -22,8 +22,6 @@ _Alike = tuple[tuple[Name, ...], Token | Counts]
 CROWD = 4_096
 """So many names may have had one run; beyond, the half of them goes that had it least."""
 
-NEW, SAME, OTHER = (0, 0, 0), (1, 1, 1), (0, 1, 1)
-
 
 class Chains:
     """For each run, and each name that had it, how often each key came next.
@@ -33,27 +31,25 @@ class Chains:
     touched since the newer was begun, and the older ones; when the newer is full, the older goes.
 
     :param limit: the most pairs of run and name, or a crowd more.
-    :param width: the most keys after one of them.
     """
 
-    __slots__ = ("_crowd", "_half", "_many", "_newer", "_older", "_width")
+    __slots__ = ("_crowd", "_half", "_many", "_newer", "_older")
 
-    def __init__(self, limit: int = 200_000, width: int = 64, crowd: int = CROWD) -> None:
+    def __init__(self, limit: int = 200_000, crowd: int = CROWD) -> None:
         self._newer: dict[Run, _Named | _Alike] = {}
         self._older: dict[Run, _Named | _Alike] = {}
         self._many = 0
         self._half = limit // 2
-        self._width = width
         self._crowd = crowd
 
     def __repr__(self) -> str:
         return f"<Chains of {len(self._newer) + len(self._older)} runs>"
 
-    def add(self, run: Run, names: tuple[Name, ...], key: Token) -> Sequence[tuple[int, int, int]]:
-        """After ``run`` came ``key``, to each of these names.
+    def reach(self, run: Run, names: tuple[Name, ...], key: Token) -> Sequence[Counts | None]:
+        """The counts of each of these names after ``run``: whoever asks counts ``key`` there.
 
-        :return: what was known of each before: how often it did, how often any did, and how many
-            did. Nothing at all where the run is new, and but one where all have the same.
+        :return: ``None`` for a name that had no such run: it has now, with ``key``. Nothing at all
+            where the run is new, and but one where all have the same.
         """
         group = self._newer.get(run)
         if group is None:
@@ -69,26 +65,27 @@ class Chains:
         if isinstance(group, tuple):
             had, counts = group
             if had == names:
-                if isinstance(counts, Counts):
-                    return (counts.more(key, self._width),)
-                self._newer[run] = names, twice(counts, key)
-                return (SAME if counts == key else OTHER,)
+                if not isinstance(counts, Counts):
+                    counts = once(counts)
+                    self._newer[run] = names, counts
+                return (counts,)
             group = self._newer[run] = _apart(had, counts)
-        known = []
+        found: list[Counts | None] = []
         for name in names:
             counts = group.get(name)
             if counts is None:
                 group[name] = key
                 self._many += 1
-                known.append(NEW)
-            elif isinstance(counts, Counts):
-                known.append(counts.more(key, self._width))
+                found.append(None)
             else:
-                known.append(SAME if counts == key else OTHER)
-                group[name] = twice(counts, key)
+                if not isinstance(counts, Counts):
+                    counts = group[name] = once(counts)
+                found.append(counts)
         if len(group) > self._crowd:
-            self._newer[run] = dict(sorted(group.items(), key=_often)[len(group) // 2 :])
-        return known
+            more = [each for each, counts in zip(names, found, strict=True) if counts is not None]
+            often = sorted(group.items(), key=lambda each: _often(each) + (each[0] in more))
+            self._newer[run] = dict(often[len(group) // 2 :])
+        return found
 
     def after(self, run: Run) -> Mapping[Name, Token | Counts]:
         """For each name what came after it; a key alone came once."""
@@ -104,7 +101,7 @@ class Chains:
                 [
                     run,
                     [
-                        [name, [*each.items()] if isinstance(each, Counts) else [[each, 1]]]
+                        [name, [*each.keys.items()] if isinstance(each, Counts) else [[each, 1]]]
                         for name, each in self.after(run).items()
                     ],
                 ]
@@ -127,7 +124,7 @@ class Chains:
 def _apart(names: Iterable[Name], counts: Token | Counts) -> _Named:
     """The same for each, and from now on its own."""
     if isinstance(counts, Counts):
-        return {name: Counts(counts.items()) for name in names}
+        return {name: Counts(dict(counts.keys)) for name in names}
     return dict.fromkeys(names, counts)
 
 

@@ -92,6 +92,7 @@ class Contents:
         self.planned: Plan | None = None
         self._latest: Plan | None = None
         self._round = Round(0)
+        self._tried: set[str] = set()  # in this round
         self._tasks = tasks
         self._timers = timers
         self._trace = trace
@@ -161,16 +162,22 @@ class Contents:
     def take(self, plan: Plan, of: Round) -> None:
         """Load what a plan says, with what others leave of the round."""
         self.planned = plan
+        if of is not self._round:
+            self._tried.clear()
         self._load(plan, of)
 
     def _load(self, plan: Plan, of: Round) -> None:
         self._latest, self._round = plan, of
         if taken := [key for entry in plan.taken for key in entry.keys]:
             self._trace("~preload", keys=taken)
+            self._tried.update(taken)
         self.executor.take(plan, of)
 
     def _take_more(self) -> None:
-        """Load what had no room, if what had was less than was thought: from the same tokens."""
+        """Load what had no room, if what had was less than was thought: from the same tokens.
+
+        What has been tried and is not there waits for the next round, or it would be tried at once.
+        """
         plan, of = self._latest, self._round
         if plan is None or all(entry.verdict is not Verdict.TOKENS for entry in plan.entries):
             return
@@ -179,7 +186,9 @@ class Contents:
             token_budget=max(0, of.limit - of.spent),
             time_budget_ms=max(0.0, plan.constraints.time_budget_ms - plan.ms),
         )
-        more = schedule(self.predictions, limits, self.state, self.kinds)
+        state = self.state
+        state = replace(state, unavailable=state.unavailable | self._tried)
+        more = schedule(self.predictions, limits, state, self.kinds)
         if more.taken:
             self._load(more, of)
 

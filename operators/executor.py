@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -83,7 +83,7 @@ class Executor:
         self._items: dict[str, Item] = {}
         self._telling = False
         self._closed = False
-        self._gone: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
         self._fetching = Fetching(
             kinds,
             cache,
@@ -107,7 +107,7 @@ class Executor:
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
         self._fetching.over.append(self._over)
-        self._fetching.freed.append(self._freed)
+        self._fetching.calls.freed.append(self._freed)
         self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
 
     # ── how things are ────────────────────────────────────────────────────────────────────────
@@ -133,7 +133,7 @@ class Executor:
         return self._background.dropped
 
     def __repr__(self) -> str:
-        running, waiting = len(self._fetching.open), len(self._fetching.jobs)
+        running, waiting = len(self._fetching.calls.open), len(self._fetching.jobs)
         return f"<Executor [{running} calls, {waiting} items, {self.dropped} dropped]>"
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────
@@ -157,10 +157,12 @@ class Executor:
         if changed and self.settings.cancel_on_context_change:
             held = {key for key, job in self._fetching.jobs.items() if job.held}
             self.cancel("the context has changed", keep=plan.wanted | held)
-        for job in [*self._fetching.jobs.values()]:
-            needed = job.held or job.owner is self._background or job.key in plan.wanted
-            if not needed:
-                self._fetching.cancel(job, "not needed any more")
+        spare = [
+            job
+            for job in self._fetching.jobs.values()
+            if not (job.held or job.owner is self._background or job.key in plan.wanted)
+        ]
+        self._cancel(spare, "not needed any more")
         this_round = of or Round(plan.constraints.token_budget)
         for entry in plan.entries:
             if entry.taken and entry.lane is not None:
@@ -259,8 +261,15 @@ class Executor:
 
     def cancel(self, why: str, *, keep: Collection[str] = ()) -> None:
         """Cancel what is under way and what waits, but for some keys."""
-        for job in [*self._fetching.jobs.values()]:
-            if job.key not in keep:
+        gone = [job for job in self._fetching.jobs.values() if job.key not in keep]
+        if self._telling:  # said by a subscriber, too
+            self._tasks.soon(partial(self._cancel, gone, why))
+        else:
+            self._cancel(gone, why)
+
+    def _cancel(self, jobs: Iterable[Job], why: str) -> None:
+        for job in jobs:
+            if self._fetching.jobs.get(job.key) is job:  # and has not gone with what it shared
                 self._fetching.cancel(job, why)
 
     def again(self, key: str) -> None:
@@ -269,23 +278,23 @@ class Executor:
 
     def hand_in(self, line: Mapping[str, Any]) -> None:
         """What was heard of a source when it was recorded."""
-        hand_in(self._fetching, line)
+        hand_in(self._fetching.calls, line)
 
     def stop(self) -> None:
         """Cancel everything at once; what sources still say has no effect any more."""
         self._closed = True
         self.cancel("closed")
         self._background.close()
-        self._fetching.stop()
+        self._fetching.calls.stop()
 
     async def aclose(self) -> None:
         """Cancel everything, and wait until the sources are closed, a second at most."""
         self._closed = True
         self.cancel("closed")
         self._background.close()
-        if self._fetching.calls:
-            self._gone = asyncio.get_running_loop().create_future()
-            await self._gone
+        while self._fetching.calls:
+            self._gone.clear()
+            await self._gone.wait()
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────
 
@@ -298,8 +307,8 @@ class Executor:
         return self._items.get(key)
 
     def _freed(self) -> None:
-        if self._gone is not None and not self._fetching.calls and not self._gone.done():
-            self._gone.set_result(None)
+        if not self._fetching.calls:
+            self._gone.set()
 
     def _over(self, job: Job) -> None:
         if not self._fetching.jobs:

@@ -56,7 +56,7 @@ class Background:
         self._unused: dict[str, tuple[float, str | None, int]] = {}
         self._start = fetching.timers.alarm("background", self.pump)
         self._expiry = fetching.timers.alarm("unused", self._expire)
-        fetching.freed.append(self.pump)
+        fetching.calls.freed.append(self.pump)
 
     def add(self, job: Job) -> None:
         """Fetch it when there is room; if there is none to wait, what is wanted least goes."""
@@ -91,7 +91,10 @@ class Background:
 
     def _under_way(self) -> list[Job]:
         return [
-            job for call in self._fetching.open for job in call.left.values() if call.owner is self
+            job
+            for call in self._fetching.calls.open
+            for job in call.left.values()
+            if call.owner is self
         ]
 
     def pump(self) -> None:
@@ -124,10 +127,9 @@ class Background:
         """It came, whoever has fetched it: it has so long to be used, but for what was demanded."""
         if job.demanded:
             return
-        turn = job.item.turn
         self._unused.pop(job.key, None)
-        until = math.inf if turn is not None else self._unused_until()
-        self._unused[job.key] = until, turn, job.tokens
+        until = math.inf if job.turn is not None else self._unused_until()
+        self._unused[job.key] = until, job.turn, job.tokens
         while len(self._unused) > REMEMBERED:
             del self._unused[next(iter(self._unused))]
         self._set_expiry()
@@ -138,7 +140,10 @@ class Background:
             self._set_expiry()
 
     def turn_ended(self, turn: str) -> None:
-        """The time of what was for it begins."""
+        """The time of what was for it begins; of what is on its way, when it comes."""
+        for job in self._fetching.jobs.values():
+            if job.turn == turn:
+                job.turn = None
         until = self._unused_until()
         for key, (_, of, tokens) in self._unused.items():
             if of == turn:

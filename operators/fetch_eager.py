@@ -27,12 +27,12 @@ class Eager:
     def __init__(self, fetching: Fetching) -> None:
         self._fetching = fetching
         self._line = Line()
-        fetching.freed.append(self.pump)
+        fetching.calls.freed.append(self.pump)
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way, or waits."""
-        return bool(self._line) or any(call.owner is self for call in self._fetching.open)
+        return bool(self._line) or any(call.owner is self for call in self._fetching.calls.open)
 
     def add(self, job: Job) -> None:
         """Fetch it with the next :meth:`pump` that has room."""

@@ -9,7 +9,7 @@ from .fetch_job import Call, End
 from .fetch_source import Content
 
 if TYPE_CHECKING:
-    from .fetching import Fetching
+    from .fetch_calls import Calls
 
 __all__ = ["Heard", "hand_in", "line_of", "nobody"]
 
@@ -34,15 +34,15 @@ def line_of(call: Call, what: End, key: str, value: Any, tokens: int, why: str) 
     return line
 
 
-def hand_in(fetching: Fetching, line: Mapping[str, Any]) -> None:
+def hand_in(calls: Calls, line: Mapping[str, Any]) -> None:
     """Hear it again, as it was recorded."""
-    call = fetching.call(line.get("call"))
+    call = calls.of(line.get("call"))
     if call is None:
         return
     match End(line["what"]):
         case End.CAME:
-            fetching.came(call, Content(line["name"], line.get("found"), line.get("tokens")))
+            calls.came(call, Content(line["name"], line.get("found"), line.get("tokens")))
         case End.CLOSED:
-            fetching.closed(call)
+            calls.closed(call)
         case how:
-            fetching.ended(call, how, str(line.get("why", "")))
+            calls.ended(call, how, str(line.get("why", "")))

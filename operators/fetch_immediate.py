@@ -34,9 +34,9 @@ class Immediate:
         self._line = Line()
         self._until: dict[str, tuple[float, Job]] = {}
         self._alarm = fetching.timers.alarm("immediate", self._late)
-        self._waiting: list[tuple[asyncio.Future[None], list[Job]]] = []
+        self._waiting: list[tuple[asyncio.Future[None], list[tuple[float, Job]]]] = []
         fetching.over.append(self._over)
-        fetching.freed.append(self.pump)
+        fetching.calls.freed.append(self.pump)
 
     @property
     def busy(self) -> bool:
@@ -72,7 +72,7 @@ class Immediate:
         fetching = self._fetching
         while self._line.jobs:
             over = len(fetching.calls) - fetching.settings.max_concurrent_fetches
-            if over > 0 or (over == 0 and not fetching.displace(self._waits_for)):
+            if over > 0 or (over == 0 and not fetching.calls.displace(self._waits_for)):
                 return  # one place may be lent by what is displaced, and closes yet
             job = self._line.jobs[0]
             most = fetching.most(job.asking.kind)
@@ -81,12 +81,12 @@ class Immediate:
     async def wait(self) -> None:
         """Until all of it is there, or has failed, or has taken too long: 100 ms at most.
 
-        What is added meanwhile is not waited for.
+        What is added meanwhile is not waited for, nor what is awaited anew when it was too late.
         """
         if not self._until:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = done, [job for _, job in self._until.values()]
+        waiting = done, [*self._until.values()]
         self._waiting.append(waiting)
         try:
             await done
@@ -99,8 +99,10 @@ class Immediate:
             self._alarm.set(min(until for until, _ in self._until.values()))
         else:
             self._alarm.cancel()
-        for done, jobs in self._waiting:
-            if not done.done() and not any(map(self._waits_for, jobs)):
+        for done, awaited in self._waiting:
+            if not done.done() and not any(
+                self._until.get(each[1].key) is each for each in awaited
+            ):
                 done.set_result(None)
 
     def _late(self) -> None:
@@ -113,7 +115,7 @@ class Immediate:
                 continue  # somebody else fetches it, and goes on
             if self._fetching.kinds[job.asking.kind].limit_ms is None:
                 self._line.remove(job)
-                self._fetching.leave(job)
+                self._fetching.calls.leave(job)
                 self._fetching.timed_out(job)
         self._set()
 

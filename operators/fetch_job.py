@@ -53,11 +53,13 @@ class Job:
 
     ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
     needed now, and was not foreseen. ``held``: somebody waits for it, whatever is planned.
+    ``shares``: the key of the job whose content it gets, for that asks for the same; it waits in
+    no line then. ``turn``: the one it is for, while that is open.
     """
 
     __slots__ = (
-        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "tokens"),
-        *("tried", "tries"),
+        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "shares"),
+        *("tokens", "tried", "tries", "turn"),
     )
 
     def __init__(
@@ -66,6 +68,7 @@ class Job:
         self.item = item
         self.rank = rank
         self.tokens = tokens
+        self.turn = item.turn
         self.round = of
         self.owner = owner
         self.asking = item
@@ -73,6 +76,7 @@ class Job:
         self.tries = 0
         self.demanded = False
         self.held = False
+        self.shares: str | None = None
         self.call: Call | None = None
 
     @property
@@ -111,19 +115,27 @@ class Call:
         *("alarm", "began", "end", "first", "kind", "left", "number", "owner", "rank", "task"),
     )
 
-    def __init__(self, jobs: list[Job], kind: Kind, owner: Owner, number: int) -> None:
+    def __init__(
+        self, jobs: list[Job], kind: Kind, owner: Owner, number: int, began: float
+    ) -> None:
         self.number = number
         self.kind = kind
         self.owner = owner
         self.rank = jobs[0].rank
         self.first = jobs[0].asking.key
         self.left = {job.asking.key: job for job in jobs}
-        self.began = 0.0
+        self.began = began
         self.end: End | None = None
         self.alarm: Alarm | None = None
         self.task: asyncio.Task[None] | None = None
         for job in jobs:
             job.call = self
+
+    def let_go(self, job: Job) -> None:
+        """It does not fetch this any more; a generation that is cut short has to be paid for."""
+        job.call = None
+        if self.kind.limit_ms is None:
+            job.round.spent -= job.tokens
 
 
 class Line:
@@ -139,7 +151,8 @@ class Line:
         return job in self.jobs
 
     def add(self, job: Job) -> None:
-        """Put a job into its place."""
+        """Put a job into its place: from now on it asks for itself."""
+        job.shares = None
         insort(self.jobs, job, key=attrgetter("rank"))
 
     def remove(self, job: Job) -> None:

@@ -3,67 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from operator import itemgetter
-from typing import Any, Self
+from typing import Any
 
 from .predictors import Token, frozen, token_of
 
-__all__ = ["FULL", "NONE", "Counts", "Follows", "twice"]
+__all__ = ["FULL", "NONE", "WIDTH", "Counts", "Follows", "once"]
 
 FULL = 1 << 20
 """What a count may come to, before all of its context are halved."""
 
+WIDTH = 64
+"""The most keys after one context, where nothing else is said."""
 
-class Counts(dict[Token, int]):
-    """How often each key came after one context, and how often any did."""
 
-    __slots__ = ("total",)
+class Counts:
+    """How often each key came after one context, and how often any did.
 
-    def __init__(self, counts: Iterable[tuple[Token, int]] = ()) -> None:
-        super().__init__(counts)
-        self.total = sum(self.values())  # ints
+    :ivar trust: what is known of contexts such as this, for as long as it is one of these: who
+        counts here keeps it, so as not to look for it.
+    :ivar circle: for whom.
+    """
+
+    __slots__ = ("circle", "keys", "total", "trust")
+
+    def __init__(self, keys: dict[Token, int]) -> None:
+        self.keys = keys
+        self.total: int = sum(keys.values())  # ints
+        self.trust: list[float] | None = None
+        self.circle = 0
 
     @classmethod
-    def of(cls, saved: Iterable[Any]) -> Self:
+    def of(cls, saved: Iterable[Any]) -> Counts:
         """Counts as JSON has them.
 
         :raises ValueError: if they are none.
         """
-        return cls([(token_of(key), _count(count)) for key, count in saved])
+        return cls({token_of(key): _count(count) for key, count in saved})
 
-    def more(self, key: Token, width: int) -> tuple[int, int, int]:
+    def more(self, key: Token, width: int = WIDTH) -> tuple[int, int, int]:
         """One more ``key``; return how many there were before, of all too, and how many keys.
 
         Beyond ``width`` keys what came once goes, and all else counts half. ``key`` stays.
         """
-        count, total, distinct = self.get(key, 0), self.total, len(self)
-        self[key] = count + 1
+        keys = self.keys
+        count, total, distinct = keys.get(key, 0), self.total, len(keys)
+        keys[key] = count + 1
         self.total = total + 1
         if count >= FULL or (not count and distinct >= width):
-            self._halve(key, width)
+            self.halve(key, width)
         return count, total, distinct
 
-    def _halve(self, key: Token, width: int) -> None:
-        while len(self) > width or self[key] > FULL:
-            for each, count in list(self.items()):
+    def halve(self, key: Token, width: int = WIDTH) -> None:
+        """What came once goes, but for ``key``, and all else counts half, until there is room."""
+        keys = self.keys
+        while len(keys) > width or keys[key] > FULL:
+            for each, count in list(keys.items()):
                 if count > 1 or each == key:
-                    self[each] = max(1, count // 2)
+                    keys[each] = max(1, count // 2)
                 else:
-                    del self[each]
-            self.total = sum(self.values())  # ints
+                    del keys[each]
+            self.total = sum(keys.values())  # ints
 
     def greatest(self, k: int) -> list[Token]:
         """The ``k`` that came most often, most often first."""
-        found = sorted(self.items(), key=itemgetter(1), reverse=True)
-        return [key for key, _ in found[:k]]
+        return sorted(self.keys, key=self.keys.__getitem__, reverse=True)[:k]
 
 
-NONE = Counts()
+NONE = Counts({})
 
 
-def twice(first: Token, key: Token) -> Counts:
-    """Counts of two that came."""
-    return Counts([(key, 2)] if first == key else [(first, 1), (key, 1)])
+def once(key: Token) -> Counts:
+    """Counts of the one that came."""
+    return Counts({key: 1})
 
 
 class Follows:
@@ -75,15 +86,17 @@ class Follows:
 
     :param limit: the most contexts.
     :param width: the most keys after one context.
+    :ivar turns: how often the newer half has become the older.
     """
 
-    __slots__ = ("_half", "_newer", "_older", "_width")
+    __slots__ = ("_half", "_newer", "_older", "_width", "turns")
 
-    def __init__(self, limit: int = 200_000, width: int = 64) -> None:
+    def __init__(self, limit: int = 200_000, width: int = WIDTH) -> None:
         self._newer: dict[Hashable, Token | Counts] = {}
         self._older: dict[Hashable, Token | Counts] = {}
         self._half = limit // 2
         self._width = width
+        self.turns = 0
 
     def __repr__(self) -> str:
         return f"<Follows of {len(self)} contexts>"
@@ -98,31 +111,45 @@ class Follows:
         """
         counts = self._newer.get(context)
         if counts is None:
-            counts = self._older.pop(context, None)
-            if len(self._newer) >= self._half:
-                self._older, self._newer = self._newer, {}
+            counts = self._touched(context)
             if counts is None:
                 self._newer[context] = key
                 return 0, 0, 0
+        if not isinstance(counts, Counts):
+            counts = self._newer[context] = once(counts)
+        return counts.more(key, self._width)
+
+    def reach(self, context: Hashable) -> Counts:
+        """The counts of what came after, for who counts there; they stay until the next turn."""
+        counts = self._newer.get(context)
+        if counts is None:
+            counts = self._touched(context)
+        if not isinstance(counts, Counts):
+            counts = self._newer[context] = Counts({}) if counts is None else once(counts)
+        return counts
+
+    def _touched(self, context: Hashable) -> Token | Counts | None:
+        """What the older half has of it, which is now in the newer."""
+        counts = self._older.pop(context, None)
+        if len(self._newer) >= self._half:
+            self._older, self._newer = self._newer, {}
+            self.turns += 1
+        if counts is not None:
             self._newer[context] = counts
-        if isinstance(counts, Counts):
-            return counts.more(key, self._width)
-        same = counts == key
-        self._newer[context] = twice(counts, key)
-        return int(same), 1, 1
+        return counts
 
     def after(self, context: Hashable) -> Counts:
         """The counts of what came after; empty where the context is new."""
         found = self._newer.get(context)
         if found is None:
             found = self._older.get(context, NONE)
-        return found if isinstance(found, Counts) else Counts([(found, 1)])
+        return found if isinstance(found, Counts) else once(found)
 
     def to_json(self) -> list[Any]:
         """The older half and the newer, each context with its counts."""
         return [
             [
-                [context, [*counts.items()] if isinstance(counts, Counts) else [[counts, 1]]]
+                [context, [*counts.keys.items()] if isinstance(counts, Counts) else [[counts, 1]]]
                 for context, counts in half.items()
             ]
             for half in (self._older, self._newer)
@@ -136,6 +163,7 @@ class Follows:
         self._older, self._newer = (
             {frozen(context): Counts.of(counts) for context, counts in half} for half in saved
         )
+        self.turns += 1
 
 
 def _count(saved: Any) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, NOTHING, health_left, laid_low
+from ..streams.blows import HARMFUL, KILL, NOTHING, health_left, laid_low, sum_of
 from ..streams.content_names import plain
 from ..streams.health import number, vitals_of
 from ..streams.saves import is_save
@@ -111,9 +111,8 @@ def _left(world: World, target: str | None) -> float | None:
     now = vitals_of(world.state, target)
     if now is None or now.pool is None or now.shields:
         return None
-    owed = math.fsum(each for _, each in world.accounts.get(target or "", NOTHING).owed)
-    left = now.pool - owed
-    return left if left > 0 else None  # nor is a NaN
+    left = now.pool - sum_of(each for _, each in world.accounts.get(target or "", NOTHING).owed)
+    return left if 0 < left < math.inf else None  # nor is a NaN
 
 
 def may_fall(world: World, actor_id: str | None) -> bool:

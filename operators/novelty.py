@@ -46,24 +46,26 @@ class Novelty:
         own, count = self._rates.get(self.standing(scopes), (0.0, 0.0))
         return (own + PRIOR * max(new / all_, LEAST)) / (count + PRIOR)
 
-    def learn(self, key: Key, scopes: Scopes) -> tuple[int, bool]:
-        """The key's number, and whether it was known; then learn that it is."""
-        first = not self.known
+    def learn(self, key: Key, scopes: Scopes) -> tuple[int, bool, int]:
+        """The key's number, whether it was known, and the actor's standing; then learn it."""
         number, known = self.known.add(key)
         own = self._own.get(scopes[0], ()) if scopes else ()
-        if not first:
-            new = not known
-            for standing in (-1, len(own) if scopes else MOST):
-                rate = self._rates.get(standing)
-                if rate is None:
-                    rate = self._rates[standing] = [0.0, 0.0]
-                rate[0] = rate[0] * FADING + new
-                rate[1] = rate[1] * FADING + 1.0
-        if scopes and len(own) < MOST and number not in own:
+        standing = len(own) if scopes else MOST
+        if number or known:  # of the first nothing could be said
+            new, rates = 0.0 if known else 1.0, self._rates
+            everyones, ones = rates[-1], rates.get(standing)
+            everyones[0] = everyones[0] * FADING + new
+            everyones[1] = everyones[1] * FADING + 1.0
+            if ones is None:
+                rates[standing] = [new, 1.0]
+            else:
+                ones[0] = ones[0] * FADING + new
+                ones[1] = ones[1] * FADING + 1.0
+        if standing < MOST and number not in own:
             self._own[scopes[0]] = (*own, number)
             if len(self._own) > self._limit:
                 self._own.popitem(last=False)
-        return number, known
+        return number, known, standing
 
     def to_json(self) -> dict[str, Any]:
         """All it has learned."""

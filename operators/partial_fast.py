@@ -94,6 +94,9 @@ class FastMachine(Machine):
         self._patches = patches
         text, self._held, self._quote = self._held + text, "", ""
         self._read_on(text, 0)
+        if read - self._packed >= FOLD:
+            self._packed = read
+            self._pack()
         if over > 0:
             self._read_rest(patches)
         if over > 0 and not self._stopped:

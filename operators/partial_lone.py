@@ -21,15 +21,15 @@ __all__ = ["ended", "fenced", "over", "quoted", "refused", "start", "unfenced"]
 CONTENT = re.compile(r'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
 FENCE = re.compile(r'```[a-zA-Z]{0,31}(?=[\s"])')
 FENCE_CUT = re.compile(r"`{1,2}|```[a-zA-Z]{0,31}")
-FENCED = re.compile(r"\s*```[a-zA-Z]*\s*(.*?)\s*(?:```)?\s*", re.DOTALL)
+FENCE_BEGINS = re.compile(r"\s*+```[a-zA-Z]*+")
 STRING = segment('"', strict=True)
 AFTER = re.compile(r"[ \t\n\r`]*+")
 
 
 def unfenced(text: str) -> str:
     """What a code fence holds, if the text is nothing else; else the text."""
-    found = FENCED.fullmatch(text)
-    return found[1] if found else text
+    found = FENCE_BEGINS.match(text)
+    return text[found.end() :].strip().removesuffix("```").rstrip() if found else text
 
 
 def start(m: Machine, text: str, pos: int) -> int:

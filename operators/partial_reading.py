@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Expect", "Reading", "Step"]
 
 Expect = Literal["object", "array", "any"]
+PIECE = 2048  # pieces of kept text so long stay as they are
 MOST_LOST = 100  # so many lost places are named, however long the text
 
 
@@ -61,6 +62,7 @@ class Reading:
         "_notes",
         "_opening",
         "_out",
+        "_packed",
         "_parts",
         "_passed",
         "_patches",
@@ -104,6 +106,7 @@ class Reading:
         self._prose: list[str] = []  # the text before the value
         self._passed: list[str] = []  # the text after the last of objects one after another
         self._tail: list[str] = []  # the text from where reading stopped
+        self._packed = 0  # so far in the text small pieces of all these were put together
         self._tail_at = 0
         self._broken = ""  # why reading stopped there
         self._after_comma = False
@@ -149,6 +152,15 @@ class Reading:
             text += "".join(self._parts)
             box[last] = text
             self._parts.clear()
+
+    def _pack(self) -> None:
+        """Put small pieces of kept text together: one by one they take many times its room."""
+        for pieces in (self._prose, self._passed, self._tail, self._token):
+            at = len(pieces)
+            while at and len(pieces[at - 1]) < PIECE:
+                at -= 1
+            if len(pieces) - at > 1 and (pieces is not self._prose or self._aside is None):
+                pieces[at:] = ["".join(pieces[at:])]
 
     def _hold(self, text: str, pos: int) -> int:
         """Read the text from ``pos`` on again when more of it is there."""

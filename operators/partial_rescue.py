@@ -21,6 +21,9 @@ INSIDE = re.compile(
     r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
 )  # what precedes a value within another
 GOES_ON = re.compile(r"\s*[\]},:]")
+STRING_ENDS = re.compile(  # the next quote on the line ends a string, and so began it before
+    r"""(?:[^"'\\\n]|\\.|(?<=\w)'(?=\w)){0,1000}+["']\s*(?:[,:}\]]|\Z|(?<=\n))"""
+)
 
 
 class Contradiction(Exception):
@@ -39,7 +42,8 @@ def rescue(m: PartialParser, patches: list[Patch]) -> None:
         reader._read_scalar = m._read_scalar
         inside = INSIDE.search(text[:pos]) is not None
         end = _read(reader, text, pos, inside)
-        if reader._complete and not (inside or GOES_ON.match(text, end)):
+        inside = inside or (GOES_ON.match(text, end) or STRING_ENDS.match(text, end)) is not None
+        if reader._complete and not inside:
             break
         left -= reader._tail_at if reader._stopped else end - pos
         pos = end if reader._complete else pos + max(1, reader._position or 0)

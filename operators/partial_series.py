@@ -28,6 +28,8 @@ OVER = re.compile(r"[ \t]*+[,;\]]?[ \t]*+(?:[{\n]|\Z)")
 AROUND = " \t\n\r,;]`"
 PARTS = re.compile(r'"(?:[^"\\\n]++|\\.)*+["\n]?|[\[\]{}]')
 BRACKETS = re.compile(r"[\[\]{}]")
+QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+"')
+LINE_ENDS = re.compile(r"\}[ \t,;]*+(?:\n|\Z)")
 NAMED = re.compile(r"""["']\s*:\s*\Z""")
 CLOSES = re.compile(r"\s*\}")
 PART = re.compile(r'[^"\[\]{}\n]*+')
@@ -83,11 +85,9 @@ def set_aside(m: Machine, text: str, pos: int) -> bool:
         return False
     at, broken = _broken_in(before)
     if broken is None:
-        line = before.rpartition("\n")[2]
-        named = BROKEN.match(line)
-        if not named or "," not in line[named.end() :] or BRACKETS.search(line):
-            return False  # a name alone may be that of the list that is wanted
-        at, broken = len(before) - len(line), Broken(0)
+        at, broken = _unbegun(before)
+        if broken is None:
+            return False
     broken.last = ":"
     m._broken_object = broken
     if aside is None:
@@ -131,7 +131,11 @@ def ended(m: Machine, text: str, pos: int) -> tuple[str, Broken | None]:
     if not ("{" in passed or '"' in passed):
         return passed, None
     at, broken = _broken_in(passed)
-    if passed.rstrip(AROUND).endswith("}") and (found := BROKEN.search(passed)):
+    if broken is None and (unbegun := _unbegun(passed))[1] is not None:
+        at, broken = unbegun if at < 0 else (at, unbegun[1])
+    elif (found := BROKEN.search(passed)) and (
+        passed.rstrip(AROUND).endswith("}") or (m._box and LINE_ENDS.search(passed, found.end()))
+    ):
         at = found.start(found.lastindex or 0)
     elif broken is None and not m._box:
         at = -1  # before the first one it may be prose
@@ -166,6 +170,18 @@ def _broken_in(passed: str) -> tuple[int, Broken | None]:
             first = at
         begun = NEXT_BEGUN.match(passed, part.end()) or BEGUN.search(passed, part.end())
     return first, None
+
+
+def _unbegun(passed: str) -> tuple[int, Broken | None]:
+    """Where a line begins that is of an object without its bracket, up to the value of a name."""
+    line = passed.rpartition("\n")[2]
+    before = line.rstrip(" \t[")
+    named = BROKEN.match(before)  # one name alone may be that of the list that is wanted
+    if not (named and before.endswith(":") and "," in before[named.end() :]):
+        return -1, None
+    if BRACKETS.search(QUOTED.sub("", before)):
+        return -1, None
+    return len(passed) - len(line), Broken(0, ["{", *"[" * line.count("[", len(before))])
 
 
 def within(m: Machine, text: str, pos: int) -> int:

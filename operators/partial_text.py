@@ -59,20 +59,20 @@ SOME = rf"[ \t\n\r,{OTHERS}]{{0,63}}"
 FEW = rf"{BLANKS}{{0,15}}"
 WORDS = ("true", "false", "null", "True", "False", "None", "NaN", "Infinity", "undefined")
 NAME = r"[A-Za-z0-9_$][A-Za-z0-9_$-]{0,63}"
-NUMBER = r"[-+]?\.?[0-9][-+0-9.eE]{0,39}"
-LONG_NUMBER = r"[-+]?\.?[0-9][-+0-9.eE]{40}"
+WHOLE = r"[-+]?(?:[0-9]{1,40}+(?:\.[0-9]{0,40}+)?+|\.[0-9]{1,40}+)"
+NUMBER = rf"{WHOLE}(?:[eE][-+]?[0-9]{{1,40}}+)?+"
 FULL = "|".join(WORDS)
 CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 1)}, reverse=True))
 DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
 BEGIN = re.compile(
     rf"\{{(?:{SOME}(?:[\"“”„}}]|//|/\*|'[^'\n]{{0,63}}'{FEW}:|{NAME}{FEW}:{FEW}"
     rf"(?:[\"“”„'{{\[\-+.0-9]|/[/*]|{FULL}))|{BLANKS}{{64}})"
-    rf"|\[(?:{SOME}(?:[\]\[{{\"“”„']|//|/\*|{NUMBER}{DELIMITED}|{LONG_NUMBER}"
+    rf"|\[(?:{SOME}(?:[\]\[{{\"“”„']|//|/\*|{NUMBER}(?:{DELIMITED}|[0-9])"
     rf"|(?:{FULL}){DELIMITED})|{BLANKS}{{64}})"
 )
 MAY_BEGIN = re.compile(
     rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT}|/)?)?)?"
-    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|[-+]?\.?|(?:{FULL}){FEW}/?|{CUT})?"
+    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|{WHOLE}[eE][-+]?|[-+]?\.?|(?:{FULL}){FEW}/?|{CUT})?"
 )
 OPENING = {"object": re.compile(r"\{"), "array": re.compile(r"[{\[]"), "any": re.compile(r"[{\[]")}
 

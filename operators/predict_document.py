@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from .follows import NONE, Follows
 from .hours import HOUR_WEIGHTS, Hours, hour_weights
-from .predictors import ANYONE, Event, Key, Scopes, Token, best, token_of
+from .predictors import ANYONE, Event, Key, Scopes, Token, best, summed, token_of
 from .tally import Tally
 
 __all__ = ["HOUR", "OVERALL", "SEQUENCE", "WEEKDAY", "Document", "Scored"]
@@ -57,16 +57,21 @@ class Document:
         self.by_day = [Tally(limit=limit) for _ in range(7)]
         self.follows = Follows(limit, width=256)
         self.last: Token = None
+        self._when = -1, -1
+        self._tallies: tuple[tuple[float, Tally], ...] = ()
 
     def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
-        hour, day = self.hours(t)
+        when = self.hours(t)
+        if when != self._when:
+            self._when, (hour, day) = when, when
+            self._tallies = (
+                (OVERALL, self.overall),
+                (HOUR * self.weights[hour], self.by_hour[hour]),
+                (WEEKDAY, self.by_day[day]),
+            )
         score = whole = 0.0
-        for share, tally in (
-            (OVERALL, self.overall),
-            (HOUR * self.weights[hour], self.by_hour[hour]),
-            (WEEKDAY, self.by_day[day]),
-        ):
+        for share, tally in self._tallies:
             total = tally.total
             before = tally.add(key)
             if share and total:
@@ -138,11 +143,11 @@ class Document:
         """The probabilities of these keys."""
         parts = self._parts(now)
         whole = math.fsum(share for share, _, _ in parts)
-        found = [0.0] * len(keys)
-        for share, counts, total in parts:
-            each, came = share / (total * whole), map(counts.get, keys, repeat(0))
-            found = [so_far + each * count for so_far, count in zip(found, came, strict=True)]
-        return [found]
+        rows = [
+            (share / (total * whole), map(counts.get, keys, repeat(0)))
+            for share, counts, total in parts
+        ]
+        return [summed(rows, len(keys))]
 
     def _share(self, key: Token, parts: Sequence[_Part]) -> float:
         score = whole = 0.0
@@ -160,7 +165,7 @@ class Document:
             (OVERALL, self.overall.weights, self.overall.total),
             (HOUR * self.weights[hour], here.weights, here.total),
             (WEEKDAY, today.weights, today.total),
-            (SEQUENCE, after, after.total),
+            (SEQUENCE, after.keys, after.total),
         )
         return [part for part in parts if part[0] and part[2]]
 

@@ -12,13 +12,15 @@ The mixture's log loss is within a constant of the best voice's in every stretch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import mul
 from typing import Any
 
 from .novelty import Novelty
 from .predict_document import Document
 from .predict_markov import Markov
 from .predict_recency import Recency
-from .predictors import ANYONE, Event, Key, Learner, Scopes, Token, best
+from .predictors import ANYONE, Event, Key, Learner, Scopes, Token, best, summed
 
 __all__ = ["Ensemble", "reweighed", "standard"]
 
@@ -48,13 +50,13 @@ class Ensemble:
     def observe(self, event: Event) -> None:
         """Learn that ``event.key`` was needed, and by whom it had been expected."""
         t, key, scopes = event
-        standing = self._novelty.standing(scopes)
-        number, known = self._novelty.learn(key, scopes)
+        number, known, standing = self._novelty.learn(key, scopes)
         given: list[float] = []
         for learner in self.learners:
             given += learner.learn(t, number, scopes)
         if known and len(given) > 1:
-            self._weights[standing] = reweighed(self._of(standing), given)
+            weights = self._weights.get(standing) or self._of(standing)
+            self._weights[standing] = reweighed(weights, given)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
         """The ``k`` most probable of the keys seen, most probable first."""
@@ -62,9 +64,10 @@ class Ensemble:
         proposed: dict[Token, None] = {}
         for learner in self.learners:
             proposed.update(dict.fromkeys(learner.propose(now, k, scopes)))
-        known = {number: key for number in proposed if (key := key_of(number)) is not None}
-        found = self._weigh(now, [*known], scopes)
-        return best(zip(known.values(), found, strict=True), k)
+        numbers = [*proposed]
+        weighed = zip(numbers, self._weigh(now, numbers, scopes), strict=True)
+        named = ((key_of(number), p) for number, p in best(weighed, len(numbers)))
+        return [*islice(((key, p) for key, p in named if key is not None), k)]
 
     def weigh(self, now: float, keys: Sequence[Key], scopes: Scopes = ANYONE) -> list[float]:
         """The probability of each of these keys to come next; 0 for one never seen."""
@@ -77,12 +80,9 @@ class Ensemble:
         """What the voices give to keys together."""
         left = 1.0 - self._novelty.probability(scopes)
         weights = self.weights(scopes)
-        found = [0.0] * len(numbers)
         heard = [each for one in self.learners for each in one.weigh(now, numbers, scopes)]
-        for weight, each in zip(weights, heard, strict=True):
-            scale = weight * left
-            found = [so_far + scale * p for so_far, p in zip(found, each, strict=True)]
-        return found
+        parts = [(weight * left, each) for weight, each in zip(weights, heard, strict=True)]
+        return summed(parts, len(numbers))
 
     def probability(self, event: Event) -> float:
         """The probability of this event to come next; for a key never seen, that of any such."""
@@ -166,7 +166,7 @@ def standard(document: Document | None = None) -> Ensemble:
 
 def reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
     """Weights after one more event, to which each voice had ``given`` so much; they come to 1."""
-    grown = [weight * p for weight, p in zip(weights, given, strict=True)]
+    grown = [*map(mul, weights, given)]
     whole = 0.0
     for each in grown:
         whole += each

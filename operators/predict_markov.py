@@ -13,14 +13,14 @@ stand before an actor's own, the first turn of a goblin is told by what other go
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from .chains import Chains, Name
-from .follows import Counts, Follows
-from .predictors import Scopes, Token, frozen
+from .follows import FULL, WIDTH, Counts, Follows
+from .halves import Halves
+from .predictors import Scopes, Token, token_of
 from .tally import Tally
 
 __all__ = ["Markov"]
@@ -34,6 +34,33 @@ FADING = 0.995
 CIRCLES, ORDERS = 1024, 16 * 1024
 DISTINCT = 4
 """More different keys after a context than that make no difference to trust."""
+
+FEW = 12
+"""So many keys are looked for among those asked about; among more, these are looked for."""
+
+MOST_AROUND = 4_096
+"""So many actors are remembered with their circles."""
+
+
+class _Around:
+    """The circles around an actor, the widest first, each once.
+
+    A context that has no more in it than the one before it (for an only one of its kind) says
+    nothing new, and is passed over when they are asked.
+
+    :ivar sorts: the part of a sort of contexts that stands for each.
+    :ivar own: the counts of what each did.
+    :ivar last: the keys it came by last, the newest first.
+    """
+
+    __slots__ = ("last", "names", "own", "sorts")
+
+    def __init__(self, scopes: Scopes) -> None:
+        each = [at for at, name in enumerate(scopes) if scopes.index(name) == at][::-1]
+        self.names: tuple[Name, ...] = tuple(scopes[at] for at in each) or (None,)
+        self.sorts: tuple[int, ...] = tuple(CIRCLES * at for at in each) or (0,)
+        self.own: tuple[Counts, ...] = ()
+        self.last: list[Token] = []
 
 
 class Markov:
@@ -56,58 +83,92 @@ class Markov:
         self._orders = tuple(sorted(orders))
         heard = self._orders if voices is None else tuple(voices)
         self._heard = tuple(self._orders.index(order) for order in heard)
+        self._all_heard = heard == self._orders
         self.voices: tuple[str, ...] = tuple(f"markov-{n}" if n else "popular" for n in heard)
         self._all = Tally(half_life, limit)
         self._own = Follows(limit)
         self._chains = Chains(limit)
         self._trust: dict[int, list[float]] = {}
-        self._last: OrderedDict[str, tuple[Token, ...]] = OrderedDict()
-        self._limit = limit
+        self._last: Halves[list[Token]] = Halves(limit)
+        self._known: dict[Scopes, _Around] = {}
 
     def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability each order gave to the key; then learn what came after what."""
-        who = scopes[0] if scopes else ""
-        last = self._last.get(who, ())
-        names, circles = _circles(scopes)
+        around = self._known.get(scopes) or self._reached(scopes)
+        last = around.last
         tally = self._all
-        distinct, total, unit = len(tally), tally.total, tally.unit
+        distinct, total, unit = len(tally.weights), tally.total, tally.unit
         weight = tally.add(key)
         p = (weight + unit / distinct) / (total + unit) if distinct else 0.0
-        given = []
+        given, known = [], len(last)
         for order in self._orders:
-            if order and order <= len(last):
-                p = self._mixed(p, order, circles, self._chains.add(last[:order], names, key))
-            elif not order and scopes:
-                p = self._mixed(p, order, circles, [self._own.add(name, key) for name in names])
+            if not order:
+                if scopes:
+                    p = self._mixed(p, 0, around.sorts, around.own, key)
+            elif order <= known:
+                found = self._chains.reach(tuple(last[:order]), around.names, key)
+                if found:
+                    p = self._mixed(p, order, around.sorts, found, key)
             given.append(p)
         if longest := self._orders[-1]:
-            self._last[who] = (key, *last)[:longest]
-            self._last.move_to_end(who)
-            if len(self._last) > self._limit:
-                self._last.popitem(last=False)
-        return [given[at] for at in self._heard]
+            last.insert(0, key)
+            if known == longest:
+                last.pop()
+        return given if self._all_heard else [given[at] for at in self._heard]
+
+    def _reached(self, scopes: Scopes) -> _Around:
+        """The circles around an actor, to learn; remembered until something is forgotten."""
+        around, turns = _Around(scopes), self._last.turns + self._own.turns
+        around.last = self._last.touch(scopes[0] if scopes else "", around.last)
+        if scopes and not self._orders[0]:
+            around.own = tuple(map(self._own.reach, around.names))
+        if len(self._known) >= MOST_AROUND or self._last.turns + self._own.turns != turns:
+            self._known.clear()
+        else:
+            self._known[scopes] = around
+        return around
 
     def _mixed(
-        self, p: float, order: int, circles: Sequence[int], found: Sequence[tuple[int, int, int]]
+        self,
+        p: float,
+        order: int,
+        circles: Sequence[int],
+        contexts: Sequence[Counts | None],
+        key: Token,
     ) -> float:
-        """What contexts say of a key that came; learn how far they are to be trusted.
+        """What contexts say of a key that came; count it there, and learn how far to trust them.
 
         :param p: what the wider ones said of it.
-        :param found: for each how often this key came, how often any did, and how many did; those
-            after the last have the same.
+        :param contexts: those after the last have the same.
         """
-        if not p:
-            return p
         same = 0
-        for circle, (count, total, distinct) in zip(circles, found, strict=False):
-            if total and total != same:
+        for circle, counts in zip(circles, contexts):  # noqa: B905  saying so costs
+            if counts is None:
+                continue
+            keys, total = counts.keys, counts.total
+            count = keys.get(key, 0)
+            if total != same and total and p:
                 same = total
-                known = self._known(order, circle, total, distinct)
-                share = known[0] / known[1]
-                here = share * count / total
-                p = here + (1.0 - share) * p
-                known[0] = known[0] * FADING + here / p
-                known[1] = known[1] * FADING + 1.0
+                known = counts.trust
+                if known is None or counts.circle != circle:
+                    known = self._trusted(order, circle, total, len(keys))
+                    counts.trust, counts.circle = known, circle
+                told, of = known
+                share = told / of
+                if count:
+                    here = share * count / total
+                    p = here + (1.0 - share) * p
+                    known[0] = told * FADING + here / p
+                else:
+                    p *= 1.0 - share
+                    known[0] = told * FADING
+                known[1] = of * FADING + 1.0
+            keys[key] = count + 1
+            counts.total = total + 1
+            if not count or not total & (total + 1) or count >= FULL:  # a context of another sort
+                counts.trust = None
+                if len(keys) > WIDTH or count >= FULL:
+                    counts.halve(key)
         return p
 
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
@@ -132,22 +193,28 @@ class Markov:
         for order, row in zip(self._orders, self._rows(scopes), strict=True):
             same = 0
             for circle, counts in row:
-                came = counts if isinstance(counts, Counts) else Counts([(counts, 1)])
-                total = came.total
+                if isinstance(counts, Counts):
+                    total, came = counts.total, counts.keys
+                else:
+                    total, came = 1, {counts: 1}
                 if total == same:
                     continue
                 same = total
-                known = self._known(order, circle, total, len(came))
+                known = self._trusted(order, circle, total, len(came))
                 share = known[0] / known[1]
                 each, left = share / total, 1.0 - share
+                if len(came) > FEW:
+                    many = map(came.get, keys, repeat(0))
+                    found = [left * p + each * n for p, n in zip(found, many, strict=True)]
+                    continue
                 found = [left * p for p in found]
-                for key in places if len(places) < len(came) else came:
-                    if key in places and key in came:
-                        found[places[key]] += came[key] * each
+                for key, n in came.items():
+                    if key in places:
+                        found[places[key]] += each * n
             given.append(found)
         return [given[at] for at in self._heard]
 
-    def _known(self, order: int, circle: int, total: int, distinct: int) -> list[float]:
+    def _trusted(self, order: int, circle: int, total: int, distinct: int) -> list[float]:
         """What is known of such contexts: how much of what came they told, and of how many."""
         sort = order * ORDERS + circle + 8 * total.bit_length()
         sort += distinct if distinct < DISTINCT else DISTINCT  # noqa: FURB136  a call costs more
@@ -161,23 +228,24 @@ class Markov:
         tally = self._all
         if not (distinct := len(tally)):
             return [0.0] * len(keys)
-        weight, total, even = tally.weights.get, tally.total + tally.unit, tally.unit / distinct
-        return [(weight(key, 0.0) + even) / total for key in keys]
+        total, even = tally.total + tally.unit, tally.unit / distinct
+        return [(each + even) / total for each in map(tally.weights.get, keys, repeat(0.0))]
 
     def _rows(self, scopes: Scopes) -> list[list[tuple[int, Token | Counts]]]:
         """For each order what came after each context, from the widest to the narrowest.
 
         With each the circle whose it is. A key alone came once.
         """
-        last = self._last.get(scopes[0] if scopes else "", ())
-        names, circles = _circles(scopes)
+        around = self._known.get(scopes) or _Around(scopes)
+        names, circles = around.names, around.sorts
+        last = self._last.get(scopes[0] if scopes else "") or ()
         rows: list[list[tuple[int, Token | Counts]]] = []
         for order in self._orders:
             after: Mapping[Name, Token | Counts] = {}
             if order and order <= len(last):
-                after = self._chains.after(last[:order])
+                after = self._chains.after(tuple(last[:order]))
             elif not order and scopes:
-                after = {name: counts for name in names if (counts := self._own.after(name))}
+                after = {name: counts for name in names if (counts := self._own.after(name)).total}
             rows.append(
                 [(at, after[n]) for n, at in zip(names, circles, strict=True) if n in after]
             )
@@ -190,7 +258,7 @@ class Markov:
             "own": self._own.to_json(),
             "chains": self._chains.to_json(),
             "trust": [*self._trust.items()],
-            "last": [*self._last.items()],
+            "last": self._last.to_json(),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -202,18 +270,7 @@ class Markov:
         self._own.restore(saved["own"])
         self._chains.restore(saved["chains"])
         self._trust = {int(n): [float(a), float(b)] for n, (a, b) in saved["trust"]}
-        self._last = OrderedDict((str(who), frozen(keys)) for who, keys in saved["last"])
-
-
-@lru_cache(4_096)
-def _circles(scopes: Scopes) -> tuple[tuple[Name, ...], tuple[int, ...]]:
-    """Names of the circles, the widest first, each once, and the part of a sort that stands for it.
-
-    A context that has no more in it than the one before it (for an only one of its kind) says
-    nothing new, and is passed over when they are asked.
-    """
-    if not scopes:
-        return (None,), (0,)
-    found = [(each, CIRCLES * at) for at, each in enumerate(scopes) if scopes.index(each) == at]
-    found.reverse()
-    return tuple(name for name, _ in found), tuple(circle for _, circle in found)
+        self._last.restore(
+            [(str(who), [*map(token_of, keys)]) for who, keys in half] for half in saved["last"]
+        )
+        self._known.clear()

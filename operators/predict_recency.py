@@ -9,11 +9,12 @@ last time" and "one of the last three" are the first places.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
+from .halves import Halves
 from .predictors import Scopes, Token, token_of
 from .seen import Seen
 
@@ -21,6 +22,9 @@ __all__ = ["Recency"]
 
 PLACE: Sequence[int] = (0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5)
 """The place of each rank; ranks of one place are worth the same."""
+
+of_ranks = itemgetter(*PLACE)
+"""Of what places are worth, what each rank is."""
 
 LENGTH = len(PLACE)
 NOT_HERE = 6
@@ -30,7 +34,7 @@ SIZES = [
 ]
 """For a line so long, how many ranks each place has; the last: is there anything behind it."""
 
-START: Sequence[float] = (4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6)
+START = [4.0, 1.0, 0.7, 0.5, 0.7, 0.7, 2.0, 9.6]
 """What each place and the lines behind count at first, in events; and all together."""
 
 TOTAL = NOT_HERE + 1
@@ -46,7 +50,7 @@ GROWTH = 1.01
 """How much more each event weighs than the one before it."""
 
 HIGH = 1e100
-NOTHING: Sequence[float] = (0.0,) * len(START)
+NOTHING = [0.0] * len(START)
 LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
 """Where counts stand of lines of so many keys or more, and of any length; how many there are."""
 
@@ -59,6 +63,12 @@ PRIOR = 10.0
 _Line = list[Token]
 _Counts = list[float]
 
+_Lines = list[tuple[int, _Line]]
+"""Those that stand one behind the other, and the circle of each."""
+
+MOST_AROUND = 4_096
+"""So many actors are remembered with their lines."""
+
 
 class Recency:
     """Lines of what was used last, and how often each place of them came next.
@@ -70,30 +80,25 @@ class Recency:
     voices: tuple[str, ...] = ("recency",)
 
     def __init__(self, limit: int = 200_000) -> None:
-        self._limit = limit
-        self._lines: tuple[OrderedDict[str, _Line], ...] = tuple(
-            OrderedDict() for _ in range(CIRCLES)
-        )
+        self._lines: tuple[Halves[_Line], ...] = tuple(Halves(limit) for _ in range(CIRCLES))
+        self._around: dict[Scopes, _Lines] = {}
         self._known = Seen(limit)
         self._counts: list[list[_Counts | None]] = [[None] * LENGTHS for _ in range(CIRCLES)]
         self._unit = 1.0
 
     def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn its place, and move it to the front."""
-        around = self._around(scopes)
+        around = self._around.get(scopes) or self._reached(scopes)
         given = 0.0
         if self._known.add(key):
             given = self._find(key, around)
-            self._grow()
-        for circle, name, line in around:
-            names = self._lines[circle]
+            self._unit *= GROWTH
+            if self._unit > HIGH:
+                self._shrink()
+        for _, line in around:
             if not line:
-                names[name] = [key]
-                if len(names) > self._limit:
-                    names.popitem(last=False)
-                continue
-            names.move_to_end(name)
-            if line[0] != key:
+                line.append(key)
+            elif line[0] != key:
                 if key in line:
                     line.remove(key)
                 elif len(line) == LENGTH:
@@ -104,7 +109,7 @@ class Recency:
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The keys of the lines, from the front."""
         found: dict[Token, None] = {}
-        for _, _, line in self._around(scopes):
+        for _, line in self._found(scopes):
             found.update(dict.fromkeys(line))
             if len(found) >= k:
                 break
@@ -114,45 +119,49 @@ class Recency:
         """The probabilities of these keys."""
         found: dict[Token, float] = {}
         left = 1.0
-        for circle, _, whole in self._around(scopes):
+        for circle, whole in self._found(scopes):
             if line := [key for key in whole if key not in found]:
                 many = len(line)
                 behind = len(self._known) > len(found) + many
                 worth = [left * each for each in self._worth(circle, many, behind)]
-                found.update(zip(line, [worth[place] for place in PLACE], strict=False))
+                found.update(zip(line, of_ranks(worth), strict=False))
                 left = worth[NOT_HERE]
         elsewhere = left / max(1, len(self._known) - len(found))
         return [[found.get(key, elsewhere) for key in keys]]
 
-    def _around(self, scopes: Scopes) -> list[tuple[int, str, _Line]]:
-        """The lines that stand one behind the other: circle, name, and the keys, if any."""
-        lines = self._lines
-        if not scopes:
-            return [(0, "", lines[0].get("") or [])]
-        around = [
-            (circle, name, lines[circle].get(name) or [])
-            for circle, name in enumerate(scopes[:ANYONE])
-        ]
-        around.append((ANYONE, "", lines[ANYONE].get("") or []))
+    def _reached(self, scopes: Scopes) -> _Lines:
+        """The lines of an actor, to learn; remembered until something is forgotten."""
+        turns = [names.turns for names in self._lines]
+        around = [(at, self._lines[at].touch(name, [])) for at, name in _circles(scopes)]
+        if len(self._around) >= MOST_AROUND or [names.turns for names in self._lines] != turns:
+            self._around.clear()
+        else:
+            self._around[scopes] = around
         return around
 
-    def _find(self, key: Token, around: Sequence[tuple[int, str, _Line]]) -> float:
+    def _found(self, scopes: Scopes) -> _Lines:
+        """The lines of an actor, as far as there are any."""
+        around = self._around.get(scopes)
+        if around is None:
+            around = [(at, self._lines[at].get(name) or []) for at, name in _circles(scopes)]
+        return around
+
+    def _find(self, key: Token, around: _Lines) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
         passed: set[Token] = set()
-        left = 1.0
-        for circle, _, line in around:
+        left, all_ = 1.0, self._known.many
+        for circle, line in around:
             if passed:
                 line = [each for each in line if each not in passed]
             if not line:
                 continue
             many = len(line)
             place = PLACE[line.index(key)] if key in line else NOT_HERE
-            behind = len(self._known) > len(passed) + many
-            left *= self._told(circle, many, behind, place)
+            left *= self._told(circle, many, all_ > len(passed) + many, place)
             if place != NOT_HERE:
                 return left
             passed.update(line)
-        return left / max(1, len(self._known) - len(passed))
+        return left / max(1, all_ - len(passed))
 
     def _told(self, circle: int, many: int, behind: bool, place: int) -> float:
         """For a line so long the probability of a key at this place, or of none of it; learn it.
@@ -162,7 +171,13 @@ class Recency:
         overall, known, scale, rest, whole = self._counted(circle, many, behind)
         size = SIZES[behind][many][place]
         here = scale * (overall[place] + rest * REST[place]) + known[place]
-        self._count(circle, many, place)
+        if rest and known is not NOTHING:
+            unit = self._unit
+            for counts in (overall, known):
+                counts[place] += unit
+                counts[TOTAL] += unit
+        else:
+            self._count(circle, many, place)
         return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
@@ -177,23 +192,31 @@ class Recency:
 
     def _counted(
         self, circle: int, many: int, behind: bool
-    ) -> tuple[Sequence[float], Sequence[float], float, float, float]:
+    ) -> tuple[_Counts, _Counts, float, float, float]:
         """Counts with lines of any length, and with such; and what all places of one come to.
 
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
-        unit, counts = self._unit, self._counts[circle]
-        learned, known = counts[ANY_LENGTH], counts[min(LONG, many)] or NOTHING
-        overall, rest = (START, 0.0) if learned is None else (learned, unit)
-        scale = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL])
-        everywhere, here = rest * LEFT[behind][many], 0.0
-        for place in PRESENT[behind][many]:
+        rest, counts = self._unit, self._counts[circle]
+        known = counts[many if many < LONG else LONG] or NOTHING  # noqa: FURB136  a call costs more
+        overall = counts[ANY_LENGTH]
+        if overall is None:
+            overall, rest = START, 0.0
+        scale = PRIOR * self._unit / (overall[TOTAL] + rest * REST[TOTAL])
+        everywhere, present = rest * LEFT[behind][many], PRESENT[behind][many]
+        if len(present) == TOTAL:  # all places, without a loop
+            a, b, c, d, e, f, g, _ = overall
+            everywhere = everywhere + a + b + c + d + e + f + g
+            a, b, c, d, e, f, g, _ = known
+            return overall, known, scale, rest, scale * everywhere + (a + b + c + d + e + f + g)
+        here = 0.0
+        for place in present:
             everywhere += overall[place]
             here += known[place]
         return overall, known, scale, rest, scale * everywhere + here
 
     def _count(self, circle: int, many: int, place: int) -> None:
-        """One more at ``place``. What is new weighs more, so that nothing old has to be touched."""
+        """One more at ``place``, of counts that may not have been begun."""
         unit, counts = self._unit, self._counts[circle]
         for length, start in ((ANY_LENGTH, START), (min(LONG, many), NOTHING)):
             known = counts[length]
@@ -202,17 +225,16 @@ class Recency:
             known[place] += unit
             known[TOTAL] += unit
 
-    def _grow(self) -> None:
-        self._unit *= GROWTH
-        if self._unit > HIGH:
-            for counts in filter(None, chain.from_iterable(self._counts)):
-                counts[:] = [each / self._unit for each in counts]
-            self._unit = 1.0
+    def _shrink(self) -> None:
+        """Begin anew at 1: what is new weighs more than what is old, which so is never touched."""
+        for counts in filter(None, chain.from_iterable(self._counts)):
+            counts[:] = [each / self._unit for each in counts]
+        self._unit = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """All it has learned."""
         return {
-            "lines": [[[name, line] for name, line in names.items()] for names in self._lines],
+            "lines": [names.to_json() for names in self._lines],
             "known": self._known.to_json(),
             "unit": self._unit,
             "counts": self._counts,
@@ -226,10 +248,11 @@ class Recency:
         lines, counts = saved["lines"], saved["counts"]
         if [len(lines), *map(len, counts)] != [CIRCLES, *[LENGTHS] * CIRCLES]:
             raise ValueError("there are not as many circles")
-        self._lines = tuple(
-            OrderedDict((str(name), [*map(token_of, line)]) for name, line in names)
-            for names in lines
-        )
+        for names, halves in zip(self._lines, lines, strict=True):
+            names.restore(
+                [(str(name), [*map(token_of, line)]) for name, line in half] for half in halves
+            )
+        self._around.clear()
         self._known.restore(saved["known"])
         self._unit = float(saved["unit"])
         self._counts = [[each and _places(each) for each in row] for row in counts]
@@ -239,3 +262,8 @@ def _places(saved: Any) -> list[float]:
     if isinstance(saved, list) and len(saved) == len(START):
         return [float(each) for each in saved]
     raise ValueError(f"{str(saved)[:40]!r} are no counts of places")
+
+
+def _circles(scopes: Scopes) -> list[tuple[int, str]]:
+    """The circles of an actor, and the name of each."""
+    return [*enumerate(scopes[:ANYONE]), (ANYONE, "")] if scopes else [(0, "")]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = [
     "ANYONE",
@@ -24,6 +24,7 @@ __all__ = [
     "best",
     "frozen",
     "key_of",
+    "summed",
     "token_of",
 ]
 
@@ -35,6 +36,8 @@ Token = Any
 
 Each key has but one, and nothing is done with it but to compare it.
 """
+
+K = TypeVar("K")
 
 Scopes = tuple[str, ...]
 """Whose it is, from the one to the many: ``("goblin-2", "goblin", "foes")``.
@@ -122,7 +125,18 @@ class Learner(Protocol):
         ...
 
 
-def best(weighed: Iterable[tuple[Key, float]], k: int) -> list[tuple[Key, float]]:
+def summed(parts: Sequence[tuple[float, Iterable[float]]], many: int) -> list[float]:
+    """The sum of rows of so ``many`` figures, each times its factor, from the first to the last."""
+    found = [0.0] * many
+    for (a, first), (b, second) in zip(parts[::2], parts[1::2], strict=False):  # two cost less
+        found = [p + a * q + b * r for p, q, r in zip(found, first, second, strict=True)]
+    if len(parts) % 2:
+        a, last = parts[-1]
+        found = [p + a * q for p, q in zip(found, last, strict=True)]
+    return found
+
+
+def best(weighed: Iterable[tuple[K, float]], k: int) -> list[tuple[K, float]]:
     """The ``k`` of the greatest probability, greatest first; of equals, the one named first."""
     return sorted(weighed, key=itemgetter(1), reverse=True)[:k]
 

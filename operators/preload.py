@@ -11,7 +11,7 @@ from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain, w
 from ..streams.footprint import targets_of
 from .classify import Context, Scene
 from .publish import Fault
-from .schedule_items import Item, Kind, Urgency
+from .schedule_items import Item, Kind, Urgency, circle_of
 
 __all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads_of"]
 
@@ -96,7 +96,8 @@ def preloads_of(
 ) -> dict[str, Wanted]:
     """What of the preloads a scene needs, by key; what several actors share is one item.
 
-    Of more than 200 it is the likeliest. A preload that raises is told, and costs only itself.
+    Of more than 200 it is the likeliest. A preload that raises is told, and costs only itself;
+    where alternatives go in a circle, there are none.
 
     :param known: the content there is, by key: some may need more.
     """
@@ -118,6 +119,11 @@ def preloads_of(
                 fault("preload", error)
         if found.keys() == before:
             break
+    while circle := circle_of({key: wanted.item for key, wanted in found.items()}):
+        for key in circle:
+            item = replace(found[key].item, alternative=None)
+            found[key] = found[key]._replace(item=item, instead=None)
+        fault("preload", ValueError(f"alternatives go in a circle: {' → '.join(circle)[:200]}"))
     if len(found) > MOST:
         by_likelihood = sorted(found, key=lambda key: -found[key].item.confidence)
         return {key: found[key] for key in by_likelihood[:MOST]}

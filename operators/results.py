@@ -185,7 +185,8 @@ def happened(world: World) -> tuple[Happened, ...]:
 
 
 def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
-    name, values = blow.result.result, dict(blow.result.values)
+    name = blow.result.result
+    values = {key: value for key, value in blow.result.values.items() if value is not None}
     struck = name in HARMFUL
     if name == "failure":
         struck = done.action.get("type") in STRIKES and is_save(done.action, name, values)
@@ -193,7 +194,9 @@ def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:
         values["target_hp"] = blow.after
         if blow.after <= 0 and not blow.down and (name in HARMFUL or number(values.get("damage"))):
             name = KILL
-    of_any_force = struck and "damage" not in values and may_fall(world, blow.result.target)
+    of_any_force = (
+        struck and number(values.get("damage")) is None and may_fall(world, blow.result.target)
+    )
     sure = blow.sure and (blow.after is not None or not of_any_force)
     fits = sure and not unfit and (name == KILL or blow.after is None or blow.after > 0)
     return Happened(

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .schedule_given import Constraints, State
-from .schedule_items import BUILT_IN, Item, Kind, Kinds, Priority, Urgency
+from .schedule_items import BUILT_IN, Item, Kind, Kinds, Priority, Urgency, circle_of
 from .schedule_plan import Entry, Lane, Plan, Verdict
 from .schedule_priority import OVERRIDDEN, Modifier, override_of, priority_of
 from .schedule_worth import Costs, Learned, cost_of, value_of
@@ -217,16 +217,5 @@ def _check(items: list[Item], kinds: Mapping[str, Kind]) -> None:
         keys = sorted(item.key for item in items)
         twice = next(one for one, other in pairwise(keys) if one == other)
         raise ValueError(f"two items are called {twice[:60]!r}: say each once")
-    chained = sorted(item.key for item in items if item.alternative is not None)
-    done: set[str] = set()
-    for key in chained:
-        way: dict[str, None] = {}
-        at: str | None = key
-        while at in known and at not in done:
-            if at in way:
-                passed = list(way)
-                circle = " → ".join([*passed[passed.index(at) :], at])
-                raise ValueError(f"alternatives go in a circle: {circle[:200]}")
-            way[at] = None
-            at = known[at].alternative
-        done.update(way)
+    if circle := circle_of(known):
+        raise ValueError(f"alternatives go in a circle: {' → '.join(circle)[:200]}")

@@ -10,7 +10,17 @@ from typing import Any
 
 from .fetch_source import Source
 
-__all__ = ["BUILT_IN", "Item", "Kind", "Kinds", "Priority", "Urgency", "amount", "share"]
+__all__ = [
+    "BUILT_IN",
+    "Item",
+    "Kind",
+    "Kinds",
+    "Priority",
+    "Urgency",
+    "amount",
+    "circle_of",
+    "share",
+]
 
 MOST_TOKENS = 1_000_000_000
 MOST_MS = 86_400_000.0
@@ -125,7 +135,8 @@ class Item:
         name = _brief(self.key)
         share(f"confidence of {name}", self.confidence)
         if not isinstance(self.urgency, Urgency):
-            raise ValueError(f"urgency of {name} is none of {', '.join(Urgency)}")  # noqa: TRY004
+            said, all_of_them = _brief(self.urgency), ", ".join(Urgency)
+            raise ValueError(f"urgency of {name} is {said}: choose an Urgency, {all_of_them}")  # noqa: TRY004
         amount(f"shared tokens of {name}", self.shared, MOST_TOKENS, ints=True)
         for what, value in (("tokens", self.tokens), ("size", self.size)):
             if value is not None:
@@ -136,6 +147,25 @@ class Item:
             amount(f"ms of {name}", self.ms, MOST_MS)
         if self.alternative == self.key:
             raise ValueError(f"{name} is its own alternative: name another, or none")
+
+
+def circle_of(items: Mapping[str, Item]) -> list[str]:
+    """The keys of a circle in which alternatives go, its first once more at the end; or none.
+
+    :param items: by their keys; of several circles it is the one that comes first by name.
+    """
+    done: set[str] = set()
+    for key in sorted(key for key, item in items.items() if item.alternative is not None):
+        way: dict[str, None] = {}
+        at: str | None = key
+        while at is not None and at in items and at not in done:
+            if at in way:
+                passed = list(way)
+                return [*passed[passed.index(at) :], at]
+            way[at] = None
+            at = items[at].alternative
+        done.update(way)
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +214,8 @@ class Kind:
             amount(f"limit_ms {name}", self.limit_ms, MOST_MS, 1)
         if self.least is not None:
             share(f"least {name}", self.least)
+        if self.source is not None and not callable(self.source):
+            raise ValueError(f"source {name} is {_brief(self.source)}: choose an async generator")
 
 
 P0, P1, P2, P3, P4 = Priority

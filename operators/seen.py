@@ -14,20 +14,22 @@ class Seen:
     """The keys seen of late. They are in two halves: when the newer is full, the older goes.
 
     :param limit: the most keys.
+    :ivar many: how many there are.
     """
 
-    __slots__ = ("_half", "_newer", "_older")
+    __slots__ = ("_half", "_newer", "_older", "many")
 
     def __init__(self, limit: int) -> None:
         self._newer: dict[Token, None] = {}
         self._older: dict[Token, Any] = {}
         self._half = max(1, limit // 2)
+        self.many = 0
 
     def __repr__(self) -> str:
         return f"<Seen {len(self)} keys>"
 
     def __len__(self) -> int:
-        return len(self._newer) + len(self._older)
+        return self.many
 
     def __contains__(self, key: object) -> bool:
         return key in self._newer or key in self._older
@@ -44,6 +46,7 @@ class Seen:
         if len(self._newer) >= self._half:
             self._older, self._newer = self._newer, {}
         self._newer[key] = None
+        self.many = len(self._newer) + len(self._older)
         return known
 
     def to_json(self) -> list[Any]:
@@ -56,3 +59,4 @@ class Seen:
         :raises ValueError: for keys that are none.
         """
         self._older, self._newer = (dict.fromkeys(map(token_of, half)) for half in saved)
+        self.many = len(self._newer) + len(self._older)

@@ -18,7 +18,7 @@ REACH = LONGEST + 200
 AHEAD = 24
 """So many characters of the next word are enough to tell whether it begins a sentence."""
 
-MARKS = re.compile(r"[^\w\s]{1,60}+\s*+|[^\S\n]*+\n\s*+")
+MARKS = re.compile(r"[^\w\s]{1,60}+\s*+|[^\S\n]{0,15}+\n\s*+")
 """Where a sentence might end: punctuation and the space after it, or a new line."""
 NO_STOPS = frozenset("\"'*,/:;&%#@\\、，；：·،؛")
 WIDE = frozenset("。！？．｡")

@@ -57,8 +57,9 @@ class Tally:
         weights[key] = weight = before + unit
         self.total += unit
         if weight > self._floor:
-            self._leaders[key] = None
-            if len(self._leaders) > 2 * self._most:
+            leaders = self._leaders
+            leaders[key] = None
+            if len(leaders) > 2 * self._most:
                 self._select()
         if self._growth > 1.0:
             self.unit *= self._growth

@@ -97,7 +97,7 @@ OPERATORS = {
 LIMITS = ("deadline ", "teardown ")
 """Alarms that end what takes too long, by name; at the end of a walk nothing does."""
 
-GUEST = re.compile(r"subscriber|content|g[0-9]+")
+GUEST = re.compile(r"subscriber|content|fetch .*|g[0-9]+", re.DOTALL)
 """Where a fault is one of somebody whom a replay does not have."""
 
 

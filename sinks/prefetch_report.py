@@ -70,7 +70,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """A report in words, a few lines."""
+    """A report in words, a few lines; of a session with content, a few more of that."""
     summary, metrics = found["session_summary"], found["metrics"]
     accuracy, wasted = metrics["prefetch_accuracy"], metrics["wasted_tokens"]
     used = f"{_percent(accuracy['value'])} of them used{_against(accuracy)}"
@@ -89,6 +89,8 @@ def text(found: Mapping[str, Any]) -> str:
         for each in of:
             times = f", {each['times']:,} times" if each["times"] > 1 else ""
             lines.append(f"{name:13} {each['name']} ({WHY[name]}{times})")
+    if "content" in found:
+        lines += ["", "of content", text(found["content"])]
     return "\n".join(lines)
 
 

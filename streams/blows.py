@@ -31,6 +31,7 @@ __all__ = [
     "laid_low",
     "left_of",
     "seen",
+    "sum_of",
     "told",
 ]
 
@@ -40,6 +41,8 @@ HARMFUL = ("hit", "critical", "failure")
 HARMLESS = ("miss", "resisted", "concealed")
 """Results that leave the target's health as it was, if no damage is said."""
 HEALS = ("healing", "healed", "heal")
+HEALED = -math.inf
+"""Owed by who was healed, nobody knows how much."""
 
 ACTORS: Path = ("actors",)
 MAX_ACTORS = 1024
@@ -178,7 +181,7 @@ def seen(
 def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
     owed, because, lost = account.owed, fall.action, fall.lost
     if because is not None:
-        own = _sum(damage for action, damage in owed if action == because)
+        own = sum_of(damage for action, damage in owed if action == because)
         if not any(action == because for action, _ in owed):
             if fall.after == 0 and left_of(was, account) == 0:  # what was told had felled it before
                 owed, fall = (), fall._replace(before=0, lost=0)
@@ -194,19 +197,18 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
             return account._replace(owed=owed[count:])
     if not owed:
         return account._replace(falls=(*account.falls, fall)[-MAX_FALLS:])
-    known = _sum(damage for _, damage in owed)
-    if math.isnan(known):  # nobody knows whose this is
+    known = sum_of(damage for _, damage in owed)
+    if not known > HEALED or (math.isnan(lost) and fall.after == 0):  # nobody knows whose this is
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     if lost > known and was.health is not None:  # and another's blow, that is told of later
-        buffer = (was.pool or 0) - was.health
-        fall = fall._replace(before=was.health - max(0, known - buffer), lost=lost - known)
+        fall = fall._replace(before=left_of(was, account), lost=lost - known)
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     return account._replace(owed=())
 
 
 def _owing(owed: Sequence[tuple[str, float]]) -> list[float]:
     """The damage of the first that is owed, of the first two, and so on."""
-    return [_sum(damage for _, damage in owed[: count + 1]) for count in range(len(owed))]
+    return [sum_of(damage for _, damage in owed[: count + 1]) for count in range(len(owed))]
 
 
 def told(
@@ -277,6 +279,7 @@ class _Reckoning:
                 and done.event is None
             )
         ]
+        self._risen = any(damage == HEALED for _, damage in account.owed)  # perhaps
         self._untold = any(fall.after == 0 and fall.before != 0 for fall in account.falls)
         open_ones = world.actions.keys() - {name}
         self._rivals = 1 + sum(  # ints
@@ -293,7 +296,7 @@ class _Reckoning:
     def of(self, results: Sequence[Result]) -> list[Blow]:
         """What each did."""
         damages = [max(0, number(each.values.get("damage")) or 0) for each in results]
-        total = _sum(damages)
+        total = sum_of(damages)
         fitting = [fall for fall in self._free if total and fall.shows(total)]
         alien = bool(fitting) and self._alien(fitting[0])
         if (alien or len(fitting) > self._rivals) and not self._own:  # poison, or somebody else
@@ -331,7 +334,7 @@ class _Reckoning:
                     break
             if free:
                 whole = free[0]._replace(
-                    after=free[-1].after, lost=_sum(fall.lost for fall in free)
+                    after=free[-1].after, lost=sum_of(fall.lost for fall in free)
                 )
                 if whole.shows(total):
                     return free
@@ -344,8 +347,8 @@ class _Reckoning:
         self, results: Sequence[Result], damages: Sequence[float], claimed: list[Fall]
     ) -> list[Blow]:
         before, after = claimed[0].before, claimed[-1].after
-        whole = claimed[-1]._replace(lost=_sum(fall.lost for fall in claimed))
-        fits = whole.shows(_sum(damages))
+        whole = claimed[-1]._replace(lost=sum_of(fall.lost for fall in claimed))
+        fits = whole.shows(sum_of(damages))
         exact = fits and before is not None
         if before is not None and after is not None:  # what took a part of it up is not told apart
             exact = fits and math.isclose(before - after, whole.lost)
@@ -378,11 +381,12 @@ class _Reckoning:
             return self._unclear(result)
         lies = before is not None and before <= 0
         down = lies and not self._untold  # else it may be this that felled it, or not yet
-        said, given = number(result.values.get("target_hp")), "damage" in result.values
+        said = number(result.values.get("target_hp"))
+        given = number(result.values.get("damage")) is not None
         if said is not None:
-            damage = 0 if before is None else max(0, before - max(0, said))
-        elif result.result == KILL and not damage:
-            damage = math.inf
+            damage = self._damage_to(max(0, said), damage)
+        elif result.result == KILL:
+            damage = self._damage_to(0, damage or math.inf)
         if damage and self._now is not None and not down:
             self._owe(damage)
         nothing = not damage and (given or result.result in HARMLESS) and not self._open()
@@ -391,12 +395,34 @@ class _Reckoning:
         if damage and damage < math.inf and said is None and self._now and any(self._now.shields):
             return Blow(result, None, before is not None and before > damage, down)
         if healed:
-            if self._now is not None and any(result.values.get(each) for each in HEALS):
-                self._owe(math.nan)  # how much of it there was room for, no state has shown
+            if said is not None:
+                self._stands_at(said)
+            elif self._now is not None and any(result.values.get(each) for each in HEALS):
+                self._owe(HEALED)  # how much of it there was room for, no state has shown
             return self._blow(result, left, down=False)
         if lies and self._untold:
             return self._unclear(result)
         return self._blow(result, left, down)
+
+    def _damage_to(self, left: float, said: float) -> float:
+        """How much was done to one who has so much health left, buffers included."""
+        now, account = self._now, self.account
+        if now is None or now.pool is None:
+            return 0 if left else math.inf
+        owing = account._replace(owed=(*account.owed, (self._name, said)))
+        if left_of(now, owing) == left:
+            return said
+        return max(0, now.pool - left - sum_of(damage for _, damage in account.owed))
+
+    def _stands_at(self, left: float) -> None:
+        """Whatever is owed, this is the health it comes to."""
+        now = self._now
+        if now is None or now.health is None or now.pool is None:
+            return
+        owed = now.pool - left if left < now.health else now.health - left
+        if owed < 0 and now.pool > now.health:  # what goes before the health is not healed
+            owed = HEALED
+        self.account = self.account._replace(owed=((self._name, owed),) if owed else ())
 
     def _alien(self, fall: Fall) -> bool:
         """Whether it came too early, or is a death that the game would have named."""
@@ -417,15 +443,17 @@ class _Reckoning:
         if said is not None:
             left = max(0, said)
             lies = self._now is not None and self._now.health == 0 and left > 0
-            return Blow(result, left, not (down or lies), down)
+            return Blow(result, left, not (down or lies), down and left <= 0)
         return Blow(result, left, not down, down)
 
     def _unclear(self, result: Result) -> Blow:
         said = number(result.values.get("target_hp"))
-        lies = self._now is not None and self._now.health == 0
+        lies = self._now is not None and self._now.health == 0 and not self._risen
         if said is not None:
             down = lies and not self._untold
             sure = not down and (said <= 0 or not lies)
+            if self._risen:
+                self._stands_at(max(0, said))
             return Blow(result, max(0, said), sure, down and said <= 0)
         return Blow(result, None, False, lies and not self._untold)
 
@@ -487,20 +515,27 @@ def left_of(now: Vitals | None, account: Account) -> float | None:
     """The same, of one with such health, and this open."""
     if now is None:
         return None
-    if now.health is None or now.pool is None or not account.owed:
+    owed = sum_of(damage for _, damage in account.owed)
+    if now.health is None or now.pool is None:
+        return 0 if owed == math.inf else None  # of which an outcome said that it fell
+    if not account.owed:
         return now.health
-    owed = _sum(damage for _, damage in account.owed)
-    if math.isnan(owed):
-        return owed
+    if not owed > HEALED:
+        return math.nan
+    if owed < 0:  # healed
+        return now.health - owed
     return max(0, now.health - max(0, owed - (now.pool - now.health)))
 
 
-def _sum(values: Iterable[float]) -> float:
-    """The sum, whole if they all are."""
+def sum_of(values: Iterable[float]) -> float:
+    """The sum, whole if they all are; NaN if nobody can tell."""
     found = list(values)
     if all(isinstance(each, int) for each in found):
         return sum(found)  # ints
-    return math.fsum(found)
+    try:
+        return math.fsum(found)
+    except ValueError:  # felled and healed
+        return math.nan
 
 
 def _bounded(accounts: dict[str, Account]) -> Accounts:

@@ -24,6 +24,7 @@ from foretell.operators.schedule import Item, Kind, Lane, Priority
 from foretell.replay.content import recorded_content
 from foretell.replay.lockstep import NotRecorded
 from foretell.replay.verify import verify
+from foretell.sinks import prefetch_report
 from foretell.streams.log import read
 from foretell.streams.log_inputs import LogInputs
 from foretell.streams.log_own import own_problem
@@ -476,6 +477,37 @@ async def test_what_had_no_room_is_loaded_from_what_the_others_have_left() -> No
             assert most - 2 <= summary["total_prefetches"] <= most
 
 
+async def test_what_fails_is_tried_again_with_the_next_plan_and_not_for_there_is_room() -> None:
+    # 1-52 1-64
+    class Torn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            found = await super().find(ask)
+            if ask.key == "lore:torn":
+                raise OSError("the page is torn out")
+            return found
+
+    needs = [foretell.Need("Old Mill"), foretell.Need("torn"), foretell.Need("long", size=200_000)]
+    own = foretell.Preload("lore", ("combat",), lambda scene: needs)
+    source = Torn()
+    settings = {"schedule": {"unavailable_seconds": 0}}
+    async with table(source, settings, preloads=(own,)) as (session, _):
+        attacked(session)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert source.keys == ["lore:old mill", "lore:torn", "lore:torn"]  # and content came
+
+
+async def test_the_report_of_a_session_in_words_has_its_content() -> None:  # 1-45 1-46
+    async with table(Source()) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        said = prefetch_report.text(session.prefetch_report())
+        speculation, content = said.split("\n\nof content\n")
+        assert speculation.startswith("prefetches    3, ") and "stat_block" not in speculation
+        assert content.startswith("prefetches    3, ")
+        assert "accurate      stat_block:sea hag (predicted, used)" in content
+
+
 @pytest.mark.parametrize("left", ["its scene", "its session"])
 async def test_what_nobody_has_used_is_wasted_by_name_whoever_has_loaded_it(left: str) -> None:
     # 1-33 1-42 1-44 1-46
@@ -779,6 +811,21 @@ async def test_needs_that_are_wrong_cost_the_session_nothing(
         await asyncio.sleep(1)
         assert (await session.outcome("mira", "bow", "hit", target="sh1")).text
     assert "preload raised ValueError" in caplog.text
+
+
+async def test_alternatives_in_a_circle_cost_the_session_only_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        return [foretell.Need("x", alternative="y"), foretell.Need("y", alternative="x")]
+
+    source = Source()
+    own = foretell.Preload("lore", ("combat",), needs)
+    async with table(source, preloads=(*foretell.PRELOADS, own)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(1)
+        assert asked(model) and {"lore:x", "lore:y", "stat_block:sea hag"} <= {*source.keys}
+    assert "alternatives go in a circle: lore:x → lore:y → lore:x" in caplog.text
 
 
 @pytest.mark.parametrize("wrong", [[5], foretell.PRELOADS[0], None])
@@ -1279,6 +1326,30 @@ def test_after_the_end_of_a_session_nothing_that_a_source_does_counts(tmp_path: 
     kinds = [record.kind for record in read(tmp_path / "table-7.jsonl")]
     assert "~preload" in kinds and "~content" not in kinds
     assert verify(tmp_path / "table-7.jsonl").difference is None
+
+
+def test_a_source_that_outlives_its_session_leaves_a_log_that_replays(tmp_path: Path) -> None:
+    class Deaf(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + 60
+            while loop.time() < until:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    continue
+
+    async def evening() -> None:
+        async with table(Deaf(), {"log_dir": str(tmp_path)}) as (session, _):
+            attacked(session)
+            await asyncio.sleep(1)
+        await asyncio.sleep(120)
+
+    run_virtual(evening())
+    log = tmp_path / "table-7.jsonl"
+    faults = [record.data["where"] for record in read(log) if record.kind == "~fault"]
+    assert len(faults) >= 3 and all(where.startswith("fetch ") for where in faults)
+    assert verify(log).difference is None
 
 
 def test_a_replay_has_the_content_of_the_recording(tmp_path: Path) -> None:

@@ -352,6 +352,24 @@ async def test_what_is_planned_again_is_waited_for_no_longer() -> None:  # 1-20
         assert waiting.done()
 
 
+async def test_what_was_late_and_is_wanted_again_keeps_nobody_waiting_longer() -> None:  # 1-20
+    async with table() as t:
+        t.shelf.takes = {"a": 9.0, "b": 9.0}
+        one, other = Item("a", "page"), Item("b", "page")
+        t.plan(one, at=P1)
+        await asyncio.sleep(0.05)
+        t.plan(one, other, at=P1)
+        waits = asyncio.create_task(t.executor.ready())
+        began = t.time()
+        await asyncio.sleep(0.06)  # the first was too late, and is in the background
+        for _ in range(10):
+            t.plan(one, other, at=P1)
+            await asyncio.sleep(0.03)
+            if waits.done():
+                break
+        assert await waits == () and t.time() - began <= 0.13
+
+
 async def test_a_generation_that_has_no_place_yet_keeps_its_turn() -> None:  # 1-20 1-53
     async with table(max_concurrent_fetches=1, max_concurrent_eager=1) as t:
         t.shelf.takes = {"a": 2.0, "b": 2.0}
@@ -436,6 +454,22 @@ async def test_content_that_changes_the_context_is_told_and_planned_anew() -> No
         t.plan(Item("a", "letter"), Item("b", "letter"), at=P2)
         await asyncio.sleep(1)
         assert seen == ["a"] and t.cache == {"a": "A", "b": "B"}
+
+
+async def test_content_that_several_wait_for_may_change_the_context_for_the_others() -> None:
+    # 1-28 1-64
+    def anew(item: Item, value: Any) -> None:
+        t.executor.cancel("another context")
+
+    async with table(more={"on_context": anew}) as t:
+        changing = Kind("sign", P2, source=t.shelf.fetch, changes_context=lambda item, value: True)
+        t.kinds.register(changing)
+        t.shelf.gives = dict.fromkeys("ac", OSError("torn out"))
+        t.shelf.takes = {"b": 0.1}
+        t.plan(*(Item(key, "sign", alternative="b") for key in "ac"), Item("b", "page"), at=P2)
+        await asyncio.sleep(3)
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c"]
+        assert len(t.cache) == 1
 
 
 async def test_a_subscriber_may_plan_anew_in_the_midst_of_an_event() -> None:  # 1-28
@@ -585,6 +619,16 @@ async def test_what_is_for_an_open_turn_does_not_expire_in_it() -> None:  # 1-33
 # --- all together
 
 
+async def test_what_comes_when_its_turn_is_over_expires_as_any_other() -> None:  # 1-33
+    async with table() as t:
+        t.shelf.takes = {"a": 1.0}
+        t.plan(Item("a", "page", turn="t1"))
+        await asyncio.sleep(0.5)
+        t.executor.turn_ended("t1")
+        await asyncio.sleep(60)
+        assert t.of(What.EXPIRED) == [(31.05, "a")]
+
+
 async def test_another_context_cancels_what_belonged_to_the_one_before() -> None:  # 1-62
     async with table() as t:
         t.shelf.takes = dict.fromkeys("ab", 1.0)
@@ -706,6 +750,32 @@ async def test_a_source_that_will_not_close_gives_up_its_place_after_a_second() 
         await asyncio.sleep(3)
 
 
+async def test_a_source_that_never_closes_is_asked_so_often_and_no_more_until_it_does() -> None:
+    # G3 G4 G10
+    released = asyncio.Event()
+
+    async def deaf(items: Sequence[Item]) -> AsyncIterator[Content]:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        yield Content(items[0].key, "late", 10)
+
+    async with table(more={"kinds": [Kind("deaf", P3, source=deaf)]}) as t:
+        for n in range(40):
+            t.plan(Item(f"d{n}", "deaf"), f"a{n}", at=P2)
+            await asyncio.sleep(5)
+        assert 8 <= len(t.tasks) <= 16 and not t.executor.pending
+        assert any("calls of its source do not close" in event.why for _, event in t.told)
+        assert len([key for _, key in t.of(What.LOADED) if key[0] == "a"]) == 40
+        released.set()
+        await asyncio.sleep(1)
+        t.plan(Item("d", "deaf"), at=P2)
+        await asyncio.sleep(1)
+        assert t.cache.get("d") == "late" and not len(t.tasks)
+
+
 async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
     async with table() as t:
         t.shelf.takes, t.shelf.lingers = dict.fromkeys("abc", NEVER), 0.3
@@ -716,6 +786,16 @@ async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
         t.plan("e", at=P1)
         await asyncio.sleep(1)
         assert "e" not in t.shelf.begun
+
+
+async def test_closing_twice_at_once_is_closing_once() -> None:  # G4
+    async with table() as t:
+        t.shelf.takes, t.shelf.lingers = {"a": NEVER}, 0.5
+        t.plan("a", at=P2)
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(t.executor.aclose(), t.executor.aclose())
+        assert t.time() == 0.6 and t.shelf.running == 0
 
 
 async def test_as_an_operator_it_emits_what_happens_and_completes_when_all_is_done() -> None:
@@ -734,6 +814,16 @@ async def test_as_an_operator_it_emits_what_happens_and_completes_when_all_is_do
         await asyncio.sleep(1)
         assert seen == ["loaded a", "|"]
         disposable.dispose()
+
+
+async def test_a_subscriber_may_cancel_in_the_midst_of_an_event() -> None:  # G4
+    async with table(most=3) as t:
+        t.shelf.takes = dict.fromkeys("abc", NEVER)
+        t.plan("a", "b", "c", "d", at=P2)
+        t.executor.listeners.append(lambda event: t.executor.cancel("heard enough"))
+        await asyncio.sleep(5)
+        assert not t.executor.pending and not t.faults and len(t.tasks) == 0
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c", "d"]
 
 
 async def test_disposing_the_operator_cancels_what_is_under_way() -> None:  # G4
@@ -866,6 +956,43 @@ async def test_an_alternative_that_cannot_be_had_is_asked_for_once(fails: str) -
         await asyncio.sleep(3)
         assert sorted(t.shelf.calls) == [("a",), ("b",)]
         assert t.executor.unavailable == {"a", "b"} and not t.executor.pending
+
+
+async def test_alternatives_of_two_plans_that_are_each_other_are_given_up() -> None:  # 1-64
+    async with table() as t:
+        t.shelf.gives = dict.fromkeys("ab", OSError("torn out"))
+        t.plan(Item("a", "page", alternative="b"))
+        t.plan(Item("b", "page", alternative="a"))
+        await asyncio.sleep(1)
+        assert t.executor.unavailable == {"a", "b"} and not t.executor.pending
+        assert len(t.of(What.UNAVAILABLE)) == 2
+
+
+async def test_who_was_late_and_asks_for_itself_shares_an_alternative_no_longer() -> None:
+    # 1-22 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out"), "b": OSError("burnt")}
+        t.shelf.takes = {"b": 0.2}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        t.plan(other, at=P2)
+        t.plan(one, other, at={"a": P1, "b": P2})
+        await asyncio.sleep(5)
+        assert sorted(key for _, key in t.of(What.UNAVAILABLE)) == ["a", "b"]
+        assert not t.executor.pending
+
+
+async def test_what_is_not_needed_any_more_comes_to_one_end_though_it_shares_another() -> None:
+    # 1-27 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        t.plan(Item("b", "page"), at=P2)
+        await asyncio.sleep(0.01)
+        t.plan(Item("a", "page", alternative="b"), Item("b", "page"), at=P2)
+        await asyncio.sleep(0.05)
+        t.plan("c", at=P2)
+        await asyncio.sleep(1)
+        assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c"]
 
 
 async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28

@@ -360,6 +360,7 @@ def test_the_first_line_may_be_the_one_that_is_no_object(size: int) -> None:
         '{id: s0, tags: ["a"]}',
         '{id: s0, "pos": [5]',
         '"id": "s0", "pos": [5, 0]}',
+        '"id": "a {b} [c]", "pos": [5, 0]}',
         '{ü: "x", "l": [{"k": 1},\n{"k": 2}]}',
         '{\n  id": "s0",\n  "pos": [\n{"x": "}"}, 1]\n}',
         '{id": "s0", "pos": [5, 0]}\n{id": "s1", "pos": [6, 0]}',
@@ -395,6 +396,14 @@ def test_a_list_in_a_first_line_that_is_no_object_is_the_value_if_nothing_else_c
     assert parser.feed('{"n": 2}],')
 
 
+@pytest.mark.parametrize("size", [4, 10**6])
+def test_long_prose_after_a_first_line_that_is_no_object_is_read_as_prose(size: int) -> None:
+    text = '{id": "s0", "pos": [5, 0]}\n' + "{n 2}\n" * 2000 + '{"n": 1}\n{"n": 2}'
+    parser, found = read("word " * 1000 + "\n" + text, size, expect="array")
+    assert found.value == [None, None, {"n": 1}, {"n": 2}]
+    assert [*parser.lost] == [(0,), (1,)]
+
+
 def test_many_lines_with_lists_that_are_no_objects_cost_as_their_length() -> None:
     import time
 
@@ -413,11 +422,31 @@ def test_many_lines_with_lists_that_are_no_objects_cost_as_their_length() -> Non
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-@pytest.mark.parametrize("line", ['"n": {"k": 1}}', '"n": 2, "m": {"k": 1} }'])
-def test_an_element_that_lies_in_an_object_without_its_beginning_is_said(
-    line: str, size: int
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"n": 2, "m": {"k": 1} }',
+        '"n": "a {b} [2]", "m": {"k": 1}, "o": {"k": 2}}',
+        '"n": 2, "m": [{"k": 1}, 2]}',
+        '"n": 2, "m": [ [{"k": "}"}], 2], "o": "}"},',
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1])
+def test_null_stands_for_a_line_without_its_bracket_that_has_objects(
+    line: str, at: int, size: int
 ) -> None:
-    parser, found = read(f'{{"n": 1}}\n{line}\n{{"n": 3}}', size, expect="array")
+    lines: list[str] = ['{"n": 1}', '{"n": 3}']
+    lines.insert(at, line)
+    value: list[Any] = [{"n": 1}, {"n": 3}]
+    value.insert(at, None)
+    parser, found = read("\n".join(lines), size, expect="array")
+    assert isinstance(found, Partial) and found.value == value
+    assert [*parser.lost] == [(at,)]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_element_that_lies_in_an_object_without_its_beginning_is_said(size: int) -> None:
+    parser, found = read('{"n": 1}\n"n": {"k": 1}}\n{"n": 3}', size, expect="array")
     assert isinstance(found, Partial)
     assert found.value == [{"n": 1}, {"k": 1}, {"n": 3}]
     assert [*parser.lost] == [(1,)]
@@ -448,8 +477,23 @@ def test_a_comment_after_a_bare_name_begins_a_value_in_any_pieces(text: str, siz
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
-@pytest.mark.parametrize("dots", ["[...]", "[.]", "[-]", "[…]", "[+]", "[-.]"])
-def test_dots_in_brackets_are_no_value(dots: str, size: int) -> None:
+@pytest.mark.parametrize(
+    "dots",
+    [
+        "[...]",
+        "[.]",
+        "[-]",
+        "[…]",
+        "[+]",
+        "[-.]",
+        "[1-3]",
+        "[2024-01-02]",
+        "[1.2.3]",
+        "[1e]",
+        f"[2{'.' * 50}",
+    ],
+)
+def test_dots_and_dates_in_brackets_are_no_value(dots: str, size: int) -> None:
     assert read(f"{dots}\n{PLAN}", size)[1] == Final(json.loads(PLAN))
     assert read(f"So: {dots}", size)[1].value is MISSING
 

@@ -204,6 +204,25 @@ def test_what_a_later_value_has_in_it_is_no_later_value() -> None:
     assert found.value == {"s": 1} and "later value" not in found.reason
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize(
+    "said", ["[+5]", "[2024].", "[]", "{}", "{a: 1}", "[true] they don't", "{} \\n"]
+)
+def test_what_a_string_says_is_no_later_value(said: str, quote: str, size: int) -> None:
+    steps = ['{"n":2d6 0,"a":"roll %s"}', '{"a":"is %s now"}', '{"a": "%s"\n}', '{"n":4}']
+    text = "[" + ",".join(steps).replace("%s", said) + "]"
+    _, found = read(text.replace('"', quote), size, expect="array")
+    assert len(found.value) == 4 and found.value[3] == {"n": 4}
+    assert found.value[0]["a"].startswith("roll ") and "later value" not in found.reason
+
+
+@pytest.mark.parametrize("said", ["{}", "{'n': 1}", '{\\"n\\": 1}'])
+def test_what_a_string_says_does_not_complete_the_value(said: str) -> None:
+    _, found = read(f'{{"n" 2, "a": "x {said} y", "b": 3}}')  # and is none of Final
+    assert found.value["b"] == 3 and found.value["a"].startswith("x ")
+
+
 def test_a_later_value_that_continues_comes_before_the_rest_of_the_first() -> None:
     parser = PartialParser()
     parser.feed('{"a": "b", oh no, "c": 1}\n{"a": "b", "c": [1]}')
@@ -249,6 +268,7 @@ def test_what_is_passed_over_between_lines_is_noted(size: int) -> None:
         ('{"n":1}\n{"n":3}\nDone.', [16]),
         ('Fill in {x}, like\n{"n":1}\n{"n":3}\nand {y}.', [34]),
         ('Each has "n": {x}\n{"n":1}\n{"n":3}', []),
+        ('{"n":1}\n{"n":3}\n"n": so I call it, {x} is free', [16]),
         ('```json\n{"n":1},\n{"n":3}\n]\n```\n', []),
     ):
         parser = PartialParser(expect="array")
@@ -285,6 +305,14 @@ def test_null_stands_for_a_line_that_is_no_object_and_has_no_end(size: int) -> N
         parser, found = read(f'{{"n":1}}\n{{n 2{after}', size, expect="array")
         assert found.value == [{"n": 1}, None, *value]
         assert [*parser.lost] == [(1,)]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("end", ["", "\n```\n\nTell me {if} it fits.", '\nThen:\n{"n":3}'])
+def test_null_stands_for_a_line_without_its_bracket_before_prose(end: str, size: int) -> None:
+    parser, found = read(f'{{"n":1}}\n"n":2, "a":"x"}}{end}', size, expect="array")
+    assert found.value == [{"n": 1}, None, {"n": 3}][: 3 if end.endswith("}") else 2]
+    assert [*parser.lost] == [(1,)]
 
 
 @pytest.mark.parametrize("end", ["{", "{n", '{"', '{"n"'])
@@ -472,6 +500,7 @@ SIZE = 400_000
     [
         ('[{"a":1},' * 250 + "x y ,}" + "," * SIZE, {}),
         ("[x y " + '[{"a":1},' * (SIZE // 9), {"expect": "array"}),
+        ("[x y " + "{} '" * (SIZE // 4), {}),
         ('{"z":1}\n{' + "".join(f'"a{i}":1 x, ' for i in range(300)) + '[\n{"a":1},' * (SIZE // 10),
          {"expect": "array"}),
     ],

@@ -611,6 +611,52 @@ def test_memory_stays_within_three_times_the_value() -> None:
     assert peak < 2 * size  # the string grows in place
 
 
+@pytest.mark.parametrize(
+    ("begin", "expect"),
+    [
+        ("So ", "any"),
+        ('"', "any"),
+        ("<think>", "any"),
+        ('{"a":1 x', "any"),
+        ('{"', "any"),
+        ("{'", "any"),
+        ('{"n":1}', "array"),
+    ],
+)
+def test_text_that_is_kept_takes_no_more_room_than_it_has(begin: str, expect: Any) -> None:
+    import tracemalloc
+
+    text = ("wörd " if begin == "So " else "word ") * 100_000
+    parser = PartialParser(expect=expect)
+    parser.feed(begin)
+    tracemalloc.start()
+    try:
+        for at in range(0, len(text), 5):
+            parser.feed(text[at : at + 5])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(text)
+
+
+def test_a_fence_with_many_blanks_in_it_costs_as_its_length() -> None:
+    import time
+
+    def spent(count: int) -> float:
+        texts, best = ["```\na" + " " * count + "b"] * 50, float("inf")
+        for _ in range(3):
+            parsers = [PartialParser() for _ in texts]
+            for parser, text in zip(parsers, texts, strict=True):
+                parser.feed(text)
+            before = time.process_time()
+            for parser in parsers:
+                parser.finish()
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(256) < 8 * spent(32)  # eight times, if all of it cost as its length
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 99])
 def test_a_comment_may_stand_right_after_a_number_or_word(size: int) -> None:
     text = '[1/* one */,-2.5// two\n,true/**/,{"a":null/**/}]'

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.operators.calibration import Calibration
-from foretell.operators.chains import Chains
-from foretell.operators.follows import Follows
+from foretell.operators.chains import Chains, Run
+from foretell.operators.follows import Counts, Follows
+from foretell.operators.halves import Halves
 from foretell.operators.hours import HOUR_WEIGHTS, Hours, hour_weights
 from foretell.operators.numbers import Numbers
 from foretell.operators.predict_baselines import Frequent, LastUsed
@@ -35,6 +37,7 @@ KEYS = st.tuples(st.sampled_from("abcde"), st.sampled_from(["x", "y"]))
 SCOPES = st.one_of(
     st.just(()),
     st.sampled_from([("g1", "g", "foes"), ("g2", "g", "foes"), ("mira", "mira", "party")]),
+    st.sampled_from([("g", "foes"), ("foes",)]),  # a kind and a side that act by themselves
 )
 EVENTS = st.lists(
     st.builds(Event, st.floats(-1e13, 1e13), KEYS, SCOPES) | st.builds(Event, st.just(T), KEYS),
@@ -408,7 +411,7 @@ def test_after_one_context_only_so_many_keys_are_remembered_the_frequent_ones() 
         follows.add(("c",), (f"once-{number}",))
         follows.add(("c",), ("often",))
     counts = follows.after(("c",))
-    assert len(counts) <= 8 and counts.total == sum(counts.values())
+    assert len(counts.keys) <= 8 and counts.total == sum(counts.keys.values())
     assert counts.greatest(1) == [("often",)]
 
 
@@ -457,38 +460,91 @@ def test_contexts_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> N
         follows.add((number,), ("x",))
         follows.add(("used",), ("y",))
         assert len(follows) <= 11
-    assert follows.after(("used",))["y",] == 100
-    assert not follows.after((3,))
+    assert follows.after(("used",)).keys["y",] == 100
+    assert not follows.after((3,)).keys
+
+
+@given(words=st.lists(st.sampled_from("abcdefghijklmnop"), max_size=60), limit=st.integers(2, 8))
+def test_of_names_the_newest_are_known_and_what_is_found_stays_until_the_next_turn(
+    words: list[str], limit: int
+) -> None:
+    halves: Halves[list[int]] = Halves(limit)
+    kept: dict[str, list[int]] = {}
+    for number, word in enumerate(words):
+        turns, known = halves.turns, halves.get(word)
+        found = halves.touch(word, [number])
+        assert found is known or (known is None and found == [number])
+        if halves.turns != turns:
+            kept = {}
+        kept[word] = found
+        assert all(halves.get(each) is kept[each] for each in kept)
+        newest = list(dict.fromkeys(reversed(words[: number + 1])))[: limit // 2]
+        assert all(halves.get(each) for each in newest)
+    again: Halves[list[int]] = Halves(limit)
+    again.restore(json.loads(json.dumps(halves.to_json())))
+    assert again.to_json() == halves.to_json()
+    assert len([name for half in halves.to_json() for name, _ in half]) <= limit // 2 * 2
+
+
+@pytest.mark.parametrize("make", [Recency, Markov])
+def test_what_is_kept_of_actors_so_as_not_to_look_for_it_changes_nothing(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> list[Any]:
+        rng, learner, found = random.Random(8), make(limit=24), []
+        for number in range(1_500):
+            actor, key = rng.randrange(40 if number % 300 > 150 else 6), rng.randrange(9)
+            scopes = (f"m{actor}", f"k{actor % 5}", f"s{actor % 2}")[: 1 + number % 3]
+            found += learner.learn(T, key, scopes)
+            found += learner.weigh(T, [key], (f"m{key}", "k", "s"))
+        return found
+
+    kept = said()
+    monkeypatch.setattr(sys.modules[make.__module__], "MOST_AROUND", 0)
+    assert said() == kept
+
+
+def came(chains: Chains, run: Run, names: tuple[str, ...], key: Any) -> list[tuple[int, int, int]]:
+    """What was known of each of whom had the run, before ``key`` came after it."""
+    found = chains.reach(run, names, key)
+    return [(0, 0, 0) if counts is None else counts.more(key) for counts in found]
+
+
+def counted(counts: Any) -> dict[Any, int]:
+    """Each key, and how often it came."""
+    assert isinstance(counts, Counts)
+    return counts.keys
 
 
 def test_runs_not_met_for_long_are_forgotten_and_those_in_use_are_not() -> None:
     chains = Chains(limit=30)
     for number in range(100):
-        chains.add((number,), ("me", "us"), "x")
-        chains.add(("used",), ("me", "us"), "y")
-    assert chains.after(("used",))["us"] == {"y": 100}
+        came(chains, (number,), ("me", "us"), "x")
+        came(chains, ("used",), ("me", "us"), "y")
+    assert counted(chains.after(("used",))["us"]) == {"y": 100}
     assert len(json.dumps(chains.to_json())) < 1_500 and not chains.after((3,))
 
 
 def test_who_had_a_run_alike_shares_its_counts_until_somebody_else_has_it() -> None:
     chains = Chains()
-    assert chains.add((1,), ("all", "me"), 7) == ()
-    assert chains.add((1,), ("all", "me"), 7) == ((1, 1, 1),)
-    assert chains.add((1,), ("all", "me"), 8) == ((0, 2, 1),)
-    assert list(chains.add((1,), ("all", "you"), 8)) == [(1, 3, 2), (0, 0, 0)]
+    assert came(chains, (1,), ("all", "me"), 7) == []
+    assert came(chains, (1,), ("all", "me"), 7) == [(1, 1, 1)]
+    assert came(chains, (1,), ("all", "me"), 8) == [(0, 2, 1)]
+    assert came(chains, (1,), ("all", "you"), 8) == [(1, 3, 2), (0, 0, 0)]
     after = chains.after((1,))
-    assert (after["all"], after["me"], after["you"]) == ({7: 2, 8: 2}, {7: 2, 8: 1}, 8)
+    assert counted(after["all"]) == {7: 2, 8: 2} and counted(after["me"]) == {7: 2, 8: 1}
+    assert after["you"] == 8
     again = Chains()
     again.restore(json.loads(json.dumps(chains.to_json())))
-    assert list(again.add((1,), ("all", "me"), 7)) == [(2, 4, 2), (2, 3, 2)]
+    assert came(again, (1,), ("all", "me"), 7) == [(2, 4, 2), (2, 3, 2)]
 
 
 def test_of_a_run_that_a_crowd_had_those_that_had_it_most_are_remembered() -> None:
     chains = Chains(crowd=8)
     for number in range(200):
-        chains.add(("a",), ("all", f"actor-{number}"), "x")
+        came(chains, ("a",), ("all", f"actor-{number}"), "x")
     after = chains.after(("a",))
-    assert len(after) <= 8 and after["all"] == {"x": 200}
+    assert len(after) <= 8 and counted(after["all"]) == {"x": 200}
 
 
 def test_a_key_keeps_its_number_while_it_is_known_and_no_number_comes_twice() -> None:

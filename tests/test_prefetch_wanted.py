@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -39,6 +40,19 @@ def scenes() -> Iterator[Query]:
             cast, end = rng.sample(range(30), 3), at + 1200
             while (at := at + rng.expovariate(1 / 40)) < end:
                 yield Query(at, f"m{rng.choice(cast)}", "x", True)
+
+
+def bursts() -> Iterator[Query]:
+    """A dozen queries within a minute, for 3 of 20 keys; then nothing for 20 minutes or so."""
+    rng = random.Random(1)
+    for day in WORKING:
+        at = MONDAY + day * DAY + 9 * HOUR
+        while at < MONDAY + day * DAY + 17 * HOUR:
+            cast = rng.sample(range(20), 3)
+            for _ in range(12):
+                yield Query(at, f"b{rng.choice(cast)}", "x", True)
+                at += rng.expovariate(1 / 5)
+            at += rng.expovariate(1 / 1200)
 
 
 def learned(path: Path, queries: list[Query], by: str = "ensemble") -> Learned:
@@ -84,6 +98,25 @@ def test_what_is_said_to_be_wanted_is_wanted_as_often_as_is_said(
     told = known.as_json(now)["needed_accuracy"]
     assert sum(row["predictions"] for row in told) > 100  # ints
     assert all(abs(r["mean"] - r["came"]) < 0.2 for r in told if r["predictions"] >= 30)
+
+
+@pytest.mark.parametrize("by", ["document", "ensemble"])
+@pytest.mark.parametrize("usage", [steady, scenes, bursts])
+def test_in_a_quiet_moment_no_more_is_said_to_be_wanted_than_is(
+    tmp_path: Path, usage: object, by: str
+) -> None:
+    queries = list(usage())  # type: ignore[operator]
+    late = queries[len(queries) * 2 // 3 :]
+    quiet = [a.at + 60 for a, b in itertools.pairwise(late) if 60 < b.at - a.at < HOUR]
+    said, came = [], 0
+    for now in quiet[:: max(1, len(quiet) // 16)]:
+        known = learned(tmp_path / str(now), [each for each in queries if each.at <= now], by)
+        then = {each.subject for each in queries if now < each.at <= now + 900}
+        for each in known.scored(now, 15):
+            said.append(known.needed(each.key, each.probability, now))
+            came += each.key[0] in then
+    assert len(said) > 150
+    assert math.fsum(said) / len(said) == pytest.approx(came / len(said), abs=0.08)
 
 
 def test_a_moment_is_like_those_when_it_was_as_long_since_the_last_query() -> None:

@@ -103,7 +103,9 @@ def test_a_state_that_came_first_after_the_declaration_may_be_from_before_or_aft
 
 @pytest.mark.parametrize("damage", [float("nan"), float("inf"), "2d6", None, True, 10**400])
 def test_damage_that_is_no_number_is_no_kill(damage: Any) -> None:
-    assert of(hit(damage=damage), state(10), DECLARED).name == "hit"
+    found = of(hit(damage=damage), state(20), DECLARED)
+    assert (found.name, "target_hp" in found.values) == ("hit", False)
+    assert of(hit(damage=damage), state(10), DECLARED).unsure  # as if it had not been said
 
 
 def test_each_target_has_its_own_result() -> None:
@@ -326,6 +328,60 @@ def test_one_who_may_have_fallen_is_not_said_to_stand_whatever_came_of_it() -> N
         declared = ev.Action(1.0, "a1", None, "mira", action)
         found = after(outcome, state(10), declared, state(0))
         assert (found.name, found.unsure or found.told == KILL) == ("", True), found
+
+
+def test_what_an_outcome_leaves_is_reckoned_with_what_goes_before_the_health() -> None:  # G1
+    start = [state(20, temp_hp=5), DECLARED, TWIN]
+    for shown in ([], [state(17)]):
+        for damage, then in ((4, 13), (20, 0)):
+            found = after(blow("a2", damage), *start, blow("a1", 8, target_hp=17), *shown)
+            assert (found.values["target_hp"], found.name == KILL) == (then, not then)
+    taken_up = after(blow("a2", 4), *start, blow("a1", 4, target_hp=20))
+    assert taken_up.values["target_hp"] == 17
+    for outcome in (blow("a1", 25, target_hp=0), blow("a1", 9, KILL), blow("a1", None, KILL)):
+        for second in (blow("a2", 2), blow("a2", None, "miss")):
+            found = after(second, *start, outcome)
+            assert (found.name, found.down) == ("", True)
+
+
+def test_one_whose_health_nobody_knows_may_be_told_to_have_fallen() -> None:  # G1
+    start = [state(None), DECLARED, TWIN]
+    for outcome in (blow("a1", 8, target_hp=0), blow("a1", 8, KILL), blow("a1", None, KILL)):
+        found = after(blow("a2", None, "miss"), *start, outcome)
+        assert (found.name, found.down) == ("", True)
+    again = after(blow("a2", 3, target_hp=4), *start, blow("a1", 8, target_hp=0))
+    assert (again.down, again.values["target_hp"]) == (False, 4)  # the game's word
+
+
+def test_one_who_was_healed_may_stand_whatever_the_state_still_shows() -> None:  # G1
+    cure = ev.Action(1.0, "a1", None, "tom", {"type": "cast", "name": "cure", "target": "grik"})
+
+    def healed(outcome: ev.Outcome, before: int, **values: int) -> Happened:
+        cured = blow("a1", None, "success", **values)
+        return after(outcome, state(before), cure, TWIN, cured)
+
+    for outcome in (blow("a2", 3), blow("a2", None, "miss")):
+        found = healed(outcome, 0, healing=7)
+        assert (found.down, found.unsure) == (False, True)
+    for before in (0, 5, 9):
+        found = healed(blow("a2", 3), before, healing=7, target_hp=7)
+        assert (found.name, found.values["target_hp"]) == ("hit", 4)
+        missed = healed(blow("a2", None, "miss"), before, healing=7, target_hp=7)
+        assert (missed.name, missed.unsure) == ("miss", False)
+        assert healed(blow("a2", 9), before, healing=7, target_hp=7).name == KILL
+    unsaid = [state(30), cure, TWIN, blow("a1", None, "success", healing=1)]
+    killed = [*unsaid, blow("a2", 36, "critical", target_hp=0)]
+    assert happened(play(*killed))[0].name == KILL
+    assert after(other("tom", 6), *killed).down
+    risen = [state(0), cure, TWIN, blow("a1", None, "success", healing=7, target_hp=7), state(7)]
+    assert after(blow("a2", 3), *risen).values["target_hp"] == 4  # shown, and not healed again
+
+
+def test_a_death_without_a_number_may_be_of_either_blow() -> None:  # G1
+    for shown in ({"alive": False}, {"conditions": ["unconscious"]}):
+        begun = [state(None), DECLARED, TWIN, blow("a1", 8), state(None, **shown)]
+        found = after(blow("a2", 38), *begun)
+        assert (found.name, found.down, found.unsure) == ("", False, True)
 
 
 def test_who_is_healed_may_have_lain_there() -> None:  # G1

@@ -493,7 +493,10 @@ def test_what_is_left_for_want_of_room_would_not_have_fitted(
         ({"size": math.inf}, "size of 'a' is not a finite number"),
         ({"ms": math.inf}, "ms of 'a' is not a finite number"),
         ({"shared": -5}, "shared tokens of 'a' is -5"),
-        ({"urgency": "huge"}, "urgency of 'a' is none of critical, high, medium, low"),
+        (
+            {"urgency": "huge"},
+            "urgency of 'a' is 'huge': choose an Urgency, critical, high, medium, low",
+        ),
         ({"alternative": "a"}, "'a' is its own alternative"),
     ],
 )
@@ -543,7 +546,10 @@ def test_a_state_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"worth": math.nan}, {"tokens": 0}, {"ms": -1}, {"limit_ms": 0}, {"most": 0}, {"base": 7}],
+    [
+        *({"worth": math.nan}, {"tokens": 0}, {"ms": -1}, {"limit_ms": 0}, {"most": 0}),
+        *({"base": 7}, {"least": 2}, {"source": "lore.json"}),
+    ],
 )
 def test_a_kind_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     (name,) = wrong

@@ -124,6 +124,23 @@ def test_what_is_held_is_bounded_and_looked_at_once() -> None:
     assert len(cutter._tail) <= 1100
 
 
+def test_a_run_of_blanks_costs_as_its_length() -> None:
+    import time
+
+    def spent(count: int) -> float:
+        best = float("inf")
+        for _ in range(5):
+            cutter = Sentences()
+            cutter.feed("a" + " " * count)
+            before = time.process_time()
+            for _ in range(40):
+                cutter.feed(" ")
+            best = min(best, time.process_time() - before)
+        return best
+
+    assert spent(1000) < 9 * spent(250)  # four times, if each blank costs the same
+
+
 def test_an_unknown_language_is_cut_all_the_same() -> None:
     assert cut("He fell. She ran.", "xx") == ["He fell.", "She ran."]
 
