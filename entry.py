@@ -132,7 +132,9 @@ class Entry(Generic[M]):
             self._refuse(said)
             if raw is not None:
                 if said.action_id is None and said.actor is not None:
-                    name = self.declare(ev.Action(0.0, "", None, said.actor, said.action))
+                    name = self.declare(
+                        ev.Action(0.0, "", None, said.actor, said.action, to=said.to)
+                    )
                     said = replace(said, action_id=name, actor=None, action=None)
                 self.state(raw, said.action_id)
 

@@ -20,6 +20,7 @@ from .operators.narration import Narration, schema_of
 from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
 from .operators.rules import Rules, SrdRules
+from .operators.views import ContentView, View
 from .session import Session
 from .sinks.budget import Budgets
 from .sinks.ledger import Price
@@ -65,6 +66,11 @@ class Game(Generic[M]):
         ones; see :func:`foretell.operators.classify.classify`.
     :param odds: your own :class:`~foretell.Rules`, for the odds of what may come of an action, in
         the place of :class:`~foretell.SrdRules`; a class is instantiated.
+    :param view: what a viewer may know, a function of the state and the viewer: a prompt for those
+        whom an outcome names in ``to`` holds what it shows to each of them, and a prompt for all
+        what it shows to ``None``. Default: all of the state to everybody. See ``docs/views.md``.
+    :param content_view: what a viewer may know of content, a function of its kind, its name or whom
+        it is about, its value, and the viewer. Default: all; with a ``view``, nothing.
     :param price_list: dollars per million tokens by model; default: the list that ships.
     :param content: where stat blocks, spell lists, lore and the like come from: a
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
@@ -84,6 +90,8 @@ class Game(Generic[M]):
         api_key: str | None = None,
         rules: Sequence[Rule] = DEFAULT_RULES,
         odds: Rules | type[Rules] | None = None,
+        view: View | None = None,
+        content_view: ContentView | None = None,
         price_list: Mapping[str, Price] | None = None,
         content: ContentSource | Mapping[str, Any] | None = None,
         preloads: Sequence[Preload] = PRELOADS,
@@ -99,11 +107,14 @@ class Game(Generic[M]):
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"narration must be a pydantic model, not {brief(given)}")
         own = prompts() if isinstance(prompts, type) else prompts
-        call = getattr(own, "__call__", None)  # noqa: B004  # an object with an async one
-        if inspect.iscoroutinefunction(own) or inspect.iscoroutinefunction(call):
-            raise ConfigError(
-                f"prompts {brief(prompts)} must be a plain function, not an async one"
-            )
+        for name, guest in (("prompts", own), ("view", view), ("content_view", content_view)):
+            call = getattr(guest, "__call__", None)  # noqa: B004  # an object with an async one
+            if inspect.iscoroutinefunction(guest) or inspect.iscoroutinefunction(call):
+                raise ConfigError(
+                    f"{name} {brief(guest)} must be a plain function, not an async one"
+                )
+            if name != "prompts" and not (guest is None or callable(guest)):
+                raise ConfigError(f"{name} must be a function, not {brief(guest)}")
         if own is not None and not callable(own):
             raise ConfigError(
                 f"prompts must be a function or a class of them, not {brief(prompts)}"
@@ -116,6 +127,8 @@ class Game(Generic[M]):
         ):
             raise ConfigError(f"odds must have methods odds and damage, not {brief(odds)}")
         self.odds: Rules = made or SrdRules()
+        self.view = view
+        self.content_view = content_view
         self.price_list = price_list
         self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
@@ -171,8 +184,12 @@ class Game(Generic[M]):
 
         guests = {
             name: f"{maker.__module__}:{maker.__qualname__}"
-            for name, guest in (("prompts", self.prompts),)
-            if not isinstance(guest, DefaultPrompts)
+            for name, guest in (
+                ("prompts", self.prompts),
+                ("view", self.view),
+                ("content_view", self.content_view),
+            )
+            if guest is not None and not isinstance(guest, DefaultPrompts)
             for maker in (guest if inspect.isroutine(guest) else type(guest),)
         }
         if self.narration is not Narration:

@@ -41,6 +41,7 @@ from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.variant_costs import VariantCosts
+from .operators.views import Views
 from .resumed import Resumed
 from .sinks.audit import Audit
 from .sinks.budget import Spent
@@ -148,6 +149,7 @@ class Pipeline(Generic[M]):
         self._too_large = False
         self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
+        self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
         self._moved = self._happened = 0  # the last input that was a move; an outcome, or a rewind
         self._lock: LogLock | None = None
@@ -272,6 +274,7 @@ class Pipeline(Generic[M]):
                 made_for, what.result, what.values.get("target_hp"), what.target
             ),
             recall=self._recall,
+            shown=None if game.view is None else self._views.shown,
         )
         tell = overlap(
             self.teller.tell,
@@ -643,7 +646,7 @@ class Pipeline(Generic[M]):
             value=likely,
             source="retell",
             partial=False,
-            account=Account(entries),
+            account=Account(entries, to=event.to),
         )
 
     def _prepare_again(self, spare: Variant | None) -> None:
@@ -664,7 +667,21 @@ class Pipeline(Generic[M]):
         return found
 
     def _wish(self, scene: Scene) -> tuple[Variant, ...]:
-        return self._revised(self._planner(scene, self._spare))
+        self.foresight.catch_up()  # or the odds would depend on whether anybody asked for a report
+        wanted = self._planner(scene, self._spare)
+        return self._revised(tuple(each for each in wanted if self._tellable(scene.world, each)))
+
+    def _tellable(self, world: World, variant: Variant) -> bool:
+        """Whether those it is for may know of everybody it is about, and of what is thought of."""
+        declared, to, views = variant.declared, variant.to, self._views
+        if variant.account is not None:
+            return True
+        about = declared.actor, variant.target
+        return all(views.sees(world, declared, each, to) for each in about) and (
+            variant.source == "declared"
+            or self.foresight.openly(declared.action)
+            or views.lists(world, declared, to)
+        )
 
     def _plan(self, scene: Scene) -> tuple[Variant, ...]:
         """Have the content loaded, and the variants prepared, that the scheduler has room for."""
@@ -844,15 +861,17 @@ class Pipeline(Generic[M]):
     ) -> Request:
         """What a model is asked; ``place`` is the telling in whose place a retelling stands."""
         settings = self._settings
-        memory = self.transcript.memory(settings.memory_tokens, before=place)
+        memory = self.transcript.memory(settings.memory_tokens, account.to, before=place)
         if place is not None:
             account = replace(account, told=self.transcript.versions(place))
-        declared = account.entries[0].declared
         content: Mapping[str, Any] = {}
         if self.contents is not None:
             content = self.contents.of(
                 {each for entry in account.entries for each in _about(entry.declared)}
             )
+            content = self._views.content(scene.world, account, content)
+        scene, account = self._views.shown(scene, account)
+        declared = account.entries[0].declared
         prompt = prompted(self._game.prompts, scene, declared, account, memory, content)
         return Request(
             model=settings.main_model,

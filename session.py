@@ -145,6 +145,7 @@ class Session(Generic[M]):
         type: str | None = None,
         odds: ev.Odds | None = None,
         rolled: ev.Rolled | None = None,
+        to: Iterable[str] = (),
         action_id: str | None = None,
     ) -> Action[M]:
         """An actor is about to do something; its result is not known yet.
@@ -156,12 +157,15 @@ class Session(Generic[M]):
             in all.
         :param rolled: the result itself, where the game rolls ahead, or one by target; not told
             before its outcome. Its word, or with the damage ``{"result": "hit", "damage": 9}``.
+        :param to: the viewers who may know of it, and for whom it is prepared; all, if none are
+            named.
         :param action_id: an id of its own; with that of an earlier action, it changes that one,
             and its handle with it.
         """
         what = action_of(action, type, target)
-        said = checked(ev.Action(0.0, action_id or "", None, actor, what, odds, rolled))
-        return self._handle(self._entry.declare(said), said.actor, said.action or {})
+        viewers = viewers_of(to)
+        said = checked(ev.Action(0.0, action_id or "", None, actor, what, odds, rolled, viewers))
+        return self._handle(self._entry.declare(said), said.actor, said.action or {}, viewers)
 
     def action(self, action_id: str) -> Action[M]:
         """The handle of a declared action, such as one from before the session was resumed.
@@ -171,15 +175,17 @@ class Session(Generic[M]):
         known = self.world.actions.get(action_id)
         if known is None or known.resolved:
             raise StateError(f"no action {brief(action_id)} is open: declare it first")
-        return self._handle(action_id, known.actor, known.action)
+        return self._handle(action_id, known.actor, known.action, known.to)
 
-    def _handle(self, action_id: str, actor: str, what: Mapping[str, Any]) -> Action[M]:
+    def _handle(
+        self, action_id: str, actor: str, what: Mapping[str, Any], to: tuple[str, ...]
+    ) -> Action[M]:
         """The one handle of an action, which is what it was last declared to be."""
         with self._handles_lock:
             handle = self._handles.get(action_id)
             if handle is None:
                 handle = self._handles[action_id] = Action(self, action_id, actor, what)
-            handle.actor, handle._what = actor, what
+            handle.actor, handle._what, handle._to = actor, what, to
         return handle
 
     def retract(self, action: Action[M] | str) -> None:
@@ -519,6 +525,7 @@ class Action(Generic[M]):
         self.id = action_id
         self.actor = actor
         self._what = what
+        self._to: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Action {self.id} of {self.actor}>"
@@ -529,7 +536,7 @@ class Action(Generic[M]):
         *,
         results: Iterable[ev.Result | Mapping[str, Any]] | None = None,
         state: Any = None,
-        to: Iterable[str] = (),
+        to: Iterable[str] | None = None,
         **values: Any,
     ) -> Telling[M]:
         """What came of it. Returns the telling, which has begun already.
@@ -543,10 +550,12 @@ class Action(Generic[M]):
         :param results: for several targets, ``[{"target": "goblin-1", "result": "failure",
             "values": {"damage": 12}}, …]`` in the place of ``result``.
         :param state: the state after it; the same as ``update(state, because=action)`` before.
-        :param to: the viewers who may see it; all, if none are named.
+        :param to: the viewers who may see it; default: those it was declared to, or all. ``()`` is
+            all.
         :raises StateError: without a result, or with a state that cannot be used.
         """
-        found, viewers = results_of(result, results, values), viewers_of(to)
+        found = results_of(result, results, values)
+        viewers = viewers_of(self._to if to is None else to)
         entry, said = self._session._entry, checked(ev.Outcome(0.0, found, self.id, to=viewers))
         raw = None if state is None else entry.snapshot(state)
         return entry.outcome(said, raw, (self.actor, self._what))

@@ -57,6 +57,11 @@ class Found(Protocol):
         """The name of the result it tells."""
         ...
 
+    @property
+    def to(self) -> tuple[str, ...]:
+        """The viewers who may be told it; all, if none are named."""
+        ...
+
 
 class Lookup(Protocol):
     """What ``tell`` asks of the store."""
@@ -179,8 +184,8 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
     """Take a lease on each variant that fits the world's outcome, before anything drops it.
 
     A variant fits if it has the name of what happened, was made for this turn, action and
-    target, nothing it speaks of has changed unexpectedly, and its guard holds: the target is
-    up afterwards exactly if the text leaves it standing.
+    target, and for whom the outcome is told, nothing it speaks of has changed unexpectedly, and
+    its guard holds: the target is up afterwards exactly if the text leaves it standing.
     """
     outcome = world.cause
     assert isinstance(outcome, Outcome)
@@ -194,7 +199,7 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         part = Part(Entry(declared, what))
         target = what.target if aimed or len(outcome.results) > 1 else None
         found = store.take((turn, depends.own, target, what.name))
-        if found is not None and found.fingerprint == mark:
+        if found is not None and found.fingerprint == mark and _may_know(found.to, outcome.to):
             generation = found.generation
             trace("~take", telling=f"t{world.number}", generation=generation.id)
             asked = numbers_of(world, declared, what.target, what.name)
@@ -244,6 +249,11 @@ def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> 
         taken.served = Served.HIT if generation.phase is Phase.DONE else Served.IN_FLIGHT
         taken.lead = world.t - (generation.opened_at or world.t)
     return taken
+
+
+def _may_know(made_for: Sequence[str], to: Sequence[str]) -> bool:
+    """Whether what was written for some viewers, or for all, may be told to these, or to all."""
+    return not made_for or (bool(to) and set(to) <= set(made_for))
 
 
 def _resolved(world: World) -> tuple[World, Declared]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ..streams.world import Declared
-from .claim import Claim
 from .classify import Scene
-from .prompts import name_of
+from .prompts import Account, name_of
 from .results import Happened
 from .slots import fill
+from .views import UNSEEN
 
 __all__ = ["fallback_text"]
 
 
-def fallback_text(scene: Scene, claims: Iterable[Claim]) -> str:
-    """Plain sentences, true of what has not been told yet."""
-    return " ".join(
-        _plainly(scene, part.entry.declared, part.entry.happened)
-        for claim in claims
-        for part in claim.parts
-        if not part.told
-    )
+def fallback_text(scene: Scene, account: Account) -> str:
+    """Plain sentences, true of what is to be told."""
+    return " ".join(_plainly(scene, entry.declared, entry.happened) for entry in account.entries)
 
 
 def _plainly(scene: Scene, declared: Declared, what: Happened) -> str:
-    who = name_of(scene, declared.actor, declared) or "Someone"
+    who = name_of(scene, declared.actor, declared) or UNSEEN
+    who = who.capitalize() if who == UNSEEN else who
     action = str(declared.action.get("name") or declared.action.get("type") or "action")
     sentence = f"{who}: {action}"
     if (target := name_of(scene, what.target, declared)) is not None:

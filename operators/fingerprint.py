@@ -140,6 +140,7 @@ def scene_fingerprint(scene: Scene) -> str:
             each.key,
             each.event.odds,
             each.event.rolled,
+            each.to,
             [laid_low(world, each, target) for target in targets_of(each.action)],
         )
         for action_id, each in world.actions.items()

@@ -15,7 +15,7 @@ it added nothing that was measurable, but would have made what is prepared depen
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..streams.events import Action, Outcome
@@ -26,11 +26,13 @@ from .classify import Scene
 from .expect import BY, WORDS, Expectations
 from .heard import Talk
 from .odds_learned import LearnedOdds
+from .predictors import Key
 from .usage import item_of
 
 __all__ = ["BY", "WORDS", "Candidate", "Foresight", "Mark"]
 
 MOST_OPEN = 64
+MOST_HEARD = 4096
 
 
 class Foresight:
@@ -53,6 +55,7 @@ class Foresight:
         """What comes of what is done, as learned when last something was asked."""
         self._expectations = Expectations()
         self._open: OrderedDict[str, tuple[float, Foreseen]] = OrderedDict()
+        self._openly: OrderedDict[Key, None] = OrderedDict()
         self._memo: tuple[Any, Foreseen] = ((None, None), Foreseen())
         self._news: tuple[World, World] | None = None
         self._learned = 0
@@ -66,6 +69,7 @@ class Foresight:
         """
         self.catch_up()
         event = after.cause
+        self._hear(after)
         if isinstance(event, Action):
             if event.action is not None and event.action_id not in before.actions:
                 self._open[event.action_id] = after.t, self._foreseen(before)
@@ -92,6 +96,22 @@ class Foresight:
         if done.actor:
             self._expectations.learn(before, done, after.number)
         self._learned += 1
+
+    def _hear(self, world: World) -> None:
+        """What was done, or is about to be, for all to know."""
+        event = world.cause
+        if not isinstance(event, Action | Outcome) or event.to:
+            return
+        known = world.actions.get(event.action_id or f"#{world.number}")
+        if known is not None:
+            self._openly[item_of(known.action)] = None
+            self._openly.move_to_end(item_of(known.action))
+            if len(self._openly) > MOST_HEARD:
+                self._openly.popitem(last=False)
+
+    def openly(self, action: Mapping[str, Any]) -> bool:
+        """Whether all have heard of such a thing: somebody did it, or said so, and not to some."""
+        return item_of(action) in self._openly
 
     def _mark(self, world: World, t: float, foreseen: Foreseen, done: Declared) -> None:
         """How well it was foreseen what came."""

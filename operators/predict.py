@@ -52,7 +52,8 @@ class Variant:
     and their ``content`` (which their prompts may have, and how often it has changed) are.
     ``value`` is the probability that it will be asked for. ``account`` is what it is to tell,
     where that has happened already. ``likely`` is the probability of its action, whatever comes
-    of it, and ``urgency`` how soon that is expected, from 0 to 1.
+    of it, and ``urgency`` how soon that is expected, from 0 to 1. ``to`` names the viewers who may
+    be told it; all, if none are named.
     """
 
     slot: tuple[str | None, str, str | None, str]
@@ -67,6 +68,7 @@ class Variant:
     likely: float | None = field(default=None, compare=False)
     urgency: float = field(default=0.0, compare=False)
     content: tuple[tuple[str, int], ...] = ()
+    to: tuple[str, ...] = ()
 
     @property
     def target(self) -> str | None:
@@ -128,6 +130,7 @@ def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
                 partial=len(targets_of(declared.action)) > 1,
                 likely=candidate.probability,
                 urgency=candidate.urgency,
+                to=declared.to,
             )
         )
     return found

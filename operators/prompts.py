@@ -43,12 +43,14 @@ class Account:
     ``slots`` names the values that are not known yet: the text is a variant, and writes them as
     ``{damage}``. ``part`` asks for a sentence or two that will stand beside others. ``told`` is
     how it was told before, the latest last: it is to be told again, as true and in another way.
+    ``to`` names the viewers it is for; all, if none are named.
     """
 
     entries: tuple[Entry, ...]
     slots: tuple[str, ...] = ()
     part: bool = False
     told: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
 
     @staticmethod
     def of_variant(
@@ -59,7 +61,7 @@ class Account:
         if "hp" not in scene.world.actor(target):
             open_slots = tuple(each for each in open_slots if each != "target_hp")
         happened = Happened(target, result, result, {}, result)
-        return Account((Entry(declared, happened),), open_slots, part)
+        return Account((Entry(declared, happened),), open_slots, part, to=declared.to)
 
 
 class Prompts(Protocol):

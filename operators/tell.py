@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from .results import Happened
 __all__ = ["Teller"]
 
 Emit = Callable[[Narrative], None]
+Shown = Callable[[Scene, Account], tuple[Scene, Account]]
 
 PATIENCE = 1.0
 RESTLESS = 3
@@ -62,6 +63,8 @@ class Teller:
     :param check: says what is wrong with a finished value, or ``None``.
     :param moment: when the last thing came from outside, as its line has it, in seconds: what is
         decided by it is decided alike in a replay.
+    :param shown: a scene and what is told of it, as those may know them whom it is for; none, if
+        everybody may know everything.
     :param on_serve: told, for each prepared part that reaches a viewer, the result it was made
         for and what happened.
     """
@@ -83,6 +86,7 @@ class Teller:
         check: Callable[[Any], str | None],
         on_serve: Callable[[str, Happened], None],
         recall: Callable[[int], Again | None] = lambda number: None,
+        shown: Shown | None = None,
     ) -> None:
         self._generations = generations
         self._store = store
@@ -98,6 +102,7 @@ class Teller:
         self._check = check
         self._on_serve = on_serve
         self._recall = recall
+        self._shown = shown
         self._active: dict[str, asyncio.Task[Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._unwanted: dict[str, None] = {}
@@ -286,8 +291,8 @@ class Teller:
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
-        part = piece.parts[0]
-        composer.begin(part.entry.happened.values, last=last, lacking=part.lacking)
+        values, lacking = self._values(claims, piece.parts[0])
+        composer.begin(values, last=last, lacking=lacking)
         held: list[Patch] = []
         words = ""
 
@@ -332,13 +337,31 @@ class Teller:
             lease.release("told")
         return True
 
+    def _values(
+        self, claims: Sequence[Claim], part: Part
+    ) -> tuple[Mapping[str, Any], Collection[str]]:
+        """What fills the slots of a part, and the slots that nothing does: viewers may not know."""
+        known = part.entry.happened.values
+        if self._shown is None:
+            return known, part.lacking
+        _, account = self._seen(claims, [part])
+        values = account.entries[0].happened.values
+        return values, {*part.lacking, *(known.keys() - values.keys())}
+
+    def _seen(self, claims: Sequence[Claim], parts: Sequence[Part]) -> tuple[Scene, Account]:
+        """Some of what is told, and its scene, as its viewers may know them."""
+        scene = self._scene_of(self._world_of(claims))
+        account = Account(tuple(part.entry for part in parts), to=claims[0].outcome.to)
+        return (scene, account) if self._shown is None else self._shown(scene, account)
+
     def _misplaces_text(self, patch: Patch) -> bool:
         """Whether it makes something else of the field that holds the text."""
         at_text = patch.op == "set" and patch.path == (self._text_field,)
         return at_text and not isinstance(patch.value, str)
 
     def _open(self, claims: Sequence[Claim], piece: Piece, *, alone: bool) -> Lease:
-        account = Account(tuple(part.entry for part in piece.parts), part=not alone)
+        entries = tuple(part.entry for part in piece.parts)
+        account = Account(entries, part=not alone, to=claims[0].outcome.to)
         world = self._world_of(claims)
         request = self._request(self._scene_of(world), account, _place(claims[0]))
         generation = self._generations.open(
@@ -403,7 +426,8 @@ class Teller:
                 for claim in claims:
                     for part in claim.parts:
                         part.told = False
-            fallback = fallback_text(self._scene_of(self._world_of(claims)), claims)
+            left = [part for claim in claims for part in claim.parts if not part.told]
+            fallback = fallback_text(*self._seen(claims, left))
         patches, text = composer.append(fallback) if fallback else ([], "")
         if status is not Status.SUPERSEDED:
             now = self._now()

@@ -43,7 +43,7 @@ def _parsed(raw: bytes) -> Opening:
 
 
 def guests_of(openings: Iterable[Opening]) -> dict[str, str]:
-    """What of its own the game of a recording had: ``prompts``, ``narration``, ``rules``."""
+    """What of its own the game of a recording had, by name: ``prompts``, ``view`` and so on."""
     guests: dict[str, str] = {}
     for opening in openings:
         own = opening.get("guests")

@@ -17,15 +17,21 @@ class _Variant(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def result(self) -> str: ...
+    @property
+    def to(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A variant's generation, finished or not, and the fingerprint and result it was made for."""
+    """A variant's generation, finished or not, and the fingerprint and result it was made for.
+
+    ``to`` are the viewers who may be told it; all, if none are named.
+    """
 
     fingerprint: str
     generation: Any
     made_for: str
+    to: tuple[str, ...] = ()
 
 
 class Store:
@@ -42,12 +48,14 @@ class Store:
 
     def put(self, variant: _Variant, generation: Any) -> None:
         """Offer a variant; it takes the place of an older one in its slot."""
-        self._entries[variant.slot] = Entry(variant.fingerprint, generation, variant.result)
+        made = Entry(variant.fingerprint, generation, variant.result, variant.to)
+        self._entries[variant.slot] = made
 
     def holds(self, variant: _Variant) -> bool:
         """Whether this very variant is here, finished or not."""
         entry = self._entries.get(variant.slot)
-        return entry is not None and entry.fingerprint == variant.fingerprint
+        made = variant.fingerprint, variant.to
+        return entry is not None and (entry.fingerprint, entry.to) == made
 
     def take(self, slot: Slot) -> Entry | None:
         """The variant in a slot, which leaves the store, or ``None``."""

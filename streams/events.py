@@ -72,7 +72,8 @@ class Action:
     A later one with the same id changes it; one whose ``action`` is ``None`` takes it back.
     ``odds`` are the probabilities of its results, where the rules know them; ``rolled`` is the
     result itself (or one per target), where the game rolls ahead: its word, or an object with it
-    as ``result`` and, where that is rolled too, the ``damage``.
+    as ``result`` and, where that is rolled too, the ``damage``. ``to`` names the viewers who may
+    know of it; empty means all.
     """
 
     t: float
@@ -82,6 +83,7 @@ class Action:
     action: Mapping[str, Json] | None
     odds: Odds | None = None
     rolled: Rolled | None = None
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

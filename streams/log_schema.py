@@ -40,7 +40,7 @@ __all__ = [
 FORMAT = 1
 """The format this version writes, and the newest one it reads."""
 
-RECORDING = 3
+RECORDING = 4
 """The revision of what a session records beside its inputs: one more wherever another line, field
 or order of lines comes out of the same inputs, so that an older recording is known as such."""
 
@@ -188,7 +188,7 @@ KINDS: Mapping[str, Kind] = {
     "turn": Kind({"turn": _string, "actor": _string}, {"options": _acts, "deadline": _number}),
     "action": Kind(
         {"action_id": _string, "actor": _string},
-        {"turn": _string, "action": _act, "odds": _object, "rolled": _rolled},
+        {"turn": _string, "action": _act, "odds": _object, "rolled": _rolled, "to": _strings},
     ),
     "outcome": Kind(
         {},
@@ -287,6 +287,7 @@ _READERS: Mapping[str, Callable[[float, Data], Input]] = {
         d.get("action"),
         d.get("odds"),
         d.get("rolled"),
+        tuple(d.get("to") or ()),
     ),
     "outcome": lambda t, d: Outcome(
         t,
@@ -348,6 +349,7 @@ def to_record(event: Input) -> dict[str, Any]:
                 actor=event.actor,
                 odds=event.odds,
                 rolled=event.rolled,
+                to=list(event.to) or None,
             )
             return {**line, "action": event.action}
         case Outcome():

@@ -59,6 +59,11 @@ class Declared:
     since: int = 0
     struck: tuple[str, ...] = ()
 
+    @property
+    def to(self) -> tuple[str, ...]:
+        """The viewers who may know of it, as it was declared; all, if none are named."""
+        return () if self.event is None else self.event.to
+
 
 class World(NamedTuple):
     """A session's state, turn and actions after one input.

@@ -44,6 +44,11 @@ def deed_of(entry: Entry) -> Deed:
     return entry["actor"], entry["action"], entry["target"]
 
 
+def may_know(seen_by: Sequence[str], to: Sequence[str]) -> bool:
+    """Whether what some viewers may see, or all, may be known to these, or to all."""
+    return not seen_by or (bool(to) and set(to) <= set(seen_by))
+
+
 @dataclass(slots=True)
 class Evidence:
     """All of it, and the first thing in it that broke a guarantee.
@@ -107,15 +112,19 @@ class Evidence:
                 return told.id, told.outcomes if all(map(stands, told.outcomes)) else (outcome,)
         return f"t{outcome}", (outcome,)
 
-    def memory(self, *, any_version: bool = False, before: str | None = None) -> list[Told]:
+    def memory(
+        self, to: Sequence[str], *, any_version: bool = False, before: str | None = None
+    ) -> list[Told]:
         """What a prompt that is made at this moment may remember.
 
+        :param to: the viewers it is for; all, if none are named.
         :param any_version: also of what was told again since.
         :param before: only what was told before this telling, and what stands in its place.
         """
         self.was = [each for each in self.was if each[0] == self.now()]
         found = self.shown.memory(self.changes.standing.stands, any_version=any_version)
         found += [told for _, told in self.was]
+        found = [told for told in found if may_know(told.to, to)]
         if before is None:
             return found
         places = {name: place for place, name in enumerate(self.shown.tellings)}
@@ -124,7 +133,8 @@ class Evidence:
 
     def memory_moves(self) -> None:
         """What may be remembered changes now; a prompt of this very moment may be older."""
-        self.was += [(self.now(), told) for told in self.memory()]
+        found = self.shown.memory(self.changes.standing.stands)
+        self.was += [(self.now(), told) for told in found]
 
     def place_of(self, stream: WatchedStream) -> str | None:
         """Of a stream that tells again: the telling in whose place that will stand."""

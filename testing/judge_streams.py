@@ -152,10 +152,11 @@ class Streams:
         if memory:
             # A speculation may have waited since before something was told again.
             waited = stream.request.purpose is Purpose.PREFETCH
-            told = known.memory(any_version=waited, before=known.place_of(stream))
+            to, place = asked(stream.request).get("to", ()), known.place_of(stream)
+            told = known.memory(to, any_version=waited, before=place)
             for line in memory.splitlines():
                 if not any(line in each.text for each in told):
-                    what = "a prompt remembers what was not shown to all, is undone, was told anew"
+                    what = "a prompt remembers what not all have seen, is undone, was told anew"
                     known.broke("G7", f"{what}, or comes later: {line!r}")
 
     def _versions(self, stream: WatchedStream, texts: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from ..operators.narrative import Ended, Started, Status
 from ..streams.models import ModelOverloaded, Purpose
 from .changes import speaks_of
-from .evidence import Evidence, entries_of
+from .evidence import Evidence, entries_of, may_know
 from .shown import Told
-from .stamps import Stamp
+from .stamps import Stamp, asked
 from .truth import untrue
 from .watch import WatchedStream
 
@@ -136,6 +136,10 @@ class Tellings:
             )
             if wrong := untrue(stamp, truth, part, prepared=ahead):
                 known.broke("G1", f"{ended.telling} is untrue: {stamp} {wrong}")
+            if stream is not None:
+                made_for = asked(stream.request).get("to", ())
+                if not may_know(made_for, told.to):
+                    known.broke("G7", f"{ended.telling}, for {told.to}, was made for {made_for}")
             if stream is not None and told.first is not None:
                 self._fresh(stamp, stream, told, told.first[1])
         for number in {stamp.stream: None for stamp in stamps}:

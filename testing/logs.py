@@ -74,12 +74,15 @@ class LogBuilder:
         action_id: str | None = None,
         odds: ev.Odds | None = None,
         rolled: ev.Rolled | None = None,
+        to: Sequence[str] = (),
     ) -> Self:
         """An action is declared."""
         self._actions += 1
         action_id = action_id or f"action-{self._actions}"
         what = _what(name, target, type)
-        return self._add(ev.Action(self._t, action_id, self._turn, actor, what, odds, rolled))
+        return self._add(
+            ev.Action(self._t, action_id, self._turn, actor, what, odds, rolled, tuple(to))
+        )
 
     def retract(self, action_id: str | None = None) -> Self:
         """An action (the last one) is taken back."""

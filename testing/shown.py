@@ -110,14 +110,13 @@ class Shown:
         return "\n\n".join(text for text in shown if text)
 
     def memory(self, stands: Callable[[int], bool], *, any_version: bool = False) -> list[Told]:
-        """What a prompt may remember: of all that stands, the last whole telling, if all saw it.
+        """What a prompt may remember for who saw it: of all that stands, the last whole telling.
 
         :param stands: whether an input, by its number, has not been undone.
         :param any_version: also the tellings in whose place others stand.
         """
         if any_version:
-            standing = (told for told in self.tellings.values() if all(map(stands, told.outcomes)))
-            return [told for told in standing if not told.to]
+            return [told for told in self.tellings.values() if all(map(stands, told.outcomes))]
         versions: dict[str, Told] = {}
         for telling in self.tellings.values():
             if not all(map(stands, telling.outcomes)):
@@ -127,7 +126,7 @@ class Shown:
                 telling.whole and (place in versions or place not in self.tellings)
             ):  # what a kill has left untold is told for the first time in a retelling
                 versions[place] = telling
-        return [each for each in versions.values() if not each.to]
+        return [*versions.values()]
 
 
 def _copied(value: Any) -> Any:

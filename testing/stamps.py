@@ -63,6 +63,7 @@ def stamped_prompts(
         "entries": [_entry(scene, each, outcome.slots) for each in outcome.entries],
         "memory": memory,
         **({"again": outcome.told} if outcome.told else {}),
+        **({"to": outcome.to} if outcome.to else {}),
     }
     return orjson.dumps(about).decode()
 

@@ -654,7 +654,11 @@ def recorded(folder: Path) -> Sequence[Path]:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("table", "Prefetch: .* 50% cache hits"), ("own_model", "A (close|wide|overhead) shot")],
+    [
+        ("table", "Prefetch: .* 50% cache hits"),
+        ("own_model", "A (close|wide|overhead) shot"),
+        ("audience", r"To all:((?!Vex).)*hooded guest((?!Vex).)*\n.*master:.*Vex the assassin"),
+    ],
 )
 def test_examples_run_without_a_key(
     name: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

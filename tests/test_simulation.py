@@ -582,6 +582,16 @@ def what_is_brought_back_stays_undone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @bug("G7")
+def all_are_told_what_some_have_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Transcript.memory
+    monkeypatch.setattr(
+        Transcript,
+        "memory",
+        lambda self, tokens, to=(), before=None: memory(self, tokens, ("gm",), before),
+    )
+
+
+@bug("G7")
 def a_retelling_knows_how_the_story_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = Transcript.memory
     monkeypatch.setattr(
