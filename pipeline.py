@@ -249,6 +249,8 @@ class Pipeline(Generic[M]):
             self.recorder.trace,
             lambda: self.inputs.now,
             limit=settings.max_speculations,
+            gate=game.gate() if replaying is None else replaying.gate,
+            most=settings.max_speculations_process,
             on_open=self._purse.opened,
             on_end=self._on_generated,
             on_bind=self.audit.on_bind,
@@ -886,8 +888,11 @@ class Pipeline(Generic[M]):
             await self._over.wait()
             for wired in self._wired:
                 wired.dispose()
-            await self.tasks.aclose()
-            self.tasks.held = True
+            try:
+                await self.tasks.aclose()
+            finally:
+                self.tasks.held = True
+                self.generations.leave()
             self.recorder.trace("~over")
             self._abandon()
             if isinstance(self._loop, VirtualLoop):
