@@ -207,6 +207,7 @@ class Pipeline(Generic[M]):
         self.economy.now = lambda: outer.moment
         for listener in (self.speculated, self.supplied, self.economy, self.economy.bets):
             self.recorder.listen(listener.heard)
+        self.recorder.listen(self.tally.heard)
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}

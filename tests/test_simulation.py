@@ -476,7 +476,7 @@ def what_a_subscriber_raises_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Session, "subscribe", subscribe)
 
 
-@bug("G1", first=200)  # it takes an unforeseen change while something prepared waits its turn
+@bug("G1", first=780)  # it takes an unforeseen change while something prepared waits its turn
 def what_died_while_it_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def there(self: claim.Piece) -> bool:
         return self.prepared is not None and not self.prepared.generation.revoked
