@@ -113,9 +113,13 @@ class Gate(OpenGate):
 
     It changes nothing in a session by itself: :meth:`Member.grant` and :meth:`Member.displace` come
     from outside for the session, and leave a line in its recording. All calls are the loop's.
+
+    :param model: what it stands before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any = None) -> None:
+        self.model = model  # held, so that its id is nobody else's
+        self.loop = weakref.ref(asyncio.get_running_loop())
         self._streams: dict[Stream, Member] = {}  # until nothing runs of them
         self._leaving: dict[Stream, None] = {}  # to be displaced, as soon as their session is told
         self._waiting: dict[Member, None] = {}
@@ -126,7 +130,7 @@ class Gate(OpenGate):
         self._alarm: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        left = self._until - asyncio.get_running_loop().time()
+        left = self._until - self._now()
         paused = f", speculation paused for {left:.3g} s" if left > 0 else ""
         return f"<Gate [{len(self._streams)} open, {len(self._waiting)} waiting{paused}]>"
 
@@ -179,7 +183,7 @@ class Gate(OpenGate):
 
     def refused(self, retry_after: float | None) -> None:
         """See :class:`OpenGate`."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if now >= self._until:  # not those that were on their way when it began
             self._refusals += 1
         pause = min(LONGEST, FIRST * 2 ** min(self._refusals - 1, MOST_DOUBLINGS))
@@ -229,11 +233,15 @@ class Gate(OpenGate):
             self._alarm.cancel()
             self._alarm = None
 
+    def _now(self) -> float:
+        loop = self.loop()
+        return math.inf if loop is None else loop.time()
+
     def _calm(self) -> bool:
         """Whether the server has asked for no patience, or is due to be tried."""
         if not self._refusals:
             return True
-        return self._probe is None and asyncio.get_running_loop().time() >= self._until
+        return self._probe is None and self._now() >= self._until
 
     def _room(self, member: Member) -> bool:
         return len(self._streams) + len(self._granted) < member.most
@@ -259,11 +267,10 @@ class Gate(OpenGate):
 
     def _arm(self) -> None:
         """See to it that somebody who waits is let in when the pause is over."""
-        loop = asyncio.get_running_loop()
-        if self._waiting and self._until > loop.time():
+        if self._waiting and self._until > self._now():
             if self._alarm is not None:
                 self._alarm.cancel()
-            self._alarm = loop.call_at(self._until, self._pause_over)
+            self._alarm = asyncio.get_running_loop().call_at(self._until, self._pause_over)
 
     def _pause_over(self) -> None:
         self._alarm = None
@@ -271,17 +278,8 @@ class Gate(OpenGate):
         self._arm()  # a timer may go off a moment too soon
 
 
-_gates: weakref.WeakValueDictionary[tuple[int, Any], _Shared] = weakref.WeakValueDictionary()
+_gates: weakref.WeakValueDictionary[tuple[int, Any], Gate] = weakref.WeakValueDictionary()
 _making = threading.Lock()
-
-
-class _Shared(Gate):
-    """A gate that is found by its loop and its server, as long as one of its games holds it."""
-
-    def __init__(self, model: Any, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.model = model  # so that its id is nobody else's
-        self.loop = weakref.ref(loop)
 
 
 def gate_to(model: Any) -> Gate:
@@ -297,5 +295,5 @@ def gate_to(model: Any) -> Gate:
     with _making:
         gate = _gates.get(key)
         if gate is None or gate.loop() is not loop:  # of one that is gone
-            gate = _gates[key] = _Shared(model, loop)
+            gate = _gates[key] = Gate(model)
     return gate

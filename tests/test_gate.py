@@ -186,7 +186,7 @@ class _Player:
     value, running, spare = 1.0, True, False
 
 
-async def test_nobody_is_let_in_above_the_bound_and_the_best_first() -> None:
+async def test_nobody_is_let_in_above_the_bound_and_no_place_stays_empty() -> None:
     night = Night(ScriptedModel(Script(ANSWER, ttft=5.0)), most=3)
     async with night.game:
         tables = await night.tables("ann", "bob", "cat")
@@ -199,6 +199,27 @@ async def test_nobody_is_let_in_above_the_bound_and_the_best_first() -> None:
             assert len(night.open(Purpose.PREFETCH)) <= 3
             assert len(running) == 3 or not waiting
         assert not waiting and all(s.generations.live for s in tables)
+
+
+@pytest.mark.parametrize("sure", ["bob", "cat"])
+async def test_the_most_valuable_that_waits_is_let_in_first(sure: str) -> None:
+    night = Night(ScriptedModel(SLOW), most=1)
+    async with night.game:
+        ann, *others = await night.tables("ann", "bob", "cat")
+        take_turn(ann)
+        await asyncio.sleep(1)
+        for session in others:
+            if session.id == sure:
+                session.update(state_of(sure))
+                session.begin_turn(sure)
+                session.declare(sure, "sword", target=FOES[0], rolled="hit")
+            else:
+                take_turn(session)
+        await asyncio.sleep(1)
+        await ann.close(drain=0.0)
+        await instant()
+        began = [s.id for s in others if any(each.running for each in s.generations.live)]
+        assert began == [sure]
 
 
 @settings(max_examples=40)
@@ -342,6 +363,23 @@ async def test_529s_in_a_row_make_longer_pauses_with_one_probe_after_each() -> N
         assert "paused for 1 s" in repr(night.gate)  # and from the shortest on again
 
 
+async def test_after_a_pause_in_which_nobody_waited_one_is_tried_as_well() -> None:
+    busy = Busy()
+    night = Night(busy, most=99)
+    async with night.game:
+        tables = await night.tables("ann", "bob")
+        busy.refusal = ModelOverloaded("overloaded")
+        refused = strike(tables[0])
+        await asyncio.sleep(0.5)
+        refused.cancel()
+        await asyncio.sleep(5)
+        busy.refusal = None
+        for session in tables:
+            take_turn(session)
+        await asyncio.sleep(1)
+        assert len(night.open(Purpose.PREFETCH)) == 1
+
+
 async def test_a_probe_that_says_nothing_is_followed_by_another() -> None:
     busy = Busy()
     night = Night(busy, most=99)
@@ -391,6 +429,19 @@ async def test_a_session_that_is_closed_leaves_its_places_to_the_others(how: str
         assert len(running) == (0 if how == "waiting" else 2)
         await bob.close(drain=0.0)
         assert repr(night.gate) == "<Gate [0 open, 0 waiting]>"
+
+
+async def test_a_session_that_is_over_holds_no_place_whatever_it_left_open() -> None:
+    night = Night(ScriptedModel(SLOW), most=2)
+    async with night.game:
+        ann, bob = await night.tables("ann", "bob")
+        take_turn(ann)
+        await asyncio.sleep(1)
+        take_turn(bob)
+        await asyncio.sleep(1)
+        night.gate.leave(ann.generations)  # as if its streams would not end
+        await instant()
+        assert len([each for each in bob.generations.live if each.running]) == 2
 
 
 async def test_what_waits_and_is_not_wanted_any_more_is_never_asked_for() -> None:
