@@ -440,8 +440,25 @@ async def test_a_session_that_is_over_holds_no_place_whatever_it_left_open() -> 
         take_turn(bob)
         await asyncio.sleep(1)
         night.gate.leave(ann.generations)  # as if its streams would not end
+        assert not bob.generations.running  # it hears of it when its own work is at rest
         await instant()
-        assert len([each for each in bob.generations.live if each.running]) == 2
+        assert bob.generations.running == 2
+
+
+async def test_a_place_that_was_granted_is_not_taken_once_the_server_asks_for_patience() -> None:
+    night = Night(ScriptedModel(SLOW), most=2)
+    async with night.game:
+        ann, bob = await night.tables("ann", "bob")
+        take_turn(ann)
+        await asyncio.sleep(1)
+        take_turn(bob)
+        await asyncio.sleep(1)
+        night.gate.leave(ann.generations)
+        night.gate.refused(5.0)  # before bob's session has heard of its place
+        await asyncio.sleep(4.9)
+        assert not bob.generations.running
+        await asyncio.sleep(0.2)
+        assert bob.generations.running == 1
 
 
 async def test_what_waits_and_is_not_wanted_any_more_is_never_asked_for() -> None:
@@ -581,8 +598,7 @@ async def test_each_of_20_live_sessions_comes_again_by_itself(
             pauses = (0.0, 0.001, 0.02, 0.1, 0.2)
             await asyncio.gather(*(_evening(s, n, pauses) for n, s in enumerate(tables)))
     found = [await asyncio.to_thread(_sound, tmp_path / f"table-{n}.jsonl") for n in range(20)]
-    seen = {what for each in found for what in each}
-    assert seen == {"waits", "granted", "displaced"} if "cut" in faults else "waits" in seen
+    assert "waits" in {what for each in found for what in each}
 
 
 def test_a_session_by_itself_has_no_line_of_the_gate(tmp_path: Path) -> None:
