@@ -48,6 +48,10 @@ class Settings(BaseModel):
     ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
     aggressive; at auto nothing is bounded but what each is worth.
     ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
+    ``max_speculations``: what a session prepares at once. ``max_speculations_process``: how many
+    streams all sessions of the process may have open at one server, those a player waits for
+    included, for another to be prepared; where as many are open, a player's stream closes the least
+    valuable speculation of any session. A server of your own: what it answers at once.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
@@ -100,6 +104,7 @@ class Settings(BaseModel):
     max_wait: float = Field(default=0.25, ge=0)
     teardown_limit: float = Field(default=1.0, gt=0)
     max_speculations: int = Field(default=8, ge=1, le=64)
+    max_speculations_process: int = Field(default=256, ge=1, le=100_000)
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)

@@ -31,6 +31,7 @@ from .sinks.variant_store import Make, VariantStore
 from .streams.clock import VirtualLoop
 from .streams.content import ContentMapping, ContentSource
 from .streams.content_folder import JsonFolder
+from .streams.gate import Gate, gate_to
 from .streams.lane import Lane
 from .streams.log_schema import RECORDING
 from .streams.models import Message, Model, ModelUnavailable, Request
@@ -141,6 +142,7 @@ class Game(Generic[M]):
         self._accesses: Accesses | None = None
         self._sessions: dict[str, Session[M]] = {}
         self.budgets = Budgets(self.settings.budget)
+        self._gate: Gate | None = None
         self._opening: set[str] = set()
         self._closed = False
         self.lane = Lane()
@@ -274,6 +276,11 @@ class Game(Generic[M]):
             near=near,
             by_hand=clock is not None,
         )
+
+    def gate(self) -> Gate:
+        """Where all sessions of the running loop that ask this server let players go first."""
+        self._gate = gate_to(self.model)  # held, for a pause outlasts the sessions
+        return self._gate
 
     def shared_cache(self) -> Cold | None:
         """The cache that the settings name."""

@@ -209,6 +209,7 @@ class Pipeline(Generic[M]):
         self.economy.now = lambda: outer.moment
         for listener in (self.speculated, self.supplied, self.economy, self.economy.bets):
             self.recorder.listen(listener.heard)
+        self.recorder.listen(self.tally.heard)
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -251,6 +252,8 @@ class Pipeline(Generic[M]):
             self.recorder.trace,
             lambda: self.inputs.now,
             limit=settings.max_speculations,
+            gate=game.gate() if replaying is None else replaying.gate,
+            most=settings.max_speculations_process,
             on_open=self._purse.opened,
             on_end=self._on_generated,
             on_bind=self.audit.on_bind,
@@ -915,8 +918,11 @@ class Pipeline(Generic[M]):
             await self._over.wait()
             for wired in self._wired:
                 wired.dispose()
-            await self.tasks.aclose()
-            self.tasks.held = True
+            try:
+                await self.tasks.aclose()
+            finally:
+                self.tasks.held = True
+                self.generations.leave()
             self.recorder.trace("~over")
             self._abandon()
             if isinstance(self._loop, VirtualLoop):

@@ -110,7 +110,7 @@ class Resumed:
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":
             self.live = True
-        elif kind == "~stop":
+        elif kind in ("~stop", "~gate"):
             self.tally.restore(line)
         elif kind in ("~told", "~fault"):
             self.tally.restore(line)

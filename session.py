@@ -413,7 +413,8 @@ class Session(Generic[M]):
         ``prediction``: the shares of what was done in turns that had been the likeliest, and one of
         the three likeliest, before anybody declared it. ``bets``: for each context, and reason why
         something was thought of, how many variants were prepared, how many by their probabilities
-        should have been told, and how many were.
+        should have been told, and how many were. ``gate``: what came of other sessions at the same
+        server: how often a speculation had to wait, was let in, and was closed for a player.
         """
         pipeline = self._pipeline
         found = pipeline.tally.report(pipeline.ledger, pipeline.audit)

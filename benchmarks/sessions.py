@@ -4,6 +4,12 @@
 
 Prints the time from an outcome to its first text, for outcomes that were prepared, and how busy
 the one core was. The model is a script that streams at the pace of a small hosted one.
+
+    python benchmarks/sessions.py --beside 3
+
+Prints, in virtual time, how long a player with nothing prepared waits for the first text at a
+server that answers four at once (profile ``local-8b``): alone, and beside as many tables that
+prepare, where speculation gives way to players of all sessions, and where it does to its own only.
 """
 
 from __future__ import annotations
@@ -19,7 +25,10 @@ import time
 from update import state_of
 
 import foretell
-from foretell.testing import Script, ScriptedModel
+from foretell.streams.narrator.engine import Engine
+from foretell.streams.narrator.model import NarratorModel
+from foretell.streams.narrator.profiles import profile
+from foretell.testing import Script, ScriptedModel, run_virtual
 
 RATE = 60
 TURN = 20
@@ -90,12 +99,74 @@ async def measure(sessions: int, seconds: float) -> None:
     )
 
 
+SLOTS = 4
+HAND = ("longsword", "bow")
+
+
+async def prepares(session: foretell.Session[foretell.Narration], rng: random.Random) -> None:
+    """A table at which turn follows upon turn, and nothing ever happens."""
+    hero, state = session.id, state_of(1_000)
+    foes = [*state["actors"]]  # type: ignore[misc]
+    state["actors"][hero] = {"name": hero, "side": "party", "hp": 20, "max_hp": 20}  # type: ignore[index]
+    session.update(state)
+    while True:
+        options = [{"type": "attack", "name": own, "target": foe} for own in HAND for foe in foes]
+        session.begin_turn(hero, options=options)
+        await asyncio.sleep(rng.uniform(4, 8))
+
+
+async def first_texts(tables: int, places: int, outcomes: int = 50) -> list[float]:
+    """Seconds until a player's first text, who has nothing prepared, beside so many tables."""
+    rng = random.Random(tables)
+    waits: list[float] = []
+    model = NarratorModel(Engine(profile("local-8b")))
+    settings = {"max_speculations_process": places, "intensity": "aggressive", "spend": "none"}
+    async with foretell.Game(settings, model=model) as game:
+        beside = [await game.session(f"table-{number}") for number in range(tables)]
+        busy = [asyncio.create_task(prepares(each, rng)) for each in beside]
+        player = await game.session("player")
+        player.intensity = "off"
+        player.update(state_of(1_000))
+        player.subscribe(
+            lambda event: (
+                waits.extend(each for each in event.latency if each is not None)
+                if isinstance(event, foretell.Ended)
+                else None
+            )
+        )
+        for _ in range(outcomes):
+            await asyncio.sleep(10)
+            blow = {"type": "attack", "name": "scimitar", "target": "goblin-1"}
+            await player.outcome("goblin-0", blow, result="hit", values={"damage": 3})
+        for each in busy:
+            each.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+    return waits
+
+
+def compare(tables: int) -> None:
+    """Print the player's medians."""
+    alone, shared, apart = (
+        statistics.median(run_virtual(first_texts(beside, places)))
+        for beside, places in ((0, SLOTS), (tables, SLOTS), (tables, 100_000))
+    )
+    print(
+        f"a player's first text, median: {alone:.2f} s alone; beside {tables} tables that prepare "
+        f"{shared:.2f} s with max_speculations_process {SLOTS}, {apart:.2f} s without "
+        f"({apart / shared:.0f} x)"
+    )
+
+
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--beside", type=int, default=0, metavar="TABLES")
     args = parser.parse_args()
+    if args.beside:
+        compare(args.beside)
+        return
     asyncio.run(measure(args.sessions, args.seconds))
 
 

@@ -9,12 +9,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from ..streams.gate import OpenGate
 from ..streams.models import (
     Delta,
     Model,
     ModelCut,
     ModelError,
     ModelEvent,
+    ModelOverloaded,
     ModelProtocolError,
     ModelRefusal,
     Purpose,
@@ -121,6 +123,16 @@ class Generation:
     def alive(self) -> bool:
         """True unless it failed, was closed or revoked; a finished one lives on."""
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
+
+    @property
+    def running(self) -> bool:
+        """True from its turn to its end, or until it is closed."""
+        return self.phase is Phase.RUNNING
+
+    @property
+    def spare(self) -> bool:
+        """True while it is under way, and nobody but who opened it wants it."""
+        return self.running and not self.adopted and self.request.purpose is Purpose.PREFETCH
 
     @property
     def age(self) -> float:
@@ -239,6 +251,7 @@ class Generation:
         """An event of the model's stream."""
         if self.phase is not Phase.RUNNING:
             return
+        self._owner.gate.answered(self)
         match event:
             case Delta(text=text) if text:
                 self._owner.trace("~chunk", generation=self.id, text=text)
@@ -263,6 +276,8 @@ class Generation:
         if self.phase is Phase.RUNNING:
             self.error = error
             self._owner.trace("~error", generation=self.id, **described(error))
+            if isinstance(error, ModelOverloaded):
+                self._owner.gate.refused(error.retry_after)
             self._end(Phase.FAILED)
 
     def _flaw(self) -> ModelError | None:
@@ -282,6 +297,10 @@ class Generations:
     Speculations run at most ``limit`` at a time; more of them wait, the most valuable first. A
     foreground generation waits for nobody: at the cap it displaces the least valuable
     speculation that nobody else has adopted.
+
+    :param gate: what it shares with other sessions that ask the same server. What comes of them
+        comes from outside, and leaves a ``~gate`` line.
+    :param most: speculation begins while fewer streams are open than this, of all sessions.
     """
 
     def __init__(
@@ -292,6 +311,8 @@ class Generations:
         now: Callable[[], float],
         *,
         limit: int = 8,
+        gate: OpenGate | None = None,
+        most: int = 1_000_000,
         on_open: Callable[[Generation], None] = lambda generation: None,
         on_end: Callable[[Generation], None] = lambda generation: None,
         on_bind: Callable[[Generation], None] = lambda generation: None,
@@ -302,6 +323,8 @@ class Generations:
         self._tasks = tasks
         self._now = now
         self._limit = limit
+        self.gate = gate or OpenGate()
+        self.most = most
         self._on_open = on_open
         self._on_end = on_end
         self._on_bind = on_bind
@@ -310,6 +333,7 @@ class Generations:
         self._known: dict[str, Generation] = {}
         self._running: dict[str, Generation] = {}
         self._waiting: list[Generation] = []
+        self._shut_out = False  # until the gate grants a place
 
     def __repr__(self) -> str:
         return f"<Generations [{len(self._running)} running, {len(self._waiting)} waiting]>"
@@ -373,6 +397,7 @@ class Generations:
             if len(open_now) >= self._limit:
                 self._displace()
             self._start(generation)
+            self.gate.begin(self, generation)
         return generation
 
     def recall(
@@ -401,13 +426,7 @@ class Generations:
         return generation
 
     def _displace(self) -> None:
-        spare = [
-            generation
-            for generation in self._running.values()
-            if generation.request.purpose is Purpose.PREFETCH
-            and not generation.adopted
-            and generation.phase is Phase.RUNNING
-        ]
+        spare = [generation for generation in self._running.values() if generation.spare]
         if spare:
             min(spare, key=lambda generation: generation.value).close("displaced")
 
@@ -430,11 +449,56 @@ class Generations:
         torn_down = partial(self.torn_down, generation)
         generation._task.add_done_callback(lambda _: take_in(torn_down))
 
+    def _best(self) -> Generation | None:
+        """The speculation that begins next, if there is room for one."""
+        if not self._waiting or len(self._running) >= self._limit:
+            return None
+        return max(self._waiting, key=lambda generation: generation.value)
+
     def _admit(self) -> None:
-        while self._waiting and len(self._running) < self._limit:
-            best = max(self._waiting, key=lambda generation: generation.value)
+        while not self._shut_out and (best := self._best()) is not None:
+            if self.gate.admits(self, best):
+                self._waiting.remove(best)
+                self._start(best)
+            else:
+                self._shut_out = True
+                self.trace("~gate", what="waits", generation=best.id)
+
+    # What comes of other sessions, from outside.
+
+    def wish(self) -> float | None:
+        """See :class:`~foretell.streams.gate.Member`."""
+        best = self._best()
+        return None if best is None else best.value
+
+    def grant(self) -> None:
+        """See :class:`~foretell.streams.gate.Member`."""
+        self._tasks.take_in(self.granted)
+
+    def granted(self) -> None:
+        """There is room for one speculation more."""
+        best = self._best() if self._shut_out else None
+        if best is None:
+            self.gate.declined(self, waits=self._shut_out)
+        elif self.gate.took(self, best):
+            self.trace("~gate", what="granted", generation=best.id)
+            self._shut_out = False
             self._waiting.remove(best)
             self._start(best)
+            self._admit()
+
+    def displace(self, stream: Generation) -> None:
+        """See :class:`~foretell.streams.gate.Member`."""
+        self._tasks.take_in(partial(self.displaced, stream.id))
+
+    def displaced(self, gid: str) -> None:
+        """A player at some table needs the place of a speculation."""
+        generation = self._running.get(gid)
+        if generation is not None and generation.spare:
+            self.trace("~gate", what="displaced", generation=gid)
+            generation.close("displaced")
+        elif generation is not None:
+            self.gate.kept(self, generation)
 
     def find(self, gid: str) -> Generation | None:
         """The generation of this id, if it is live or has not been torn down yet."""
@@ -447,7 +511,12 @@ class Generations:
             self.trace("~closed", generation=generation.id)
             if generation._gone is not None:
                 generation._gone.set()
+            self.gate.end(generation)
             self._admit()
+
+    def leave(self) -> None:
+        """The session is over: the gate forgets it."""
+        self.gate.leave(self)
 
     def let_go(self) -> None:
         """Nobody tells of the end of streams any more; for a replay."""
@@ -457,6 +526,7 @@ class Generations:
     def _ended(self, generation: Generation) -> None:
         if generation in self._waiting:
             self._waiting.remove(generation)
+            self._shut_out = self._shut_out and bool(self._waiting)
         self.trace(
             "~ended",
             generation=generation.id,

@@ -28,6 +28,7 @@ from ..session import Session
 from ..sinks.budget import OUTER
 from ..streams import events as ev
 from ..streams.clock import VirtualLoop, run_virtual
+from ..streams.gate import Member, OpenGate
 from ..streams.history import logged
 from ..streams.log import KINDS, LogError, Record, read, to_event
 from ..streams.log_own import own_problem
@@ -51,8 +52,8 @@ LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
 
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
-    "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~intensity",
-    "~stop", "~timer", "~usage",
+    "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
+    "~intensity", "~stop", "~timer", "~usage",
 )  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
@@ -69,6 +70,7 @@ OPERATORS = {
     "~fault": "session",
     "~fetched": "preload",
     "~foreseen": "foresee",
+    "~gate": "gate",
     "~generation": "speculate or tell",
     "~intensity": "session",
     "~kept": "kept",
@@ -240,6 +242,7 @@ class Lockstep:
         """Whether it had a source of content; what that gave is recorded."""
         self.moment = 0.0
         """The time of the last line that was handed in, in seconds."""
+        self.gate = _SaidGate(self)
         self.timers: _HeldTimers
         self.model: _SilentModel
         self._path = path
@@ -356,6 +359,14 @@ class Lockstep:
             return None
         why = line.record.data.get("why")
         return why if why in OUTER else None
+
+    def shuts_out(self, generation: Any) -> bool:
+        """Whether other sessions left no room for a speculation now, as it was recorded."""
+        line = self._line
+        if line is None or line.record.kind != "~gate":
+            return False
+        data = line.record.data
+        return data.get("what") == "waits" and data.get("generation") == generation.id
 
     def close(self) -> None:
         """The log is closed."""
@@ -506,6 +517,11 @@ class Lockstep:
             pipeline.kept.content(data["name"], data["found"])
         elif kind == "~intensity":
             pipeline.plan_at(data["intensity"])
+        elif kind == "~gate":
+            if data["what"] == "granted":
+                pipeline.generations.granted()
+            elif data["what"] == "displaced":
+                pipeline.generations.displaced(data["generation"])
         elif kind == "~fault":
             if GUEST.fullmatch(data["where"]):
                 pipeline.refault(data["where"], data["error"])
@@ -586,6 +602,16 @@ class _HeldAlarm:
 
     def cancel(self) -> None:
         self._timers.drop(self)
+
+
+class _SaidGate(OpenGate):
+    """A gate that is shut where the recording says so; what comes of others is handed in."""
+
+    def __init__(self, lockstep: Lockstep) -> None:
+        self._lockstep = lockstep
+
+    def admits(self, member: Member, stream: Any) -> bool:
+        return not self._lockstep.shuts_out(stream)
 
 
 class _SilentModel:

@@ -49,6 +49,12 @@ class Tally:
         self.faults = 0
         self.unstreamed = 0
         self.errors: dict[str, int] = {}
+        self.gate = {"waits": 0, "granted": 0, "displaced": 0}
+        self.heard = {"~gate": lambda t, fields: self._on_gate(fields)}
+
+    def _on_gate(self, line: Mapping[str, Any]) -> None:
+        if line["what"] in self.gate:
+            self.gate[line["what"]] += 1
 
     def on_ended(self, event: Any) -> None:
         """Enter a telling that is over."""
@@ -64,11 +70,13 @@ class Tally:
                 self.latencies.append(seconds)
 
     def restore(self, line: Mapping[str, Any]) -> None:
-        """Take in a recording's ``~told``, ``~fault`` and ``~stop`` lines."""
+        """Take in a recording's ``~told``, ``~fault``, ``~gate`` and ``~stop`` lines."""
         if line["kind"] == "~fault":
             self.faults += 1
         elif line["kind"] == "~stop":
             self.unstreamed += bool(line.get("whole"))
+        elif line["kind"] == "~gate":
+            self._on_gate(line)
         elif line["kind"] == "~told":
             blank = [None] * len(line["served"])
             told = {
@@ -92,7 +100,11 @@ class Tally:
         return round(ready / asked, 4) if asked else None
 
     def report(self, ledger: Ledger, audit: Audit) -> dict[str, Any]:
-        """All of it, as plain JSON. Tokens are output and uncached input; dollars at list price."""
+        """All of it, as plain JSON. Tokens are output and uncached input; dollars at list price.
+
+        ``gate`` counts what came of other sessions at the same server: how often a speculation had
+        to wait and was let in, and how many were closed for a player.
+        """
         return {
             "outcomes": self.outcomes,
             "served": dict(self.served),
@@ -109,6 +121,7 @@ class Tally:
             "faults": self.faults,
             "errors": dict(self.errors),
             "unstreamed": self.unstreamed,
+            "gate": dict(self.gate),
         }
 
     def table(self, ledger: Ledger) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import logging
 import os
@@ -73,6 +74,14 @@ class AnthropicModel:
 
     def __repr__(self) -> str:
         return f"AnthropicModel({shown(self._base_url or 'api.anthropic.com')})"
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """The server and a digest of the key: who shares both shares its limits."""
+        if self._given is not None:
+            return "client", str(id(self._given))
+        key = self._api_key or os.environ.get("ANTHROPIC_API_KEY", "")
+        return self._base_url or "", hashlib.sha256(key.encode()).hexdigest()
 
     async def warm(self) -> None:
         """Import the SDK and make the client now, so that the first request does not wait for it.

@@ -13,6 +13,7 @@ __all__ = ["own_problem"]
 Check = Callable[[Any], bool]
 
 WHAT = ("came", "done", "failed", "closed", "changed")
+GATE = ("waits", "granted", "displaced")
 FETCHED = (
     *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
     *("cancelled", "dropped", "expired", "missing"),
@@ -92,6 +93,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "tokens": _is_value,
         "seconds": _is_value,
     },
+    "~gate": {"what": lambda value: value in GATE, "generation": _is_text},
     "~generation": {"generation": _is_text},
     "~intensity": {"intensity": _is_intensity},
     "~kept": {

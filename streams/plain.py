@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from .models import Model, ModelBadRequest, ModelEvent, Request
 
@@ -23,6 +24,11 @@ class PlainFallback:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._level: dict[str, int] = {}
+
+    @property
+    def endpoint(self) -> Any:
+        """See :func:`~foretell.streams.gate.gate_to`."""
+        return getattr(self._model, "endpoint", None)
 
     async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
         """See :class:`~foretell.streams.models.Model`."""

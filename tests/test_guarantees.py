@@ -46,7 +46,7 @@ def test_no_wall_clock_and_no_global_chance(monkeypatch: pytest.MonkeyPatch) -> 
     def forbidden(*args: Any, **kwargs: Any) -> NoReturn:
         raise AssertionError("ambient time or chance")
 
-    worlds = [history for history in map(draw, range(20)) if not history.recorded]
+    worlds = [history for history in map(draw, range(30)) if not history.recorded]
     for module, names in (
         (time, ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")),
         (random, ("random", "randint", "choice", "shuffle", "uniform", "sample", "getrandbits")),
