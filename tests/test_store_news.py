@@ -360,6 +360,22 @@ async def test_rubbish_where_the_board_should_be_is_cleared_away(
 
 
 @real
+async def test_rubbish_on_the_board_after_an_outage_is_cleared_away_too(
+    redis: Any, open_store: Open
+) -> None:  # G10
+    one, other = open_store(), open_store()
+    redis.kill()
+    fill(one)
+    rules(one)
+    await until(lambda: not one.stats().cold["answers"])
+    redis.start()
+    assert await client_of(other).set(BOARD, "[[")
+    await until(lambda: one.stats().cold["untold"] == 0)
+    assert one.stats().cold["met"]["garbled"] < 10, "it is asked again and again"
+    assert await other.get("other", state=STATE) == ["o"]
+
+
+@real
 async def test_a_server_that_takes_no_word_is_read_and_told_when_it_does(open_store: Open) -> None:
     writer, one, late = open_store(), open_store(), open_store()
     fill(writer)
