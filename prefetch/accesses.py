@@ -98,9 +98,8 @@ class Accesses:
 
     def _called(self, snapshot: Any, scope: str) -> str:
         key = self._near.key(snapshot, scope)
-        alike, _ = self._index.search(key)
-        if alike:
-            return alike[0].text
+        for alike in self._index.search(key):
+            return alike.text
         text = orjson.dumps(snapshot, dict, orjson.OPT_SORT_KEYS).decode()
         if len(text) <= LONGEST:
             self._names.append(name := _Name(key, text))

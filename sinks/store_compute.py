@@ -131,22 +131,25 @@ class Computing(Lookups):
     ) -> tuple[list[Any] | None, tuple[str, str] | None]:
         """What is at hand for a near state; else what is known to lie in a shared cache for one."""
         now, tally = self._shelves.swept(), self._tally
-        candidates, others = self._shelves.near.search(key)
-        if not ahead:
-            tally.near_lookups += 1
-            tally.near_mismatches += others
-        there = None
-        for entry in candidates:
+        found, there = None, None
+        search = self._shelves.near.search(key)
+        for entry in search:
             if not self._true(entry, None, about[1]):
                 tally.near_mismatches += 1
             elif not self._shelves.at_hand(entry):
                 there = there or entry.id
-            elif ahead:
-                return entry.variants(), None
             else:
-                tally.near_hits += 1
-                return self._served(entry, entry.level, now, about), None
-        return None, there
+                found = entry
+                break
+        if not ahead:
+            tally.near_lookups += 1
+            tally.near_mismatches += search.others
+        if found is None:
+            return None, there
+        if ahead:
+            return found.variants(), None
+        tally.near_hits += 1
+        return self._served(found, found.level, now, about), None
 
     def _missed_unless(self, ahead: bool, name: str, about: About) -> None:
         if not ahead:

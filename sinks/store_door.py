@@ -70,6 +70,7 @@ class Door:
             self._tainted = True  # an answer may still be on its way, which is for nobody else
             raise
         except self.server.garbage as error:
+            self._up()  # of one key: it answers
             self.garbled(error.board if isinstance(error, GarbledBoard) else name, error)
             return None
         except self.server.refusals as error:  # for want of memory perhaps: it can still be read

@@ -94,7 +94,7 @@ class Flights(Generic[T]):
 
         :raises ComputeError: from within it.
         """
-        for flight in self._index.search(key)[0]:
+        for flight in self._index.search(key):
             if fits(flight):
                 if flight in _within.get():
                     raise ComputeError("what is computed asks for itself")

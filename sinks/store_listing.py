@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ..errors import ConfigError, ForetellError
-from .store_server import PREFIX, open_server
+from .store_server import open_server
 
 __all__ = ["listing"]
 
@@ -17,6 +17,8 @@ AT_ONCE = 500
 async def listing(url: str, limit: float = 5.0) -> dict[str, Any]:
     """Entries and bytes by session, and how long the first and last to expire have left (seconds).
 
+    With ``?name=…`` those of the games of that name alone.
+
     :param limit: seconds each question may take.
     :raises ConfigError: for a URL that is none, or of a Memcached, which cannot list its keys.
     :raises ForetellError: if the server does not answer.
@@ -25,7 +27,7 @@ async def listing(url: str, limit: float = 5.0) -> dict[str, Any]:
     try:
         if server.kind != "redis":
             raise ConfigError(f"{server.where}: a Memcached cannot list its keys: use a Redis")
-        return await _of_redis(server._cache.client, limit)  # type: ignore[attr-defined]
+        return await _of_redis(server, limit)
     except ForetellError:
         raise
     except Exception as error:
@@ -45,12 +47,13 @@ def _why(error: Exception, limit: float) -> str:
     return " ".join(f"{name} {error}".split())
 
 
-async def _of_redis(client: Any, limit: float) -> dict[str, Any]:
+async def _of_redis(server: Any, limit: float) -> dict[str, Any]:
+    client, prefix = server._cache.client, server._prefix
     sessions: dict[str, dict[str, Any]] = {}
     cursor, seen = 0, 0
     while True:
         async with asyncio.timeout(limit):
-            cursor, keys = await client.scan(cursor, match=f"{PREFIX}*", count=AT_ONCE)
+            cursor, keys = await client.scan(cursor, match=f"{prefix}*", count=AT_ONCE)
             pipe = client.pipeline(transaction=False)
             for key in keys:
                 pipe.strlen(key)
@@ -58,14 +61,15 @@ async def _of_redis(client: Any, limit: float) -> dict[str, Any]:
             answers = await pipe.execute(raise_on_error=False)
         for key, size, left in zip(keys, answers[::2], answers[1::2], strict=True):
             if isinstance(size, int) and isinstance(left, int):
-                _count(sessions, key, size, left / 1000)
+                name = key.decode("utf-8", "replace").removeprefix(prefix)
+                _count(sessions, name, size, left / 1000)
         seen += len(keys)
         if not cursor or seen >= MOST:
             return {"sessions": dict(sorted(sessions.items())), "complete": not cursor}
 
 
-def _count(sessions: dict[str, dict[str, Any]], key: bytes, size: int, left: float) -> None:
-    name = key.decode("utf-8", "replace").removeprefix(PREFIX).rpartition(":")[0]
+def _count(sessions: dict[str, dict[str, Any]], key: str, size: int, left: float) -> None:
+    name = key.rpartition(":")[0]
     known = sessions.setdefault(
         name, {"entries": 0, "bytes": 0, "expires_first": None, "expires_last": None}
     )

@@ -122,5 +122,5 @@ def _words(board: str, raw: bytes | None) -> list[tuple[bytes, int]]:
 
 
 def _heard(words: list[tuple[bytes, int]], heard: int) -> Board:
-    least = words[0][1] if words else 0
-    return Board(least, 0, [each for each in words if each[1] > heard])
+    least, last = (words[0][1], words[-1][1]) if words else (0, 0)
+    return Board(least, 0, [each for each in words if each[1] > heard or last < heard])

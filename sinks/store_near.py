@@ -1,30 +1,32 @@
 """Similarity keys: states that differ by no more than a step or two share what was made for them.
 
 Numbers that say where something is may differ by the tolerance; health counts by band; all else
-has to be equal. Each number falls into a cell a little wider than twice the tolerance, and a
-search looks into the one or two cells that hold what is near it: so nothing within the tolerance
-is missed at a cell's border. With d such numbers those are at most 2 ** d looks, whatever the
-number of entries. Beyond :data:`PROBED` numbers only the first so many make the key; the others
-are compared afterwards, among at most :data:`MOST` candidates of a cell, the latest first.
+has to be equal. What is equal but for such numbers is compared one by one while it is a few; of
+many, a :class:`~foretell.sinks.store_crowd.Crowd` says at once which may be near. Nothing within
+the tolerance is missed, and nothing outside it found, for any number of numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 import orjson
 
 from ..errors import ConfigError, StateError
+from .store_crowd import Crowd
 
-__all__ = ["FIELDS", "MOST", "PROBED", "WIDTHS", "Near", "NearIndex", "NearKey"]
+__all__ = ["FIELDS", "WIDTHS", "Near", "NearIndex", "NearKey", "Search"]
 
 FIELDS = ("pos", "position", "x", "y", "z")
-PROBED = 6
-MOST = 64
+FEW = 32
+"""So many are compared one by one."""
+AT_ONCE = 4
+"""Of a crowd, so many candidates are compared before the nearest of them is given."""
 LARGEST_TOLERANCE = 5.0
 
 HEALTH = (("hp", "max_hp"), ("health", "max_health"))
@@ -35,10 +37,7 @@ BANDS = ((0.0, "down"), (1 / 3, "low"), (2 / 3, "hurt"))
 NUMBER = orjson.Fragment("near")
 """Stands for a number that was taken out. No value of JSON is written so, nor as a band is."""
 LARGEST = 1e12
-MARGIN = 1 + 1e-9
-FACTORS = (0x9E3779B97F, 0xC2B2AE3D27, 0x165667B19E, 0xD6E8FEB866, 0xFF51AFD7ED, 0xA0761D6478)
-"""One for each number: a cell is what is equal, plus each number's place times its factor. Two
-cells may meet by chance; what is found is compared in any case."""
+NONE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,11 @@ class NearKey:
         """The largest difference of two numbers; infinite if something else differs."""
         if self.exact != other.exact or len(self.numbers) != len(other.numbers):
             return math.inf
-        return max(
-            (abs(a - b) for a, b in zip(self.numbers, other.numbers, strict=True)), default=0
-        )
+        most = 0.0
+        for a, b in zip(self.numbers, other.numbers, strict=True):
+            if (apart := abs(a - b)) > most:
+                most = apart
+        return most
 
 
 class Near:
@@ -87,6 +88,8 @@ class Near:
         if not all(_number(width) and 0 < width < math.inf for width in widths.values()):
             raise ConfigError(f"bands as wide as {dict(widths)!r}: a width is a number above 0")
         self.widths = dict(widths) if bands else {}
+        health = HEALTH if bands else ()
+        self._banding = frozenset((*self.widths, *(name for name, _ in health)))
 
     def key(self, snapshot: Any, scope: str = "") -> NearKey:
         """The key of a snapshot; different scopes never meet.
@@ -104,13 +107,14 @@ class Near:
 
     def _shape(self, value: Any, near: bool, numbers: list[float]) -> Any:
         """The value with its near numbers taken out and its health in bands."""
-        if type(value) is str or value is None:
+        kind = type(value)
+        if kind is str or value is None:
             return value
-        if near and _number(value) and abs(value) < LARGEST:
+        if near and (kind is float or kind is int) and abs(value) < LARGEST:
             numbers.append(float(value))
             return NUMBER
-        if isinstance(value, dict | Mapping):
-            banded = self._banded(value)
+        if kind is dict or isinstance(value, Mapping):
+            banded = NONE if self._banding.isdisjoint(value) else self._banded(value)
             names = sorted(value) if self.fields else value
             return {
                 name: banded[name]
@@ -118,7 +122,7 @@ class Near:
                 else self._shape(value[name], near or name in self.fields, numbers)
                 for name in names
             }
-        if isinstance(value, (list, tuple)):
+        if kind is list or isinstance(value, (list, tuple)):
             return [self._shape(each, near, numbers) for each in value]
         if isinstance(value, float) and not math.isfinite(value):
             return orjson.Fragment(repr(value))
@@ -152,60 +156,75 @@ class _Keyed(Protocol):
 T = TypeVar("T", bound=_Keyed)
 
 
+class Search(Generic[T]):
+    """What is within the tolerance of a key, the nearest first; of a crowd, of so many at a time.
+
+    ``others`` counts what was found to be a little too far away: by less than the tolerance again.
+    """
+
+    def __init__(
+        self, key: NearKey, tolerance: float, candidates: Iterable[T] = (), at_once: int = FEW
+    ) -> None:
+        self.others = 0
+        self._key = key
+        self._tolerance = tolerance
+        self._candidates = iter(candidates)
+        self._at_once = at_once
+
+    def __iter__(self) -> Iterator[T]:
+        while some := [*islice(self._candidates, self._at_once)]:
+            found: list[tuple[float, int, T]] = []
+            for item in some:
+                assert item.near is not None
+                distance = self._key.distance(item.near)
+                if distance <= self._tolerance:
+                    found.append((distance, len(found), item))
+                elif distance <= 2 * self._tolerance:
+                    self.others += 1
+            found.sort(key=lambda each: each[:2])
+            for _, _, item in found:
+                yield item
+
+
 class NearIndex(Generic[T]):
     """Finds what was kept for a state near another one."""
 
     def __init__(self, near: Near) -> None:
-        self._reach = near.tolerance * MARGIN
-        self._width = 2 * near.tolerance * MARGIN * MARGIN or 1.0
         self._tolerance = near.tolerance
-        self._cells: dict[int, dict[T, None]] = {}
+        self._alike: dict[int, dict[T, None]] = {}
+        self._crowds: dict[int, Crowd[T]] = {}
 
     def add(self, item: T) -> None:
         """Know an item by its key; one without is left out."""
-        if item.near is not None:
-            self._cells.setdefault(self._cell(item.near), {})[item] = None
+        key = item.near
+        if key is None:
+            return
+        alike = self._alike.setdefault(key.exact, {})
+        alike[item] = None
+        crowd = self._crowds.get(key.exact)
+        if crowd is not None:
+            crowd.add(item, key.numbers)
+        elif len(alike) > FEW:
+            crowd = self._crowds[key.exact] = Crowd(self._tolerance, len(key.numbers))
+            for each in alike:
+                assert each.near is not None
+                crowd.add(each, each.near.numbers)
 
     def discard(self, item: T) -> None:
         """Forget it."""
-        if item.near is None:
+        key = item.near
+        alike = None if key is None else self._alike.get(key.exact)
+        if key is None or alike is None or item not in alike:
             return
-        cell = self._cell(item.near)
-        items = self._cells.get(cell)
-        if items is not None:
-            items.pop(item, None)
-            if not items:
-                del self._cells[cell]
+        del alike[item]
+        if (crowd := self._crowds.get(key.exact)) is not None:
+            crowd.discard(item, key.numbers)
+        if not alike:
+            del self._alike[key.exact]
+            self._crowds.pop(key.exact, None)
 
-    def search(self, key: NearKey) -> tuple[list[T], int]:
-        """What is within the tolerance, the nearest first, and how many candidates were not."""
-        found: list[tuple[float, int, T]] = []
-        missed = 0
-        for cell in self._cells_near(key):
-            items = self._cells.get(cell)
-            if items is None:
-                continue
-            for item, _ in zip(reversed(items), range(MOST), strict=False):
-                assert item.near is not None
-                distance = key.distance(item.near)
-                if distance <= self._tolerance:
-                    found.append((distance, len(found), item))
-                else:
-                    missed += 1
-        found.sort(key=lambda each: each[:2])
-        return [item for _, _, item in found], missed
-
-    def _cell(self, key: NearKey) -> int:
-        cell = key.exact
-        for number, factor in zip(key.numbers, FACTORS, strict=False):
-            cell += math.floor(number / self._width) * factor
-        return cell
-
-    def _cells_near(self, key: NearKey) -> list[int]:
-        cells = [key.exact]
-        reach, width = self._reach, self._width
-        for number, factor in zip(key.numbers, FACTORS, strict=False):
-            low, high = math.floor((number - reach) / width), math.floor((number + reach) / width)
-            moves = [at * factor for at in range(low, high + 1)]
-            cells = [cell + move for cell in cells for move in moves]
-        return cells
+    def search(self, key: NearKey) -> Search[T]:
+        """What is within the tolerance; while it is gone through, only what it has given may go."""
+        if (crowd := self._crowds.get(key.exact)) is not None:
+            return Search(key, self._tolerance, crowd.candidates(key.numbers), AT_ONCE)
+        return Search(key, self._tolerance, [*reversed(self._alike.get(key.exact, {}))])

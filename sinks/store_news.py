@@ -83,7 +83,9 @@ class Board(NamedTuple):
     """What a server says of a board.
 
     The least number on it (0: there is no board), the number by which it took what was told with
-    the question (0: nothing was), and what others had told since, in the order of its numbers.
+    the question (0: nothing was), and what others had told since, in the order of its numbers. To
+    who has heard more than there is on it it says all: it is another board than he heard, begun by
+    a clock that is behind.
     """
 
     least: int
@@ -105,6 +107,7 @@ class News:
         self.untold: dict[Word, object] = {}
         self.listeners: list[Callable[[Word], object]] = []
         self._now = now
+        self._born = 0
         self._least = 0
         self._known: dict[Word, int] = {}
         self._told: dict[Word, float] = {}
@@ -128,7 +131,9 @@ class News:
         """
         told = dict(told or {})
         others = [word for raw, _ in board.words if (word := _read(raw)) is not None]
-        lost = self.heard and (not board.least or any(raw == BORN for raw, _ in board.words))
+        born = next((number for raw, number in board.words if raw == BORN), self._born)
+        lost = self.heard and (not board.least or born != self._born)
+        self._born = born
         if self.heard and not lost and self.heard < board.least:
             self._note(ALL)
             others.insert(0, ALL)  # so much was told since that some of it is gone already
@@ -150,15 +155,16 @@ class News:
             self._told[word] = self._now()
         while len(self._told) > MOST_WORDS:
             del self._told[next(iter(self._told))]
-        numbers = (self.heard, board.number, *(number for _, number in board.words))
+        before = 0 if lost else self.heard
+        numbers = (before, board.number, *(number for _, number in board.words))
         self.heard = max(numbers) if board.least else 0
         self._least = board.least
         return others
 
     def good(self, record: Mapping[str, Any], as_of: Any) -> bool:
         """Whether nothing that was told after a number concerns a record."""
-        if type(as_of) is not int or not self.heard or as_of < self._least:
-            return False
+        if type(as_of) is not int or not self.heard or not self._least <= as_of <= self.heard:
+            return False  # of another board, with other numbers
         later = (word for word, number in self._known.items() if number > as_of)
         return first_of((*self.untold, *later), record) is None
 

@@ -23,6 +23,8 @@ if told and (#ARGV > 4 or not first) then
     number = string.format('%.0f', math.max(time[1] * 1000000 + time[2], (last or 0) + 1))
     if not first then redis.call('ZADD', key, number, '{BORN.decode()}') end
 end
+local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+if last and tonumber(last) < tonumber(heard) then heard = '-inf' end
 local words = redis.call('ZRANGEBYSCORE', key, '(' .. heard, '+inf',
     'WITHSCORES', 'LIMIT', 0, most + 1)
 if number ~= '0' then

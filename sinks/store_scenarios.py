@@ -199,12 +199,12 @@ def moments(inputs: Iterable[Input], near: Near | None = None) -> list[tuple[Any
     found: list[_Moment] = []
     for snapshot in each_moment(inputs):
         key = near.key(snapshot)
-        alike, _ = known.search(key)
-        if not alike:
-            alike = [_Moment(snapshot, key)]
-            known.add(alike[0])
-            found.append(alike[0])
-        alike[0].count += 1
+        moment = next(iter(known.search(key)), None)
+        if moment is None:
+            moment = _Moment(snapshot, key)
+            known.add(moment)
+            found.append(moment)
+        moment.count += 1
     found.sort(key=lambda moment: -moment.count)
     return [(moment.snapshot, moment.count) for moment in found]
 

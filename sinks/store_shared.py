@@ -70,7 +70,7 @@ class SharedCold:
         every: float = EVERY,
         server: Server | None = None,
     ) -> None:
-        self.door = Door(server or open_server(url, limit, most), self.drop)
+        self.door = Door(server or open_server(url, limit, most), self._clear_away)
         self._most = most
         self._wall = wall
         self._limit = limit
@@ -233,6 +233,12 @@ class SharedCold:
                 self.door.met["not deleted" if deletes else "not written"] += 1
         self._write_behind()
 
+    def _clear_away(self, name: str) -> None:
+        """Rubbish goes before all that waits: nothing can be told or kept without its board."""
+        self.drop(name)
+        if name in self._waiting:
+            self._waiting = {name: self._waiting.pop(name), **self._waiting}
+
     def _write_behind(self) -> None:
         if not self._writing:
             self._writing = True
@@ -264,7 +270,7 @@ class SharedCold:
         if record is not None and news is not None:
             known = news.heard and self.answers  # after an outage it may be another board
             if not known and not await self._boards.hear(news, tell=True):
-                if self.answers:  # it takes no writes
+                if self.answers and next(iter(self._waiting), name) == name:  # it takes no writes
                     self._waiting.pop(name, None)
                 return
             record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}

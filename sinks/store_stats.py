@@ -70,7 +70,8 @@ class Stats:
         ``expired``, ``changed`` (the state), ``invalidated``, ``replaced``, ``consumed``,
         ``cleared``, ``garbled`` or ``lost`` in a shared cache, or ``overtaken`` by what another
         process has invalidated.
-    :param near: similarity look-ups, hits, and mismatches: candidates that were not near.
+    :param near: similarity look-ups, hits, and mismatches: candidates that did not fit, or were a
+        little too far away.
     :param flights: computations made, joined by others while under way, and failed.
     :param cold: what the cold layer's cache has met: errors by kind, and whether it answers.
     """

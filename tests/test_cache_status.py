@@ -78,6 +78,11 @@ def test_a_shared_cache_is_filled_and_listed(
     listed = printed(capsys, "cache-status", redis.url)
     assert listed["sessions"]["game"]["entries"] == 2 and listed["complete"]
     assert 0 < listed["sessions"]["game"]["expires_first"] <= 90
+    mill = f"{redis.url}?name=mill"
+    assert printed(capsys, "cache-status", mill) == {"sessions": {}, "complete": True}
+    printed(capsys, "prefetch-warmup", file, "--cache-url", mill)
+    assert [*printed(capsys, "cache-status", mill)["sessions"]] == ["game"]
+    assert [*printed(capsys, "cache-status", redis.url)["sessions"]] == ["game", "mill:game"]
 
     async def other_process() -> tuple[Any, Any]:
         async with foretell.Game({"cache_url": redis.url, "cache_timeout": 1}) as game:

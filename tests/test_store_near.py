@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
+import sys
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 import foretell
 from foretell.errors import ConfigError, StateError
 from foretell.sinks.store_guard import Condition
-from foretell.sinks.store_near import MOST, Near, NearIndex, NearKey
+from foretell.sinks.store_near import FEW, Near, NearIndex, NearKey
 from foretell.sinks.store_parts import Part, parts_of, store_parts
 from foretell.sinks.store_values import refilled
 from foretell.sinks.variant_store import VariantStore
@@ -109,10 +111,59 @@ def test_nothing_near_is_missed_and_nothing_far_is_matched(
     item = Item(near.key({"pos": some}))
     index.add(item)
     close = max(abs(a - b) for a, b in zip(some, others, strict=True)) <= tolerance
-    matched, _ = index.search(near.key({"pos": others}))
+    matched = [*index.search(near.key({"pos": others}))]
     assert matched == ([item] if close else [])
     index.discard(item)
-    assert not index._cells
+    assert not index._alike
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 9), st.sampled_from([0.5, 2.0, 5.0]))
+def test_of_many_all_that_are_near_are_found_and_nothing_else(
+    rng: random.Random, numbers: int, tolerance: float
+) -> None:  # 3-29, 3-30
+    near = Near(tolerance)
+    spread = rng.choice([tolerance, 4 * tolerance, 1e5])
+
+    class Item:
+        def __init__(self) -> None:
+            drawn = (rng.choice([rng.uniform(0, spread), rng.randrange(5)]) for _ in range(numbers))
+            self.near: NearKey | None = near.key({"pos": [*drawn]})
+
+    index: NearIndex[Item] = NearIndex(near)
+    items: list[Item] = []
+    for _ in range(3 * FEW):
+        if len(items) > FEW + 5 and rng.random() < 0.3:
+            index.discard(items.pop(rng.randrange(len(items))))
+        items.append(Item())
+        index.add(items[-1])
+    for _ in range(5):
+        asked = Item().near
+        assert asked is not None
+        wanted = {each for each in items if each.near and asked.distance(each.near) <= tolerance}
+        matched = [*index.search(asked)]
+        assert set(matched) == wanted and len(matched) == len(wanted)
+    for item in items:
+        index.discard(item)
+    assert not index._alike and not index._crowds
+
+
+def test_what_many_that_are_alike_take_is_bounded() -> None:  # G3
+    class Item:
+        def __init__(self, number: int) -> None:
+            self.near: NearKey | None = NearKey(0, tuple(number * 1e3 * n for n in range(1, 7)))
+
+    index: NearIndex[Item] = NearIndex(Near())
+    items = [Item(number) for number in range(2000)]
+    for item in items:
+        index.add(item)
+    for item in items:  # one comes for each that goes
+        index.discard(item)
+        index.add(item)
+    places = [place for near in index._crowds[0]._near for place in near.values()]
+    assert sum(map(sys.getsizeof, places)) < 300 * 2000  # ints
+    asked = NearKey(0, tuple(7e3 * n + 1 for n in range(1, 7)))
+    assert [*index.search(asked)] == [items[7]]
+    assert len([*index._crowds[0].candidates(asked.numbers)]) < 20
 
 
 def test_the_nearest_comes_first() -> None:
@@ -125,21 +176,10 @@ def test_the_nearest_comes_first() -> None:
     items = [Item(10.0, 10.0), Item(11.0, 10.0), Item(12.0, 11.0)]
     for item in items:
         index.add(item)
-    assert index.search(near.key({"pos": [11.2, 10.0]}))[0] == [items[1], items[2], items[0]]
-
-
-def test_a_crowded_cell_is_searched_so_far_and_no_further() -> None:
-    class Item:
-        def __init__(self, number: float) -> None:
-            self.near: NearKey | None = near.key({"pos": [0, 0, 0, 0, 0, 0, number]})
-
-    near = Near(2)
-    index: NearIndex[Item] = NearIndex(near)
-    for number in range(0, 5000, 5):
-        index.add(Item(number))
-    matched, others = index.search(near.key({"pos": [0, 0, 0, 0, 0, 0, 4995]}))
-    assert len(matched) == 1 and others == MOST - 1
-    assert index.search(near.key({"pos": [0, 0, 0, 0, 0, 0, 0]}))[0] == []
+    search = index.search(near.key({"pos": [11.2, 10.0]}))
+    assert [*search] == [items[1], items[2], items[0]] and search.others == 0
+    search = index.search(near.key({"pos": [9.0, 14.5]}))
+    assert [*search] == [] and search.others == 1, "the others are more than 4 away"
 
 
 async def test_candidates_that_do_not_fit_are_counted() -> None:  # 3-32

@@ -360,6 +360,22 @@ async def test_rubbish_where_the_board_should_be_is_cleared_away(
 
 
 @real
+async def test_rubbish_on_the_board_after_an_outage_is_cleared_away_too(
+    redis: Any, open_store: Open
+) -> None:  # G10
+    one, other = open_store(), open_store()
+    redis.kill()
+    fill(one)
+    rules(one)
+    await until(lambda: not one.stats().cold["answers"])
+    redis.start()
+    assert await client_of(other).set(BOARD, "[[")
+    await until(lambda: one.stats().cold["untold"] == 0)
+    assert one.stats().cold["met"]["garbled"] < 10, "it is asked again and again"
+    assert await other.get("other", state=STATE) == ["o"]
+
+
+@real
 async def test_a_server_that_takes_no_word_is_read_and_told_when_it_does(open_store: Open) -> None:
     writer, one, late = open_store(), open_store(), open_store()
     fill(writer)
@@ -449,6 +465,51 @@ def test_answers_in_the_wrong_order_lose_no_word() -> None:
     assert (
         not news.good(record, True) and not news.good(record, None) and not news.good(record, 8.5)
     )
+
+
+def test_a_board_begun_by_a_clock_that_is_behind_is_heard_and_told_again() -> None:
+    news = News("board", lambda: 0.0)
+    record = {
+        "key": "k",
+        "tags": ["a"],
+        "depends": {"paths": [], "apart": [], "own": "", "volatile": []},
+    }
+    mine, theirs = Word("fits", "mine"), Word("fits", "theirs")
+    news.tell(mine)
+    news.took(Board(500, 501, [(BORN, 500)]), dict(news.untold))
+    assert news.heard == 501 and news.good(record, 501) and not news.untold
+    assert news.took(Board(7, 0, [(BORN, 7), (theirs.written(), 8)])) == [theirs]
+    assert news.heard == 8 and [*news.untold] == [mine], "the others may not have heard it"
+    assert not news.good(record, 501), "it is of a board that is no more"
+    assert news.good(record, 7)
+
+
+@real
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+async def test_what_is_told_on_a_board_whose_clock_is_behind_is_heard(
+    kind: str, request: pytest.FixtureRequest
+) -> None:  # G1
+    url = request.getfixturevalue(kind).url
+    ahead = time.time() + 3600
+    colds = [SharedCold(url, limit=0.2, wall=time.time, every=NEVER) for _ in range(2)]
+    one, other = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    server, board = colds[0].door.server, BOARD.removeprefix("foretell:2:")
+    if kind == "redis":
+        await client_of(one).zadd(BOARD, {BORN: int(ahead * 1e6)})
+    else:
+        await server.hear(board, 0, [], int(ahead * 1e6))
+    one.store("k", ["k"], tags=["rules"])
+    await one.flush()
+    assert await other.get("k") == ["k"]
+    assert await VariantStore(cold=colds[1], session=SESSION).get("k") == ["k"]
+    await server.delete(board)  # as a server does for want of memory
+    rules(one)
+    await one.flush()
+    await other.hear()
+    assert other.ready("k") is None and await other.get("k") is None
+    assert await VariantStore(cold=colds[0], session=SESSION).get("k") is None
+    for cold in colds:
+        await cold.aclose()
 
 
 def test_what_waited_longer_than_words_are_remembered_is_overtaken() -> None:  # G3
