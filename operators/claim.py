@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 NUMBERS = frozenset(("damage", "target_hp", "healing"))
+EFFECTS = ("effects", "conditions")
+"""What a blow may do besides, as values of its result."""
 Slot = tuple[str | None, str, str | None, str]
 
 NOTHING = Dependence((), (), "", ())
@@ -277,16 +279,19 @@ def _fits(
     A blow whose damage is not said is told without it; what may have done none at all, or is said
     to have done none, is not. Whose a success or failure is may come to light with the outcome
     only: what was written for the other is not told, nor is what leaves no room for a number that
-    nobody foresaw.
+    nobody foresaw, or for what else a blow did.
     """
+    rolls = what.name in ("hit", "critical", KILL)
     own = what.target is None or what.target == declared.actor
     whose = [is_save(declared.action, what.name, values) for values in ({}, what.values)]
     if what.name in ("success", "failure") and not own and whose[0] is not whose[1]:
         return False
+    if rolls and any(what.values.get(each) for each in EFFECTS):
+        return False
     numbers = {each: number(what.values.get(each)) for each in ("damage", "healing")}
     if any(said is not None and said <= 0 and each in slots for each, said in numbers.items()):
         return False
-    if what.name in ("hit", "critical", KILL):
+    if rolls:
         return True
     unforeseen = [each for each, said in numbers.items() if said and each not in {*slots, *asked}]
     return not unforeseen and set(slots) - what.values.keys() <= {"healing"}

@@ -10,6 +10,7 @@ import orjson
 
 from ..errors import PromptsError
 from ..streams.footprint import targets_of
+from ..streams.health import health_of
 from ..streams.models import Message
 from ..streams.said import brief
 from ..streams.saves import is_save
@@ -129,7 +130,8 @@ A result "hit" leaves its target standing; "kill" fells it. "success" and "failu
 actor's: the attempt comes off, or it does not. Only where FACTS say "save" are they the saving \
 throw of the target: with "success" it gets off lightly or free, with "failure" it does not. \
 A target that is "down" was down before this; of one that is "unsure" nobody knows whether it \
-still stands: say neither. Only a hit, a kill, or damage among values or slots hurts anybody.
+still stands: say neither. Where FACTS say "actor_down", who does it lies there, and does not \
+rise. Only a hit, a kill, or damage among values or slots hurts anybody.
 - Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
@@ -278,6 +280,8 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
         fact["save"] = True
     if what.values:
         fact["values"] = dict(what.values)
+    if health_of(scene.world.state, entry.declared.actor) == 0:
+        fact["actor_down"] = True
     if what.down:
         fact["down"] = True
     if what.unsure:

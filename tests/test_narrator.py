@@ -373,6 +373,71 @@ def test_somebody_spoken_to_answers() -> None:
     assert story.lines[0][0] == "Old Bertha"
 
 
+def test_a_blow_struck_in_a_talk_is_no_answer() -> None:
+    for context in ("dialogue", "exploration"):
+        blow = telling(target="Old Tam", damage=2, target_hp=0)
+        text = tell(prompt(blow, context=context)).text
+        assert "2 damage" in text and FALLS.search(text), text
+        assert "asks" not in text and '"' not in text
+    gift = telling(kind="use", name="five gold", target="Old Tam", result="success")
+    assert '"' not in tell(prompt(gift, context="dialogue")).text
+
+
+@pytest.mark.parametrize("kind", ["talk", "move", "attack", "use"])
+@pytest.mark.parametrize("context", ["combat", "dialogue", "exploration"])
+def test_of_what_is_told_together_nothing_is_lost(kind: str, context: str) -> None:
+    each = [
+        telling(actor, kind, "plead", target, "success" if kind in ("talk", "move") else "hit")
+        for actor, target in (("Mira", "Ilse"), ("Bram", "Old Tam"), ("Sable", "Ilse"))
+    ]
+    text = tell(prompt(*each, context=context)).text
+    told = ("Ilse", "Old Tam") if kind in ("talk", "attack", "use") else ("Mira", "Bram", "Sable")
+    assert all(name in text for name in told), text
+    if kind == "talk":
+        assert text.count('"') + sum(text.count(part) for part in ("hears it out",)) >= 3, text
+
+
+def test_a_place_is_known_from_the_scene_and_a_way_from_the_action() -> None:
+    scene = "SCENE " + json.dumps({"place": {"name": "the Old Mill", "exits": ["yard"]}})
+    looks = tell('FACTS {"context": "exploration", "tellings": []}', scene).text
+    assert "Old Mill" in looks and "yard" in looks
+    for name, way in (("to the cellar", "to the cellar"), ("north", "north"), ("walk", "onward")):
+        move = telling(kind="move", name=name, target=None, result="success")
+        text = tell(prompt(move, context="exploration"), scene).text
+        assert "Mira" in text and way in text and "Old Mill" not in text, text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_far_from_any_fight_nobody_fights(seed: int) -> None:
+    search = telling(
+        kind="use", name="search", target=None, result="success" if seed % 2 else "failure"
+    )
+    book = phrases()
+    loud = [
+        part for mood in ("good", "bad") for each in book["after"][mood] for part in parts_of(each)
+    ]
+    text = tell(prompt(search, context="exploration"), seed=seed).text
+    assert not re.search("|".join(loud), text), text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_else_a_blow_did_is_told_and_not_contradicted(seed: int) -> None:
+    blow = telling(damage=1, target_hp=9)
+    blow["values"]["effects"] = ["Prone"]
+    text = tell(prompt(blow), seed=seed).text
+    stands = [part for each in phrases()["react"]["hurt"] for part in parts_of(each)]
+    assert "left prone" in text and not re.search("|".join(stands), text), text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_who_lies_there_and_acts_does_not_stand(seed: int) -> None:
+    save = telling(
+        kind="save", name="death save", target=None, result=("success", "failure")[seed % 2]
+    )
+    text = tell(prompt(save | {"actor_down": True}), seed=seed).text
+    assert re.fullmatch(r".*\b(lies|does not stir)\b.*", text) and text.count(".") == 1, text
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_what_failed_is_not_told_as_done(seed: int) -> None:
     book, way = phrases(), telling(kind="move", name="dash", target="the gate")

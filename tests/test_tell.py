@@ -1382,6 +1382,29 @@ async def test_help_is_for_friends_and_for_those_one_knew_to_lie_there() -> None
     assert not await told("goblin-2", 0, 0)
 
 
+async def test_what_else_a_blow_did_is_left_out_of_no_text() -> None:
+    async with table(lambda *_: Script({"text": "So."}), prompts=None) as t:
+        for more, served in (
+            ({}, Served.HIT),
+            ({"effects": []}, Served.HIT),
+            ({"effects": ["prone"]}, Served.MISS),
+            ({"conditions": ["prone"]}, Served.MISS),
+        ):
+            declared = t.declare()
+            await asyncio.sleep(30)
+            await declared.outcome("hit", damage=1, **more)
+            assert t.ends[-1].served == (served,), more
+
+
+async def test_a_prompt_says_that_who_acts_lies_there() -> None:
+    for hp in (0, 3):
+        async with table(lambda *_: Script({"text": "So."}), prompts=None) as t:
+            t.session.update(after(hp, "mira"))
+            await t.session.outcome("mira", "death save", "success", type="save")
+            [fact] = facts(t.foreground[-1])["tellings"]
+            assert fact.get("actor_down", False) is (hp == 0)
+
+
 CURE = {"type": "cast", "name": "cure wounds", "target": "tom"}
 
 

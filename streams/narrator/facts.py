@@ -12,7 +12,7 @@ from ..numerals import numeral
 from ..saves import is_save
 from .lexicon import Named, Tool, clean, named, spell_element, tool
 
-__all__ = ["HELPS", "Happening", "find_facts", "read_telling"]
+__all__ = ["HELPS", "Happening", "find_facts", "find_scene", "read_telling"]
 
 HELPS = ("mend", "ward")
 """Elements of spells that help their target."""
@@ -47,6 +47,8 @@ class Happening:
     """Whether its target lay there before."""
     unsure: bool = False
     """Whether nobody knows if its target still stands."""
+    lies: bool = False
+    """Whether its actor lies there while it happens."""
     save: bool = False
     """Whether the result is its target's saving throw, not what became of the attempt."""
 
@@ -76,6 +78,16 @@ class Happening:
     def alone(self) -> bool:
         """Whether it is done to nobody but the one who does it."""
         return self.target is None or self.target.name == self.actor.name
+
+
+def find_scene(said: str) -> Mapping[str, Any]:
+    """The object of the last ``SCENE`` line, or an empty one."""
+    at = said.rfind("SCENE ")
+    try:
+        scene = orjson.loads(said[at + 6 :].split("\n", 1)[0]) if at >= 0 else None
+    except orjson.JSONDecodeError:
+        scene = None
+    return scene if isinstance(scene, dict) else {}
 
 
 def find_facts(prompt: str) -> Mapping[str, Any] | None:
@@ -121,7 +133,8 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
     hp = _number(known.get("target_hp"))
     spared = result in ("miss", "concealed", "resisted") or entry.get("down") is True
     element = spell_element(name, _text(known.get("damage_type")).lower())
-    effects = entry.get("effects")
+    found = [known.get(each) for each in ("effects", "conditions")]
+    effects = [each for some in found if isinstance(some, list) for each in some]
     target = _text(entry.get("target"))
     return Happening(
         named(_text(entry.get("actor")) or "Somebody"),
@@ -133,10 +146,14 @@ def read_telling(entry: Mapping[str, Any], slots: Sequence[str]) -> Happening:
         result == "kill" or (hp is not None and hp <= 0 and not spared),
         element,
         tool(name),
-        [clean(e, 30) for e in effects if isinstance(e, str) and e.replace(" ", "").isalpha()][:2]
-        if isinstance(effects, list)
-        else [],
+        [
+            clean(each, 30).lower()
+            for each in effects
+            if isinstance(each, str) and each.replace(" ", "").isalpha()
+            if each.lower() != name.lower()
+        ][:2],
         entry.get("down") is True,
         entry.get("unsure") is True,
+        entry.get("actor_down") is True,
         entry.get("save") is True or is_save(action, result, known),
     )

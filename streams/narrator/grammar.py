@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .facts import HELPS, Happening, find_facts, read_telling
+from .facts import HELPS, Happening, find_facts, find_scene, read_telling
 from .lexicon import Named, possessive, title
 from .voice import Voice, phrases
 
@@ -35,8 +35,9 @@ class Story:
 class _Teller:
     """Writes sentences for one prompt, in one voice."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, calm: bool = False) -> None:
         self.voice = voice
+        self.calm = calm
         self.book = phrases()
         self._bound: dict[tuple[str, str], str] = {}
 
@@ -76,6 +77,10 @@ class _Teller:
     def event(self, h: Happening) -> tuple[str, str]:
         """What happened to the target, as one sentence, and the mood it leaves."""
         book, result = self.book, h.result
+        if h.lies and h.kind not in ("attack", "cast", "talk"):
+            worked = h.result in ("success", "hit", "critical")
+            mood = "good" if worked else "bad" if h.failed else "even"
+            return self.say("lying", self.book["lying"][mood], h) + self._damage(h), "even"
         if h.down and not h.dies and h.kind != "move":
             return self._at_the_fallen(h)
         if h.kind in ("move", "talk") or (h.target is None and h.kind != "attack"):
@@ -186,7 +191,7 @@ class _Teller:
 
     def reaction(self, h: Happening, mood: str) -> str:
         key = {"miss": "unmoved", "hurt": "hurt", "badly": "badly", "shaken": "shaken"}.get(mood)
-        if key is None or h.target is None:
+        if key is None or h.target is None or h.effects:
             return ""
         if h.kind not in ("attack", "cast") and h.damage is None:
             return ""
@@ -198,6 +203,10 @@ class _Teller:
         return self.say("react", self.book["react"][key], h) + hp
 
     def after(self, h: Happening, mood: str) -> str:
+        if h.lies:
+            return ""
+        if self.calm and h.kind != "attack":
+            return self.say("after", self.book["after"]["quiet"], h)
         if mood in HELPS:
             return self.say("after", self.book[mood]["after"], h)
         if (
@@ -279,7 +288,7 @@ def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[s
     groups = [list(g) for _, g in groupby(happenings, key=lambda h: h.key)]
     for group in groups:
         first, last = group[0], group[-1]
-        if not part and len(groups) <= 3 and first.kind != "move":
+        if not part and len(groups) <= 3 and first.kind != "move" and not first.lies:
             out.append(_filled(teller.opening(first), first))
         moods: set[str] = set()
         for h in group:
@@ -297,6 +306,15 @@ def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[s
             mood = "even" if mixed else mood  # something has come of it
             out.append(_filled(teller.after(last, mood), last))
     return " ".join(s for s in out if s), mood
+
+
+def _one_story(stories: Sequence[Story]) -> Story:
+    """Several, one after the other."""
+    return Story(
+        " ".join(each.text for each in stories),
+        tuple(line for each in stories for line in each.lines),
+        stories[0].cues,
+    )
 
 
 def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
@@ -334,23 +352,25 @@ def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
         voice = Voice(seed, prompt, said, said=around)
     context = facts.get("context")
     fighting = any(h.kind in ("attack", "cast") for h in happenings)
-    if not any(h.down or h.unsure for h in happenings) and (
-        context == "dialogue" or (happenings and all(h.kind == "talk" for h in happenings))
-    ):
-        if not happenings:
-            return answer(facts, None, voice)
-        return answer(facts, happenings[0].target, voice, refused=happenings[0].failed)
-    if not fighting and (context == "exploration" or not happenings):
-        actor = happenings[0].actor if happenings else None
-        target = happenings[0].target if happenings and happenings[0].kind == "move" else None
-        scene = describe(facts, actor, target, voice)
-        if not happenings or all(h.kind == "move" and not h.failed for h in happenings):
-            return scene
+    talk = all(h.kind == "talk" and not (h.down or h.unsure or h.lies) for h in happenings)
+    if talk and (happenings or context == "dialogue"):
+        answers = [answer(facts, h.target, voice, refused=h.failed) for h in happenings]
+        return _one_story(answers or [answer(facts, None, voice)])
+    walk = all(h.kind == "move" and not (h.failed or h.lies) for h in happenings)
+    if walk and (context == "exploration" or not happenings):
+        first = happenings[0] if happenings else None
+        scene = {**find_scene(said), **facts}
+        if first is None:
+            return describe(scene, None, None, voice)
+        there = describe(scene, first.actor, first.target, voice, way=first.name)
+        after = _Teller(voice)
+        rest = [after.say("follow", after.book["follow"], h) for h in happenings[1:]]
+        return Story(" ".join([there.text, *map(_sentence, rest)]), there.lines, there.cues)
     if len(happenings) > 1 and len({h.target for h in happenings}) > 1:
         # A hole stands for one target's number; in a text about several it would be ambiguous.
         for h in happenings:
             h.numbers = {k: v for k, v in h.numbers.items() if not v.startswith("{")}
-    teller = _Teller(voice)
+    teller = _Teller(voice, calm=not fighting and context != "combat")
     text, mood = _combat(happenings, teller, part)
     head = happenings[0]
     cue = teller.book["cue"]

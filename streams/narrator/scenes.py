@@ -27,6 +27,13 @@ _PLACES: tuple[tuple[str, str], ...] = (
 )
 
 
+_WAYS = (
+    r"(?:to|into|onto|through|toward|towards|up|down|back|out|over|under|along|across|inside|outside|"
+    r"upstairs|downstairs|home|north|south|east|west|left|right|forward|away|in)\b"
+)
+"""What a way begins with."""
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text[-1:] in '.!?"' else ".")
@@ -45,17 +52,31 @@ def _exits(value: Any) -> list[str]:
     return [n for e in exits if (n := _name_of(e))][:4] if isinstance(exits, list) else []
 
 
+def _way(name: str) -> str:
+    """How one says which way somebody goes."""
+    said = name.strip().lower()
+    return said if re.match(_WAYS, said) else "onward"
+
+
 def describe(
-    facts: Mapping[str, Any], actor: Named | None, goal: Named | None, voice: Voice
+    facts: Mapping[str, Any],
+    actor: Named | None,
+    goal: Named | None,
+    voice: Voice,
+    *,
+    way: str = "",
 ) -> Story:
-    """A place, as somebody comes to it or looks around."""
+    """A place, as somebody comes to it or looks around; who goes some ``way`` has left it."""
     book = phrases()
     where = facts.get("location") or facts.get("place")
-    name = goal.name if goal else _name_of(where)
+    leaves = actor is not None and goal is None
+    name = goal.name if goal else "" if leaves else _name_of(where)
     place = re.sub(r"^The ", "the ", name) or "this place"
     kind = next((k for stems, k in _PLACES if re.search(rf"\b(?:{stems})", place.lower())), "any")
-    known = name and actor is not None
-    template = voice.pick("come", book["arrive" if known else "look"])
+    if leaves:
+        template = voice.pick("way", book["way"]).replace("[way]", _way(way))
+    else:
+        template = voice.pick("come", book["arrive" if name and actor else "look"])
     template = template.replace("[P]", place).replace("[A]", actor.name if actor else "")
     options = book["place"][kind]
     out = [
@@ -63,7 +84,7 @@ def describe(
         voice.pick("place", options),
         voice.pick("place2", options + book["place"]["any"]),
     ]
-    if exits := _exits(where):
+    if not leaves and (exits := _exits(where)):
         ways = exits[0] if len(exits) == 1 else f"{', '.join(exits[:-1])} and {exits[-1]}"
         out.append(f"From here the ways lead on: {ways}")
     out.append(voice.pick("linger", book["linger"]))
