@@ -7,6 +7,7 @@ from typing import Any
 
 from ..operators.predict import Intensity
 from ..session import Session
+from ..streams.events import Retell
 from ..streams.models import ModelOverloaded, Purpose
 from .bills import Bills
 from .changes import Happening, speaks_of
@@ -210,7 +211,7 @@ class Streams:
             return False
         if stream in known.again:
             adopted = any(each.again for each in known.under_way.values())
-            usual = any(told.retells is not None for told in known.shown.tellings.values())
+            usual = any(isinstance(event, Retell) for _, event, _ in known.taken)
             since = known.changes.happened if usual else known.changes.moved
             return since > about["known"] and not adopted
         return about["turn"] != known.changes.turn and not known.wanted(stream)

@@ -347,7 +347,7 @@ def test_a_text_with_a_slot_left_open_is_untrue(text: str, untrue: int) -> None:
 
 def variant(result: str = "hit", fingerprint: str = "f1") -> Any:
     slot = ("t1", "key", "grik", result)
-    return SimpleNamespace(slot=slot, fingerprint=fingerprint, result=result)
+    return SimpleNamespace(slot=slot, fingerprint=fingerprint, result=result, to=())
 
 
 def test_a_variant_is_found_by_its_name_and_consumed() -> None:

@@ -40,6 +40,7 @@ class Table:
         before = self.world
         self.world = advance(before, Numbered(self.tick, event, event.t))
         self.foresight.on_world(before, self.world)
+        self.foresight.catch_up()
 
     def done(self, action: dict[str, Any], word: str, **values: Any) -> None:
         name = f"a{self.tick}"

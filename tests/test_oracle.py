@@ -200,7 +200,10 @@ def test_what_is_declared_a_first_token_ahead_waits_a_twentieth_at_most(tmp_path
     log = LogBuilder().state(STATE)
     for n in range(5):
         log.turn("mira").wait(1).action("mira", "slash", target="goblin").wait(2.5)
-        log.outcome(("hit", "miss")[n % 2], damage=1).wait(20).end_turn()
+        if n % 2:
+            log.outcome("miss").wait(20).end_turn()
+        else:
+            log.outcome("hit", damage=1).wait(20).end_turn()
     found = scored(
         LogInputs(log.write(tmp_path / "declared.jsonl")),
         Settings(),

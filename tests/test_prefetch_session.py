@@ -31,7 +31,7 @@ def night(tmp_path: Path) -> str:
     log = LogBuilder("night").state(STATE)
     for result in ("hit", "miss", "hit"):
         log.wait(5).turn("mira").action("mira", "longsword", target="grik")
-        log.wait(20).outcome(result, damage=1)
+        log.wait(20).outcome(result, **({"damage": 1} if result == "hit" else {}))
     log.wait(5).turn("grik").undeclared("grik", "spit", "miss", target="mira").wait(20)
     return str(log.write(tmp_path / "night.jsonl"))
 

@@ -95,7 +95,7 @@ async def test_actions_that_are_too_unlikely_are_not_prepared_and_declared_ones_
 
 def test_a_variant_of_another_state_is_not_the_one_that_is_held() -> None:  # 1-9
     store = Store()
-    made = SimpleNamespace(slot=("t1", "a", None, "hit"), fingerprint="f1", result="hit")
+    made = SimpleNamespace(slot=("t1", "a", None, "hit"), fingerprint="f1", result="hit", to=())
     store.put(made, object())
     assert store.holds(made)
     assert not store.holds(SimpleNamespace(**{**vars(made), "fingerprint": "f2"}))
