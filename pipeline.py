@@ -496,6 +496,10 @@ class Pipeline(Generic[M]):
             log.warning("session %s: %s", self.name, world.warning)
             self.recorder.trace("~warning", text=world.warning)
         match world.cause:
+            case ev.State(because=because) | ev.Patch(because=because) if because is not None:
+                for generation in dict.fromkeys(self.teller.shown(world, because)):
+                    generation.revoke()
+                    self._on_revoked(generation)
             case ev.State():
                 pass
             case ev.Need(resource=resource) if self.contents is not None:

@@ -99,12 +99,14 @@ class Session(Generic[M]):
         :param state: the whole of it: a mapping, dataclass or pydantic model; the snapshot is
             taken at once, and what the game does to it later changes nothing.
         :param because: the action whose effect the change is, if it is one. What the state then
-            says of the targets is the last word on what the action did to them. Where poison, a
-            trap or somebody else hurts them too, name it: of losses that nobody names, an outcome
-            may be any, and is then told without a number. A game that has named its own blows, or
-            told them before their states, is expected to go on so, and a loss that does not fit is
-            not taken for the outcome's; before its first blow nothing is known of that, and one
-            unnamed loss that fits is taken for what the first outcome did.
+            says of the targets is the last word on what the action did to them, until the first
+            text of its outcome is told: an outcome that was prepared, and comes before its state,
+            is told at once by its own ``damage`` or ``target_hp``, or as not fatal if it has none.
+            Where poison, a trap or somebody else hurts them too, name it: of losses that nobody
+            names, an outcome may be any, and is then told without a number. A game that has named
+            its own blows, or told them before their states, is expected to go on so, and a loss
+            that does not fit is not taken for the outcome's; before its first blow nothing is known
+            of that, and one unnamed loss that fits is taken for what the first outcome did.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """

@@ -15,7 +15,7 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .generation import Generation, Lease, Phase, Trace
 from .narrative import Served
 from .prompts import Entry
-from .results import KILL, Happened, happened, numbers_of
+from .results import KILL, Happened, as_shown, happened, numbers_of
 from .slots import slots_in
 
 __all__ = [
@@ -77,7 +77,8 @@ class Lookup(Protocol):
 class Part:
     """One thing to tell, and the share in the variant that fits it, if one does.
 
-    ``lacking`` names the slots of the variant that nobody gave a value.
+    ``lacking`` names the slots of the variant that nobody gave a value; ``written`` is the stream
+    that tells it, once there is one.
     """
 
     entry: Entry
@@ -85,6 +86,16 @@ class Part:
     made_for: str = ""
     told: bool = False
     lacking: Collection[str] = ()
+    written: Generation | None = None
+
+    def shown(self, world: World) -> Generation | None:
+        """A state names what it tells: the text that is not true of it any more, if any is."""
+        what = as_shown(self.entry.happened, world)
+        if what is self.entry.happened:
+            return None
+        self.entry = replace(self.entry, happened=what)
+        lease = self.lease
+        return self.written or (lease.generation if lease is not None else None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, friends, left_of
 from ..streams.events import Odds, Outcome, Rolled
-from ..streams.health import health_of, number, vitals
+from ..streams.health import GONE, health_of, number, vitals, vitals_of
 from ..streams.saves import is_save
 from ..streams.world import Declared, World
 from .kills import Harm, felled, harm_said, is_low, may_fall, with_kill
@@ -21,6 +21,7 @@ __all__ = [
     "SAVE",
     "Happened",
     "Likely",
+    "as_shown",
     "frail",
     "happened",
     "known_of",
@@ -182,6 +183,23 @@ def happened(world: World) -> tuple[Happened, ...]:
     done = world.doing(outcome)
     unfit = health_of(world.state, done.actor) == 0  # felled, and no text knows
     return tuple(_one(world, done, blow, unfit) for blow in world.blows)
+
+
+def as_shown(what: Happened, world: World) -> Happened:
+    """The same, as a state shows it that came after it and names its action.
+
+    It is another only where it is not true any more: who was to fall stands, or the other way
+    round, or has another health left than was reckoned.
+    """
+    now = vitals_of(world.state, what.target) or GONE
+    struck = what.told == KILL or what.result in HARMFUL
+    if what.target is None or now.health is None or what.down or what.unsure or not struck:
+        return what
+    fell, reckoned = now.health <= 0, number(what.values.get("target_hp"))
+    if fell is (what.told == KILL) and reckoned in (None, now.health):
+        return what
+    values = {**what.values, "target_hp": now.health}
+    return replace(what, name="", values=values, told=KILL if fell else what.result)
 
 
 def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:

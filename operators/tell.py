@@ -171,6 +171,24 @@ class Teller:
         whose = claim.outcome.to if claim.again is None else claim.number
         return whose, left < PRESSING * self._deadline
 
+    def shown(self, world: World, because: str) -> list[Generation]:
+        """A state has come that names an action whose outcome is not told yet: the last word on it.
+
+        :returns: the texts of which nothing is told yet, and that it makes untrue; to be revoked.
+        """
+        found = [
+            claim
+            for claim in self._claims.values()
+            if claim.outcome.action_id == because and claim.again is None
+        ]
+        if not found or found[-1].first_text is not None:
+            return []
+        results = found[-1].outcome.results
+        said = {result.target for result in results if "target_hp" in result.values}
+        open_ones = [part for part in found[-1].parts if part.entry.happened.target not in said]
+        texts = [part.shown(world) for part in open_ones]
+        return [text for text in texts if text is not None]
+
     def skip(self, claims: Sequence[Claim], emit: Emit) -> None:
         """End tellings that were never begun."""
         self._finish(claims, emit, Draft(Composer(self._text_field)), Status.SUPERSEDED)
@@ -290,6 +308,8 @@ class Teller:
         """
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
+        for each in piece.parts:
+            each.written = generation
         composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         values, lacking = self._values(claims, piece.parts[0])
         composer.begin(values, last=last, lacking=lacking)

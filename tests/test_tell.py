@@ -1382,6 +1382,46 @@ async def test_help_is_for_friends_and_for_those_one_knew_to_lie_there() -> None
     assert not await told("goblin-2", 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("values", "left", "name"),
+    [
+        ({}, 0, "kill"),
+        ({"damage": 8}, 9, "hit"),
+        ({"damage": 8}, 0, "kill"),
+        ({"damage": 12}, 3, "hit"),
+    ],
+)
+@pytest.mark.parametrize("later", [0.0, 0.4])
+@pytest.mark.parametrize("group", [False, True])
+async def test_a_state_that_names_its_action_is_the_last_word_until_a_text_is_told(  # G1
+    values: dict[str, int], left: int, name: str, later: float, group: bool
+) -> None:
+    async with table(lambda *_: Script({"text": "So."}, ttft=1.0), prompts=None) as t:
+        if group:  # it waits for another to be told
+            t.session.outcome("tom", "shout", "success", target="goblin-1")
+        declared = t.declare()
+        await asyncio.sleep(0.5)
+        telling = declared.outcome("hit", **values)
+        await asyncio.sleep(later)
+        t.session.update(after(left), because=declared)
+        await telling
+        told = facts(t.foreground[-1])["tellings"]
+        [fact] = [each for each in told if each["target"] == "Goblin 2"]
+        assert (fact["result"], fact["values"].get("target_hp")) == (name, left)
+        assert telling.ended.served == (Served.MISS,)
+
+
+async def test_what_is_told_already_stays_as_it_was_told() -> None:  # G1
+    async with table() as t:
+        declared = t.declare()
+        await asyncio.sleep(30)
+        telling = declared.outcome("hit", damage=3)
+        await asyncio.sleep(0.01)
+        t.session.update(after(0), because=declared)
+        told = await telling
+        assert told.text.startswith("Goblin 2: hit for 3, 9 left") and len(t.ends) == 1
+
+
 async def test_what_else_a_blow_did_is_left_out_of_no_text() -> None:
     async with table(lambda *_: Script({"text": "So."}), prompts=None) as t:
         for more, served in (
