@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -267,7 +267,9 @@ class Executor:
         else:
             self._cancel(gone, why)
 
-    def _cancel(self, jobs: Iterable[Job], why: str) -> None:
+    def _cancel(self, jobs: Collection[Job], why: str) -> None:
+        for job in jobs:
+            job.shares = None  # or it asked for itself when what it shares goes before it
         for job in jobs:
             if self._fetching.jobs.get(job.key) is job:  # and has not gone with what it shared
                 self._fetching.cancel(job, why)

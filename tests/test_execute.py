@@ -1007,6 +1007,56 @@ async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28
         assert t.cache == {"b": "B"} and not t.executor.pending
 
 
+@pytest.mark.parametrize("how", ["not planned", "another context", "cancelled"])
+async def test_who_shares_what_is_cancelled_asks_for_it_itself(how: str) -> None:  # 1-23 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        t.plan(one, other, at=P2)
+        await asyncio.sleep(0.05)
+        if how == "cancelled":
+            t.executor.cancel("it has changed", keep=["a"])
+        else:
+            t.plan(one, at=P2, context="there" if how == "another context" else "here")
+        await asyncio.sleep(1)
+        assert t.cache == {"a": "B"} and not t.executor.unavailable
+        assert sorted(t.shelf.calls) == [("a",), ("b",), ("b",)]
+        assert not t.of(What.UNAVAILABLE)
+
+
+async def test_who_shares_what_is_dropped_asks_for_it_itself() -> None:  # 1-30 1-64
+    async with table(max_background_queue=3, max_background_pending=1) as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"a": 0.06, "one": 0.5}
+        first = Item("a", "page", alternative="z")
+        t.plan(first, "one", "two", "z", at={"a": P2, "one": P3, "two": P3, "z": P3})
+        await asyncio.sleep(0.1)
+        t.plan(first, "more")
+        assert t.of(What.DROPPED) == [(0.1, "z")]
+        await asyncio.sleep(3)
+        assert t.cache["a"] == "Z" and not t.executor.unavailable
+
+
+@pytest.mark.parametrize("how", ["another context", "cancelled", "closed"])
+async def test_who_is_cancelled_with_what_it_shares_is_refused_nothing(how: str) -> None:  # 1-62
+    async with table() as t:
+        t.shelf.gives = {"c": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        t.plan(Item("b", "page"), Item("c", "page", alternative="b"), at=P2)
+        await asyncio.sleep(0.05)
+        match how:
+            case "another context":
+                t.plan(context="there")
+            case "cancelled":
+                t.executor.cancel("heard enough")
+            case _:
+                await t.executor.aclose()
+        await asyncio.sleep(1)
+        assert sorted(key for _, key in t.of(What.CANCELLED)) == ["b", "c"]
+        assert not t.executor.unavailable and len(t.shelf.calls) == 2
+
+
 async def test_what_never_comes_has_its_alternative_in_the_end() -> None:  # 1-63 1-64
     async with table() as t:
         t.shelf.takes = {"a": 1e9}
