@@ -1054,7 +1054,7 @@ async def test_who_is_cancelled_with_what_it_shares_is_refused_nothing(how: str)
                 await t.executor.aclose()
         await asyncio.sleep(1)
         assert sorted(key for _, key in t.of(What.CANCELLED)) == ["b", "c"]
-        assert not t.executor.unavailable and len(t.shelf.calls) == 2
+        assert not t.executor.unavailable and t.executor._fetching.calls._begun == 2
 
 
 async def test_what_never_comes_has_its_alternative_in_the_end() -> None:  # 1-63 1-64
