@@ -101,8 +101,8 @@ class Executor:
         self._background = Background(
             self._fetching,
             self._tell,
-            lambda: self._immediate.busy or self._eager.busy or busy(),
-            needed,
+            lambda: self._immediate.busy or self._eager.busy or self._said("busy", busy),
+            lambda key: self._said("needed", partial(needed, key)),
         )
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
@@ -307,6 +307,14 @@ class Executor:
 
     def _item(self, key: str) -> Item | None:
         return self._items.get(key)
+
+    def _said(self, who: str, ask: Callable[[], bool]) -> bool:
+        """What a guest says; one that raises says no."""
+        try:
+            return ask()
+        except Exception as error:
+            self._fault(who, error)
+            return False
 
     def _freed(self) -> None:
         if not self._fetching.calls:

@@ -573,6 +573,19 @@ async def test_the_background_waits_while_others_are_busy() -> None:  # 1-31
         assert t.cache == {"a": "A"}
 
 
+@pytest.mark.parametrize("who", ["busy", "needed"])
+async def test_who_raises_when_the_background_asks_it_says_no(who: str) -> None:  # 1-31 1-33 G10
+    def torn(*key: str) -> bool:
+        raise ZeroDivisionError
+
+    async with table(more={who: torn}) as t:
+        t.plan("a", "b")
+        await asyncio.sleep(1)
+        assert t.cache == {"a": "A", "b": "B"}
+        await asyncio.sleep(60)
+        assert t.cache == {} and {*t.faults} == {f"{who}: ZeroDivisionError()"}
+
+
 async def test_the_background_waits_for_what_is_eager() -> None:  # 1-31
     async with table() as t:
         t.shelf.takes = {"a": 0.3}
@@ -711,6 +724,18 @@ async def test_sources_that_are_none_and_sources_without_end() -> None:  # G10
         assert next(e.tokens for _, e in t.told if e.what is What.LOADED) == 6
 
 
+async def test_a_source_may_consume_what_it_is_asked_for_and_give_what_is_by_number() -> None:
+    async def consuming(items: list[Item]) -> AsyncIterator[Content]:
+        while items:
+            yield Content(items.pop().key, {1: "one", 2: "two"})
+
+    kind = Kind("table", P2, tokens=1, source=consuming, most=3)  # type: ignore[arg-type]
+    async with table(more={"kinds": [kind]}) as t:
+        t.plan(*(Item(key, "table") for key in "abc"), at=P2)
+        await asyncio.sleep(1)
+        assert {*t.cache} == {"a", "b", "c"} and not t.of(What.FAILED)
+
+
 async def test_a_source_that_has_given_all_and_does_not_end_is_closed() -> None:  # G4
     ended: list[str] = []
 
@@ -786,6 +811,16 @@ async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
         t.plan("e", at=P1)
         await asyncio.sleep(1)
         assert "e" not in t.shelf.begun
+
+
+async def test_after_closing_no_timer_is_set_for_what_nobody_has_used() -> None:  # G4
+    async with table() as t:
+        t.plan(Item("a", "page", turn="one"), "b", at=P2)
+        await asyncio.sleep(1)
+        await t.executor.aclose()
+        t.executor.turn_ended("one")
+        await asyncio.sleep(60)
+        assert t.cache == {"a": "A", "b": "B"} and not t.of(What.EXPIRED)
 
 
 async def test_closing_twice_at_once_is_closing_once() -> None:  # G4
