@@ -82,6 +82,8 @@ class Executor:
         self._told_missing: Plan | None = None
         self._items: dict[str, Item] = {}
         self._telling = False
+        self._waiting = 0  # plans, for what was heard of to be through
+        self._voided = 0
         self._closed = False
         self._gone = asyncio.Event()
         self._fetching = Fetching(
@@ -118,6 +120,11 @@ class Executor:
         return frozenset(self._fetching.jobs)
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing is pending, nor a plan that was given in the midst of an event."""
+        return not (self._fetching.jobs or self._waiting)
+
+    @property
     def unavailable(self) -> frozenset[str]:
         """The keys of what could not be had of late."""
         return self._fetching.unavailable.keys(self._timers.time())
@@ -147,7 +154,8 @@ class Executor:
         :param of: what the round may spend, where others share it; else all of its budget.
         """
         if self._telling:  # said by a subscriber: when what it has heard of is through
-            self._tasks.soon(partial(self.take, plan, of))
+            self._waiting += 1
+            self._tasks.soon(partial(self._take_now, plan, of, self._voided))
             return
         if self._closed:
             return
@@ -172,6 +180,13 @@ class Executor:
                 self._promote(entry, plan)
         self._immediate.pump()
         self._eager.pump()
+
+    def _take_now(self, plan: Plan, of: Round | None, voided: int) -> None:
+        """Do what a plan says that had to wait, unless all was cancelled meanwhile."""
+        self._waiting -= 1
+        if voided == self._voided:
+            self.take(plan, of)
+        self._rest()
 
     def _begin(self, job: Job) -> None:
         fetching = self._fetching
@@ -259,9 +274,13 @@ class Executor:
         """What was for this turn may expire from now on."""
         self._background.turn_ended(turn)
 
-    def cancel(self, why: str, *, keep: Collection[str] = ()) -> None:
-        """Cancel what is under way and what waits, but for some keys."""
-        gone = [job for job in self._fetching.jobs.values() if job.key not in keep]
+    def cancel(self, why: str, *, keep: Collection[str] | None = None) -> None:
+        """Cancel what is under way and what waits.
+
+        :param keep: all but these keys; plans that wait are done then.
+        """
+        self._voided += keep is None
+        gone = [job for job in self._fetching.jobs.values() if job.key not in (keep or ())]
         if self._telling:  # said by a subscriber, too
             self._tasks.soon(partial(self._cancel, gone, why))
         else:
@@ -321,7 +340,10 @@ class Executor:
             self._gone.set()
 
     def _over(self, job: Job) -> None:
-        if not self._fetching.jobs:
+        self._rest()
+
+    def _rest(self) -> None:
+        if self.at_rest:
             for hear in [*self.idle]:
                 hear()
 

@@ -861,6 +861,41 @@ async def test_a_subscriber_may_cancel_in_the_midst_of_an_event() -> None:  # G4
         assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "disposed", "completed"])
+async def test_what_is_said_after_a_plan_in_the_midst_of_an_event_is_of_it_too(how: str) -> None:
+    # 1-28
+    def page(key: str) -> Plan:
+        return schedule([Item(key, "page")], Constraints(priority_override=P2), None, t.kinds)
+
+    def on_event(event: Fetched) -> None:
+        seen.append(f"{event.what.value} {event.keys[0]}")
+        if event.keys == ("a",):
+            plans.on_next(page("b"))
+            match how:
+                case "cancelled":
+                    t.executor.cancel("heard enough")
+                case "disposed":
+                    disposable.dispose()
+                case _:
+                    plans.on_completed()
+
+    async with table() as t:
+        plans: Subject[Plan] = Subject()
+        seen: list[str] = []
+        disposable = plans.pipe(execute(t.executor)).subscribe(
+            on_event, on_completed=lambda: seen.append("|")
+        )
+        plans.on_next(page("a"))
+        await asyncio.sleep(1)
+        if how == "completed":
+            assert seen == ["loaded a", "loaded b", "|"]
+        else:
+            assert t.shelf.calls == [("a",)] and seen == ["loaded a"] and t.executor.at_rest
+        plans.on_next(page("c"))
+        await asyncio.sleep(1)
+        assert (seen[-1] == "loaded c") is (how == "cancelled")
+
+
 async def test_disposing_the_operator_cancels_what_is_under_way() -> None:  # G4
     async with table() as t:
         plans: Subject[Plan] = Subject()
