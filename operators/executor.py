@@ -160,7 +160,8 @@ class Executor:
         if self._closed:
             return
         before, self._plan = self._plan, plan
-        self._items = {item.key: item for entry in plan.entries for item in entry.items}
+        known = {item.key: item for entry in plan.entries for item in entry.items}
+        self._items = self._alternatives() | known
         changed = before is not None and before.context != plan.context
         if changed and self.settings.cancel_on_context_change:
             held = {key for key, job in self._fetching.jobs.items() if job.held}
@@ -323,6 +324,16 @@ class Executor:
         job.owner = self._background
         self._fetching.tell(What.RETRY, job, "in the background")
         self._background.add(job)
+
+    def _alternatives(self) -> dict[str, Item]:
+        """What is asked for in the place of what is pending: this plan may not know it any more."""
+        found: dict[str, Item] = {}
+        for job in self._fetching.jobs.values():
+            key = job.asking.alternative
+            while key in self._items and key not in found:
+                found[key] = self._items[key]
+                key = found[key].alternative
+        return found
 
     def _item(self, key: str) -> Item | None:
         return self._items.get(key)

@@ -1004,7 +1004,7 @@ async def test_what_stands_in_the_place_of_another_is_loaded_anew_when_it_change
         return [foretell.Need("Old Mill", alternative="Cellar")]
 
     text, source = "Rats.", Torn(wait=0.06)
-    own = foretell.Preload("lore", ("combat",), needs)
+    own = foretell.Preload("lore", (foretell.Context.COMBAT,), needs)
     async with table(source, preloads=(own,)) as (session, model):
         attacked(session)
         await asyncio.sleep(0.03 if when == "it is on its way" else 1)

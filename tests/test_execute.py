@@ -1108,6 +1108,20 @@ async def test_who_shares_what_is_dropped_asks_for_it_itself() -> None:  # 1-30 
         assert t.cache["a"] == "Z" and not t.executor.unavailable
 
 
+async def test_an_alternative_of_another_kind_is_known_when_it_is_planned_no_more() -> None:  # 1-64
+    async with table() as t:
+        t.shelf.gives = dict.fromkeys("ab", OSError("torn out"))
+        t.shelf.takes = {"a": 0.3}
+        first = Item("a", "page", alternative="b")
+        others = Item("b", "map", 0.1, alternative="c"), Item("c", "map", 0.1)
+        t.plan(first, *others, at={"page": P2, "map": P3})
+        await asyncio.sleep(0.1)
+        t.plan(first, at=P2)
+        t.plan(first, at=P2)
+        await asyncio.sleep(1)
+        assert t.shelf.calls == [("a",), ("b",), ("c",)] and t.cache == {"a": "C"}
+
+
 @pytest.mark.parametrize("how", ["another context", "cancelled", "closed"])
 async def test_who_is_cancelled_with_what_it_shares_is_refused_nothing(how: str) -> None:  # 1-62
     async with table() as t:
