@@ -41,6 +41,7 @@ class Wants:
         self._fault = fault
         self._needed: dict[str, Wanted] = {}
         self._marks: dict[str, str] = {}
+        self._instead: dict[str, str] = {}
         self._changes: dict[str, int] = {}
 
     def on_scene(
@@ -61,6 +62,7 @@ class Wants:
             self.asks[key] = wanted.ask
             if wanted.instead is not None:
                 self.asks.setdefault(wanted.instead.key, wanted.instead)
+                self._instead[key] = wanted.instead.key
             if self._marks.setdefault(key, wanted.mark) != wanted.mark:
                 self._marks[key] = wanted.mark
                 other.append(key)
@@ -70,11 +72,24 @@ class Wants:
             for key in [key for key in self.asks if key in spare]:
                 del self.asks[key]
                 self._marks.pop(key, None)
+                self._instead.pop(key, None)
         return other
 
     def named(self, key: str) -> str:
         """The key of what is wanted that a key of one name means; itself, if there is none."""
         return next((each for each in self.now if is_of(each, key)), key)
+
+    def leads_to(self, key: str) -> Iterable[str]:
+        """A key, and what is asked for in its place if its source fails, and in the place of that.
+
+        What is not wanted any more counts as when it was: what there is of it may have come so.
+        """
+        keys: dict[str, None] = {}
+        other: str | None = key
+        while other is not None and other not in keys:  # of several scenes they may go in a circle
+            keys[other] = None
+            other = self._instead.get(other)
+        return keys
 
     def need(self, key: str, kind: str, name: str) -> Item:
         """Want what the game asks for, until the context is another."""

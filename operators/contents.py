@@ -311,10 +311,17 @@ class Contents:
             self.executor.hand_in(line)
 
     def changed(self, what: str) -> None:
-        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now."""
+        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another, now.
+
+        So is what this stands in the place of, or may.
+        """
         self._trace("~content", what="changed", name=what)
         refused = dict.fromkeys(sorted(self.executor.unavailable))
-        keys = [key for key in {**self._wants.now, **self._known, **refused} if _named(key, what)]
+        keys = [
+            key
+            for key in {**self._wants.now, **self._known, **refused}
+            if any(_named(each, what) for each in self._wants.leads_to(key))
+        ]
         if keys:
             self._wants.changed(keys)
             self._forget(keys)

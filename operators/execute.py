@@ -35,7 +35,7 @@ def execute(executor: Executor) -> Callable[[Observable[Plan]], Observable[Fetch
                 observer.on_next(event)
 
             def end() -> None:
-                if completed and not executor.pending:
+                if completed and executor.at_rest:
                     observer.on_completed()
 
             def on_completed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,8 @@ class Executor:
         self._told_missing: Plan | None = None
         self._items: dict[str, Item] = {}
         self._telling = False
+        self._waiting = 0  # plans, for what was heard of to be through
+        self._voided = 0
         self._closed = False
         self._gone = asyncio.Event()
         self._fetching = Fetching(
@@ -101,8 +103,8 @@ class Executor:
         self._background = Background(
             self._fetching,
             self._tell,
-            lambda: self._immediate.busy or self._eager.busy or busy(),
-            needed,
+            lambda: self._immediate.busy or self._eager.busy or self._said("busy", busy),
+            lambda key: self._said("needed", partial(needed, key)),
         )
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
@@ -116,6 +118,11 @@ class Executor:
     def pending(self) -> frozenset[str]:
         """The keys of what is being fetched, or waits for it."""
         return frozenset(self._fetching.jobs)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is pending, nor a plan that was given in the midst of an event."""
+        return not (self._fetching.jobs or self._waiting)
 
     @property
     def unavailable(self) -> frozenset[str]:
@@ -147,12 +154,14 @@ class Executor:
         :param of: what the round may spend, where others share it; else all of its budget.
         """
         if self._telling:  # said by a subscriber: when what it has heard of is through
-            self._tasks.soon(partial(self.take, plan, of))
+            self._waiting += 1
+            self._tasks.soon(partial(self._take_now, plan, of, self._voided))
             return
         if self._closed:
             return
         before, self._plan = self._plan, plan
-        self._items = {item.key: item for entry in plan.entries for item in entry.items}
+        known = {item.key: item for entry in plan.entries for item in entry.items}
+        self._items = self._alternatives() | known
         changed = before is not None and before.context != plan.context
         if changed and self.settings.cancel_on_context_change:
             held = {key for key, job in self._fetching.jobs.items() if job.held}
@@ -172,6 +181,13 @@ class Executor:
                 self._promote(entry, plan)
         self._immediate.pump()
         self._eager.pump()
+
+    def _take_now(self, plan: Plan, of: Round | None, voided: int) -> None:
+        """Do what a plan says that had to wait, unless all was cancelled meanwhile."""
+        self._waiting -= 1
+        if voided == self._voided:
+            self.take(plan, of)
+        self._rest()
 
     def _begin(self, job: Job) -> None:
         fetching = self._fetching
@@ -259,15 +275,21 @@ class Executor:
         """What was for this turn may expire from now on."""
         self._background.turn_ended(turn)
 
-    def cancel(self, why: str, *, keep: Collection[str] = ()) -> None:
-        """Cancel what is under way and what waits, but for some keys."""
-        gone = [job for job in self._fetching.jobs.values() if job.key not in keep]
+    def cancel(self, why: str, *, keep: Collection[str] | None = None) -> None:
+        """Cancel what is under way and what waits.
+
+        :param keep: all but these keys; plans that wait are done then.
+        """
+        self._voided += keep is None
+        gone = [job for job in self._fetching.jobs.values() if job.key not in (keep or ())]
         if self._telling:  # said by a subscriber, too
             self._tasks.soon(partial(self._cancel, gone, why))
         else:
             self._cancel(gone, why)
 
-    def _cancel(self, jobs: Iterable[Job], why: str) -> None:
+    def _cancel(self, jobs: Collection[Job], why: str) -> None:
+        for job in jobs:
+            job.shares = None  # or it asked for itself when what it shares goes before it
         for job in jobs:
             if self._fetching.jobs.get(job.key) is job:  # and has not gone with what it shared
                 self._fetching.cancel(job, why)
@@ -303,15 +325,36 @@ class Executor:
         self._fetching.tell(What.RETRY, job, "in the background")
         self._background.add(job)
 
+    def _alternatives(self) -> dict[str, Item]:
+        """What is asked for in the place of what is pending: this plan may not know it any more."""
+        found: dict[str, Item] = {}
+        for job in self._fetching.jobs.values():
+            key = job.asking.alternative
+            while key in self._items and key not in found:
+                found[key] = self._items[key]
+                key = found[key].alternative
+        return found
+
     def _item(self, key: str) -> Item | None:
         return self._items.get(key)
+
+    def _said(self, who: str, ask: Callable[[], bool]) -> bool:
+        """What a guest says; one that raises says no."""
+        try:
+            return ask()
+        except Exception as error:
+            self._fault(who, error)
+            return False
 
     def _freed(self) -> None:
         if not self._fetching.calls:
             self._gone.set()
 
     def _over(self, job: Job) -> None:
-        if not self._fetching.jobs:
+        self._rest()
+
+    def _rest(self) -> None:
+        if self.at_rest:
             for hear in [*self.idle]:
                 hear()
 

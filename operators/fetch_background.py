@@ -180,6 +180,7 @@ class Background:
 
     def close(self) -> None:
         """Nothing begins and nothing expires any more."""
+        self._unused.clear()
         self._start.cancel()
         self._expiry.cancel()
 

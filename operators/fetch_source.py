@@ -15,6 +15,8 @@ __all__ = ["CHARACTERS", "Content", "Source", "contents", "each", "measured"]
 
 CHARACTERS = 4
 """A token, of a text that was not counted."""
+NUMBERED = orjson.OPT_NON_STR_KEYS
+"""Content by number is measured as well."""
 
 
 class Content(NamedTuple):
@@ -65,6 +67,7 @@ async def contents(kind: Kind, items: Sequence[Item]) -> AsyncIterator[Content]:
     """
     if kind.source is None:
         raise LookupError(f"nothing fetches what is of the kind {kind.name}")
+    asked = len(items)  # a source may consume the list
     made: Any = kind.source(items)
     if inspect.iscoroutine(made):
         made.close()
@@ -73,7 +76,7 @@ async def contents(kind: Kind, items: Sequence[Item]) -> AsyncIterator[Content]:
     try:
         given = 0
         async for content in stream:
-            if (given := given + 1) > len(items):
+            if (given := given + 1) > asked:
                 raise ValueError("its source gives more than it was asked for")
             yield content
     finally:
@@ -84,5 +87,5 @@ async def contents(kind: Kind, items: Sequence[Item]) -> AsyncIterator[Content]:
 
 def measured(value: Any) -> int:
     """The tokens of content that was not counted: of its text, or of its JSON."""
-    text = value if isinstance(value, (str, bytes)) else orjson.dumps(value, default=str)
+    text = value if isinstance(value, (str, bytes)) else orjson.dumps(value, str, NUMBERED)
     return -(-len(text) // CHARACTERS)

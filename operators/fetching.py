@@ -190,15 +190,23 @@ class Fetching:
         """It cannot be had: it is not asked for again for a while."""
         self.unavailable.add(job.key, self.timers.time())
         self.tell(What.UNAVAILABLE, job)
-        self.forget(job)
+        self.forget(job, refused=True)
 
-    def forget(self, job: Job) -> None:
-        """Nothing more is done for a job."""
+    def forget(self, job: Job, *, refused: bool = False) -> None:
+        """Nothing more is done for a job.
+
+        :param refused: it cannot be had, by those either who wait for it with this job; else they
+            ask for it themselves.
+        """
         if self.jobs.get(job.key) is job:
             del self.jobs[job.key]
         for other in self._shared(job.key):
-            self.tell(What.FAILED, other, f"{job.key} has not come")
-            self._otherwise(other)
+            if refused:
+                self.tell(What.FAILED, other, f"{job.key} has not come")
+                self._otherwise(other)
+            else:
+                other.shares = None
+                other.owner.again(other)
         for hear in self.over:
             hear(job)
 

@@ -985,6 +985,41 @@ async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:
         assert all("Slime" not in request.messages[0].text for request in asked(model))
 
 
+@pytest.mark.parametrize("when", ["it is there", "it is on its way", "of late", "in its place"])
+async def test_what_stands_in_the_place_of_another_is_loaded_anew_when_it_changes(
+    when: str,
+) -> None:  # 1-23 1-39
+    class Torn(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            if ask.names == ("Old Mill",) or (when == "in its place" and ask.names == ("Attic",)):
+                raise OSError("the page is torn out")
+            found = text
+            await super().find(ask)
+            return found
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        if when == "in its place":
+            own = [foretell.Need("Attic", alternative="Cellar")]
+            return [foretell.Need("Old Mill", alternative="Attic"), *own]
+        return [foretell.Need("Old Mill", alternative="Cellar")]
+
+    text, source = "Rats.", Torn(wait=0.06)
+    own = foretell.Preload("lore", (foretell.Context.COMBAT,), needs)
+    async with table(source, preloads=(own,)) as (session, model):
+        attacked(session)
+        await asyncio.sleep(0.03 if when == "it is on its way" else 1)
+        if when == "of late":
+            session.update({**STATE, "mode": "idle"})
+            await asyncio.sleep(1)
+        text = "Bats."
+        session.content_changed("lore", "Cellar")
+        await asyncio.sleep(1)
+        attacked(session)
+        await asyncio.sleep(1)
+        await session.outcome("mira", "look", "success")
+        assert "Bats." in str(asked(model)[-1]) and "Rats." not in str(asked(model)[-1])
+
+
 @pytest.mark.parametrize("other", [{"topic": "the fire"}, {"npc": "Elda"}])
 async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: Any) -> None:  # G1
     async with table(Source()) as (session, model):

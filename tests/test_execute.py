@@ -573,6 +573,19 @@ async def test_the_background_waits_while_others_are_busy() -> None:  # 1-31
         assert t.cache == {"a": "A"}
 
 
+@pytest.mark.parametrize("who", ["busy", "needed"])
+async def test_who_raises_when_the_background_asks_it_says_no(who: str) -> None:  # 1-31 1-33 G10
+    def torn(*key: str) -> bool:
+        raise ZeroDivisionError
+
+    async with table(more={who: torn}) as t:
+        t.plan("a", "b")
+        await asyncio.sleep(1)
+        assert t.cache == {"a": "A", "b": "B"}
+        await asyncio.sleep(60)
+        assert t.cache == {} and {*t.faults} == {f"{who}: ZeroDivisionError()"}
+
+
 async def test_the_background_waits_for_what_is_eager() -> None:  # 1-31
     async with table() as t:
         t.shelf.takes = {"a": 0.3}
@@ -711,6 +724,18 @@ async def test_sources_that_are_none_and_sources_without_end() -> None:  # G10
         assert next(e.tokens for _, e in t.told if e.what is What.LOADED) == 6
 
 
+async def test_a_source_may_consume_what_it_is_asked_for_and_give_what_is_by_number() -> None:
+    async def consuming(items: list[Item]) -> AsyncIterator[Content]:
+        while items:
+            yield Content(items.pop().key, {1: "one", 2: "two"})
+
+    kind = Kind("table", P2, tokens=1, source=consuming, most=3)  # type: ignore[arg-type]
+    async with table(more={"kinds": [kind]}) as t:
+        t.plan(*(Item(key, "table") for key in "abc"), at=P2)
+        await asyncio.sleep(1)
+        assert {*t.cache} == {"a", "b", "c"} and not t.of(What.FAILED)
+
+
 async def test_a_source_that_has_given_all_and_does_not_end_is_closed() -> None:  # G4
     ended: list[str] = []
 
@@ -788,6 +813,16 @@ async def test_closing_cancels_and_waits_for_every_source() -> None:  # G4
         assert "e" not in t.shelf.begun
 
 
+async def test_after_closing_no_timer_is_set_for_what_nobody_has_used() -> None:  # G4
+    async with table() as t:
+        t.plan(Item("a", "page", turn="one"), "b", at=P2)
+        await asyncio.sleep(1)
+        await t.executor.aclose()
+        t.executor.turn_ended("one")
+        await asyncio.sleep(60)
+        assert t.cache == {"a": "A", "b": "B"} and not t.of(What.EXPIRED)
+
+
 async def test_closing_twice_at_once_is_closing_once() -> None:  # G4
     async with table() as t:
         t.shelf.takes, t.shelf.lingers = {"a": NEVER}, 0.5
@@ -824,6 +859,41 @@ async def test_a_subscriber_may_cancel_in_the_midst_of_an_event() -> None:  # G4
         await asyncio.sleep(5)
         assert not t.executor.pending and not t.faults and len(t.tasks) == 0
         assert sorted(key for what in ENDS for _, key in t.of(what)) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "disposed", "completed"])
+async def test_what_is_said_after_a_plan_in_the_midst_of_an_event_is_of_it_too(how: str) -> None:
+    # 1-28
+    def page(key: str) -> Plan:
+        return schedule([Item(key, "page")], Constraints(priority_override=P2), None, t.kinds)
+
+    def on_event(event: Fetched) -> None:
+        seen.append(f"{event.what.value} {event.keys[0]}")
+        if event.keys == ("a",):
+            plans.on_next(page("b"))
+            match how:
+                case "cancelled":
+                    t.executor.cancel("heard enough")
+                case "disposed":
+                    disposable.dispose()
+                case _:
+                    plans.on_completed()
+
+    async with table() as t:
+        plans: Subject[Plan] = Subject()
+        seen: list[str] = []
+        disposable = plans.pipe(execute(t.executor)).subscribe(
+            on_event, on_completed=lambda: seen.append("|")
+        )
+        plans.on_next(page("a"))
+        await asyncio.sleep(1)
+        if how == "completed":
+            assert seen == ["loaded a", "loaded b", "|"]
+        else:
+            assert t.shelf.calls == [("a",)] and seen == ["loaded a"] and t.executor.at_rest
+        plans.on_next(page("c"))
+        await asyncio.sleep(1)
+        assert (seen[-1] == "loaded c") is (how == "cancelled")
 
 
 async def test_disposing_the_operator_cancels_what_is_under_way() -> None:  # G4
@@ -1005,6 +1075,70 @@ async def test_who_shares_an_alternative_may_be_cancelled() -> None:  # 1-28
         t.plan(other, at=P2)
         await asyncio.sleep(3)
         assert t.cache == {"b": "B"} and not t.executor.pending
+
+
+@pytest.mark.parametrize("how", ["not planned", "another context", "cancelled"])
+async def test_who_shares_what_is_cancelled_asks_for_it_itself(how: str) -> None:  # 1-23 1-64
+    async with table() as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        one, other = Item("a", "page", alternative="b"), Item("b", "page")
+        t.plan(one, other, at=P2)
+        await asyncio.sleep(0.05)
+        if how == "cancelled":
+            t.executor.cancel("it has changed", keep=["a"])
+        else:
+            t.plan(one, at=P2, context="there" if how == "another context" else "here")
+        await asyncio.sleep(1)
+        assert t.cache == {"a": "B"} and not t.executor.unavailable
+        assert sorted(t.shelf.calls) == [("a",), ("b",), ("b",)]
+        assert not t.of(What.UNAVAILABLE)
+
+
+async def test_who_shares_what_is_dropped_asks_for_it_itself() -> None:  # 1-30 1-64
+    async with table(max_background_queue=3, max_background_pending=1) as t:
+        t.shelf.gives = {"a": OSError("torn out")}
+        t.shelf.takes = {"a": 0.06, "one": 0.5}
+        first = Item("a", "page", alternative="z")
+        t.plan(first, "one", "two", "z", at={"a": P2, "one": P3, "two": P3, "z": P3})
+        await asyncio.sleep(0.1)
+        t.plan(first, "more")
+        assert t.of(What.DROPPED) == [(0.1, "z")]
+        await asyncio.sleep(3)
+        assert t.cache["a"] == "Z" and not t.executor.unavailable
+
+
+async def test_an_alternative_of_another_kind_is_known_when_it_is_planned_no_more() -> None:  # 1-64
+    async with table() as t:
+        t.shelf.gives = dict.fromkeys("ab", OSError("torn out"))
+        t.shelf.takes = {"a": 0.3}
+        first = Item("a", "page", alternative="b")
+        others = Item("b", "map", 0.1, alternative="c"), Item("c", "map", 0.1)
+        t.plan(first, *others, at={"page": P2, "map": P3})
+        await asyncio.sleep(0.1)
+        t.plan(first, at=P2)
+        t.plan(first, at=P2)
+        await asyncio.sleep(1)
+        assert t.shelf.calls == [("a",), ("b",), ("c",)] and t.cache == {"a": "C"}
+
+
+@pytest.mark.parametrize("how", ["another context", "cancelled", "closed"])
+async def test_who_is_cancelled_with_what_it_shares_is_refused_nothing(how: str) -> None:  # 1-62
+    async with table() as t:
+        t.shelf.gives = {"c": OSError("torn out")}
+        t.shelf.takes = {"b": 0.1}
+        t.plan(Item("b", "page"), Item("c", "page", alternative="b"), at=P2)
+        await asyncio.sleep(0.05)
+        match how:
+            case "another context":
+                t.plan(context="there")
+            case "cancelled":
+                t.executor.cancel("heard enough")
+            case _:
+                await t.executor.aclose()
+        await asyncio.sleep(1)
+        assert sorted(key for _, key in t.of(What.CANCELLED)) == ["b", "c"]
+        assert not t.executor.unavailable and t.executor._fetching.calls._begun == 2
 
 
 async def test_what_never_comes_has_its_alternative_in_the_end() -> None:  # 1-63 1-64
