@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,9 +25,8 @@ from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
-from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
+from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import overlap
-from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, planner
 from .operators.prompts import Account
 from .operators.publish import Published, publish
@@ -41,6 +39,7 @@ from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.views import Views
 from .resumed import Resumed
+from .showing import Showing
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
@@ -51,7 +50,6 @@ from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
 from .sinks.store import Store
-from .sinks.telling import Telling
 from .sinks.transcript import Transcript
 from .spending import Spending
 from .streams import events as ev
@@ -131,16 +129,11 @@ class Pipeline(Generic[M]):
         content = game.content is not None if replaying is None else replaying.content
         stage = (PLACE, *TALK) if content else (PLACE,)
         world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
-        self.handles: dict[int, Telling[M]] = {}
-        self._following: dict[str, dict[int, Telling[M]]] = {}
-        self._current: list[Narrative] = []
         self._over = asyncio.Event()
         self._patience = math.inf
         self._loop = loop
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
-        self._failing: str | None = None
-        self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
         self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
@@ -227,6 +220,15 @@ class Pipeline(Generic[M]):
             writers=(settings.main_model, settings.small_model) if settings.main_from else (),
             shared=shared,
             cache=cache,
+        )
+        self.showing = Showing[M](
+            name,
+            self.transcript,
+            self.audit,
+            self.tally,
+            self.kept,
+            self.recorder.trace,
+            quiet=replaying is not None,
         )
         self.spending = Spending(
             name,
@@ -334,7 +336,7 @@ class Pipeline(Generic[M]):
             ops.filter(wants_telling),
             ops.map(self._sound("claim", self._claim, self._unclear)),
             tell,
-            publish(self.guest_fault, self._present),
+            publish(self.guest_fault, self.showing.present),
         )
         scenes: Published[Scene] = world.pipe(
             settled,
@@ -525,50 +527,9 @@ class Pipeline(Generic[M]):
             self.contents.on_scene(scene)
 
     def _on_narrative(self, event: Narrative) -> None:
-        self.transcript.on_event(event)
-        match event:
-            case Started():
-                self.handles |= self._following.pop(event.telling, {})
-                self._following[event.telling] = self._handles_of(event.outcomes)
-                self._current = [event, *self._current[1:]]
-                self.recorder.trace(
-                    "~telling",
-                    telling=event.telling,
-                    outcomes=event.outcomes,
-                    to=event.to,
-                    **_retelling(event),
-                )
-            case Patched():
-                self._current = [*self._current[:1], self._whole_so_far(event)]
-                if event.text:
-                    self.recorder.trace("~text", telling=event.telling, text=event.text)
-            case Ended():
-                self._following.setdefault(event.telling, self._handles_of(event.outcomes))
-                self._current = []
-                self.audit.on_text(event.text)
-                self.tally.on_ended(event)
-                for number, served in zip(event.outcomes, event.served, strict=True):
-                    if served is Served.MISS and event.retells is None:
-                        self.kept.missed(number)
-                self._warn_of(event)
-                self.recorder.trace(
-                    "~told",
-                    telling=event.telling,
-                    status=event.status,
-                    served=event.served,
-                    text=event.text,
-                    to=event.to,
-                    outcomes=event.outcomes,
-                    latency=event.latency,
-                    **_retelling(event),
-                    **({"error": event.kind} if event.kind else {}),
-                )
-        for handle in self._following[event.telling].values():
-            handle.on_event(event)
-        if isinstance(event, Ended):
-            del self._following[event.telling]
-            if event.status is Status.DONE and event.retells is None:
-                self._prepare_again(self._once_more(event))
+        self.showing.on_event(event)
+        if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
+            self._prepare_again(self._once_more(event))
 
     def _on_generated(self, generation: Generation) -> None:
         self.tally.unstreamed += generation.whole
@@ -699,32 +660,6 @@ class Pipeline(Generic[M]):
             for each in wanted
         )
 
-    def _present(self) -> list[Narrative]:
-        """What a late viewer is given first."""
-        return deepcopy(self._current)
-
-    def _handles_of(self, outcomes: Iterable[int]) -> dict[int, Telling[M]]:
-        found = ((number, self.handles.pop(number, None)) for number in outcomes)
-        return {number: handle for number, handle in found if handle is not None}
-
-    def _whole_so_far(self, event: Patched) -> Patched:
-        """What a late viewer gets: one patch that sets all there is."""
-        before = self._current[1] if len(self._current) > 1 else None
-        value: Any = before.patches[0].value if isinstance(before, Patched) else {}
-        text = before.text if isinstance(before, Patched) else ""
-        for patch in event.patches:
-            value = apply(value, patch)
-        patches = (Patch((), "set", value),)
-        return Patched(event.telling, patches, text + event.text, event.to, event.t)
-
-    def _warn_of(self, event: Ended) -> None:
-        """A failing model is said once, until it tells again or fails in another way."""
-        if event.status is Status.SUPERSEDED or event.kind == self._failing or self._replaying:
-            return
-        self._failing = event.kind
-        if event.kind is not None:
-            log.warning("session %s: fallback text was told: %s", self.name, event.error)
-
     def _on_alert(self, alert: Alert) -> None:
         log.info("session %s: prefetch: %s", self.name, alert)
 
@@ -798,7 +733,7 @@ class Pipeline(Generic[M]):
                 self.tasks.held = True
                 self.generations.leave()
             self.recorder.trace("~over")
-            self._abandon()
+            self.showing.abandon(self.inputs.now)
             if isinstance(self._loop, VirtualLoop):
                 self.recorder.close()
             else:
@@ -829,25 +764,6 @@ class Pipeline(Generic[M]):
         if reading := [task for task in self.readers._running if task is not own]:
             await asyncio.wait(reading, timeout=max(0.0, until - self._loop.time()))
 
-    def _abandon(self) -> None:
-        """End the handles of outcomes that never came through."""
-        for number, handle in self.handles.items():
-            handle.on_event(
-                Ended(
-                    f"t{number}",
-                    (number,),
-                    (),
-                    self.inputs.now,
-                    Status.SUPERSEDED,
-                    (Served.SUPERSEDED,),
-                    (None,),
-                    (None,),
-                    {},
-                    "",
-                )
-            )
-        self.handles.clear()
-
 
 def _other_stage(world: World) -> bool:
     """Whether this very input has changed what every text may speak of."""
@@ -857,7 +773,3 @@ def _other_stage(world: World) -> bool:
 
 def _no_content(actors: Collection[str | None]) -> SceneContent:
     return {}
-
-
-def _retelling(event: Started | Ended) -> dict[str, str]:
-    return {} if event.retells is None else {"retells": event.retells}
