@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -38,6 +36,7 @@ from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.views import Views
+from .recording import open_log
 from .resumed import Resumed
 from .showing import Showing
 from .sinks.audit import Audit
@@ -55,9 +54,9 @@ from .spending import Spending
 from .streams import events as ev
 from .streams.clock import VirtualLoop
 from .streams.footprint import PLACE, TALK, Footprint, covers
-from .streams.history import History, NotKept, logged
+from .streams.history import History, NotKept
 from .streams.inputs import Inputs
-from .streams.log import LogError, LogWriter, read
+from .streams.log import LogWriter
 from .streams.log_lock import LogLock
 from .streams.models import Purpose, Request
 from .streams.moments import Moments
@@ -157,7 +156,7 @@ class Pipeline(Generic[M]):
         )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
-            writer = self._open_log(header, before)
+            writer, self._lock = open_log(name, settings, header, before)
         else:
             self.history.past = replaying.inputs
             before.read(replaying.before())
@@ -365,42 +364,6 @@ class Pipeline(Generic[M]):
             scene = classified(self.world_now)
             self._on_scene(scene)
             self._planned_anew.on_next(scene)
-
-    def _open_log(self, header: Mapping[str, Any], before: Resumed) -> LogWriter | None:
-        """The recording; what it holds already is taken in."""
-        if self._settings.log_dir is None:
-            return None
-        path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            resumes = path.exists() and path.stat().st_size > 0
-        except OSError as error:
-            raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
-        self._lock = LogLock(path)
-        writer: LogWriter | None = None
-
-        def past(after: int) -> Iterator[ev.Input]:
-            if writer is not None:
-                writer.flush()
-            return logged(path, after)
-
-        self.history.past = past
-        try:
-            if resumes:
-                before.read(read(path))
-            started = datetime.now(UTC).isoformat(timespec="seconds")
-            first = {"started": started, "source": "foretell", "clock": "human"}
-            writer = LogWriter(
-                path,
-                {**first, **header, "id": self.name},
-                flush=self._settings.log_flush,
-                rotate=self._settings.log_rotate,
-                background=not isinstance(self._loop, VirtualLoop),  # which waits for no thread
-            )
-        except BaseException:
-            self._lock.release()
-            raise
-        return writer
 
     def _contents(self, replaying: Lockstep | None) -> Contents:
         """The content of its scenes; in a replay it is what the recording has of it."""
