@@ -243,7 +243,7 @@ class Entry(Generic[M]):
 
         def numbered(number: int) -> None:
             made.append(self._telling(number))
-            self._pipeline.handles[number] = made[0]
+            self._pipeline.showing.handles[number] = made[0]
 
         self._hand(said, build, at, numbered)
         return made[0]

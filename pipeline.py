@@ -5,33 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
+from .asking import Asker, about
 from .operators.chances import Chances
 from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
-from .operators.compose import Composer
 from .operators.contents import Contents, SceneContent
-from .operators.economy import SPEND, Choice, Economy, Terms
+from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
-from .operators.narration import validate_final
-from .operators.narrative import Ended, Narrative, Patched, Served, Started, Status
+from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import overlap
-from .operators.partials import Patch, apply
 from .operators.predict import Intensity, Variant, planner
-from .operators.prompts import MOST, Account, prompted
+from .operators.prompts import Account
 from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
@@ -40,36 +35,35 @@ from .operators.settle import give_way, settle
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
-from .operators.variant_costs import VariantCosts
 from .operators.views import Views
+from .recording import open_log
 from .resumed import Resumed
+from .showing import Showing
 from .sinks.audit import Audit
-from .sinks.budget import Spent
 from .sinks.kept import Kept
-from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger, prompt_tokens
+from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
-from .sinks.purse import Purse
 from .sinks.recorder import Recorder
 from .sinks.report import Tally
 from .sinks.stock import Stock
 from .sinks.store import Store
-from .sinks.telling import Telling
 from .sinks.transcript import Transcript
+from .spending import Spending
 from .streams import events as ev
 from .streams.clock import VirtualLoop
-from .streams.footprint import PLACE, TALK, Footprint, covers, targets_of
-from .streams.history import History, NotKept, logged
+from .streams.footprint import PLACE, TALK, Footprint, covers
+from .streams.history import History, NotKept
 from .streams.inputs import Inputs
-from .streams.log import LogError, LogWriter, read
+from .streams.log import LogWriter
 from .streams.log_lock import LogLock
-from .streams.models import ModelTooDear, Purpose, Request
+from .streams.models import Purpose, Request
 from .streams.moments import Moments
 from .streams.names import numbered
 from .streams.tasks import Tasks
 from .streams.timers import LoopTimers, Timers
-from .streams.world import Declared, Numbered, World
+from .streams.world import Numbered, World
 
 if TYPE_CHECKING:
     from .game import Game
@@ -81,9 +75,6 @@ log = logging.getLogger("foretell")
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
-
-EACH_FURTHER = 80
-"""Tokens a group told together may take for each entry beyond the first."""
 
 PROMPT = 500
 """Tokens a prompt is thought to have, before one was sent."""
@@ -137,17 +128,11 @@ class Pipeline(Generic[M]):
         content = game.content is not None if replaying is None else replaying.content
         stage = (PLACE, *TALK) if content else (PLACE,)
         world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
-        self.handles: dict[int, Telling[M]] = {}
-        self._following: dict[str, dict[int, Telling[M]]] = {}
-        self._current: list[Narrative] = []
         self._over = asyncio.Event()
         self._patience = math.inf
         self._loop = loop
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
-        self._failing: str | None = None
-        self._too_large = False
-        self._replaying = replaying is not None
         self._faults: set[tuple[str, str]] = set()
         self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
@@ -171,23 +156,13 @@ class Pipeline(Generic[M]):
         )
         writer: LogWriter | Lockstep | None = replaying
         if replaying is None:
-            writer = self._open_log(header, before)
+            writer, self._lock = open_log(name, settings, header, before)
         else:
             self.history.past = replaying.inputs
             before.read(replaying.before())
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now, self.audit = before.named, before.world, before.audit
         self.foresight, self.economy = before.foresight, before.economy
-        self.alerts: Subject[Spent] = Subject()
-        self._purse = Purse(
-            settings.budget,
-            self.ledger,
-            game.budgets.of(owner),
-            loop.time,
-            self._on_spent,
-            self._on_unpriced,
-            None if replaying is None else replaying.refusal,
-        )
         self._said: Mapping[str, Any] = {}  # of what is foreseen
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
@@ -228,7 +203,6 @@ class Pipeline(Generic[M]):
         self.contents = self._contents(replaying) if content else None
         self._store = store = Store()
         self._constraints = Constraints.of(settings.schedule)
-        self._costs = VariantCosts(self._constraints.token_budget)
         self._kinds = variant_kinds(
             settings.max_tokens + PROMPT,
             settings.schedule.min_confidence_for_variants,
@@ -246,6 +220,28 @@ class Pipeline(Generic[M]):
             shared=shared,
             cache=cache,
         )
+        self.showing = Showing[M](
+            name,
+            self.transcript,
+            self.audit,
+            self.tally,
+            self.kept,
+            self.recorder.trace,
+            quiet=replaying is not None,
+        )
+        self.spending = Spending(
+            name,
+            settings,
+            self.ledger,
+            self.economy,
+            game.budgets.of(owner),
+            loop.time,
+            lambda: self._planned_at,
+            lambda: self.generations.live,
+            self.recorder.trace,
+            self.guest_fault,
+            None if replaying is None else replaying.refusal,
+        )
         self.generations = Generations(
             game.model if replaying is None else replaying.model,
             self.tasks,
@@ -254,12 +250,13 @@ class Pipeline(Generic[M]):
             limit=settings.max_speculations,
             gate=game.gate() if replaying is None else replaying.gate,
             most=settings.max_speculations_process,
-            on_open=self._purse.opened,
+            on_open=self.spending.purse.opened,
             on_end=self._on_generated,
             on_bind=self.audit.on_bind,
             on_deliver=self._on_delivered,
         )
         self.generations.opened = before.opened
+        self._asker = Asker(game, self.transcript, self._views, self.contents)
         self.teller = Teller(
             self.generations,
             store,
@@ -272,7 +269,7 @@ class Pipeline(Generic[M]):
             moment=self.economy.now,
             deadline=settings.deadline,
             text_field=game.text_field,
-            check=self._check,
+            check=self._asker.check,
             on_serve=lambda made_for, what: self.audit.on_serve(
                 made_for, what.result, what.values.get("target_hp"), what.target
             ),
@@ -296,9 +293,9 @@ class Pipeline(Generic[M]):
                 store,
                 self._speculative,
                 self.timers,
-                self._flawed,
+                self._asker.flawed,
                 self.kept,
-                self._asked_of,
+                self.spending.asked_of,
                 None if self.contents is None else self.contents.ready,
                 limit=settings.variant_limit,
             ),
@@ -338,7 +335,7 @@ class Pipeline(Generic[M]):
             ops.filter(wants_telling),
             ops.map(self._sound("claim", self._claim, self._unclear)),
             tell,
-            publish(self.guest_fault, self._present),
+            publish(self.guest_fault, self.showing.present),
         )
         scenes: Published[Scene] = world.pipe(
             settled,
@@ -368,42 +365,6 @@ class Pipeline(Generic[M]):
             self._on_scene(scene)
             self._planned_anew.on_next(scene)
 
-    def _open_log(self, header: Mapping[str, Any], before: Resumed) -> LogWriter | None:
-        """The recording; what it holds already is taken in."""
-        if self._settings.log_dir is None:
-            return None
-        path = Path(self._settings.log_dir) / f"{self.name}.jsonl"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            resumes = path.exists() and path.stat().st_size > 0
-        except OSError as error:
-            raise LogError(path, 0, f"cannot be written: {error.strerror}") from None
-        self._lock = LogLock(path)
-        writer: LogWriter | None = None
-
-        def past(after: int) -> Iterator[ev.Input]:
-            if writer is not None:
-                writer.flush()
-            return logged(path, after)
-
-        self.history.past = past
-        try:
-            if resumes:
-                before.read(read(path))
-            started = datetime.now(UTC).isoformat(timespec="seconds")
-            first = {"started": started, "source": "foretell", "clock": "human"}
-            writer = LogWriter(
-                path,
-                {**first, **header, "id": self.name},
-                flush=self._settings.log_flush,
-                rotate=self._settings.log_rotate,
-                background=not isinstance(self._loop, VirtualLoop),  # which waits for no thread
-            )
-        except BaseException:
-            self._lock.release()
-            raise
-        return writer
-
     def _contents(self, replaying: Lockstep | None) -> Contents:
         """The content of its scenes; in a replay it is what the recording has of it."""
         return Contents(
@@ -424,7 +385,7 @@ class Pipeline(Generic[M]):
     def _on_other_content(self) -> None:
         """What was prepared with other content is prepared anew."""
         if self._scene is not None:
-            self._costs.go_on()
+            self.spending.costs.go_on()
             self._planned_anew.on_next(self._scene)
 
     @property
@@ -511,8 +472,7 @@ class Pipeline(Generic[M]):
         self.foresight.on_world(before, world)
         self.economy.on_world(before, world)
         if isinstance(world.cause, ev.Turn):
-            self.ledger.on_turn()
-            self._purse.on_turn()
+            self.spending.on_turn()
         self.speculated.on_world(world)
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
@@ -534,63 +494,13 @@ class Pipeline(Generic[M]):
             self.contents.on_scene(scene)
 
     def _on_narrative(self, event: Narrative) -> None:
-        self.transcript.on_event(event)
-        match event:
-            case Started():
-                self.handles |= self._following.pop(event.telling, {})
-                self._following[event.telling] = self._handles_of(event.outcomes)
-                self._current = [event, *self._current[1:]]
-                self.recorder.trace(
-                    "~telling",
-                    telling=event.telling,
-                    outcomes=event.outcomes,
-                    to=event.to,
-                    **_retelling(event),
-                )
-            case Patched():
-                self._current = [*self._current[:1], self._whole_so_far(event)]
-                if event.text:
-                    self.recorder.trace("~text", telling=event.telling, text=event.text)
-            case Ended():
-                self._following.setdefault(event.telling, self._handles_of(event.outcomes))
-                self._current = []
-                self.audit.on_text(event.text)
-                self.tally.on_ended(event)
-                for number, served in zip(event.outcomes, event.served, strict=True):
-                    if served is Served.MISS and event.retells is None:
-                        self.kept.missed(number)
-                self._warn_of(event)
-                self.recorder.trace(
-                    "~told",
-                    telling=event.telling,
-                    status=event.status,
-                    served=event.served,
-                    text=event.text,
-                    to=event.to,
-                    outcomes=event.outcomes,
-                    latency=event.latency,
-                    **_retelling(event),
-                    **({"error": event.kind} if event.kind else {}),
-                )
-        for handle in self._following[event.telling].values():
-            handle.on_event(event)
-        if isinstance(event, Ended):
-            del self._following[event.telling]
-            if event.status is Status.DONE and event.retells is None:
-                self._prepare_again(self._once_more(event))
+        self.showing.on_event(event)
+        if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
+            self._prepare_again(self._once_more(event))
 
     def _on_generated(self, generation: Generation) -> None:
         self.tally.unstreamed += generation.whole
-        account = self.ledger.add(generation)
-        self._purse.ended(generation, account)
-        if account is not None:
-            known = {each: getattr(account, each) for each in account.__slots__}
-            del known["served"], known["reason"]
-            phase = generation.phase
-            if phase == "done":
-                uncached = account.used - account.output
-                self._costs.observe(prompt_tokens(generation.request), uncached, account.output)
-            self.recorder.trace("~account", generation=generation.id, phase=phase, **known)
+        self.spending.ended(generation)
 
     def _on_delivered(self, generation: Generation) -> None:
         self.ledger.served(generation.id)
@@ -694,13 +604,13 @@ class Pipeline(Generic[M]):
         """Have the content loaded, and the variants prepared, that the scheduler has room for."""
         wanted, contents, holds = self._wished(scene), self.contents, self._store.holds
         beside = () if contents is None else (contents.predictions, contents.state)
-        limits = self._constraints
-        if limits.token_budget != self._costs.left:
-            limits = replace(limits, token_budget=self._costs.left)
+        limits, costs = self._constraints, self.spending.costs
+        if limits.token_budget != costs.left:
+            limits = replace(limits, token_budget=costs.left)
         fits, self.planned, content = fitted(
-            wanted, limits, holds, self._costs.learned, self._kinds, *beside
+            wanted, limits, holds, costs.learned, self._kinds, *beside
         )
-        this_round = self._costs.begin(self.planned, [each for each in fits if not holds(each)])
+        this_round = costs.begin(self.planned, [each for each in fits if not holds(each)])
         if contents is not None:
             contents.take(content, this_round)
         return fits
@@ -711,48 +621,11 @@ class Pipeline(Generic[M]):
         if contents is None:
             return wanted
         return tuple(
-            replace(each, content=contents.revision(_about(each.declared)))
+            replace(each, content=contents.revision(about(each.declared)))
             if each.account is None
             else each
             for each in wanted
         )
-
-    def _present(self) -> list[Narrative]:
-        """What a late viewer is given first."""
-        return deepcopy(self._current)
-
-    def _handles_of(self, outcomes: Iterable[int]) -> dict[int, Telling[M]]:
-        found = ((number, self.handles.pop(number, None)) for number in outcomes)
-        return {number: handle for number, handle in found if handle is not None}
-
-    def _whole_so_far(self, event: Patched) -> Patched:
-        """What a late viewer gets: one patch that sets all there is."""
-        before = self._current[1] if len(self._current) > 1 else None
-        value: Any = before.patches[0].value if isinstance(before, Patched) else {}
-        text = before.text if isinstance(before, Patched) else ""
-        for patch in event.patches:
-            value = apply(value, patch)
-        patches = (Patch((), "set", value),)
-        return Patched(event.telling, patches, text + event.text, event.to, event.t)
-
-    def _warn_of(self, event: Ended) -> None:
-        """A failing model is said once, until it tells again or fails in another way."""
-        if event.status is Status.SUPERSEDED or event.kind == self._failing or self._replaying:
-            return
-        self._failing = event.kind
-        if event.kind is not None:
-            log.warning("session %s: fallback text was told: %s", self.name, event.error)
-
-    def _warn_of_size(self, tokens: int) -> None:
-        """That nothing can be prepared, for one alone is more than a round may spend: said once."""
-        most = self._constraints.token_budget
-        if tokens > most and not (self._too_large or self._replaying):
-            self._too_large = True
-            log.warning(
-                "session %s: a prompt of %s tokens with its answer is more than a round may spend "
-                "(schedule.max_prefetch_tokens, %s)",
-                *(self.name, f"{tokens:,}", f"{most:,}"),
-            )
 
     def _on_alert(self, alert: Alert) -> None:
         log.info("session %s: prefetch: %s", self.name, alert)
@@ -794,114 +667,13 @@ class Pipeline(Generic[M]):
             or fingerprint(self.world_now, variant.depends) != variant.fingerprint
         ):
             return None  # the world has moved on while the one before it was closing
-        return self._request(variant.scene, account, Purpose.PREFETCH, place)
-
-    def _terms(self) -> Terms:
-        settings, spend = self._settings, self._settings.spend
-        if spend == "default":
-            spend = SPEND.get(self._planned_at, "none")
-        most = None if isinstance(spend, str) else spend
-        auto = self._planned_at is Intensity.AUTO
-        return Terms(
-            settings.main_model,
-            settings.small_model,
-            settings.main_from,
-            most,
-            settings.dollars_per_second if auto else None,
-        )
-
-    def _asked_of(self, variant: Variant, request: Request) -> Request | None:
-        """What the model that is chosen for a variant is asked; none, if it is not to be had."""
-        terms, live = self._terms(), self.generations.live
-        choice = self.economy.choose(variant, request, live, terms)
-        cap = self._settings.max_prefetch_tokens
-        why = None
-        if choice is Choice.UNWORTHY:
-            why = "worth"
-        elif choice is Choice.NOTHING:
-            why = "spend"
-        elif cap is not None and not self.ledger.affords(request, cap, live):
-            why = "max_prefetch_tokens"
-        asked = replace(request, model=terms.small) if choice is Choice.SMALL else request
-        why = why or self._purse.refuses(asked)
-        prompt = prompt_tokens(asked)
-        if why is None and not self._costs.affords(variant, prompt, asked.max_tokens):
-            why = "round"
-            self._warn_of_size(prompt + asked.max_tokens)
-        if why is not None:
-            self.recorder.trace(
-                "~refused",
-                slot=variant.slot,
-                source=variant.source,
-                value=variant.value,
-                why=why,
-            )
-            return None
-        return asked
+        return self._asker.request(variant.scene, account, Purpose.PREFETCH, place)
 
     def _asked_now(self, scene: Scene, account: Account, place: str | None) -> Request:
         """What a model is asked that a player waits for."""
-        request = self._request(scene, account, Purpose.FOREGROUND, place)
-        why = self._purse.refuses(request)
-        if why is not None:
-            self.recorder.trace("~refused", purpose=request.purpose, why=why)
-            raise ModelTooDear(f"the budget of the {why} is used up: raise budget.{why}_…")
+        request = self._asker.request(scene, account, Purpose.FOREGROUND, place)
+        self.spending.allow(request)
         return request
-
-    def _on_spent(self, spent: Spent) -> None:
-        """A budget is nearly used up, or has refused something."""
-        if not self._replaying:
-            what = "refuses more" if spent.share >= 1 else f"is used up to {spent.share:.0%}"
-            log.warning("session %s: the budget of the %s %s", self.name, spent.scope, what)
-        try:
-            self.alerts.on_next(spent)
-        except Exception as error:
-            self.guest_fault("subscriber", error)
-
-    def _on_unpriced(self, model: str) -> None:
-        if not self._replaying:
-            told = "counts as the dearest of the price list, for it has no price there"
-            log.warning("session %s: %r %s", self.name, model, told)
-
-    def _request(
-        self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
-    ) -> Request:
-        """What a model is asked; ``place`` is the telling in whose place a retelling stands."""
-        settings = self._settings
-        memory = self.transcript.memory(settings.memory_tokens, account.to, before=place)
-        if place is not None:
-            account = replace(account, told=self.transcript.versions(place))
-        content: Mapping[str, Any] = {}
-        if self.contents is not None:
-            content = self.contents.of(
-                {each for entry in account.entries for each in _about(entry.declared)}
-            )
-            content = self._views.content(scene.world, account, content)
-        scene, account = self._views.shown(scene, account)
-        declared = account.entries[0].declared
-        prompt = prompted(self._game.prompts, scene, declared, account, memory, content)
-        return Request(
-            model=settings.main_model,
-            messages=tuple(prompt.messages),
-            system=prompt.system,
-            max_tokens=settings.max_tokens + EACH_FURTHER * (min(len(account.entries), MOST) - 1),
-            schema=self._game.schema,
-            effort=settings.effort,
-            thinking=settings.thinking,
-            purpose=purpose,
-        )
-
-    def _flawed(self, text: str) -> bool:
-        """Whether a finished variant is not what was asked for; told, it would have to fail."""
-        composer = Composer(self._game.text_field)
-        composer.begin({}, last=True)
-        composer.feed(text)
-        composer.finish()
-        unfit = composer.torn or not composer.text.strip()
-        return unfit or self._check(composer.value) is not None
-
-    def _check(self, value: Any) -> str | None:
-        return validate_final(self._game.narration, value)[1]
 
     async def drain(self, seconds: float) -> None:
         """End speculation, and wait for what is being told and for async subscribers.
@@ -928,7 +700,7 @@ class Pipeline(Generic[M]):
                 self.tasks.held = True
                 self.generations.leave()
             self.recorder.trace("~over")
-            self._abandon()
+            self.showing.abandon(self.inputs.now)
             if isinstance(self._loop, VirtualLoop):
                 self.recorder.close()
             else:
@@ -959,25 +731,6 @@ class Pipeline(Generic[M]):
         if reading := [task for task in self.readers._running if task is not own]:
             await asyncio.wait(reading, timeout=max(0.0, until - self._loop.time()))
 
-    def _abandon(self) -> None:
-        """End the handles of outcomes that never came through."""
-        for number, handle in self.handles.items():
-            handle.on_event(
-                Ended(
-                    f"t{number}",
-                    (number,),
-                    (),
-                    self.inputs.now,
-                    Status.SUPERSEDED,
-                    (Served.SUPERSEDED,),
-                    (None,),
-                    (None,),
-                    {},
-                    "",
-                )
-            )
-        self.handles.clear()
-
 
 def _other_stage(world: World) -> bool:
     """Whether this very input has changed what every text may speak of."""
@@ -987,12 +740,3 @@ def _other_stage(world: World) -> bool:
 
 def _no_content(actors: Collection[str | None]) -> SceneContent:
     return {}
-
-
-def _about(declared: Declared) -> tuple[str, ...]:
-    """Whom a text about an action is about."""
-    return declared.actor, *targets_of(declared.action)
-
-
-def _retelling(event: Started | Ended) -> dict[str, str]:
-    return {} if event.retells is None else {"retells": event.retells}

@@ -470,7 +470,7 @@ class Session(Generic[M]):
     @property
     def alerts(self) -> Observable[Spent]:
         """What is news of the budgets: nearly used up, or the reason of a refusal; once each."""
-        return self._pipeline.alerts
+        return self._pipeline.spending.alerts
 
     def summary(self, *, table: bool = False) -> str:
         """One line: ``Prefetch: X tokens used, Y tokens saved, Z% cache hits``.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from foretell import pipeline
+from foretell import pipeline, recording
 from foretell.operators import choice, claim, compose, fingerprint, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
@@ -452,15 +452,15 @@ def chance_decides_who_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @bug("G9")
 def a_resumed_session_forgets_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    resume = pipeline.Pipeline._open_log
+    resume = recording.open_log
 
-    def forgetful(self: Any, header: Mapping[str, Any], before: Any) -> Any:
+    def forgetful(name: str, settings: Any, header: Mapping[str, Any], before: Any) -> Any:
         world = before.world
-        found = resume(self, header, before)
+        found = resume(name, settings, header, before)
         before.world = world
         return found
 
-    monkeypatch.setattr(pipeline.Pipeline, "_open_log", forgetful)
+    monkeypatch.setattr(pipeline, "open_log", forgetful)
 
 
 @bug("G10")

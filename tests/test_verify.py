@@ -579,7 +579,7 @@ def test_whatever_a_session_writes_has_its_operator() -> None:
     rooms = Path(foretell.__file__).parent
     written = {
         kind
-        for path in (rooms / "pipeline.py", *(rooms / "operators").glob("*.py"))
+        for path in (*rooms.glob("*.py"), *(rooms / "operators").glob("*.py"))
         for kind in re.findall(r'"(~[a-z_]+)"', path.read_text("utf-8"))
     }
     assert len(written) > 20 and written <= {*lockstep.OPERATORS}

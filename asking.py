@@ -1,0 +1,94 @@
+"""What a model is asked, and whether its answer is what it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .operators.classify import Scene
+from .operators.compose import Composer
+from .operators.contents import Contents
+from .operators.narration import validate_final
+from .operators.prompts import MOST, Account, prompted
+from .operators.views import Views
+from .sinks.transcript import Transcript
+from .streams.footprint import targets_of
+from .streams.models import Purpose, Request
+from .streams.world import Declared
+
+if TYPE_CHECKING:
+    from .game import Game
+
+__all__ = ["Asker", "about"]
+
+EACH_FURTHER = 80
+"""Tokens a group told together may take for each entry beyond the first."""
+
+
+class Asker:
+    """Makes the request for a text: of the scene, of what was told before, and of the content.
+
+    A text for some of the viewers is asked for with what they may know, and with nothing else.
+
+    :param contents: the content of its scenes, if there is any.
+    """
+
+    def __init__(
+        self,
+        game: Game[Any],
+        transcript: Transcript,
+        views: Views,
+        contents: Contents | None,
+    ) -> None:
+        self._game = game
+        self._settings = game.settings
+        self._transcript = transcript
+        self._views = views
+        self._contents = contents
+
+    def request(
+        self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
+    ) -> Request:
+        """What a model is asked; ``place`` is the telling in whose place a retelling stands."""
+        settings = self._settings
+        memory = self._transcript.memory(settings.memory_tokens, account.to, before=place)
+        if place is not None:
+            account = replace(account, told=self._transcript.versions(place))
+        content: Mapping[str, Any] = {}
+        if self._contents is not None:
+            content = self._contents.of(
+                {each for entry in account.entries for each in about(entry.declared)}
+            )
+            content = self._views.content(scene.world, account, content)
+        scene, account = self._views.shown(scene, account)
+        declared = account.entries[0].declared
+        prompt = prompted(self._game.prompts, scene, declared, account, memory, content)
+        return Request(
+            model=settings.main_model,
+            messages=tuple(prompt.messages),
+            system=prompt.system,
+            max_tokens=settings.max_tokens + EACH_FURTHER * (min(len(account.entries), MOST) - 1),
+            schema=self._game.schema,
+            effort=settings.effort,
+            thinking=settings.thinking,
+            purpose=purpose,
+        )
+
+    def flawed(self, text: str) -> bool:
+        """Whether a finished variant is not what was asked for; told, it would have to fail."""
+        composer = Composer(self._game.text_field)
+        composer.begin({}, last=True)
+        composer.feed(text)
+        composer.finish()
+        unfit = composer.torn or not composer.text.strip()
+        return unfit or self.check(composer.value) is not None
+
+    def check(self, value: Any) -> str | None:
+        """Why a whole value is no instance of the game's narration; ``None`` if it is one."""
+        return validate_final(self._game.narration, value)[1]
+
+
+def about(declared: Declared) -> tuple[str, ...]:
+    """Whom a text about an action is about."""
+    return declared.actor, *targets_of(declared.action)
