@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 import random
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import pairwise
@@ -523,15 +524,18 @@ def test_sessions_on_different_loops_share_nothing() -> None:
 
 def test_a_gate_is_gone_with_its_last_game() -> None:
     model = ScriptedModel(SLOW)
+    gates = weakref.WeakSet[Gate]()
 
     async def play() -> None:
         async with game_of(model, 3) as game:
             take_turn(await game.session("ann"))
             await asyncio.sleep(1)
+            gates.update(each for each in gc.get_objects() if type(each) is Gate)
 
     run_virtual(play())
+    assert gates
     gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Gate)]
+    assert not gates
 
 
 # Recordings.
