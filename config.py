@@ -45,7 +45,7 @@ class Settings(BaseModel):
     ``main_from``: the small model prepares what is less likely than this, and what the main model
     would be too late for; with 0, or a main model that costs nothing, the main model writes all.
     ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
-    ``"none"`` it is not looked at. The default goes by the intensity: 1.4 at conservative, 3.9 at
+    ``"none"`` it is not looked at. The default goes by the intensity: 1.35 at conservative, 3.9 at
     aggressive; at auto nothing is bounded but what each is worth.
     ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
     ``max_speculations``: what a session prepares at once. ``max_speculations_process``: how many

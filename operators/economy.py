@@ -22,7 +22,7 @@ from .predict import Intensity, Variant
 
 __all__ = ["SPEND", "Choice", "Economy", "Terms"]
 
-SPEND: Mapping[str, float] = {Intensity.CONSERVATIVE: 1.4, Intensity.AGGRESSIVE: 3.9}
+SPEND: Mapping[str, float] = {Intensity.CONSERVATIVE: 1.35, Intensity.AGGRESSIVE: 3.9}
 """What may be spent, as a multiple of what the same night costs with nothing prepared. A little
 under what is promised, 1.5 and 4 times: what is under way is known by its expected price only."""
 
