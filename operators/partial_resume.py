@@ -73,7 +73,6 @@ def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) ->
         patches.append(Patch(m._path, "done", None))
         m._box, m._path = m._stack.pop()
     m._stopped = m._ended = False
-    m._gap = 0
     m._step = AFTER_ITEM if type(m._box) is list else AFTER_MEMBER
     if m._in_series and depth == 1:
         m._step = BEFORE

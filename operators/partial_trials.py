@@ -127,7 +127,7 @@ class Trials:
         if begins and begins.lastindex:
             return line
         first, lists = m._back is FIRST_NAME, any(type(box) is list for box in boxes[1:])
-        if first and (begins is None or len(boxes) == 2):
+        if first and begins is None:
             return ""
         if begins and not (lists or first):
             return line

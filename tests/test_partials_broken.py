@@ -411,6 +411,28 @@ def test_a_new_line_before_a_name_is_none_before_what_stands_for_its_value() -> 
         assert found.value[1:] == [{"n": 2}, {"n": 3}]
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"n":1,"a":[{"b":1\n{"b":2}]}\n{"n":2}',
+        '{"n":1,"a":[{"b":1,\n{"b":2},\n{"b":3',
+        '{"n":1' + " " * 70 + '\n,"a":{{"b":2}\n{"n":2}',
+    ],
+)
+def test_what_may_be_of_the_object_that_broke_is_no_element(text: str, size: int) -> None:
+    _, found = read(text, size, expect="array")
+    assert found.value[0]["n"] == 1
+    assert found.value[1:] in ([], [{"n": 2}])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_comment_before_the_next_line_s_object_does_not_cost_it(size: int) -> None:
+    text = '{"n":1\n/* the next */{"n":2}\n{"n":3 x}\n{"n":4}'
+    _, found = read(text, size, expect="array")
+    assert found.value == [{"n": n} for n in range(1, 5)]
+
+
 def test_an_object_that_does_not_end_costs_none_on_its_line() -> None:
     for gap in (" ", ", "):
         for broken in ('{"n":1', '{"n":1,"at":{"x":2', '{"n":1,"at":{"x":2}'):
