@@ -198,6 +198,13 @@ close_box(PyObject *self, PyObject *patches)
     return 1;
 }
 
+/* What stands before what comes, and now a blank: 1, or where a line begins 2 and how far in. */
+static long
+after_blank(long gap, Py_UCS4 c)
+{
+    return c == '\n' ? 2 : gap > 1 ? gap + 1 : 1;
+}
+
 /* Reads `object` from `pos` on as far as it is regular. Returns the position of what Python must
 read, in the state that it finds; -1 if an exception was raised. */
 static Py_ssize_t
@@ -209,7 +216,8 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
     PyObject *value, *at;
     Py_ssize_t stop;
     Part part;
-    int gap = SLOT(gap) == Py_True, after_comma = SLOT(after_comma) == Py_True;
+    int after_comma = SLOT(after_comma) == Py_True;
+    long gap = PyLong_AsLong(SLOT(gap));
 
     if (state == OTHER || ((state == IN_NAME || state == SCALAR) && own->token.length == IN_PYTHON)) {
         return pos;
@@ -302,9 +310,8 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
         case AFTER_MEMBER:
         case AFTER_ITEM:
             if (is_blank(c)) {
-                gap = 1;
+                gap = after_blank(gap, c);
             } else if (c == ',') {
-                gap = 0;
                 after_comma = 1;
                 state = state == AFTER_ITEM ? ITEM : KEY;
             } else if (c == (state == AFTER_ITEM ? ']' : '}')) {
@@ -322,7 +329,9 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
                 state = IN_NAME;
             } else if (c == '}' && state == FIRST_NAME) {
                 goto closing;
-            } else if (!is_blank(c)) {
+            } else if (is_blank(c)) {
+                gap = after_blank(gap, c);
+            } else {
                 goto out;
             }
             pos++;
@@ -372,7 +381,7 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
                 default:
                     break;
                 }
-                after_comma = 0;
+                gap = after_comma = 0;
                 state = c == '[' ? FIRST_IN_LIST : FIRST_NAME;
             } else if (c == ']' && state == FIRST_IN_LIST) {
                 goto closing;
@@ -420,8 +429,11 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
         }
     }
 out:
+    if ((value = PyLong_FromLong(gap)) == NULL) {
+        return -1;
+    }
+    KEEP(gap, value);
     KEEP(step, Py_NewRef(steps[state]));
-    KEEP_BOOL(gap, gap);
     KEEP_BOOL(after_comma, after_comma);
     return pos;
 }

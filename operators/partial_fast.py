@@ -158,7 +158,7 @@ class FastMachine(Machine):
                 self._in_string = False
                 patches.append(new(Patch, (self._at, "done", None)))
                 self._step = step = AFTER_MEMBER if named else AFTER_ITEM
-                self._gap = False
+                self._gap = 0
                 pos = close + 1
                 continue
             if text[pos] == "," and (
@@ -186,7 +186,7 @@ class FastMachine(Machine):
                     return pos
                 named = type(box) is dict
                 self._step = step = AFTER_MEMBER if named else AFTER_ITEM
-                self._gap = False
+                self._gap = 0
                 continue
             if named:
                 name = found[1]
@@ -220,6 +220,7 @@ class FastMachine(Machine):
             if kind == OPENED:
                 box = self._box = value
                 path = self._path = at
+                self._gap = 0
                 named = type(box) is dict
                 self._step = step = FIRST_NAME if named else FIRST_IN_LIST
             elif kind == STRING_CUT:
@@ -230,7 +231,7 @@ class FastMachine(Machine):
                 if kind == STRING_WHOLE:
                     patches.append(new(Patch, (at, "done", None)))
                 self._step = step = AFTER_MEMBER if named else AFTER_ITEM
-                self._gap = False
+                self._gap = 0
         return pos if pos == end else step.read(self, text, pos)
 
     def _decoded(self, chunk: bytes, *, last: bool = False) -> str:

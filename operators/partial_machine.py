@@ -92,7 +92,7 @@ class Machine(Scalars):
     def _key(self, text: str, pos: int) -> int:
         char = text[pos]
         if char in BLANK:
-            return SPACE.match(text, pos).end()  # type: ignore[union-attr]
+            return self._blanks(text, pos)
         if char == "}":
             return self._close(text, pos)
         if char != '"':
@@ -148,14 +148,22 @@ class Machine(Scalars):
     def _after(self, text: str, pos: int) -> int:
         char = text[pos]
         if char in BLANK:
-            self._gap = True
-            return SPACE.match(text, pos).end()  # type: ignore[union-attr]
-        gap, self._gap = self._gap, False
+            return self._blanks(text, pos)
         if char == ",":
             return self._comma(pos)
         if char == ("]" if type(self._box) is list else "}"):
             return self._close(text, pos)
-        return repair.no_comma(self, text, pos, gap=gap)
+        return repair.no_comma(self, text, pos)
+
+    def _blanks(self, text: str, pos: int) -> int:
+        """What stands between two values tells, if reading stops there, whether a line begins."""
+        end = SPACE.match(text, pos).end()  # type: ignore[union-attr]
+        line = text.rfind("\n", pos, end)
+        if line >= 0:
+            self._gap = 1 + end - line
+        else:
+            self._gap = self._gap + end - pos if self._gap > 1 else 1
+        return end
 
     def _comma(self, pos: int) -> int:
         self._after_comma = True
@@ -166,7 +174,7 @@ class Machine(Scalars):
         """The value in the box at hand is complete; what comes after it is next."""
         if self._dropped == len(self._stack):
             repair.dropped(self)
-        self._after_comma = self._gap = False
+        self._after_comma, self._gap = False, 0
         if not self._stack:
             self._complete = True
             self._step = BEYOND
@@ -189,7 +197,7 @@ class Machine(Scalars):
         self._patches.append(Patch(at, "set", box.copy()))
         self._stack.append((self._box, self._path))
         self._box, self._path = box, at
-        self._after_comma = False
+        self._after_comma, self._gap = False, 0
         self._step = FIRST_IN_LIST if type(box) is list else FIRST_NAME
 
     def _close(self, text: str, pos: int) -> int:

@@ -55,6 +55,7 @@ class Reading:
         "_in_series",
         "_in_string",
         "_lost",
+        "_margin",
         "_mark",
         "_max_depth",
         "_max_length",
@@ -110,8 +111,9 @@ class Reading:
         self._tail_at = 0
         self._broken = ""  # why reading stopped there
         self._after_comma = False
-        self._gap = False  # a blank or comment stands before what comes
+        self._gap = 0  # before what comes: 1 a blank or comment, 2 or more a new line, so far in
         self._in_series = False  # objects one after another, taken for one list
+        self._margin = ""  # what may stand before the next of them on its line
         self._broken_object: Broken | None = None  # of objects one after another
         self._aside: Aside | None = None  # before the first of them
         self._doubt: re.Pattern[str] | None = None  # what shows that the value lies in another

@@ -146,18 +146,18 @@ def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
     return after
 
 
-def no_comma(m: Machine, text: str, pos: int, *, gap: bool) -> int:
+def no_comma(m: Machine, text: str, pos: int) -> int:
     """A semicolon for a comma, or none where another value or name certainly begins."""
-    char = text[pos]
+    char, gap = text[pos], m._gap
     if not m._strict:
         if char == ";":
             m._note("a semicolon for a comma", text, pos)
             return m._comma(pos)
-        if _begins_another(m, char, gap):
+        if _begins_another(m, char, gap > 0):
             m._note("no comma between two values", text, pos)
             m._go("item" if type(m._box) is list else "name")
             return pos
-    m._gap = True  # a blank or a comment, if reading goes on
+    m._gap = max(gap, 1)  # a blank or a comment, if reading goes on
     end = common(m, "a comma or a closing bracket", text, pos)
     if m._stopped:
         m._gap = gap

@@ -10,7 +10,7 @@ the value. In a list no other comma may come before it: each element keeps its p
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .partial_machine import AFTER_ITEM, AFTER_MEMBER, BEFORE, COLON, FIRST_NAME, KEY
 from .partial_patches import Patch, Path
@@ -36,8 +36,6 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         if _has_swallowed(m):
             return
         at = m._tail_at
-        if read := _has_been_read(m, text, boxes):
-            text, m._tail_at = f"{read}{text}", at - 1
         if begun := trials.begun(m, text, boxes):
             m._notes.setdefault("what stands before an object or array is passed over", at)
             text, m._tail_at = begun
@@ -45,6 +43,8 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
             continue
         if m._back is AFTER_ITEM and text[0] == ":":  # an object without its beginning
             boxes[-2:] = [[{}] if type(box) is list else box for box in boxes[-2:]]
+        if read := trials.read(m, text, boxes):
+            text, m._tail_at = read + text, at - len(read)
         line = trials.line(m, text, boxes) if m._in_series else None
         place = trials.place(text if line is None else text[:line], boxes)
         if place is None:
@@ -61,17 +61,6 @@ def _has_swallowed(m: PartialParser) -> bool:
         return True
     last = next(reversed(m._box if type(m._box) is list else m._box.values()), None)
     return isinstance(last, str) and SWALLOWED.search(last[-80:]) is not None
-
-
-def _has_been_read(m: PartialParser, text: str, boxes: list[Any]) -> str:
-    """What stands before the place and may be of a box around: a comma, or the end of a line."""
-    after_comma = m._back is KEY and m._after_comma
-    if text[0] == "{" and (after_comma or (m._back is AFTER_MEMBER and m._gap)):
-        if m._in_series and len(boxes) == 2:
-            return "\n"
-        if not m._in_series and not after_comma:
-            return "\n"
-    return "," if after_comma else ""
 
 
 def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) -> None:

@@ -36,6 +36,8 @@ PART = re.compile(r'[^"\[\]{}\n]*+')
 TEXT = re.compile(r'(?:[^"\\\n]++|\\.)*+')
 NEXT = re.compile(r'([ \t]*+)\{\s*+"')
 NEXT_CUT = re.compile(r"[ \t]*+(?:\{\s*+)?")
+BULLET = r"(?:([-*+•]|[0-9]{1,4}[.):])[ \t]{1,64}+)?"
+LINE_START = re.compile(rf"([ \t]{{0,64}}){BULLET}")
 WIDEST = 64  # so far a line may be indented, and so many blanks may follow its bracket
 
 
@@ -117,7 +119,15 @@ def next_object(m: Machine, text: str, pos: int) -> int:
             m._go("within")
             return pos
     m._doubt = CLOSES if NAMED.search(passed[-WIDEST:]) else None
+    if after_line or len(m._box) == 0:
+        start = LINE_START.fullmatch(before)
+        m._margin = "" if start is None else margin(len(start[1]), bullet=start[2] is not None)
     return m._open(m._place_path(), text, pos)
+
+
+def margin(indent: int, *, bullet: bool) -> str:
+    """What may stand before the next of such objects on its line: it is no further in."""
+    return rf"[ \t]{{0,{indent}}}{BULLET if bullet else ''}"
 
 
 def ended(m: Machine, text: str, pos: int) -> tuple[str, Broken | None]:

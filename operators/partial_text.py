@@ -155,7 +155,7 @@ def read_exactly(token: str) -> Any:
 
 LITERALS = {"True": True, "False": False, "TRUE": True, "FALSE": False, "None": None, "NULL": None}
 NOWHERE = ("NaN", "nan", "Infinity", "-Infinity", "+Infinity", "inf", "-inf", "undefined")
-LOOSE_NUMBER = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?")
+LOOSE_NUMBER = re.compile(r"([+-]?)0*+([0-9]*+)(?:\.([0-9]*+))?+([eE][+-]?[0-9]++)?+")
 
 
 def word(token: str) -> tuple[Any, str] | None:

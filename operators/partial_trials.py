@@ -13,9 +13,11 @@ from .partial_machine import (
     FIRST_IN_LIST,
     FIRST_NAME,
     ITEM,
+    KEY,
     SCALAR,
     VALUE,
 )
+from .partial_series import WIDEST
 
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
@@ -38,12 +40,15 @@ MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
 NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
 TO_BOX = re.compile(r"""[^"'\[\]{},\n]{0,16}(?=[\[{])""")
-LINE = re.compile(rf"\n\{{\s*+{NAME}")  # of objects one after another
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
 NO_LIST = re.compile(r"[\[(:]\s*\Z")  # the same where no list is open: there it is no element's
 OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
-AFTER_COMMA = re.compile(rf"[^\n]*,[ \t\r]*(?=\n\{{\s*+{NAME})")
 OTHERS = re.compile(r"[ \t\r]*,")
+
+
+def line_of(margin: str) -> re.Pattern[str]:
+    """Where the next of objects one after another begins a line; a bullet is the group in it."""
+    return re.compile(rf"\n{margin}\{{\s*+{NAME}")
 
 
 def _is_of_objects(box: Any) -> bool:
@@ -81,6 +86,8 @@ class Trials:
         self._parser = type(m)
         self._depth = m._max_depth
         self._in_series = m._in_series
+        self._line = line_of(m._margin)
+        self._after_comma = re.compile(rf"[^\n]*,[ \t\r]*(?={self._line.pattern})")
         self._left = LEAST + sum(map(len, m._tail))
 
     def begun(self, m: PartialParser, text: str, boxes: list[Any]) -> tuple[str, int] | None:
@@ -103,15 +110,41 @@ class Trials:
             m._back = AFTER_ITEM  # nothing of the element is lost
         return text, at
 
+    def read(self, m: PartialParser, text: str, boxes: list[Any]) -> str:
+        """What stands before the place and may be of a box around: a comma, or the end of a line.
+
+        Of objects one after another the next may begin there. If it begins no line, or if a list
+        is open or an object that has no name yet, only if from there on there is nothing else.
+        """
+        after_comma = m._back is KEY and m._after_comma
+        comma = "," if after_comma else ""
+        if not self._in_series:
+            return "\n" if text[0] == "{" and m._back is AFTER_MEMBER and m._gap else comma
+        if m._back not in (KEY, AFTER_MEMBER, AFTER_ITEM, FIRST_NAME):
+            return ""
+        line = "\n" + " " * min(m._gap - 2, WIDEST + 1)
+        begins = self._line.match(line + text) if m._gap > 1 else None
+        if begins and begins.lastindex:
+            return line
+        first, lists = m._back is FIRST_NAME, any(type(box) is list for box in boxes[1:])
+        if first and begins is None:
+            return ""
+        if begins and not (lists or first):
+            return line
+        likely = not (lists and after_comma) if begins else text[0] == "{" and not lists
+        if likely and (after_comma or m._gap) and self._is_list(text, 0):
+            return line if begins else "\n"
+        return comma
+
     def line(self, m: PartialParser, text: str, boxes: list[Any]) -> int | None:
         """Where the next of objects one after another begins a line."""
         start = int(m._back is AFTER_MEMBER)  # nothing begins with what stands there
         lists = sum(type(box) is list for box in boxes[1:])
         first = 0 if lists else text.find("[", start)
-        pos = self.find(LINE, text, start, len(text) if first < 0 else first)
-        if (found := AFTER_COMMA.match(text)) and (pos is None or found.end() < pos):
+        pos = self.find(self._line, text, start, len(text) if first < 0 else first)
+        if (found := self._after_comma.match(text)) and (pos is None or found.end() < pos):
             closed = found[0].count("]") - found[0].count("[") >= lists
-            if closed and self._is_list(text, found.end()):
+            if closed and (found.lastindex or self._is_list(text, found.end())):
                 return found.end()
         return pos
 
@@ -129,7 +162,9 @@ class Trials:
             self._left -= 16
             pos = found.start()
             within = NO_LIST if pos < no_list else WITHIN
-            if pos == 0 or text[pos] == "," or not within.search(text, max(start, pos - GAP), pos):
+            if pos == 0 or text[pos] == "," or found.lastindex:
+                break
+            if not within.search(text, max(start, pos - GAP), pos):
                 break
             if self._left <= 0:
                 return None

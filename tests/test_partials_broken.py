@@ -365,6 +365,107 @@ def test_after_a_comma_a_line_may_be_of_a_list_within() -> None:
         assert len(found.value) == 2, found.value
 
 
+@pytest.mark.parametrize("end", ["", ","])
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "\n\n", "\n\n\n"])
+@pytest.mark.parametrize(
+    ("broken", "shown"),
+    [
+        ('"at":{"x":2', {"at": {"x": 2}}),
+        ('"at":{"x":{"y":2}', {"at": {"x": {"y": 2}}}),
+        ('"at":{"x":{"y":2', {"at": {"x": {"y": 2}}}),
+        ('"at":{', {"at": {}}),
+        ('"at":[{"x":2', {"at": [{"x": 2}]}),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_object_without_its_closing_brackets_takes_nothing_of_the_next(
+    broken: str, shown: Any, blank: str, end: str, size: int
+) -> None:
+    if end and broken.endswith("{"):
+        return  # a comma too many
+    lines = [f'{{"n":1,{broken}', '{"n":2,"say":"Help!"}', '{"n":3}']
+    parser, found = read(f"{end}{blank}".join(lines), size, expect="array")
+    if "[" in broken and end:  # that may be an element of the list
+        assert found.value[0] == {"n": 1, **shown}
+        return
+    assert found.value == [{"n": 1, **shown}, {"n": 2, "say": "Help!"}, {"n": 3}]
+    assert [path[0] for path in parser.lost] == [0]
+
+
+@pytest.mark.parametrize("gap", [" ", "\t", "  ", ", ", " /* \n */ ", "\n  ", ",\n  "])
+@pytest.mark.parametrize("end", ["}", ', "s":2}', ', "s":{"t":{}}}'])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_object_within_one_that_breaks_before_it_is_no_element(
+    gap: str, end: str, size: int
+) -> None:
+    for value in ("1", '"hm"', '{"b":2}'):
+        text = f'{{"n":1,"say":{value}{gap}{{"x":2}}{end}\n{{"n":2}}\n{{"n":3}}'
+        _, found = read(text, size, expect="array")
+        assert found.value[1:] == [{"n": 2}, {"n": 3}]
+        assert "x" not in found.value[0]
+
+
+def test_a_new_line_before_a_name_is_none_before_what_stands_for_its_value() -> None:
+    for text in ('{"n":1,\n"say" {"x":2}}', '{\n"say" {"x":2}}', '{"n":1,\n"s":x {"x":2}}'):
+        _, found = read(f'{text}\n{{"n":2}}\n{{"n":3}}', expect="array")
+        assert found.value[1:] == [{"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"n":1,"a":[{"b":1\n{"b":2}]}\n{"n":2}',
+        '{"n":1,"a":[{"b":1,\n{"b":2},\n{"b":3',
+        '{"n":1' + " " * 70 + '\n,"a":{{"b":2}\n{"n":2}',
+    ],
+)
+def test_what_may_be_of_the_object_that_broke_is_no_element(text: str, size: int) -> None:
+    _, found = read(text, size, expect="array")
+    assert found.value[0]["n"] == 1
+    assert found.value[1:] in ([], [{"n": 2}])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_comment_before_the_next_line_s_object_does_not_cost_it(size: int) -> None:
+    text = '{"n":1\n/* the next */{"n":2}\n{"n":3 x}\n{"n":4}'
+    _, found = read(text, size, expect="array")
+    assert found.value == [{"n": n} for n in range(1, 5)]
+
+
+def test_an_object_that_does_not_end_costs_none_on_its_line() -> None:
+    for gap in (" ", ", "):
+        for broken in ('{"n":1', '{"n":1,"at":{"x":2', '{"n":1,"at":{"x":2}'):
+            _, found = read(f'{broken}{gap}{{"n":2}}{gap}{{"n":3}}', expect="array")
+            assert found.value[1:] == [{"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("before", ["  ", "\t", "- ", "* ", "  • ", "#. ", " #) "])
+@pytest.mark.parametrize("between", ["\n", ",\n", "\n\n"])
+@pytest.mark.parametrize(
+    "broken",
+    ['{"n":1 oops}', '{"n" 1}', '{"n":1', '{"n":1,', '{"n":1,"a":{"b":2', '{"n":1,"a":{'],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_line_that_is_indented_or_has_a_bullet_costs_no_other(
+    before: str, between: str, broken: str, size: int
+) -> None:
+    lines = ['{"n":0}', broken, '{"n":2}', '{"n":3}']
+    numbered = [before.replace("#", str(9 + i)) + line for i, line in enumerate(lines)]
+    _, found = read(between.join(numbered), size, expect="array")
+    assert len(found.value) == 4
+    assert found.value[::2] == [{"n": 0}, {"n": 2}]
+    assert found.value[3] == {"n": 3}
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_is_further_in_is_of_the_object_that_broke(size: int) -> None:
+    for before in ("", "  ", "- "):
+        text = f'{before}{{"n":1,"t" x,\n{before}"s":[\n   {{"q":1}}\n   ]}}\n{before}{{"n":2}}'
+        _, found = read(text, size, expect="array")
+        assert found.value[1:] == [{"n": 2}]
+
+
 @pytest.mark.parametrize("junk", ["{", "{ ", "#", "a ", "-", "-> ", "step: "])
 @pytest.mark.parametrize("at", [0, 1, 2])
 @pytest.mark.parametrize("size", [1, 1000])

@@ -801,3 +801,12 @@ def test_a_lone_integer_of_any_size_is_exact_too_and_one_beyond_pythons_is_none(
     parser = PartialParser(big_ints=True)
     parser.feed(f"[{'1' * 4301}, 1]")
     assert parser.finish() == Final([None, 1])
+
+
+def test_a_long_word_of_zeros_costs_steps_as_its_length() -> None:
+    for begin, end in (("", "x"), ("-", '"'), ("", "{"), ("", "-1")):
+        parser = PartialParser()
+        before = time.process_time()
+        parser.feed(f'{{"a":1,"b":{begin}{"0" * 20_000}{end},"c":2}}')
+        assert time.process_time() - before < 4  # by backtracking it is four times that
+        assert parser.value["a"] == 1

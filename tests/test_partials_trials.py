@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foretell.operators.partial_trials import LEAST, LINE, Trials
+from foretell.operators.partial_trials import LEAST, Trials
 from foretell.operators.partials import PartialParser
 
 
@@ -34,10 +34,10 @@ def test_what_is_looked_at_on_the_way_to_a_line_is_paid_for() -> None:
     made = trials()
     text = "x [" + '\n{"b": [' * 3 + 'x\n{"c":1}'
     left = made._left
-    assert made.find(LINE, text) == text.index('\n{"c"')
+    assert made.find(made._line, text) == text.index('\n{"c"')
     assert spent(made, left) == 4 * 16 + text.index('\n{"c"') // 4
     left = made._left
-    assert made.find(LINE, "x" * 400) is None
+    assert made.find(made._line, "x" * 400) is None
     assert spent(made, left) == 100
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_found_once_all_is_spent(left: int) -> None:
     made = trials()
     text = "x [" + '\n{"b": [' * 3 + 'x\n{"c":1}'
     made._left = left
-    assert made.find(LINE, text) is None
+    assert made.find(made._line, text) is None
     assert made._left <= 0
     assert made._left > -17
 
