@@ -127,6 +127,8 @@ class CacheServer:
     def signal(self, number: int) -> None:
         assert self.process is not None
         os.kill(self.process.pid, number)
+        if number == signal.SIGSTOP:  # one of its threads may answer until all have stopped
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def kill(self) -> None:
         if self.process is not None:
