@@ -10,13 +10,15 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigError
-from .store_news import BORN, MOST_WORDS, Board
+from .store_news import BORN, LONGEST, MOST_WORDS, Board
 from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Memcached"]
 
 TRIES = 8
 POOL = 4
+LARGEST = MOST_WORDS * (2 * LONGEST + 40)
+"""Bytes of a board: a word is JSON within JSON."""
 
 
 class Memcached:
@@ -116,7 +118,9 @@ def _client(host: str, port: int) -> Any:
 def _words(board: str, raw: bytes | None) -> list[tuple[bytes, int]]:
     """The words of a board, the oldest first. It is one value, that is compared and swapped."""
     try:
-        return [(str(word).encode(), int(number)) for word, number in orjson.loads(raw or b"[]")]
+        if len(raw or b"") > LARGEST or len(words := orjson.loads(raw or b"[]")) > MOST_WORDS:
+            raise ValueError("more in it than a board has")
+        return [(str(word).encode(), int(number)) for word, number in words]
     except (ValueError, TypeError, OverflowError) as error:
         raise GarbledBoard(board, error) from None
 

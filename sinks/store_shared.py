@@ -273,7 +273,11 @@ class SharedCold:
                 if self.answers and next(iter(self._waiting), name) == name:  # it takes no writes
                     self._waiting.pop(name, None)
                 return
-            record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
+            if self._overtaken(name, waiting):
+                self.door.met["outdated"] += 1
+                record = None
+            else:
+                record = {**record, "as_of": news.heard}
         limit, crowded = WRITING * self._limit, self.door.met["crowded"]
         done = await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
         asked = self.door.met["crowded"] == crowded

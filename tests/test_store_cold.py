@@ -20,7 +20,7 @@ from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits, Room
-from foretell.sinks.store_news import Board
+from foretell.sinks.store_news import BORN, Board
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
@@ -411,7 +411,7 @@ class Away:
 
     async def hear(self, *_: object) -> Board:
         await self.take()
-        return Board(1, 1, [])
+        return Board(1, 1, [(BORN, 1)])
 
     async def get_and_hear(self, *_: object) -> tuple[None, Board]:
         if self.error is OSError:

@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
+from foretell.sinks.store_memcached import _words
+from foretell.sinks.store_server import GarbledBoard
 from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.variant_store import VariantStore
 
@@ -136,6 +138,19 @@ async def test_rubbish_under_our_keys_and_on_the_board_is_a_miss_and_no_outage(
     writer.store("k", ["good again"])
     await writer.flush()
     await eventually(reader, "k", ["good again"])
+
+
+@pytest.mark.parametrize(
+    "board",
+    [
+        orjson.dumps([["word", number] for number in range(501)]),
+        orjson.dumps([["x" * 3_000_000, 1]]),
+    ],
+    ids=["words", "bytes"],
+)
+def test_a_board_with_more_on_it_than_it_may_have_is_rubbish(board: bytes) -> None:  # G10
+    with pytest.raises(GarbledBoard, match="more in it"):
+        _words("board", board)
 
 
 async def test_words_of_several_at_once_are_all_heard(stores: list[VariantStore]) -> None:
