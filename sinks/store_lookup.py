@@ -163,9 +163,13 @@ class Lookups(Truth):
         return self._served(entry, entry.level, now)
 
     def take(self, key: str, fingerprint: str = "") -> list[Any] | None:
-        """As :meth:`ready`, but what is told once is not told again: it leaves the store."""
+        """As :meth:`ready`, but what is told once is not told again: it leaves the store.
+
+        What is not served, for it has to be waited for or is not true at present, stays.
+        """
         found = self.ready(key, fingerprint)
-        self.consume(key, fingerprint)
+        if found is not None:
+            self.consume(key, fingerprint)
         return found
 
     def consume(self, key: str, fingerprint: str = "") -> None:

@@ -213,9 +213,46 @@ async def test_what_is_told_once_leaves_the_cache_whoever_holds_it(open_store: O
     writer, one = open_store(), open_store()
     fill(writer)
     await writer.flush()
-    assert one.take("k/1") is None
+    one.consume("k/1")
     await one.flush()
     assert await open_store().get("k/1", state=STATE) is None
+
+
+@real
+async def test_what_cannot_be_told_at_once_is_not_consumed(open_store: Open) -> None:
+    store, other = open_store(TINY), open_store()
+    for key in "abc":  # the first of them is cold at the end, and only there
+        store.store(key, [key], None)
+        await store.flush()
+    assert store.take("a") is None is other.take("b")
+    await asyncio.gather(store.flush(), other.flush())
+    assert await store.get("a") == ["a"] and await other.get("b") == ["b"]
+
+
+@real
+async def test_what_is_consumed_while_it_is_looked_for_is_not_found(redis: Any) -> None:
+    colds = [SharedCold(redis.url, limit=20, wall=time.time, every=NEVER) for _ in range(2)]
+    writer, reader = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    writer.store("k", ["k"])
+    await writer.flush()
+    server: Any = colds[1].door.server
+    ask, answered, go_on = server.get_and_hear, asyncio.Event(), asyncio.Event()
+
+    async def held(*args: Any) -> Any:
+        answer = await ask(*args)
+        answered.set()
+        await go_on.wait()
+        return answer
+
+    server.get_and_hear = held
+    looking = asyncio.create_task(reader.get("k"))
+    await answered.wait()
+    reader.consume("k")
+    await reader.flush()
+    go_on.set()
+    assert await looking is None is reader.ready("k")
+    for cold in colds:
+        await cold.aclose()
 
 
 async def test_who_has_something_to_tell_asks_each_second() -> None:
