@@ -113,7 +113,7 @@ class Lookups(Truth):
         return self._put(entry)
 
     def _near_key(self, snapshot: Any, scope: str, fingerprint: str) -> NearKey:
-        return self.near.key(snapshot, f"{fingerprint}\0{scope}" if fingerprint else scope)
+        return self.near.key(snapshot, f"{fingerprint!r}{scope}")
 
     def _put(self, entry: Entry, level: Level = Level.WARM, *, write: bool = True) -> bool:
         if whole_size(entry) > self._shelves.limits.largest:
