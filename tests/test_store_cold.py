@@ -148,7 +148,8 @@ def test_nothing_that_could_run_is_ever_read() -> None:
         ("", "not the URL"),
         ("redis://", "not the URL"),
         ("http://localhost", "not the URL"),
-        ("redis://host:99999", "out of range"),
+        ("redis://host:99999", "no port from 0 to 65535"),
+        ("redis://[host:6379", "no port from 0 to 65535"),
         ("redis://host/nine", "number of a Redis database"),
     ],
 )
@@ -161,6 +162,9 @@ async def test_a_password_is_told_to_nobody() -> None:
     cold = SharedCold("redis://me:s3cret@127.0.0.1:1/0", wall=time.time)
     assert "s3cret" not in f"{cold!r} {cold.described()}"
     await cold.aclose()
+    with pytest.raises(ConfigError, match="%2F") as told:  # the password ends where the port begins
+        open_server("redis://:s3cret/word@127.0.0.1:1/0", 0.05)
+    assert "s3cret" not in str(told.value)
 
 
 class Memcached(asyncio.Protocol):
