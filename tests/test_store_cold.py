@@ -459,6 +459,39 @@ async def test_what_is_cold_leaves_memory_when_a_server_has_taken_it() -> None: 
     await cold.aclose()
 
 
+async def test_what_is_cold_of_an_open_turn_stays_in_memory_as_long_as_the_turn() -> None:  # 0-12
+    """A server keeps it no longer than the cold layer's time; a turn may last for days."""
+    server: Any = Away(None)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    store = VariantStore(TINY, cold=cold)
+    store.store("old", ["x"], None, turn="t1")
+    store.store("new", ["x"], None, turn="t1")
+    old = store._shelves.entries["old", ""]
+    await asyncio.sleep(2 * 3600)
+    assert old.level == "cold" and old.parts == ("x",)
+    store.end_turn("t1")
+    await asyncio.sleep(1)
+    assert old.parts is None, "a server has taken it"
+    await cold.aclose()
+
+
+async def test_an_outage_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The ``repr`` of a client's error may say no more than its kind."""
+
+    class Mute(OSError):
+        def __repr__(self) -> str:
+            return "server:Mute"
+
+    server: Any = Away(Mute)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    with caplog.at_level(logging.WARNING):
+        await cold.hear()
+        cold.keep("game:k", {"x": 1}, 60)
+        await cold.flush()
+    assert "Mute: no;" in caplog.text
+    await cold.aclose()
+
+
 async def test_a_warm_up_tells_what_there_is_room_for() -> None:  # 1-40
     store = VariantStore()
     known = [Scenario(key=f"k{n}", variants=[n]) for n in range(400)]
