@@ -235,10 +235,16 @@ class Game(Generic[M]):
 
         :param kind: of this kind only; ``name``: and only what is called so.
         """
-        of = ("*",) if kind is None else (kind, "*" if name is None else name)
-        self._invalidate(":".join(("content", *of)))
+        self.content_noticed("" if kind is None else kind if name is None else f"{kind}:{name}")
         for session in [*self._sessions.values()]:
             session.content_changed(kind, name)
+
+    def content_noticed(self, what: str) -> None:
+        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another.
+
+        What of :attr:`store` has come from it goes. Sessions whose source says so hear it of that.
+        """
+        self._invalidate(":".join(filter(None, ("content", what, "" if ":" in what else "*"))))
 
     def _invalidate(self, pattern: str) -> None:
         """Of the store, at once; from another thread, as soon as its loop comes to it."""

@@ -380,6 +380,7 @@ class Pipeline(Generic[M]):
             tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,
+            noticed=self._game.content_noticed,
         )
 
     def _on_other_content(self) -> None:
