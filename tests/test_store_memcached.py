@@ -153,6 +153,26 @@ def test_a_board_with_more_on_it_than_it_may_have_is_rubbish(board: bytes) -> No
         _words("board", board)
 
 
+async def test_a_board_too_large_for_an_item_loses_its_oldest_words(
+    stores: list[VariantStore],
+) -> None:  # G1
+    one, other, late = stores
+    one.store("k", ["k"])
+    await one.flush()
+    assert await other.get("k") == ["k"]
+    for number in range(300):
+        one.invalidate(f"{number}" + '"' * 1000)  # four bytes each: JSON within JSON
+    await one.flush()
+    one.invalidate("k")
+    await one.flush()
+    assert one.stats().cold["answers"] and not one.stats().cold["untold"]
+    await other.hear()
+    assert other.ready("k") is None is await late.get("k")
+    one.store("k", ["new"])
+    await one.flush()
+    assert await other.get("k") == ["new"]
+
+
 async def test_words_of_several_at_once_are_all_heard(stores: list[VariantStore]) -> None:
     for number in range(12):
         stores[0].store(f"k{number}", [number])
