@@ -243,6 +243,8 @@ class Executor:
     async def demand(self, item: Item) -> bool:
         """Fetch what was deferred, for now it is needed; 100 ms at most are waited for it.
 
+        Where 20 wait so already it goes into the background's queue, which drops what is too much.
+
         :return: whether it is there.
         :raises ValueError: for an unknown kind.
         """
@@ -256,7 +258,9 @@ class Executor:
             fetching.jobs[item.key].held = True
             self._promote(entries[0], Plan(entries, ASKED_FOR))
         else:
-            for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), self._immediate):
+            crowded = self._immediate.waiting >= self.settings.max_background_queue
+            owner = self._background if crowded else self._immediate
+            for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), owner):
                 job.demanded = job.held = True
                 self._begin(job)
         self._immediate.pump()

@@ -334,6 +334,20 @@ async def test_what_was_deferred_is_fetched_on_demand() -> None:  # 1-5
             await t.executor.demand(Item("b", "wyrm"))
 
 
+async def test_what_is_demanded_all_at_once_waits_in_queues_that_are_bounded() -> None:
+    # 1-5 1-54 G3
+    async with table() as t:
+        keys = [f"k{n}" for n in range(100)]
+        t.shelf.takes = dict.fromkeys(keys, NEVER)
+        asking = [asyncio.create_task(t.executor.demand(Item(key, "page"))) for key in keys]
+        await asyncio.sleep(0.05)
+        assert len(t.executor.pending) == 8 + 20 + 20
+        assert t.executor.dropped == len(t.of(What.DROPPED)) == 52
+        assert not any(await asyncio.gather(*asking)) and t.time() == 0.1
+        await asyncio.sleep(60)
+        assert not t.executor.pending
+
+
 async def test_what_is_demanded_is_not_cancelled_by_a_plan_that_does_not_want_it() -> None:  # 1-5
     async with table() as t:
         t.shelf.takes = {"a": 0.08, "b": 0.09}
