@@ -217,7 +217,12 @@ class Contents:
         self._look([key])
         item = self._wants.need(key, kind, resource.partition(":")[2].strip())
         if key not in self._known:
-            self._tasks.start(self.executor.demand(item), name=f"demand {key}")
+            self._tasks.start(self._demand(item), name=f"demand {key}")
+
+    async def _demand(self, item: Item) -> None:
+        """Fetch it, if prompts may have it still: of much that was needed, only the latest."""
+        if item.key in self._wants.now:
+            await self.executor.demand(item)
 
     # ── what there is ─────────────────────────────────────────────────────────────────────────
 
