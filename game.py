@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -120,8 +121,11 @@ class Game(Generic[M]):
             raise ConfigError(
                 f"prompts must be a function or a class of them, not {brief(prompts)}"
             )
-        self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
+        self._own_prompts = own
+        self.prompts: Prompts = self.prompts_for(self.settings)
         self.rules = rules
+        if odds is None and self.settings.rules_module is not None:
+            odds = _named(self.settings.rules_module)
         made = odds() if isinstance(odds, type) else odds
         if made is not None and not all(
             callable(getattr(made, each, None)) for each in ("odds", "damage")
@@ -179,6 +183,30 @@ class Game(Generic[M]):
         finally:
             self._opening.remove(session_id)
         return session
+
+    def apply(self, settings: Settings | Mapping[str, Any] | str | PathLike[str]) -> None:
+        """Change settings while sessions run. From any thread; in each it takes effect at once.
+
+        What is being told goes on as it was begun; what was prepared with another model or in
+        another voice is prepared anew. What a session has changed for itself stays, unless it is
+        changed here.
+
+        :param settings: a file, or a mapping; what it does not name stays as it is.
+        :raises ConfigError: from bad settings, and for a change of what only a new game can have;
+            nothing is changed then.
+        """
+        before, self.settings = self.settings, self.settings.changed(settings)
+        self.prompts = self.prompts_for(self.settings)
+        self.budgets.apply(self.settings.budget)
+        if changed := before.differences(self.settings):
+            for session in [*self._sessions.values()]:
+                session.apply(changed)
+
+    def prompts_for(self, settings: Settings) -> Prompts:
+        """The game's own prompts, or the default ones as the settings want them."""
+        return self._own_prompts or DefaultPrompts(
+            settings.style, settings.tone, settings.language, settings.length
+        )
 
     def described(self) -> dict[str, Any]:
         """What a recording keeps of it, so that a replay can be the same: no key, no address."""
@@ -420,6 +448,16 @@ def _content(given: Any, folder: str | None) -> ContentSource | None:
             f"{brief(given)}"
         )
     return given  # type: ignore[no-any-return]
+
+
+def _named(path: str) -> Any:
+    """What a dotted path names."""
+    module, colon, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = "" if colon else ": write package.module:Name"
+        raise ConfigError(f"rules_module {path!r}: {error}{hint}") from None
 
 
 def _open_model(settings: Settings, api_key: str | None) -> Model:

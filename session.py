@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from reactivex import Observable, abc
 from reactivex import operators as ops
 
+from .config import Settings
 from .entry import Entry
 from .errors import ConfigError, StateError
 from .operators.generation import Generations
@@ -69,7 +70,6 @@ class Session(Generic[M]):
                 "at most 128 of them"
             )
         self.id = session_id
-        self.settings = game.settings
         self._game = game
         self._pipeline = Pipeline(game, session_id, header or {}, replaying, owner)
         self._gone = asyncio.Event()
@@ -77,6 +77,19 @@ class Session(Generic[M]):
         self._handles_lock = threading.Lock()
         self._polled: dict[str | None, Polled[Narrative]] = {}
         self._entry = Entry(self._pipeline, game.settings, self._telling)
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force; see :meth:`Game.apply`."""
+        return self._pipeline.settings
+
+    def apply(self, changed: Mapping[str, Any]) -> None:
+        """Change settings of this session alone; see :meth:`Game.apply`. From any thread.
+
+        :param changed: the new values, by name.
+        :raises ConfigError: for a bad value, and for a setting that cannot change while it runs.
+        """
+        self._pipeline.apply(changed)
 
     @property
     def intensity(self) -> Intensity:

@@ -45,7 +45,10 @@ UNKNOWN, UNKNOWN_SMALL = 2.0, 0.7
 SECOND = 1_000_000
 
 FROM_OUTSIDE = frozenset(
-    ("~cancel", "~chunk", "~content", "~error", "~intensity", "~stop", "~timer", "~usage")
+    (
+        *("~cancel", "~chunk", "~content", "~error", "~intensity", "~settings", "~stop", "~timer"),
+        "~usage",
+    )
 )
 
 NOT_THERE = frozenset(("not_found", "refused_key"))

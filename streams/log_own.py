@@ -107,6 +107,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~looked": {"hit": _are_texts, "missed": _are_texts},
     "~opened": {"settings": _is_object, "guests": _is_object},
     "~preload": {"keys": _are_texts},
+    "~settings": {"changed": lambda value: isinstance(value, Mapping)},
     "~stop": {
         "generation": _is_text,
         "reason": _is_text,

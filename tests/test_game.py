@@ -81,7 +81,7 @@ class Written:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"settings": 5}, "settings are a TOML file or a mapping, not int"),
+        ({"settings": 5}, "settings are a file or a mapping, not int"),
         ({"narration": dict}, "narration must be a pydantic model"),
         ({"narration": {"text": ""}}, "narration must be a pydantic model"),
         ({"prompts": written}, "must be a plain function, not an async one"),
