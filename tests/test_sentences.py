@@ -145,6 +145,18 @@ def test_an_unknown_language_is_cut_all_the_same() -> None:
     assert cut("He fell. She ran.", "xx") == ["He fell.", "She ran."]
 
 
+@pytest.mark.parametrize("blank", ["\u00a0", "\u202f", "\u3000", "\u2003", "\u2028", "\x85"])
+@pytest.mark.parametrize("language", ["en", "fr", "ja"])
+def test_a_wide_blank_between_a_letter_and_a_stop_is_read(blank: str, language: str) -> None:
+    text = f"Choose A{blank}. Then go."
+    for piece in (1, 5, 99):
+        assert " ".join(cut(text, language, piece)) == text
+
+
+def test_half_a_surrogate_pair_is_handed_on() -> None:
+    assert cut("It is \ud83d. Then go.") == ["It is \ud83d.", "Then go."]
+
+
 def test_a_quotation_over_paragraphs_is_closed_by_what_opens_one_elsewhere() -> None:
     text = "„Nein.\n\nSie sah ihn an. Nein, halt!“ Er lief."
     assert cut(text, "de") == ["„Nein.", "Sie sah ihn an.", "Nein, halt!“", "Er lief."]
