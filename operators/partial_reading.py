@@ -128,7 +128,7 @@ class Reading:
         self._notes: dict[str, int] = {}
         self._lost: dict[Path, str] = {}
         self._complete = False
-        self._closed_early = False  # a list, before an object that would be in it
+        self._closed_early = ""  # what shows that a bracket closed the value before its time
         self._end: int | None = None  # where the value ended, if something follows it
         self._stopped = False
         self._ended = False  # no more comes: nothing is held back

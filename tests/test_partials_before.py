@@ -534,6 +534,21 @@ def test_a_list_that_a_bracket_closes_before_its_time_is_not_said_to_be_the_whol
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("expect", ["any", "object"])
+def test_an_object_that_a_bracket_closes_before_its_time_is_not_said_to_be_the_whole(
+    expect: Any, size: int
+) -> None:
+    for more in (', "b": 2}', '\n,\n"b" : [2]}', ", 'b': 2}", ', "": {}}'):
+        parser, found = read(f'{{"a": 1}}{more}', size, expect=expect)
+        assert found == Partial(
+            {"a": 1}, "a bracket closes the object, and members follow that are not read"
+        )
+        assert found.position == len('{"a": 1}') and parser.done()
+    for more in ("", ",", ', "', ', "b"', ', "b" and so on', "}", ', {"b": 2}', ", so: 1"):
+        assert read(f'{{"a": 1}}{more}', size, expect=expect)[1] == Final({"a": 1})
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
 def test_an_object_that_is_the_first_of_a_list_is_not_said_to_be_the_whole(size: int) -> None:
     for more in (', {"n": 2}]', ',\n{"n": 2', ', "green"]', ", 5]", " ,[1]]"):
         for before in ("[", "So:\n[\n  "):
