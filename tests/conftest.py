@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -177,3 +178,13 @@ def data() -> Path:
     if CI and shared.is_dir():
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def effort() -> Any:
+    """What a run costs, counted; see ``effort.py``."""
+    found = importlib.util.spec_from_file_location("effort", ROOT / "tests" / "effort.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.effort
