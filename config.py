@@ -76,6 +76,8 @@ class Settings(BaseModel):
     valuable speculation of any session. A server of your own: what it answers at once.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``listen``: whether what is said and typed at the table points to what is prepared.
+    ``volatile``: names of fields, of actors and of the place, that change all the time and that no
+    text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
     ``"end"``, all since the last full MiB. ``log_rotate``: bytes its file may have before it is set

@@ -12,7 +12,8 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 
 from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
@@ -78,8 +79,8 @@ class Game(Generic[M]):
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
         settings name, if any.
     :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
-    :raises ConfigError: from bad settings, a narration model with no text field, or preloads that
-        are none.
+    :raises ConfigError: from bad settings, a narration model with no text field, or a guest that is
+        none.
     """
 
     def __init__(
@@ -123,7 +124,12 @@ class Game(Generic[M]):
             )
         self._own_prompts = own
         self.prompts: Prompts = self.prompts_for(self.settings)
+        given = rules
+        if not isinstance(given, Sequence) or not all(isinstance(each, Rule) for each in given):
+            raise ConfigError(f"rules must be a list of Rule, not {brief(given)}")
         self.rules = rules
+        if not (model is None or callable(getattr(model, "stream", None))):
+            raise ConfigError(f"model must have a method stream, not {brief(model)}")
         if odds is None and self.settings.rules_module is not None:
             odds = _named(self.settings.rules_module)
         made = odds() if isinstance(odds, type) else odds
@@ -135,8 +141,8 @@ class Game(Generic[M]):
         self.view = view
         self.content_view = content_view
         self.price_list = price_list
-        self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
+        self.text_field = _text_field(narration, self.schema)
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._store: VariantStore | None = None
@@ -481,14 +487,23 @@ def narrator(settings: Settings) -> Model:
     return NarratorModel(Engine(speed, settings.seed))
 
 
-def _text_field(narration: type[BaseModel]) -> str:
-    """The field that is the text: the one called so, else the first string at the top."""
+def _text_field(narration: type[BaseModel], schema: Mapping[str, Any] | None) -> str:
+    """The JSON name of the field that is the text: the one called so, else the first string."""
     fields = narration.model_fields
-    if "text" in fields:
-        return "text"
-    for name, field in fields.items():
-        if field.annotation is str:
-            return name
-    raise ConfigError(
-        f"narration model {narration.__name__} has no text: give it a field of type str"
-    )
+    strings = [name for name, field in fields.items() if field.annotation is str]
+    name = "text" if "text" in fields else next(iter(strings), None)
+    found = None if name is None else _json_name(name, fields[name])
+    asked = {} if schema is None else schema.get("properties", {}).get(found, {})
+    if found is None or asked.get("type", "string") != "string":
+        raise ConfigError(
+            f"narration model {narration.__name__} has no text: give it a field of type str"
+        )
+    return found
+
+
+def _json_name(name: str, field: FieldInfo) -> str:
+    """What a field is called in JSON: by its alias, if it has one."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = next((each for each in alias.choices if isinstance(each, str)), None)
+    return alias if isinstance(alias, str) else name

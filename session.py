@@ -120,6 +120,9 @@ class Session(Generic[M]):
             its own blows, or told them before their states, is expected to go on so, and a loss
             that does not fit is not taken for the outcome's; before its first blow nothing is known
             of that, and one unnamed loss that fits is taken for what the first outcome did.
+            Damage that was told is reckoned with until a state shows a change of the target's
+            health; where one has named the action, and none has shown a loss by the end of the
+            turn, there was none: so say of who is immune.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """

@@ -60,8 +60,9 @@ def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
 def _strict(schema: Any, name: str) -> Any:
     if not isinstance(schema, Mapping):
         return schema
-    if "$ref" in schema:
-        return {"$ref": schema["$ref"]}
+    if "$ref" in schema:  # of a model that holds itself, the whole is one
+        kept = {key: schema[key] for key in ("$defs",) if key in schema}
+        return {"$ref": schema["$ref"], **_strict(kept, name)}
     strict: dict[str, Any] = {}
     limits = []
     for key, value in schema.items():
