@@ -64,7 +64,7 @@ class Chains:
             self._many += len(group[0] if isinstance(group, tuple) else group)
         if isinstance(group, tuple):
             had, counts = group
-            if had == names:
+            if had is names or had == names:
                 if not isinstance(counts, Counts):
                     counts = once(counts)
                     self._newer[run] = names, counts

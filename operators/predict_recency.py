@@ -57,14 +57,17 @@ LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
 ANYONE, CIRCLES = 3, 4
 """The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
 
+CIRCLES_OF = ((), (0,), (0, ANYONE), (0, 1, ANYONE), (0, 1, 2, ANYONE))
+"""Whose lines they are that stand behind each other, where there are so many."""
+
 PRIOR = 10.0
 """How many events with a line so long weigh as much as all with lines of any length."""
 
 _Line = list[Token]
 _Counts = list[float]
 
-_Lines = list[tuple[int, _Line]]
-"""Those that stand one behind the other, and the circle of each."""
+_Lines = tuple[_Line, ...]
+"""Those that stand one behind the other: of :data:`CIRCLES_OF`."""
 
 MOST_AROUND = 4_096
 """So many actors are remembered with their lines."""
@@ -95,7 +98,7 @@ class Recency:
             self._unit *= GROWTH
             if self._unit > HIGH:
                 self._shrink()
-        for _, line in around:
+        for line in around:
             if not line:
                 line.append(key)
             elif line[0] != key:
@@ -109,7 +112,7 @@ class Recency:
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The keys of the lines, from the front."""
         found: dict[Token, None] = {}
-        for _, line in self._found(scopes):
+        for line in self._found(scopes):
             found.update(dict.fromkeys(line))
             if len(found) >= k:
                 break
@@ -119,7 +122,8 @@ class Recency:
         """The probabilities of these keys."""
         found: dict[Token, float] = {}
         left = 1.0
-        for circle, whole in self._found(scopes):
+        lines = self._found(scopes)
+        for circle, whole in zip(CIRCLES_OF[len(lines)], lines, strict=True):
             if line := [key for key in whole if key not in found]:
                 many = len(line)
                 behind = len(self._known) > len(found) + many
@@ -132,7 +136,7 @@ class Recency:
     def _reached(self, scopes: Scopes) -> _Lines:
         """The lines of an actor, to learn; remembered until something is forgotten."""
         turns = [names.turns for names in self._lines]
-        around = [(at, self._lines[at].touch(name, [])) for at, name in _circles(scopes)]
+        around = tuple(self._lines[at].touch(name, []) for at, name in _circles(scopes))
         if len(self._around) >= MOST_AROUND or [names.turns for names in self._lines] != turns:
             self._around.clear()
         else:
@@ -143,25 +147,25 @@ class Recency:
         """The lines of an actor, as far as there are any."""
         around = self._around.get(scopes)
         if around is None:
-            around = [(at, self._lines[at].get(name) or []) for at, name in _circles(scopes)]
+            around = tuple(self._lines[at].get(name) or [] for at, name in _circles(scopes))
         return around
 
     def _find(self, key: Token, around: _Lines) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
         passed: set[Token] = set()
-        left, all_ = 1.0, self._known.many
-        for circle, line in around:
-            if passed:
-                line = [each for each in line if each not in passed]
-            if not line:
-                continue
-            many = len(line)
-            place = PLACE[line.index(key)] if key in line else NOT_HERE
-            left *= self._told(circle, many, all_ > len(passed) + many, place)
-            if place != NOT_HERE:
-                return left
+        left, before, all_ = 1.0, 0, self._known.many
+        for circle, line in zip(CIRCLES_OF[len(around)], around):  # noqa: B905  saying so costs
+            if key in line:
+                if before:
+                    line = [each for each in line if each not in passed]
+                many, place = len(line), PLACE[line.index(key)]
+                return left * self._told(circle, many, all_ > before + many, place)
             passed.update(line)
-        return left / max(1, all_ - len(passed))
+            here = len(passed)
+            if here > before:
+                left *= self._told(circle, here - before, all_ > here, NOT_HERE)
+                before = here
+        return left / max(1, all_ - before)
 
     def _told(self, circle: int, many: int, behind: bool, place: int) -> float:
         """For a line so long the probability of a key at this place, or of none of it; learn it.
