@@ -43,8 +43,14 @@ REST: Sequence[float] = tuple(each / 100.0 for each in START)
 """What of that is never forgotten: however regular it has been, no place becomes impossible."""
 
 PRESENT = [[[n for n, size in enumerate(row) if size] for row in rows] for rows in SIZES]
-LEFT = [[math.fsum(REST[n] for n in places) for places in rows] for rows in PRESENT]
-"""The places that such a line has, and what of them is never forgotten."""
+SHAPES = [
+    [
+        (sizes, [] if len(places) == TOTAL else places, math.fsum(REST[n] for n in places))
+        for sizes, places in zip(*rows, strict=True)
+    ]
+    for rows in zip(SIZES, PRESENT, strict=True)
+]
+"""With these the places that such a line has, if not all, and what of them is never forgotten."""
 
 GROWTH = 1.01
 """How much more each event weighs than the one before it."""
@@ -152,14 +158,16 @@ class Recency:
 
     def _find(self, key: Token, around: _Lines) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
+        own, all_ = around[0], self._known.many
+        if key in own:
+            return self._told(0, len(own), all_ > len(own), PLACE[own.index(key)])
         passed: set[Token] = set()
-        left, before, all_ = 1.0, 0, self._known.many
+        left, before = 1.0, 0
         for circle, line in zip(CIRCLES_OF[len(around)], around):  # noqa: B905  saying so costs
-            if key in line:
-                if before:
-                    line = [each for each in line if each not in passed]
-                many, place = len(line), PLACE[line.index(key)]
-                return left * self._told(circle, many, all_ > before + many, place)
+            if circle and key in line:
+                line = [each for each in line if each not in passed]
+                many, place = before + len(line), PLACE[line.index(key)]
+                return left * self._told(circle, len(line), all_ > many, place)
             passed.update(line)
             here = len(passed)
             if here > before:
@@ -172,52 +180,52 @@ class Recency:
 
         :param behind: whether there are keys that stand in none of the lines so far.
         """
-        overall, known, scale, rest, whole = self._counted(circle, many, behind)
-        size = SIZES[behind][many][place]
+        overall, known, scale, rest, whole, sizes = self._counted(circle, many, behind)
         here = scale * (overall[place] + rest * REST[place]) + known[place]
-        if rest and known is not NOTHING:
-            unit = self._unit
-            for counts in (overall, known):
-                counts[place] += unit
-                counts[TOTAL] += unit
+        if rest and known is not NOTHING:  # it is the unit, then
+            overall[place] += rest
+            overall[TOTAL] += rest
+            known[place] += rest
+            known[TOTAL] += rest
         else:
             self._count(circle, many, place)
+        size = sizes[place]
         return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
         """The same for all places; the last is that of none of the line."""
-        overall, known, scale, rest, whole = self._counted(circle, many, behind)
+        overall, known, scale, rest, whole, sizes = self._counted(circle, many, behind)
         return [
             (scale * (first + rest * least) + more) / (whole * size) if size else 0.0
-            for first, least, more, size in zip(
-                overall, REST, known, SIZES[behind][many], strict=False
-            )
+            for first, least, more, size in zip(overall, REST, known, sizes, strict=False)
         ]
 
     def _counted(
         self, circle: int, many: int, behind: bool
-    ) -> tuple[_Counts, _Counts, float, float, float]:
-        """Counts with lines of any length, and with such; and what all places of one come to.
+    ) -> tuple[_Counts, _Counts, float, float, float, list[int]]:
+        """Counts with lines of any length, and with such; what all places of one come to; sizes.
 
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
-        rest, counts = self._unit, self._counts[circle]
+        rest = unit = self._unit
+        counts = self._counts[circle]
         known = counts[many if many < LONG else LONG] or NOTHING  # noqa: FURB136  a call costs more
         overall = counts[ANY_LENGTH]
         if overall is None:
             overall, rest = START, 0.0
-        scale = PRIOR * self._unit / (overall[TOTAL] + rest * REST[TOTAL])
-        everywhere, present = rest * LEFT[behind][many], PRESENT[behind][many]
-        if len(present) == TOTAL:  # all places, without a loop
+        sizes, present, least = SHAPES[behind][many]
+        scale, everywhere = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL]), rest * least
+        if not present:  # all places, without a loop
             a, b, c, d, e, f, g, _ = overall
             everywhere = everywhere + a + b + c + d + e + f + g
             a, b, c, d, e, f, g, _ = known
-            return overall, known, scale, rest, scale * everywhere + (a + b + c + d + e + f + g)
+            whole = scale * everywhere + (a + b + c + d + e + f + g)
+            return overall, known, scale, rest, whole, sizes
         here = 0.0
         for place in present:
             everywhere += overall[place]
             here += known[place]
-        return overall, known, scale, rest, scale * everywhere + here
+        return overall, known, scale, rest, scale * everywhere + here, sizes
 
     def _count(self, circle: int, many: int, place: int) -> None:
         """One more at ``place``, of counts that may not have been begun."""
