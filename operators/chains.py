@@ -124,7 +124,7 @@ class Chains:
 def _apart(names: Iterable[Name], counts: Token | Counts) -> _Named:
     """The same for each, and from now on its own."""
     if isinstance(counts, Counts):
-        return {name: Counts(dict(counts.keys)) for name in names}
+        return {name: Counts(dict(counts.keys), counts.total) for name in names}
     return dict.fromkeys(names, counts)
 
 

@@ -99,19 +99,18 @@ class Recency:
         """The probability it gave to the key; then learn its place, and move it to the front."""
         around = self._around.get(scopes) or self._reached(scopes)
         given = 0.0
-        if self._known.add(key):
+        if key in self._known.newer or self._known.add(key):
             given = self._find(key, around)
             self._unit *= GROWTH
             if self._unit > HIGH:
                 self._shrink()
         for line in around:
-            if not line:
-                line.append(key)
-            elif line[0] != key:
-                if key in line:
-                    line.remove(key)
-                elif len(line) == LENGTH:
+            if key not in line:
+                if len(line) == LENGTH:
                     line.pop()
+                line.insert(0, key)
+            elif line[0] != key:
+                line.remove(key)
                 line.insert(0, key)
         return [given]
 
