@@ -168,7 +168,7 @@ class Markov:
             counts.total = total + 1
             if not total & (total + 1) or (not count and len(keys) <= DISTINCT):
                 counts.trust = None  # a context of another sort
-            if not count and len(keys) > WIDTH or count >= FULL:
+            if (not count and len(keys) > WIDTH) or count >= FULL:
                 counts.trust = None
                 counts.halve(key)
         return p

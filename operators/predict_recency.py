@@ -63,7 +63,7 @@ LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
 ANYONE, CIRCLES = 3, 4
 """The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
 
-CIRCLES_OF = ((), (0,), (0, ANYONE), (0, 1, ANYONE), (0, 1, 2, ANYONE))
+CIRCLES_OF: Sequence[Sequence[int]] = ((), (0,), (0, ANYONE), (0, 1, ANYONE), (0, 1, 2, ANYONE))
 """Whose lines they are that stand behind each other, where there are so many."""
 
 PRIOR = 10.0
