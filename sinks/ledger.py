@@ -308,12 +308,13 @@ class Ledger:
             if row.purpose == "foreground" or row.served
         )
 
-    def expected(self, request: Any, usual: float) -> float:
+    def expected(self, request: Any, usual: float, model: str) -> float:
         """Dollars a request is likely to cost: its prompt, and an answer as long as they were.
 
         :param usual: tokens of an answer, before one has come.
+        :param model: who is to be asked.
         """
-        price = self._price(request.model)
+        price = self._price(model)
         if price is None:
             return 0.0
         output = (usual + self._tokens) / (1 + self._finished)
