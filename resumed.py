@@ -23,17 +23,10 @@ from .streams.world import Numbered, World
 
 __all__ = ["Resumed"]
 
-OF_LEDGER = (
-    "~generation",
-    "~asked",
-    "~chunk",
-    "~usage",
-    "~ended",
-    "~account",
-    "~served",
-    "~revoked",
+OF_LEDGER = frozenset(
+    ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
 )
-OF_TRANSCRIPT = ("~telling", "~text", "~told")
+OF_TRANSCRIPT = frozenset(("~telling", "~text", "~told"))
 
 
 @dataclass(slots=True)
@@ -97,8 +90,9 @@ class Resumed:
     def _own(self, record: Record) -> None:
         kind, line = record.kind, record.data
         self.stock.restore(line)
-        for name in self.stock.expired():
-            self.ledger.wasted(name, EXPIRED)
+        if kind == "~timer":
+            for name in self.stock.expired():
+                self.ledger.wasted(name, EXPIRED)
         if kind in OF_LEDGER:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:
