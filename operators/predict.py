@@ -115,7 +115,7 @@ def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
     for value, candidate, target, result in chances:
         declared = candidate.declared
         if id(candidate) not in known:
-            depends = dependence(world, declared.actor, declared.action)
+            depends = dependence(world, declared.actor, declared.action, declared.key)
             known[id(candidate)] = depends, fingerprint(world, depends)
         depends, mark = known[id(candidate)]
         found.append(

@@ -82,7 +82,9 @@ class Recorder:
     def trace(self, kind: str, **fields: Any) -> None:
         """Record what the pipeline did."""
         t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
-        self._t = t = max(self._t, t)
+        if t < self._t:
+            t = self._t
+        self._t = t
         if self._tasks.first or kind == "~opened":
             self.moment = t
         record = {"t": t, "kind": kind, **fields}
@@ -90,9 +92,9 @@ class Recorder:
         self._undigested.append(raw)
         if len(self._undigested) >= DIGESTED:
             self._take_digest()
-        if self._put is None or self._tasks.first or self._writer is None:
+        if self._put is None or self._tasks.first:
             self._write(record)
-        else:
+        elif self._writer is not None:
             try:
                 self._put(t, raw)
             except Exception as error:

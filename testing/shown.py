@@ -131,7 +131,9 @@ class Shown:
 
 def _copied(value: Any) -> Any:
     """The same; later patches change what they find in place."""
-    return deepcopy(value) if isinstance(value, (dict, list)) else value
+    if isinstance(value, (dict, list)):
+        return deepcopy(value) if value else value.copy()
+    return value
 
 
 def _put(value: Any, path: tuple[Any, ...], op: str, new: Any) -> str | None:
