@@ -47,14 +47,13 @@ __all__ = ["Broken", "Difference", "Lockstep", "NotRecorded"]
 DAMAGE = "~damage"
 """In the place of a line that cannot be read."""
 
-LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
+LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "with"))
 """What may differ. Guests have other names in a script; what they do is compared."""
 
-OUTSIDE = (
-    *(kind for kind in KINDS if kind != "session"),
+OUTSIDE = frozenset(KINDS) - {"session"} | {
     "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
     "~intensity", "~stop", "~timer", "~usage",
-)  # fmt: skip
+}  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
     "~account": "ledger",

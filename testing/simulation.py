@@ -36,6 +36,9 @@ from .table import Table
 
 __all__ = ["Simulated", "play", "simulate"]
 
+UNREAD = ("_srcfile", "logMultiprocessing", "logProcesses", "logThreads")
+"""What ``logging`` finds out for each record unless it is told not to: where and by whom."""
+
 
 @dataclass(slots=True)
 class Simulated:
@@ -345,10 +348,13 @@ def _quiet() -> Iterator[list[logging.LogRecord]]:
 
     logger, handler = logging.getLogger("foretell"), Kept()
     before = logger.propagate
+    unread = {name: getattr(logging, name) for name in UNREAD}
     logger.addHandler(handler)
     logger.propagate = False
+    vars(logging).update(dict.fromkeys(unread))
     try:
         yield said
     finally:
+        vars(logging).update(unread)
         logger.removeHandler(handler)
         logger.propagate = before

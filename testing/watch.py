@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from ..streams.models import Delta, Model, ModelError, ModelEvent, Request, Usage
@@ -110,9 +109,10 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
 
 def _latest(old: Usage, new: Usage) -> Usage:
-    said = {name: getattr(new, name) for name in Usage.__slots__}
-    known = {name: value for name, value in said.items() if value is not None}
-    return replace(old, **{**known, "final": old.final or new.final})
+    counts = ("input", "output", "cache_read", "cache_write")
+    said = ((getattr(old, name), getattr(new, name)) for name in counts)
+    latest = [was if now is None else now for was, now in said]
+    return Usage(*latest, final=old.final or new.final)
 
 
 class WatchedModel:
