@@ -88,7 +88,7 @@ class Resumed:
             self.waiting[self.number] = getattr(event, "to", ())
 
     def _own(self, record: Record) -> None:
-        kind, line = record.kind, record.data
+        t, kind, line = record.t, record.kind, record.data
         self.stock.restore(line)
         if kind == "~timer":
             for name in self.stock.expired():
@@ -97,9 +97,9 @@ class Resumed:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
-        self.speculated.restore(record.t, kind, line)
-        self.economy.restore(record.t, kind, line)
-        self.supplied.restore(record.t, kind, line)
+        self.speculated.restore(t, kind, line)
+        self.economy.restore(t, kind, line)
+        self.supplied.restore(t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

@@ -512,6 +512,7 @@ class Generations:
     def torn_down(self, generation: Generation) -> None:
         """Nothing runs of it any more: its connection is closed, and its place is free."""
         generation.close("cancelled")  # if its task was, from outside
+        generation._task = None  # which may keep its error, and that the generation
         if self._running.pop(generation.id, None) is not None:
             self.trace("~closed", generation=generation.id)
             if generation._gone is not None:

@@ -39,7 +39,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         self.usage = Usage()
         """The tokens it has reported."""
         self.read_after_close = 0
-        self._events = events
+        self._events: AsyncGenerator[ModelEvent, None] | None = events
         self._now: Callable[[], float] | None = None  # asked for once: it costs a system call
 
     def __repr__(self) -> str:
@@ -64,6 +64,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
             self.opened_at = now() if self.opened_at is None else self.opened_at
         if self.closed_at is not None and not self.finished:
             self.read_after_close += 1
+        if self._events is None:
+            raise StopAsyncIteration
         try:
             event = await self._events.asend(value)
         except BaseException as error:
@@ -80,6 +82,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
     async def athrow(self, *args: Any) -> ModelEvent:
         """Raise in the stream, as a generator does."""
+        if self._events is None:
+            raise StopAsyncIteration
         return await self._events.athrow(*args)
 
     async def aclose(self) -> None:
@@ -88,7 +92,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
             self.opened_at = asyncio.get_running_loop().time()
         self._closing()
         try:
-            await self._events.aclose()
+            if self._events is not None:
+                await self._events.aclose()
         finally:
             self._gone()
 
@@ -104,6 +109,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
     def _gone(self) -> None:
         self._closing()
+        self._events = None  # or the loop would close it once more at its end
         if self.gone_at is None:
             self.gone_at = asyncio.get_running_loop().time()
 
