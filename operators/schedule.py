@@ -119,9 +119,7 @@ def _units(items: list[Item], state: State, kinds: Mapping[str, Kind]) -> Iterab
             moments.setdefault(item.together, []).append(item)
     for moment in moments.values():
         said = [item.moment for item in moment if item.moment is not None]
-        confidence = (
-            max(said) if said else min(1.0, math.fsum(item.confidence for item in moment))
-        )
+        confidence = max(said) if said else min(1.0, math.fsum(item.confidence for item in moment))
         needed = []
         for item in moment:
             known = _known(item, state)

@@ -249,7 +249,9 @@ class Ledger:
             if each.phase in ("waiting", "running") and each.request.purpose == "prefetch"
         )
         asked = prompt_tokens(request) + request.max_tokens
-        return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
+        rows = self._rows.values()
+        spent = sum(row.used for row in rows if row.purpose == "prefetch")  # ints
+        return bool(spent + reserved + asked <= cap)
 
     def dollars(self, account: Account, model: str | None = None) -> float:
         """What a generation cost at list price, or would have cost with another ``model``."""
@@ -390,5 +392,5 @@ def _dollars(account: Account, price: Price) -> float:
 
 def prompt_tokens(request: Any) -> int:
     """The tokens of a prompt, by its characters."""
-    asked = len(request.system) + sum(len(message.text) for message in request.messages)  # ints
+    asked = len(request.system) + sum([len(message.text) for message in request.messages])  # ints
     return round(asked / CHARS_PER_TOKEN)

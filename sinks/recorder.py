@@ -82,9 +82,7 @@ class Recorder:
     def trace(self, kind: str, **fields: Any) -> None:
         """Record what the pipeline did."""
         t = int(self._now() * 1e6 + 0.5) / 1e6  # a fifth of what round() takes
-        if t < self._t:
-            t = self._t
-        self._t = t
+        self._t = t = max(self._t, t)
         if self._tasks.first or kind == "~opened":
             self.moment = t
         record = {"t": t, "kind": kind, **fields}

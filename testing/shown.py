@@ -38,7 +38,8 @@ class Told:
 
     def seen_by(self, viewer: str | None) -> str:
         """Its text as this viewer saw it."""
-        return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
+        upto, text = self.upto, self.text
+        return text[: upto.get(viewer or "", upto.get("", len(text)))] if upto else text
 
     @property
     def whole(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -309,7 +310,7 @@ class _World:
             self.gone(table)
         await self.game.aclose(0.0)
         for log, (raw, _) in zip(logs, kept, strict=True):
-            log.write_bytes(raw)
+            os.truncate(log, len(raw))  # it has only grown since
         if overlap is not None:
             given = {**self.settings.model_dump(), "overlap": overlap}
             self.settings = Settings.model_validate(given)
