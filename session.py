@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakValueDictionary
 
@@ -379,7 +380,7 @@ class Session(Generic[M]):
     def _seen_by(self, viewer: str | None) -> Observable[Narrative]:
         if viewer is None:
             return self.narrative
-        return self.narrative.pipe(ops.filter(lambda event: _may_see(event, viewer)))
+        return self.narrative.pipe(ops.filter(partial(_may_see, viewer=viewer)))
 
     @property
     def world(self) -> World:

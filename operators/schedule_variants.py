@@ -10,7 +10,7 @@ from .predict import Variant
 from .schedule import schedule
 from .schedule_given import Constraints, State
 from .schedule_items import BUILT_IN, Item, Kind, Kinds, Priority, Urgency
-from .schedule_plan import Plan, Verdict
+from .schedule_plan import Entry, Plan, Verdict
 from .schedule_worth import Learned
 
 __all__ = ["fitted", "urgency_of", "variant_kinds"]
@@ -86,7 +86,8 @@ def fitted(
             learned={**state.learned, **learned},
         )
     plan = schedule([*predictions, *content], constraints, state, kinds)
-    own, rest = [], []
+    own: list[Entry] = []
+    rest: list[Entry] = []
     for entry in plan.entries:
         (own if entry.items[0].key in items else rest).append(entry)
     kept = [entry for entry in own if entry.taken or entry.verdict is Verdict.PENDING]

@@ -116,9 +116,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
 def _latest(old: Usage, new: Usage) -> Usage:
     counts = ("input", "output", "cache_read", "cache_write")
-    said = ((getattr(old, name), getattr(new, name)) for name in counts)
-    latest = [was if now is None else now for was, now in said]
-    return Usage(*latest, final=old.final or new.final)
+    known = {name: getattr(old if getattr(new, name) is None else new, name) for name in counts}
+    return Usage(**known, final=old.final or new.final)
 
 
 class WatchedModel:
