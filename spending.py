@@ -53,7 +53,6 @@ class Spending:
     ) -> None:
         self._name = name
         self._settings = settings
-        self._terms = {each: _terms(settings, each) for each in Intensity}
         self._ledger = ledger
         self._economy = economy
         self._intensity = intensity
@@ -77,7 +76,7 @@ class Spending:
 
     def asked_of(self, variant: Variant, request: Request) -> Request | None:
         """What the model that is chosen for a variant is asked; none, if it is not to be had."""
-        terms, live = self._terms[self._intensity()], self._live()
+        terms, live = self._terms(), self._live()
         choice = self._economy.choose(variant, request, live, terms)
         cap = self._settings.max_prefetch_tokens
         why = None
@@ -130,6 +129,20 @@ class Spending:
                 self.costs.observe(prompt_tokens(generation.request), uncached, account.output)
             self._trace("~account", generation=generation.id, phase=phase, **known)
 
+    def _terms(self) -> Terms:
+        settings, spend, intensity = self._settings, self._settings.spend, self._intensity()
+        if spend == "default":
+            spend = SPEND.get(intensity, "none")
+        most = None if isinstance(spend, str) else spend
+        auto = intensity is Intensity.AUTO
+        return Terms(
+            settings.main_model,
+            settings.small_model,
+            settings.main_from,
+            most,
+            settings.dollars_per_second if auto else None,
+        )
+
     def _warn_of_size(self, tokens: int) -> None:
         """That nothing can be prepared, for one alone is more than a round may spend: said once."""
         most = self._of_round
@@ -154,16 +167,3 @@ class Spending:
         if not self._replaying:
             told = "counts as the dearest of the price list, for it has no price there"
             log.warning("session %s: %r %s", self._name, model, told)
-
-
-def _terms(settings: Settings, intensity: Intensity) -> Terms:
-    spend = settings.spend
-    if spend == "default":
-        spend = SPEND.get(intensity, "none")
-    return Terms(
-        settings.main_model,
-        settings.small_model,
-        settings.main_from,
-        None if isinstance(spend, str) else spend,
-        settings.dollars_per_second if intensity is Intensity.AUTO else None,
-    )

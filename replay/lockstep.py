@@ -50,10 +50,11 @@ DAMAGE = "~damage"
 LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "with"))
 """What may differ. Guests have other names in a script; what they do is compared."""
 
-OUTSIDE = frozenset(KINDS) - {"session"} | {
+OUTSIDE = (
+    *(kind for kind in KINDS if kind != "session"),
     "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
     "~intensity", "~stop", "~timer", "~usage",
-}  # fmt: skip
+)  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
     "~account": "ledger",
