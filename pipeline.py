@@ -682,12 +682,12 @@ class Pipeline(Generic[M]):
         log.error("session %s: %s raised %r", self.name, where, error, exc_info=trace)
 
     def _speculative(self, variant: Variant, account: Account) -> Request | None:
-        place = None
+        place, world = None, self.world_now
         if variant is self._spare:
             place = variant.slot[2]
-        elif (
-            variant.account is not None
-            or fingerprint(self.world_now, variant.depends) != variant.fingerprint
+        elif variant.account is not None or (
+            world is not variant.scene.world
+            and fingerprint(world, variant.depends) != variant.fingerprint
         ):
             return None  # the world has moved on while the one before it was closing
         return self._asker.request(variant.scene, account, Purpose.PREFETCH, place)

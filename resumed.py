@@ -23,17 +23,10 @@ from .streams.world import Numbered, World
 
 __all__ = ["Resumed"]
 
-OF_LEDGER = (
-    "~generation",
-    "~asked",
-    "~chunk",
-    "~usage",
-    "~ended",
-    "~account",
-    "~served",
-    "~revoked",
+OF_LEDGER = frozenset(
+    ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
 )
-OF_TRANSCRIPT = ("~telling", "~text", "~told")
+OF_TRANSCRIPT = frozenset(("~telling", "~text", "~told"))
 
 
 @dataclass(slots=True)
@@ -95,17 +88,18 @@ class Resumed:
             self.waiting[self.number] = getattr(event, "to", ())
 
     def _own(self, record: Record) -> None:
-        kind, line = record.kind, record.data
+        t, kind, line = record.t, record.kind, record.data
         self.stock.restore(line)
-        for name in self.stock.expired():
-            self.ledger.wasted(name, EXPIRED)
+        if kind == "~timer":
+            for name in self.stock.expired():
+                self.ledger.wasted(name, EXPIRED)
         if kind in OF_LEDGER:
             self.ledger.restore(line)
         if kind in OF_TRANSCRIPT:
             self.transcript.restore(line)
-        self.speculated.restore(record.t, kind, line)
-        self.economy.restore(record.t, kind, line)
-        self.supplied.restore(record.t, kind, line)
+        self.speculated.restore(t, kind, line)
+        self.economy.restore(t, kind, line)
+        self.supplied.restore(t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

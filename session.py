@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakValueDictionary
 
@@ -342,20 +343,21 @@ class Session(Generic[M]):
         """
         if not callable(handler):
             raise StateError(f"subscribe needs a function, not {brief(handler)}")
-        seen = self._seen_by(viewer)
         call = getattr(handler, "__call__", None)  # noqa: B004  # an object with an async one
         if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):
 
             def contained(event: Narrative) -> None:
+                if not _may_see(event, viewer):
+                    return
                 try:
                     handler(event)
                 except GUEST as error:
                     self._pipeline.guest_fault("subscriber", error)
 
-            return seen.subscribe(contained)
+            return self.narrative.subscribe(contained)
 
         async def feed() -> None:
-            async with follow(seen) as events:
+            async with follow(self._seen_by(viewer)) as events:
                 async for event in events:
                     try:
                         await handler(event)
@@ -394,11 +396,7 @@ class Session(Generic[M]):
     def _seen_by(self, viewer: str | None) -> Observable[Narrative]:
         if viewer is None:
             return self.narrative
-
-        def may_see(event: Narrative) -> bool:
-            return not event.to or viewer in event.to
-
-        return self.narrative.pipe(ops.filter(may_see))
+        return self.narrative.pipe(ops.filter(partial(_may_see, viewer=viewer)))
 
     @property
     def world(self) -> World:
@@ -582,3 +580,8 @@ class Action(Generic[M]):
     def retract(self) -> None:
         """It will not happen after all."""
         self._session.retract(self)
+
+
+def _may_see(event: Narrative, viewer: str | None) -> bool:
+    """Whether it is for this viewer; what is for everybody (``None``) is everything."""
+    return viewer is None or not event.to or viewer in event.to

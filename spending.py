@@ -91,12 +91,15 @@ class Spending:
             why = "spend"
         elif cap is not None and not self._ledger.affords(request, cap, live):
             why = "max_prefetch_tokens"
-        asked = replace(request, model=terms.small) if choice is Choice.SMALL else request
-        why = why or self.purse.refuses(asked)
-        prompt = prompt_tokens(asked)
-        if why is None and not self.costs.affords(variant, prompt, asked.max_tokens):
-            why = "round"
-            self._warn_of_size(prompt + asked.max_tokens)
+        asked = request
+        if why is None:
+            asked = replace(request, model=terms.small) if choice is Choice.SMALL else request
+            why = self.purse.refuses(asked)
+        if why is None:
+            prompt = prompt_tokens(asked)
+            if not self.costs.affords(variant, prompt, asked.max_tokens):
+                why = "round"
+                self._warn_of_size(prompt + asked.max_tokens)
         if why is not None:
             self._trace(
                 "~refused",

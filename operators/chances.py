@@ -66,7 +66,7 @@ class Chances:
 
 def _damage_of(said: Any) -> Damage | None:
     """What rules have said, if it is any damage; its probabilities come to 1."""
-    if not isinstance(said, Mapping):
+    if said is None or not isinstance(said, Mapping):
         return None
     found: dict[int, float] = {}
     for amount, p in said.items():

@@ -231,7 +231,7 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
     struck = [part.entry.happened.target for part in parts]
     if others := [each for each in struck if each is not None and each not in aimed]:
         everyone = {**declared.action, "target": [*aimed, *others]}
-        depends = replace(dependence(world, declared.actor, everyone), own=depends.own)
+        depends = dependence(world, declared.actor, everyone, depends.own)
     taken = Claim(world, outcome, depends, parts, served)
     if served is Served.MISS:
         taken.release()

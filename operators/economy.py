@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from enum import StrEnum
 from statistics import median
 from typing import Any, NamedTuple, Protocol
@@ -96,8 +95,8 @@ class Books(Protocol):
         """Dollars that all that was told had cost, if ``main`` had written it when asked."""
         ...
 
-    def expected(self, request: Any, usual: float) -> float:
-        """Dollars a request is likely to cost."""
+    def expected(self, request: Any, usual: float, model: str) -> float:
+        """Dollars a request is likely to cost, asked of this model."""
         ...
 
 
@@ -176,8 +175,9 @@ class Economy:
         :param request: what the main model would be asked.
         :param live: the model streams of the session, of which those count that are not over.
         """
-        price, small = self.price(request), self.alternative(request, terms)
-        cheap = price if small is None else self.price(small)
+        price = self.price(request, request.model)
+        small = None if not price else self.alternative(terms)
+        cheap = price if small is None else self.price(request, small)
         in_time = small is None or self._in_time(variant, terms.main)
         likely = small is None or variant.value >= terms.main_from
         writes = in_time and likely and self._pays(variant, terms.main, price, terms)
@@ -192,7 +192,8 @@ class Economy:
         """Dollars that are left, once another telling is paid for."""
         if terms.spend is None or price <= 0:
             return math.inf
-        under_way = [self.price(each.request) for each in live if _is_open(each)]
+        asked = [each.request for each in live if _is_open(each)]
+        under_way = [self.price(each, each.model) for each in asked]
         allowed = terms.spend * (self._books.without(terms.main) + CREDIT * price)
         return allowed - self._books.cost_usd - math.fsum((*under_way, price))
 
@@ -208,20 +209,15 @@ class Economy:
         likely = min(1.0, variant.value * rate)
         return likely * max(0.0, usual - late) * terms.per_second > price
 
-    def alternative(self, request: Request, terms: Terms) -> Request | None:
-        """The same, asked of the small model; none where that is not to write, or saves nothing."""
-        if (
-            terms.main_from == 0
-            or terms.small in ("", terms.main)
-            or terms.small in self._missing
-            or not self.price(request)
-        ):
-            return None
-        return replace(request, model=terms.small)
+    def alternative(self, terms: Terms) -> str | None:
+        """The small model; none where that is not to write, or is not there."""
+        small = terms.small
+        unfit = terms.main_from == 0 or small in ("", terms.main) or small in self._missing
+        return None if unfit else small
 
-    def price(self, request: Request) -> float:
-        """Dollars it is likely to cost."""
-        return self._books.expected(request, request.max_tokens / USUAL)
+    def price(self, request: Request, model: str) -> float:
+        """Dollars it is likely to cost, asked of this model."""
+        return self._books.expected(request, request.max_tokens / USUAL, model)
 
     def first_word(self, model: str, unknown: float = UNKNOWN) -> float:
         """Seconds a model takes to its first word."""

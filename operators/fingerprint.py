@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from operator import is_
 from typing import Any
 
@@ -59,14 +60,19 @@ class Dependence:
         return last
 
 
-def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependence:
-    """What the text of an action depends on: its actor, its targets, and the stage."""
+def dependence(
+    world: World, actor: str, action: Mapping[str, Any], own: str | None = None
+) -> Dependence:
+    """What the text of an action depends on: its actor, its targets, and the stage.
+
+    :param own: the key of the action, where that is known.
+    """
     about = [actor, *targets_of(action)]
     paths: list[Path] = [("actors", each) for each in dict.fromkeys(about) if each]
     return Dependence(
         (*paths, *world.footprint.stage),
         world.footprint.of(actor, action),
-        action_key(actor, action),
+        action_key(actor, action) if own is None else own,
         world.footprint.volatile,
     )
 
@@ -74,7 +80,7 @@ def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependenc
 def dependence_of(world: World, own: str) -> Dependence:
     """As :func:`dependence`, of an action of which only the key is known."""
     actor, targets = actor_and_targets(own)
-    return replace(dependence(world, actor, {"target": targets}), own=own)
+    return dependence(world, actor, {"target": targets}, own)
 
 
 def _digest(parts: Iterable[Any]) -> str:
@@ -118,7 +124,7 @@ def scene_fingerprints() -> Callable[[Scene], str]:
         nonlocal parts, counted, known
         world = scene.world
         now = world.turn, world.actions, world.actors, world.accounts, world.said, scene.context
-        counts = world.outcomes, _anybody(world).revision(world.unexpected)
+        counts = world.outcomes, _news(world)
         if scene.context is Context.DIALOGUE or counts != counted or not all(map(is_, now, parts)):
             parts, counted, known = now, counts, scene_fingerprint(scene)
         return known
@@ -126,8 +132,14 @@ def scene_fingerprints() -> Callable[[Scene], str]:
     return fingerprint_of
 
 
-def _anybody(world: World) -> Dependence:
-    return Dependence((("actors",), ("location",)), (), "", world.footprint.volatile)
+@lru_cache
+def _anybody(volatile: tuple[str, ...]) -> Dependence:
+    return Dependence((("actors",), ("location",)), (), "", volatile)
+
+
+def _news(world: World) -> int:
+    """The revision of the last unexpected change of anybody, or of the place."""
+    return _anybody(world.footprint.volatile).revision(world.unexpected)
 
 
 def scene_fingerprint(scene: Scene) -> str:
@@ -154,7 +166,7 @@ def scene_fingerprint(scene: Scene) -> str:
             turn.options if turn is not None else (),
             opened,
             world.outcomes,
-            _anybody(world).revision(world.unexpected),
+            _news(world),
             frail(world),
             dialogue,
             [lines[-1][0] for lines in world.said.values() if lines and not opened],

@@ -244,8 +244,14 @@ class Generation:
                 raise
 
     def _receive_text(self, pieces: list[str]) -> None:
-        self.receive(Delta("".join(pieces)))
+        if self.phase is Phase.RUNNING:
+            self._owner.gate.answered(self)
+            self._say("".join(pieces))
         pieces.clear()
+
+    def _say(self, text: str) -> None:
+        self._owner.trace("~chunk", generation=self.id, text=text)
+        self.text.append(text)
 
     def receive(self, event: ModelEvent) -> None:
         """An event of the model's stream."""
@@ -254,8 +260,7 @@ class Generation:
         self._owner.gate.answered(self)
         match event:
             case Delta(text=text) if text:
-                self._owner.trace("~chunk", generation=self.id, text=text)
-                self.text.append(text)
+                self._say(text)
             case Usage():
                 self.usage = _merged(self.usage, event)
                 known = {name: getattr(event, name) for name in event.__slots__}
@@ -507,6 +512,7 @@ class Generations:
     def torn_down(self, generation: Generation) -> None:
         """Nothing runs of it any more: its connection is closed, and its place is free."""
         generation.close("cancelled")  # if its task was, from outside
+        generation._task = None  # which may keep its error, and that the generation
         if self._running.pop(generation.id, None) is not None:
             self.trace("~closed", generation=generation.id)
             if generation._gone is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..streams.blows import HARMFUL, KILL, NOTHING, health_left, laid_low, sum_of
@@ -38,15 +38,19 @@ LEAST = 0.01
 """What is less likely is not told apart."""
 
 
-def listed(what: Mapping[str, Any], parts: tuple[str, ...], name: Any) -> Iterator[Any]:
+def listed(what: Mapping[str, Any], parts: tuple[str, ...], name: Any) -> list[Any]:
     """The entries of a sheet, or a stat block, that are called so."""
-    sheets = [what[part] for part in parts if part in what]  # most states have none
-    wanted = plain(name) if sheets and isinstance(name, str) else ""
-    for entries in sheets if wanted else ():
-        for each in entries if isinstance(entries, list | tuple) else ():
-            said = each.get("name") if isinstance(each, Mapping) else None
-            if isinstance(said, str) and plain(said) == wanted:
-                yield each
+    if what.keys().isdisjoint(parts):  # as most states are
+        return []
+    wanted = plain(name) if isinstance(name, str) else ""
+    sheets = [what[part] for part in parts if part in what] if wanted else []
+    entries = [each for sheet in sheets if isinstance(sheet, list | tuple) for each in sheet]
+    return [each for each in entries if _is_called(each, wanted)]
+
+
+def _is_called(entry: Any, wanted: str) -> bool:
+    said = entry.get("name") if isinstance(entry, Mapping) else None
+    return isinstance(said, str) and plain(said) == wanted
 
 
 def harm_said(world: World, declared: Declared, target: str | None, result: str) -> Damage | None:

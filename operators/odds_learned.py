@@ -67,7 +67,7 @@ class LearnedOdds:
         An attack hits, misses or is critical, however seldom it was [0-3].
         """
         found: Mapping[str, float] = usual(world, declared, target)
-        kept = ATTACK if found.keys() == {*ATTACK} else ()
+        kept = ATTACK if "hit" in found else ()
         for key in _keys(world, declared, target):
             if counts := self._counts.get(key):
                 whole = PRIOR + math.fsum(counts.values())

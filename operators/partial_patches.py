@@ -182,7 +182,7 @@ def apply(value: Any, patch: Patch) -> Any:
         if (found is not MISSING and not again) or not (free or again):
             raise PatchError(f"there is nothing at {list(path)} to set to")
         if isinstance(added, (dict, list)):
-            added = deepcopy(added)
+            added = deepcopy(added) if added else added.copy()
         if not path:
             return added
         if isinstance(box, list):

@@ -110,14 +110,15 @@ def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
     """A variant of each chance; what those of one candidate depend on is worked out once."""
     world = scene.world
     turn = world.turn.turn if world.turn is not None else None
-    known: dict[int, tuple[Dependence, str]] = {}
+    known: dict[int, tuple[Dependence, str, bool]] = {}
     found = []
     for value, candidate, target, result in chances:
         declared = candidate.declared
         if id(candidate) not in known:
-            depends = dependence(world, declared.actor, declared.action)
-            known[id(candidate)] = depends, fingerprint(world, depends)
-        depends, mark = known[id(candidate)]
+            depends = dependence(world, declared.actor, declared.action, declared.key)
+            several = len(targets_of(declared.action)) > 1
+            known[id(candidate)] = depends, fingerprint(world, depends), several
+        depends, mark, partial = known[id(candidate)]
         found.append(
             Variant(
                 slot=(turn, declared.key, target, result),
@@ -127,7 +128,7 @@ def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
                 depends=depends,
                 value=value,
                 source=candidate.source,
-                partial=len(targets_of(declared.action)) > 1,
+                partial=partial,
                 likely=candidate.probability,
                 urgency=candidate.urgency,
                 to=declared.to,

@@ -101,9 +101,10 @@ def prompted(prompts: Prompts, *given: Any) -> Prompt:
         raise PromptsError(f"prompts {name} raised {error!r}") from error
     if isinstance(said, Prompt):
         return said
-    messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
+    if isinstance(said, str):
+        return Prompt("", (Message("user", said),))
     try:
-        return Prompt("", tuple(map(_message, messages)))
+        return Prompt("", tuple(map(_message, said)))
     except (TypeError, ValueError):
         raise PromptsError(
             f"prompts {name} must return a str, a Prompt or a list of messages "

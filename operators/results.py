@@ -106,13 +106,16 @@ def possible_results(
         word, damage = certain
         known = harm if damage is None else lambda *what: {damage: 1.0}
         return {KILL if felled(world, declared, target, word, known) else word: 1.0}
-    found = likely_of((odds.get(target or "") or odds) if isinstance(odds, Mapping) else None)
+    own = odds.get(target or "") if odds is not None and isinstance(odds, Mapping) else None
+    found = likely_of(own or odds)
     found = with_kill(found or otherwise(world, declared, target), world, declared, target, harm)
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rolled(rolled: Any, target: str | None) -> tuple[str, int | None] | None:
     """The word that was rolled for a target, and the damage if that was rolled too."""
+    if rolled is None:
+        return None
     if isinstance(rolled, Mapping) and not isinstance(rolled.get("result"), str):
         rolled = rolled.get(target or "")
     if isinstance(rolled, Mapping):
@@ -146,7 +149,7 @@ def numbers_of(
 
 def likely_of(odds: Any) -> dict[str, float]:
     """The results that can be; what is no probability above 0 is left out."""
-    if not isinstance(odds, Mapping):
+    if odds is None or not isinstance(odds, Mapping):
         return {}
     known = ((str(name), number(p)) for name, p in odds.items())
     found = {name: float(p) for name, p in known if p is not None and p > 0}

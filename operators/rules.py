@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..streams.health import number
@@ -72,7 +72,7 @@ class SrdRules:
         """See :class:`Rules`."""
         if target is None:
             return None
-        said = [*_said(world, declared, content)]
+        said = _said(world, declared, content)
         actor, other = declared.actor, target
         bonus = _first(said, BONUS)
         if bonus is None and declared.action.get("type") == "cast" and not _saved(said)[0]:
@@ -96,10 +96,12 @@ class SrdRules:
         content: SceneContent,
     ) -> Damage | None:
         """See :class:`Rules`. Of a save that is made it is half, where the rules say so."""
-        said = [*_said(world, declared, content)]
+        said = _said(world, declared, content)
+        dice = next(filter(None, map(damage_in, said)), None)
+        if dice is None:
+            return None
         half, save = result == "success", result in SAVE and _saved(said)[0] is not None
-        dice = next((each for each in map(damage_in, said) if each), None)
-        if dice is None or (half and not (save and _halves(said))):
+        if half and not (save and _halves(said)):
             return None
         if not (save or harms(declared, result)):
             return None
@@ -107,12 +109,11 @@ class SrdRules:
         return _half(damage) if half and damage is not None else damage
 
 
-def _said(world: World, declared: Declared, content: SceneContent) -> Iterator[Mapping[str, Any]]:
+def _said(world: World, declared: Declared, content: SceneContent) -> list[Mapping[str, Any]]:
     """What speaks of an action, the surest first."""
-    actor, action = declared.actor, declared.action
-    yield action
-    yield from listed(world.actor(actor), SHEET, action.get("name"))
-    yield from listed(_block(content, actor), IN_A_BLOCK, action.get("name"))
+    actor, name = declared.actor, declared.action.get("name")
+    sheet = listed(world.actor(actor), SHEET, name)
+    return [declared.action, *sheet, *listed(_block(content, actor), IN_A_BLOCK, name)]
 
 
 def _who(world: World, actor: str, content: SceneContent) -> list[Mapping[str, Any]]:
@@ -121,7 +122,7 @@ def _who(world: World, actor: str, content: SceneContent) -> list[Mapping[str, A
 
 def _block(content: SceneContent, actor: str) -> Mapping[str, Any]:
     found = content.get("stat_block", NOTHING).get(actor)
-    return found if isinstance(found, Mapping) else NOTHING
+    return NOTHING if found is None or not isinstance(found, Mapping) else found
 
 
 def _first(what: list[Mapping[str, Any]], names: tuple[str, ...]) -> float | None:

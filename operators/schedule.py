@@ -77,7 +77,8 @@ def schedule(
     state = state or State()
     items = list(predictions)
     _check(items, kinds)
-    kinds = {item.kind: kinds[item.kind] for item in items}  # looked into often
+    named = dict.fromkeys(item.kind for item in items)
+    kinds = {name: kinds[name] for name in named}  # looked into often
     weighed = [_weighed(unit, constraints, state, kinds) for unit in _units(items, state, kinds)]
     weighed.sort(key=_order)
     return Plan(tuple(_fitted(weighed, constraints)), constraints, state.context)
@@ -118,7 +119,7 @@ def _units(items: list[Item], state: State, kinds: Mapping[str, Kind]) -> Iterab
             moments.setdefault(item.together, []).append(item)
     for moment in moments.values():
         said = [item.moment for item in moment if item.moment is not None]
-        confidence = max(said, default=min(1.0, math.fsum(item.confidence for item in moment)))
+        confidence = max(said) if said else min(1.0, math.fsum(item.confidence for item in moment))
         needed = []
         for item in moment:
             known = _known(item, state)

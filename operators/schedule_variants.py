@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from .predict import Variant
 from .schedule import schedule
 from .schedule_given import Constraints, State
 from .schedule_items import BUILT_IN, Item, Kind, Kinds, Priority, Urgency
-from .schedule_plan import Plan
+from .schedule_plan import Entry, Plan, Verdict
 from .schedule_worth import Learned
 
 __all__ = ["fitted", "urgency_of", "variant_kinds"]
@@ -88,12 +89,23 @@ def fitted(
             learned={**state.learned, **learned},
         )
     plan = schedule([*predictions, *content], constraints, state, kinds)
-    own = plan.only(lambda key: key in items)
-    kept = [entry.keys[0] for entry in own.entries if entry.keys[0] in plan.wanted]
+    own: list[Entry] = []
+    rest: list[Entry] = []
+    for entry in plan.entries:
+        (own if entry.items[0].key in items else rest).append(entry)
+    kept = [entry for entry in own if entry.taken or entry.verdict is Verdict.PENDING]
     if (least := kinds["variant"].least) is not None:
-        constraints = replace(constraints, min_confidence_for_prefetch=least)
-    rest = plan.only(lambda key: key not in items)
-    return tuple(items[key] for key in kept), Plan(own.entries, constraints), rest
+        constraints = _at_least(constraints, least)
+    return (
+        tuple(items[entry.items[0].key] for entry in kept),
+        Plan(tuple(own), constraints),
+        Plan(tuple(rest), plan.constraints, plan.context),
+    )
+
+
+@lru_cache(maxsize=64)  # each plan of a session asks for the same
+def _at_least(constraints: Constraints, least: float) -> Constraints:
+    return replace(constraints, min_confidence_for_prefetch=least)
 
 
 def urgency_of(expected: float) -> Urgency:

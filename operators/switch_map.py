@@ -87,8 +87,9 @@ def switch_map(
                 except Exception as error:
                     inner.failed = True
                     fault("switch_map", error)
-                finally:  # a task keeps its error, that its frames, those what they waited for, …
+                finally:  # a task keeps its error, that this frame, and this what it knows
                     inner.after = inner.beside = ()
+                    del inner
 
             def start(name: Hashable, item: T, beside: tuple[asyncio.Task[None], ...]) -> None:
                 after = tuple(closing.get(name, ()))

@@ -70,8 +70,9 @@ class VariantCosts:
         if not self._goes_on:
             self._round = Round(self._budget)
         self._goes_on = False
-        self._round.spent += plan.tokens
-        self._planned = {each.slot: plan.tokens // len(new) for each in new}
+        tokens = plan.tokens
+        self._round.spent += tokens
+        self._planned = {each.slot: tokens // len(new) for each in new}
         return self._round
 
     def affords(self, variant: Variant, prompt: int, most: int) -> bool:

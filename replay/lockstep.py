@@ -47,7 +47,7 @@ __all__ = ["Broken", "Difference", "Lockstep", "NotRecorded"]
 DAMAGE = "~damage"
 """In the place of a line that cannot be read."""
 
-LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
+LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "with"))
 """What may differ. Guests have other names in a script; what they do is compared."""
 
 OUTSIDE = (
@@ -164,7 +164,7 @@ class Difference:
 
 
 class _Line:
-    __slots__ = ("due", "fields", "number", "record", "wrong")
+    __slots__ = ("due", "number", "raw", "record", "wrong")
 
     def __init__(self, number: int, record: Record, wrong: str | None = None) -> None:
         self.number = number
@@ -172,7 +172,11 @@ class _Line:
         self.due: int | None = None
         """The number of the ``~`` line that should stand here."""
         self.record = record
-        self.fields = _compared(record.data)
+        self.raw = _compared(record.data)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return orjson.loads(self.raw)  # type: ignore[no-any-return]
 
 
 class _HeldInputs:
@@ -344,14 +348,14 @@ class Lockstep:
         """What the pipeline has done now, or has taken in."""
         if self._over or self.difference is not None:
             return
-        fields, line = _compared(record), self._line
+        raw, line = _compared(record), self._line
         if line is None or line.record.kind == DAMAGE or self._is_next_part(line):
             pass  # what a killed process still did is not known; one that is closed says ~over
-        elif line.wrong is None and line.fields == fields:
+        elif line.wrong is None and (line.raw == raw or line.fields == orjson.loads(raw)):
             self.lines += 1
             self._pass_on()
         else:
-            self._differs(line, fields)
+            self._differs(line, orjson.loads(raw))
 
     def refusal(self) -> str | None:
         """The budget of several sessions that refuses what is asked now, as it was recorded."""
@@ -395,7 +399,7 @@ class Lockstep:
         )
         return Difference(
             *(here.file, here.line, here.t, _operator(other.kind)),
-            expected=_compared(other.data),
+            expected=orjson.loads(_compared(other.data)),
             got={**line.fields, "edited": told},
         )
 
@@ -668,12 +672,12 @@ def _difference(line: _Line, operator: str, got: Mapping[str, Any] | None) -> Di
     return Difference(record.file, record.line, record.t, operator, line.fields, got)
 
 
-def _compared(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A line as it is compared: as JSON has it, without time and checksum."""
+def _compared(data: Mapping[str, Any]) -> bytes:
+    """A line as it is compared: as JSON, without time and checksum."""
     plain = {key: value for key, value in data.items() if key not in LEFT_OUT}
     if data["kind"] == "~error":  # older recordings have whole addresses
         plain["text"] = without_paths(str(data.get("text", "")))
-    return orjson.loads(orjson.dumps(plain))  # type: ignore[no-any-return]
+    return orjson.dumps(plain)
 
 
 def _brief(value: Any) -> str:

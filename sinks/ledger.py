@@ -104,6 +104,7 @@ class Ledger:
         self._accounts: dict[str, Account] = {}
         self._rows: dict[Row, Account] = {}  # all of them, added up
         self._streams: dict[Row, int] = {}
+        self._totals: dict[str | None, float] = {}  # in all, till more is booked
         self._written: dict[str, tuple[int, int]] = {}  # by model: characters and tokens
         self._tokens = 0
         self._finished = 0
@@ -155,6 +156,7 @@ class Ledger:
 
     def _book(self, account: Account, sign: int) -> None:
         """Add an account to its row, or take it out again. Only ints: the order does not matter."""
+        self._totals.clear()
         reason = "" if account.served or account.purpose == "foreground" else account.reason
         alike = (account.purpose, account.model, account.estimated, account.served, reason)
         row = self._rows.get(alike)
@@ -247,7 +249,9 @@ class Ledger:
             if each.phase in ("waiting", "running") and each.request.purpose == "prefetch"
         )
         asked = prompt_tokens(request) + request.max_tokens
-        return bool(self.tokens()["prefetch"] + reserved + asked <= cap)
+        rows = self._rows.values()
+        spent = sum(row.used for row in rows if row.purpose == "prefetch")  # ints
+        return bool(spent + reserved + asked <= cap)
 
     def dollars(self, account: Account, model: str | None = None) -> float:
         """What a generation cost at list price, or would have cost with another ``model``."""
@@ -266,7 +270,9 @@ class Ledger:
     @property
     def cost_usd(self) -> float:
         """Dollars of all generations so far."""
-        return math.fsum(self.dollars(row) for row in self._rows.values())
+        if None not in self._totals:
+            self._totals[None] = math.fsum(self.dollars(row) for row in self._rows.values())
+        return self._totals[None]
 
     def billed(self) -> tuple[int, float]:
         """Tokens and dollars so far, as a cap counts them: without a price, as the dearest."""
@@ -302,18 +308,21 @@ class Ledger:
 
     def without(self, main: str) -> float:
         """Dollars that all that was told had cost, if ``main`` had written it when it was asked."""
-        return math.fsum(
-            self.dollars(row, main if row.purpose == "prefetch" else None)
-            for row in self._rows.values()
-            if row.purpose == "foreground" or row.served
-        )
+        if main not in self._totals:
+            self._totals[main] = math.fsum(
+                self.dollars(row, main if row.purpose == "prefetch" else None)
+                for row in self._rows.values()
+                if row.purpose == "foreground" or row.served
+            )
+        return self._totals[main]
 
-    def expected(self, request: Any, usual: float) -> float:
+    def expected(self, request: Any, usual: float, model: str) -> float:
         """Dollars a request is likely to cost: its prompt, and an answer as long as they were.
 
         :param usual: tokens of an answer, before one has come.
+        :param model: who is to be asked.
         """
-        price = self._price(request.model)
+        price = self._price(model)
         if price is None:
             return 0.0
         output = (usual + self._tokens) / (1 + self._finished)
@@ -383,5 +392,5 @@ def _dollars(account: Account, price: Price) -> float:
 
 def prompt_tokens(request: Any) -> int:
     """The tokens of a prompt, by its characters."""
-    asked = len(request.system) + sum(len(message.text) for message in request.messages)  # ints
+    asked = len(request.system) + sum([len(message.text) for message in request.messages])  # ints
     return round(asked / CHARS_PER_TOKEN)

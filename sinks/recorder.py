@@ -90,9 +90,9 @@ class Recorder:
         self._undigested.append(raw)
         if len(self._undigested) >= DIGESTED:
             self._take_digest()
-        if self._put is None or self._tasks.first or self._writer is None:
+        if self._put is None or self._tasks.first:
             self._write(record)
-        else:
+        elif self._writer is not None:
             try:
                 self._put(t, raw)
             except Exception as error:

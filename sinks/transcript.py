@@ -38,7 +38,8 @@ class Seen:
 
         What was reported for no viewer by name holds for all of whom nothing else is known.
         """
-        return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
+        upto, text = self.upto, self.text
+        return text[: upto.get(viewer or "", upto.get("", len(text)))] if upto else text
 
 
 PAST = 3
@@ -188,8 +189,10 @@ class Transcript:
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
-            readers = [each for each in seen.upto if not audience or each in ("", *audience)]
-            text = seen.text[: min((seen.upto[each] for each in readers), default=None)]
+            text = seen.text
+            if seen.upto:
+                readers = [each for each in seen.upto if not audience or each in ("", *audience)]
+                text = text[: min((seen.upto[each] for each in readers), default=None)]
             if len(text) > left:
                 kept.append(text[len(text) - left :].partition(" ")[2])  # whole words
                 break

@@ -543,11 +543,11 @@ def left_of(now: Vitals | None, account: Account) -> float | None:
     """The same, of one with such health, and this open."""
     if now is None:
         return None
+    if not account.owed:
+        return None if now.pool is None else now.health
     owed = sum_of(damage for _, damage in account.owed)
     if now.health is None or now.pool is None:
         return 0 if owed == math.inf else None  # of which an outcome said that it fell
-    if not account.owed:
-        return now.health
     if not owed > HEALED:
         return math.nan
     if owed < 0:  # healed

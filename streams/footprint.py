@@ -88,6 +88,8 @@ def targets_of(action: Mapping[str, Any]) -> tuple[str, ...]:
     target = action.get("target")
     if target is None:
         return ()
+    if type(target) is str:
+        return (target,)
     if isinstance(target, (list, tuple)):
         return tuple(str(each) for each in target)
     return (str(target),)

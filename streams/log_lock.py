@@ -55,8 +55,8 @@ class LogLock:
         try:
             there = os.path.samestat(os.stat(self._path), os.fstat(fd))
             if there:
-                os.ftruncate(fd, 0)
-                os.write(fd, b"%d\n" % os.getpid())
+                # Not emptied first: some file systems write such a file out when it is closed.
+                os.ftruncate(fd, os.write(fd, b"%d\n" % os.getpid()))
         except FileNotFoundError:
             there = False
         except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import zlib
@@ -85,14 +86,24 @@ def is_gzip(path: str | os.PathLike[str]) -> bool:
         return file.read(2) == GZIP_MAGIC
 
 
-class _Gunzip:
+class _Gunzip(io.RawIOBase):
     """Bytes of a gzip file as far as they go; ``cut`` tells that its end is missing."""
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         self._file, self._path = file, path
+        self._chunks, self._left = self._inflated(), memoryview(b"")
         self.cut = False
 
-    def chunks(self) -> Iterator[bytes]:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any, /) -> int:
+        self._left = self._left or memoryview(next(self._chunks, b""))
+        size = min(len(into), len(self._left))
+        into[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+    def _inflated(self) -> Iterator[bytes]:
         member = zlib.decompressobj(wbits=31)
         fresh = True
         while block := self._file.read(CHUNK):
@@ -114,36 +125,15 @@ class _Gunzip:
         self.cut = not fresh
 
 
-def _plain(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(CHUNK):
-        yield block
-
-
-def _split(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+def _split(file: BinaryIO | io.BufferedReader, path: str) -> Iterator[bytes]:
     """Lines, each with its newline, but for a last one that has none."""
-    parts: list[bytes] = []
-    size = number = 0
-    for chunk in chunks:
-        for piece in _on_newline(chunk):
-            parts.append(piece)
-            size += len(piece)
-            if size > MAX_LINE:
-                raise LogError(
-                    path,
-                    number + 1,
-                    f"longer than {MAX_LINE // 2**20} MiB; write large states as patches",
-                )
-            if piece.endswith(b"\n"):
-                number += 1
-                yield b"".join(parts)
-                parts, size = [], 0
-    if parts:
-        yield b"".join(parts)
-
-
-def _on_newline(chunk: bytes) -> list[bytes]:
-    *whole, rest = chunk.split(b"\n")
-    return [*(line + b"\n" for line in whole), *([rest] if rest else [])]
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            most = MAX_LINE // 2**20
+            raise LogError(path, number, f"longer than {most} MiB; write large states as patches")
+        yield line
 
 
 @contextmanager
@@ -225,9 +215,8 @@ def _numbered(file: BinaryIO, name: str, warn: Warn) -> Iterator[Line]:
     zipped = _Gunzip(file, name) if magic == GZIP_MAGIC else None
     if zipped is None and name.endswith(".gz"):
         raise LogError(name, 0, "is not gzip data; take .gz off its name or compress it")
-    chunks = zipped.chunks() if zipped else _plain(file)
     number, held = 0, b""
-    for line in _split(chunks, name):
+    for line in _split(io.BufferedReader(zipped, CHUNK) if zipped else file, name):
         if number:
             yield Line(number, held, False, name)
         number, held = number + 1, line if number else line.removeprefix(BOM)
@@ -324,7 +313,8 @@ def read(
                 wrong = header_problem(data)
                 seals = seals_of(data)
             else:
-                wrong = next(iter(problems(data)), None)
+                found = problems(data)
+                wrong = found[0] if found else None
             if not wrong and data["t"] < now:
                 wrong = backwards(data["t"], now)
             if not wrong and sealed and data["kind"].startswith("~"):

@@ -88,7 +88,7 @@ def _object(value: Any) -> str | None:
 
 
 def _number(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):  # asked of each line
         return "must be a number"
     return None if math.isfinite(value) and value >= 0 else "must be finite and not negative"
 

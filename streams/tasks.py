@@ -34,7 +34,10 @@ class _Own(Coroutine[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         self.waits = None
-        self.waits = self._work.throw(*error)
+        try:
+            self.waits = self._work.throw(*error)
+        finally:
+            del error  # which would hold itself, by way of its traceback and this frame
         return self.waits
 
     def close(self) -> None:

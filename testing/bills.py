@@ -156,15 +156,13 @@ class Bills:
 
     def _follow(self, session: Session[Any]) -> None:
         self._session, generations = session, session.generations
-        trace = generations.trace
 
-        def traced(kind: str, **fields: Any) -> None:
-            if kind == "~asked" and (asked := generations.find(fields["generation"])) is not None:
+        def on_asked(t: float, line: Mapping[str, Any]) -> None:
+            if (asked := generations.find(line["generation"])) is not None:
                 self._named[asked.id] = bill = Bill(asked)
                 self._open.append(bill)
-            trace(kind, **fields)
 
-        generations.trace = traced
+        session._pipeline.recorder.listen({"~asked": on_asked})
 
     def opened(self, stream: WatchedStream) -> None:
         """A stream is about to be read."""

@@ -82,7 +82,8 @@ class Streams:
     def check(self) -> None:
         """After a step."""
         known = self._known
-        wanted = {id(each.request): each for each in known.session.generations.live}
+        live = known.session.generations.live if self._open else ()
+        wanted = {id(each.request): each for each in live}
         for stream in self._open:
             if stream.read_after_close:
                 known.broke("G4", f"{stream} was read after its end")

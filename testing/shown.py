@@ -38,7 +38,8 @@ class Told:
 
     def seen_by(self, viewer: str | None) -> str:
         """Its text as this viewer saw it."""
-        return self.text[: self.upto.get(viewer or "", self.upto.get("", len(self.text)))]
+        upto, text = self.upto, self.text
+        return text[: upto.get(viewer or "", upto.get("", len(text)))] if upto else text
 
     @property
     def whole(self) -> bool:
@@ -131,7 +132,9 @@ class Shown:
 
 def _copied(value: Any) -> Any:
     """The same; later patches change what they find in place."""
-    return deepcopy(value) if isinstance(value, (dict, list)) else value
+    if isinstance(value, (dict, list)):
+        return deepcopy(value) if value else value.copy()
+    return value
 
 
 def _put(value: Any, path: tuple[Any, ...], op: str, new: Any) -> str | None:

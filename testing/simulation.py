@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ from .sweeping import swept_once
 from .table import Table
 
 __all__ = ["Simulated", "play", "simulate"]
+
+UNREAD = ("_srcfile", "logMultiprocessing", "logProcesses", "logThreads")
+"""What ``logging`` finds out for each record unless it is told not to: where and by whom."""
 
 
 @dataclass(slots=True)
@@ -306,7 +310,7 @@ class _World:
             self.gone(table)
         await self.game.aclose(0.0)
         for log, (raw, _) in zip(logs, kept, strict=True):
-            log.write_bytes(raw)
+            os.truncate(log, len(raw))  # it has only grown since
         if overlap is not None:
             given = {**self.settings.model_dump(), "overlap": overlap}
             self.settings = Settings.model_validate(given)
@@ -345,10 +349,13 @@ def _quiet() -> Iterator[list[logging.LogRecord]]:
 
     logger, handler = logging.getLogger("foretell"), Kept()
     before = logger.propagate
+    unread = {name: getattr(logging, name) for name in UNREAD}
     logger.addHandler(handler)
     logger.propagate = False
+    vars(logging).update(dict.fromkeys(unread))
     try:
         yield said
     finally:
+        vars(logging).update(unread)
         logger.removeHandler(handler)
         logger.propagate = before

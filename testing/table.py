@@ -10,6 +10,8 @@ from contextlib import aclosing, suppress
 from copy import deepcopy
 from typing import Any
 
+import orjson
+
 from ..errors import StateError, TellingError
 from ..session import Action, Session
 from ..sinks.telling import Telling
@@ -136,7 +138,7 @@ class Table:
         If it is ``shown``, the blow was struck before, and the state may have moved on since.
         """
         known = self._open.pop(action, None) if action is not None else None
-        after = deepcopy(self.state)
+        after = orjson.loads(orjson.dumps(self.state))
         said: list[dict[str, Any]] = []
         hps: list[Any] = []
         for struck, result, damage in results:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from ..streams.models import Delta, Model, ModelError, ModelEvent, Request, Usage
@@ -40,7 +39,7 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
         self.usage = Usage()
         """The tokens it has reported."""
         self.read_after_close = 0
-        self._events = events
+        self._events: AsyncGenerator[ModelEvent, None] | None = events
         self._now: Callable[[], float] | None = None  # asked for once: it costs a system call
 
     def __repr__(self) -> str:
@@ -65,6 +64,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
             self.opened_at = now() if self.opened_at is None else self.opened_at
         if self.closed_at is not None and not self.finished:
             self.read_after_close += 1
+        if self._events is None:
+            raise StopAsyncIteration
         try:
             event = await self._events.asend(value)
         except BaseException as error:
@@ -81,6 +82,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
     async def athrow(self, *args: Any) -> ModelEvent:
         """Raise in the stream, as a generator does."""
+        if self._events is None:
+            raise StopAsyncIteration
         return await self._events.athrow(*args)
 
     async def aclose(self) -> None:
@@ -89,7 +92,8 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
             self.opened_at = asyncio.get_running_loop().time()
         self._closing()
         try:
-            await self._events.aclose()
+            if self._events is not None:
+                await self._events.aclose()
         finally:
             self._gone()
 
@@ -105,14 +109,15 @@ class WatchedStream(AsyncGenerator[ModelEvent, None]):
 
     def _gone(self) -> None:
         self._closing()
+        self._events = None  # or the loop would close it once more at its end
         if self.gone_at is None:
             self.gone_at = asyncio.get_running_loop().time()
 
 
 def _latest(old: Usage, new: Usage) -> Usage:
-    said = {name: getattr(new, name) for name in Usage.__slots__}
-    known = {name: value for name, value in said.items() if value is not None}
-    return replace(old, **{**known, "final": old.final or new.final})
+    counts = ("input", "output", "cache_read", "cache_write")
+    known = {name: getattr(old if getattr(new, name) is None else new, name) for name in counts}
+    return Usage(**known, final=old.final or new.final)
 
 
 class WatchedModel:

@@ -174,9 +174,9 @@ def test_what_has_no_place_in_the_plan_is_not_made(
     every = [each for candidate in candidates(scene) for each in variants(scene, candidate)]
     asked: list[str] = []
 
-    def counted(world: World, actor: str, action: Any) -> Any:
+    def counted(world: World, actor: str, *given: Any) -> Any:
         asked.append(actor)
-        return dependence(world, actor, action)
+        return dependence(world, actor, *given)
 
     monkeypatch.setattr("foretell.operators.predict.dependence", counted)
     plan = planner(lambda: Intensity.AGGRESSIVE, 8, candidates)(scene)
