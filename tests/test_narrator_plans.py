@@ -190,6 +190,23 @@ def test_the_first_step_can_be_used_before_a_quarter_has_come() -> None:  # 3-17
         assert share_at_first_step(piece for _, piece in pieces_of(events)) < 0.25
 
 
+@pytest.mark.parametrize("before", [(), ("agent",), ("agent", "goal"), ("goal", "reason")])
+@pytest.mark.parametrize("fields", [("tool", "x", "y"), ("tool", "target", "reason")])
+def test_so_can_a_short_step_behind_other_fields(
+    before: tuple[str, ...], fields: tuple[str, ...]
+) -> None:
+    kinds: dict[str, Any] = dict.fromkeys((*before, *fields), {"type": "string"})
+    kinds |= {"x": {"type": "integer"}, "y": {"type": "integer"}}
+    step = {"type": "object", "properties": {each: kinds[each] for each in fields}}
+    steps = {"type": "array", "items": {**step, "required": [*fields]}}
+    wanted = {**{each: kinds[each] for each in before}, "steps": steps}
+    for seed in range(40):
+        schema = {"type": "object", "properties": wanted, "required": [*wanted]}
+        assert share_at_first_step([*answer(f"Plan {seed}.", "", seed, schema, room=4000)]) < 0.25
+    schema = {"type": "object", "properties": {**wanted, "steps": {**steps, "maxItems": 2}}}
+    assert len(json.loads(answer("Plan.", "", 0, schema, room=4000))["steps"]) == 2
+
+
 def test_tools_are_called_side_by_side_and_each_has_its_own_input() -> None:
     events = narrated(asked(tool_choice="any"))
     inputs = inputs_of(events)

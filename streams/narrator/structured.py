@@ -48,7 +48,7 @@ class _Filler:
         self.voice = voice
         self.names = names
         self.plenty = plenty
-        self._count = 0
+        self._count = self._before = 0
         self._entries: tuple[int, ...] = ()
         """Which entry is being written of each list around, the outermost first."""
 
@@ -128,7 +128,12 @@ class _Filler:
         if depth < MAX_DEPTH // 3 and self.plenty > 1:
             names += [k for k in properties if k not in required]
         names += [k for k in required if k not in properties]
-        return {k: self.value(properties.get(k, {}), k, depth + 1) for k in names}
+        written: dict[str, Any] = {}
+        for name in names:
+            if depth == 0:
+                self._before = len(orjson.dumps(written))
+            written[name] = self.value(properties.get(name, {}), name, depth + 1)
+        return written
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         least = int(schema.get("minItems", 0))
@@ -160,6 +165,13 @@ class _Filler:
         for entry in range(count):
             self._entries = (*around, entry)
             out.append(self.value(items, name.removesuffix("s"), depth + 1))
+        if long and depth == 1 and self.plenty == _PLENTY and out:
+            head = self._before + len(name) + len(orjson.dumps(out[0])) + 8
+            while len(out) < int(schema.get("maxItems", 9 * _PLENTY)):
+                if len(orjson.dumps(out)) > 4 * head:  # the first comes in the first quarter
+                    break
+                self._entries = (*around, len(out))
+                out.append(self.value(items, name.removesuffix("s"), depth + 1))
         self._entries = around
         if schema.get("uniqueItems"):
             out = list({orjson.dumps(v): v for v in out}.values())
