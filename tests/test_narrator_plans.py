@@ -195,7 +195,7 @@ def test_the_first_step_can_be_used_before_a_quarter_has_come() -> None:  # 3-17
 def test_so_can_a_short_step_behind_other_fields(
     before: tuple[str, ...], fields: tuple[str, ...]
 ) -> None:
-    kinds: dict[str, Any] = dict.fromkeys((*before, *fields), {"type": "string"})
+    kinds: dict[str, Any] = {each: {"type": "string"} for each in (*before, *fields)}
     kinds |= {"x": {"type": "integer"}, "y": {"type": "integer"}}
     step = {"type": "object", "properties": {each: kinds[each] for each in fields}}
     steps = {"type": "array", "items": {**step, "required": [*fields]}}
