@@ -17,7 +17,7 @@ from reactivex import operators as ops
 from .asking import Asker, about
 from .operators.chances import Chances
 from .operators.claim import NOTHING, Again, Claim
-from .operators.classify import Context, Scene, classify
+from .operators.classify import Context, Scene, classify, keys_of
 from .operators.contents import Contents, SceneContent
 from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
@@ -36,6 +36,7 @@ from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.views import Views
+from .operators.wander import OFFERED
 from .recording import open_log
 from .resumed import Resumed
 from .showing import Showing
@@ -127,7 +128,13 @@ class Pipeline(Generic[M]):
         self._settings = settings
         content = game.content is not None if replaying is None else replaying.content
         stage = (PLACE, *TALK) if content else (PLACE,)
-        world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
+        footprint = Footprint(
+            volatile=settings.volatile,
+            stage=stage,
+            context=lambda world: self._classify(world).context,
+            contexts=keys_of(game.rules),
+        )
+        world_now = World(footprint=footprint)
         self._over = asyncio.Event()
         self._patience = math.inf
         self._loop = loop
@@ -151,7 +158,7 @@ class Pipeline(Generic[M]):
             ledger,
             Audit(),
             stock,
-            Foresight(listens=settings.listen),
+            Foresight(listens=settings.listen, context=lambda world: self._classify(world).context),
             Economy(ledger),
         )
         writer: LogWriter | Lockstep | None = replaying
@@ -296,7 +303,7 @@ class Pipeline(Generic[M]):
                 self._asker.flawed,
                 self.kept,
                 self.spending.asked_of,
-                None if self.contents is None else self.contents.ready,
+                None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
             ),
             self.tasks,
@@ -621,11 +628,18 @@ class Pipeline(Generic[M]):
         if contents is None:
             return wanted
         return tuple(
-            replace(each, content=contents.revision(about(each.declared)))
+            replace(each, content=contents.revision(about(each.scene.world, each.declared)))
             if each.account is None
             else each
             for each in wanted
         )
+
+    async def _ready(self, variant: Variant) -> None:
+        """Wait for the content of a variant; what the place or the talk offers has more time."""
+        assert self.contents is not None
+        slow = variant.source == OFFERED
+        of = about(variant.scene.world, variant.declared) if slow else ()
+        await self.contents.ready(of, str(variant.slot))
 
     def _on_alert(self, alert: Alert) -> None:
         log.info("session %s: prefetch: %s", self.name, alert)

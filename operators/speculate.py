@@ -86,7 +86,7 @@ def speculate(
     flawed: Callable[[str], bool] = lambda text: False,
     keeper: Keeper | None = None,
     asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    ready: Callable[[Variant], Awaitable[None]] | None = None,
     limit: float = math.inf,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
@@ -149,7 +149,7 @@ def speculate(
             calm = CALM * 2 ** min(times - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
         if ready is not None:
-            await ready()
+            await ready(variant)
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
