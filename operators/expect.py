@@ -63,14 +63,14 @@ class Expectations:
         self._items = habits()
         self._aims = habits()
         self._repertoire = Repertoire()
-        self._wandering = Wandering(self._items, habits(), self._repertoire)
+        self._wandering = Wandering(self._items, habits())
         self._mixing = Mixing()
         self._offered: dict[str, Rate] = {}
         self._names: tuple[Offers, dict[Key, tuple[str, ...]]] = ({}, {})
         self._new_item = Rate(2.0, 5.0)
         self._new_aim = Rate(1.0, 5.0)
 
-    def learn(self, world: World, done: Declared, number: int) -> None:
+    def learn(self, world: World, context: Context, done: Declared, number: int) -> None:
         """Somebody did something, with the input of this number, in this world."""
         actor = done.actor
         item, aim = item_of(done.action), aim_of(actor, done.action)
@@ -81,10 +81,10 @@ class Expectations:
             if not any(map(targets_of, offered.get(item, ()))):
                 offers = Whom(world).aims(actor, item[0])
                 self._new_aim.note_of(aim, offers, self._aims)
-        self._wandering.note(world, actor, done.action)
         self._items.observe(Event(0.0, item, scopes))
         self._aims.observe(Event(0.0, aim, aims))
-        self._repertoire.note(scopes, done.action, number)
+        if not self._wandering.note(world, context, done, number):
+            self._repertoire.note(scopes, done.action, number)
 
     def _rate(self, sort: str) -> Rate:
         """How often what came was among what was thought of."""

@@ -101,7 +101,7 @@ class Foresight:
         self._mark(before, t, foreseen, done)
         self.odds.note(before, done, event)
         if done.actor:
-            self._expectations.learn(before, done, after.number)
+            self._expectations.learn(before, self._context(before), done, after.number)
         self._learned += 1
 
     def _hear(self, world: World) -> None:

@@ -258,17 +258,21 @@ def _dialogue(scene: Scene, action: Declared) -> dict[str, str]:
 def _behind(scene: Scene, action: Mapping[str, Any]) -> dict[str, Any]:
     """The place a move leads to, or has led to."""
     way, names = way_of(scene.world, action), place_names(scene.world.state)
+    said = str(action.get("name", ""))
     if way is not None:
-        name = way.room or str(action.get("name"))
-        said = way.about.get("description")
-    elif action.get("type") == MOVE and any(
-        each.lower() == str(action.get("name", "")).lower() for each in names
-    ):
-        name, place = names[0], scene.world.state.get("location")
-        said = place.get("description") if isinstance(place, Mapping) else None
+        what = {"name": way.room or said, "to": way.called.get("to"), **_described(way.about)}
+    elif action.get("type") == MOVE and said.lower() in map(str.lower, names):
+        what = {"name": names[0], **_described(scene.world.state.get("location"))}
     else:
         return {}
-    return {"name": name, **({"description": said} if isinstance(said, str) else {})}
+    if what.get("to") in (None, what["name"]):
+        what.pop("to", None)
+    return what
+
+
+def _described(place: Any) -> dict[str, str]:
+    said = place.get("description") if isinstance(place, Mapping) else None
+    return {"description": said} if isinstance(said, str) else {}
 
 
 def _place(scene: Scene) -> Any:

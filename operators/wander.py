@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..streams.footprint import targets_of
 from ..streams.places import MOVE, Listed, listed_in, ways_of
-from ..streams.world import World
+from ..streams.world import Declared, World
 from .choice import Rate, chosen
 from .classify import Context
 from .fingerprint import SAID
@@ -88,24 +88,26 @@ class Wandering:
         candidates   mira or tom, each way alike      mira, by either way
 
     :param items: what is done, by whom; it is learned elsewhere.
-    :param repertoire: what was done before.
+    :param whose: learns here by whom such things are done.
     """
 
-    def __init__(self, items: Ensemble, whose: Ensemble, repertoire: Repertoire) -> None:
+    def __init__(self, items: Ensemble, whose: Ensemble) -> None:
         self._items = items
         self._whose = whose
-        self._repertoire = repertoire
+        self._repertoire = Repertoire()
         self._actors: dict[str, dict[str, None]] = {MOVE: {}, SAID: {}}
         self._styles: dict[str, _Style] = {MOVE: _Style(), SAID: _Style()}
         self._aimed: int | None = 0  # by which name of who is spoken to
         self._new = Rate(2.0, 5.0)
         self._new_actor = Rate(1.0, 5.0)
 
-    def note(self, world: World, actor: str, action: Mapping[str, Any]) -> None:
-        """Somebody has done something in this world."""
+    def note(self, world: World, context: Context, done: Declared, number: int) -> bool:
+        """Somebody did something in this world; whether it was such a thing."""
+        actor, action = done.actor, done.action
         kind = str(action.get("type"))
-        if kind not in self._actors:
-            return
+        if kind not in self._actors or context not in KINDS:
+            return False
+        self._repertoire.note(scopes_of(world, actor), action, number)
         self._whose.observe(Event(0.0, (actor,), (kind,)))
         known = self._actors[kind]
         known.pop(actor, None)
@@ -118,6 +120,7 @@ class Wandering:
         style = _style(_listed(world, kind), str(action.get("name", "")), targets)
         if style is not None:
             self._styles[kind] = style
+        return True
 
     def weigh(self, item: Key, offered: Iterable[Key]) -> None:
         """An item was done, where these were open."""

@@ -10,7 +10,7 @@ from ..session import Session
 from ..streams.events import Retell
 from ..streams.models import ModelOverloaded, Purpose
 from .bills import Bills
-from .changes import Happening, speaks_of
+from .changes import Happening, doubts, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of
 from .stamps import asked
 from .watch import WatchedStream
@@ -181,7 +181,7 @@ class Streams:
                 continue
             what = known.changes.unexpected[number]
             for entry in entries:
-                doubtful = what & speaks_of(entry, entries)
+                doubtful = doubts(what, entry, entries)
                 if doubtful and not known.bound(stream, at) and not known.restless(stream):
                     return f"input {number} changed {sorted(doubtful)}"
         return None
