@@ -173,17 +173,18 @@ class DefaultPrompts:
             },
             **_lore(content, about),
         }
+        tellings = [_fact(scene, entry) for entry in kept]
         dialogue = _dialogue(scene, action)
         facts = {
             "context": scene.context,
             **({"dialogue": dialogue} if dialogue else {}),
-            "tellings": [_fact(scene, entry) for entry in kept],
+            "tellings": tellings,
             **({"besides": besides} if besides else {}),
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
         }
         told = f"The story so far ends:\n{memory}\n\n" if memory else ""
-        wish = _wish(outcome) + _more(facts["tellings"])
+        wish = _wish(outcome) + _more(tellings)
         return Prompt(
             self.system,
             (

@@ -23,14 +23,14 @@ ROOMS: Mapping[str, Any] = {
 """Each kind of list that a state may have of them."""
 
 WAYS: Mapping[str, Sequence[tuple[str, str]]] = {
-    "hall": (("Cellar", "cellar"), ("yard", "yard"), ("Attic", "attic")),
+    "hall": (("Cellar", "cellar"), ("Yard", "yard"), ("Attic", "attic")),
     "cellar": (("up", "hall"), ("Hall", "hall"), ("Yard", "yard")),
     "yard": (("oak door", "hall"), ("hall", "hall"), ("attic", "attic")),
     "attic": (("jump", "yard"),),
 }
 """What going there may be called; the last is listed nowhere."""
 
-NPCS = ("a2", "Old Bram")
+NPCS = ("Old Bram", "Ilse")
 LINES = ("Who rang it?", "Farewell", "What bell?", "I see")
 PAUSES = (0.0, 0.02, 0.3, 4.0, 8.0, 15.0, 30.0)
 
@@ -42,6 +42,7 @@ class Players(Protocol):
     actors: list[str]
     open: dict[str, tuple[str, str, list[str]]]
 
+    def draw_begin(self) -> list[Step]: ...
     def draw_end(self) -> list[Step]: ...
     def draw_exchange(self) -> list[Step]: ...
     def draw_disturb(self) -> list[Step]: ...
@@ -72,7 +73,7 @@ class _Outing:
 
     def draw(self, killed: bool) -> list[Step]:
         rng, players = self.rng, self.players
-        steps = players.draw_end() + self._enter(self.room)
+        steps = players.draw_begin() + players.draw_end() + self._enter(self.room)
         deeds = {"go": 6, "stray": 1, "meet": 3, "speak": 6, "leave": 1, "fight": 1, "say": 1}
         other = {"disturb": 1, "calm": 1, "rewind": 1, "retell": 1, "guest": 1}
         other |= {"kill": 1} if killed else {}
@@ -80,6 +81,7 @@ class _Outing:
         for _ in range(rng.randint(3, 14)):
             [do] = rng.choices(list(every), list(every.values()))
             more = getattr(self, f"_{do}")() if do in deeds else getattr(players, f"draw_{do}")()
+            more += players.draw_end()
             if more:
                 more[0].wait = round(rng.choice(PAUSES) * rng.uniform(0.9, 1.1), 4)
             steps += more
@@ -111,7 +113,7 @@ class _Outing:
             "outcome",
             action=action,
             **deed,
-            results=[(each, result, None) for each in targets or [None]],
+            results=[(each, result, None) for each in [*targets] or (None,)],
             how=rng.choice(("with", "before", "after", "said")),
             to=rng.choice(((), (), (), ("gm",))),
             then=then if result == "success" else {},
