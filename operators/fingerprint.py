@@ -17,6 +17,7 @@ from ..streams.footprint import (
     TALK,
     Path,
     action_key,
+    covers,
     key_parts,
     targets_of,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "dependence",
     "dependence_of",
     "fingerprint",
+    "only_leaves",
     "scene_fingerprint",
     "scene_fingerprints",
 ]
@@ -94,6 +96,14 @@ def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependenc
         action_key(actor, action),
         world.footprint.volatile,
     )
+
+
+def only_leaves(world: World, change: Change) -> bool:
+    """Whether a change ends a moment, but makes nothing untrue that has happened in it."""
+    path = change[0]
+    if any(covers(known, path) for known in world.footprint.stage):
+        return False
+    return path == CONTEXT or covers(TALK[0], path)
 
 
 def dependence_of(world: World, own: str) -> Dependence:

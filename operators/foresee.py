@@ -123,7 +123,7 @@ class Foresight:
     def _mark(self, world: World, t: float, foreseen: Foreseen, done: Declared) -> None:
         """How well it was foreseen what came."""
         expectations = self._expectations
-        keys = [each.declared.key for each in foreseen.candidates]
+        keys = [each.declared.key for each in foreseen.candidates[:MOST]]
         place = keys.index(done.key) + 1 if done.key in keys else 0
         item = item_of(done.action)
         expectations.weigh(foreseen, done.actor, item)
@@ -131,7 +131,7 @@ class Foresight:
             return
         self._asked += 1
         self._first += place == 1
-        self._first_three += 0 < place <= MOST
+        self._first_three += place > 0
         habit = likely = 0.0
         named = None
         if done.actor == world.turn.actor:

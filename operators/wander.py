@@ -16,7 +16,16 @@ from .predict_ensemble import Ensemble
 from .predictors import Event, Key
 from .usage import item_of, scopes_of
 
-__all__ = ["KINDS", "OFFERED", "Wandering", "is_player", "spoken_to", "talks_to", "way_of"]
+__all__ = [
+    "KINDS",
+    "OFFERED",
+    "Wandering",
+    "is_open",
+    "is_player",
+    "spoken_to",
+    "talks_to",
+    "way_of",
+]
 
 OFFERED = "offered"
 """The source of a candidate that the place or the talk offers."""
@@ -69,6 +78,15 @@ def talks_to(world: World, action: Mapping[str, Any]) -> str | None:
     if action.get("type") != SAID:
         return None
     return next(iter((*targets_of(action), *spoken_to(world))), None)
+
+
+def is_open(world: World, action: Mapping[str, Any]) -> bool:
+    """Whether the place lists this way, or the talk this line."""
+    name, lines = str(action.get("name", "")).lower(), _listed(world, SAID)
+    said = action.get("type") == SAID and any(
+        name == each.lower() for line in lines for each in line.called.values()
+    )
+    return said or way_of(world, action) is not None
 
 
 class _Style(NamedTuple):

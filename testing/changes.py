@@ -269,10 +269,18 @@ def _taken(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
 
 
 def doubts(
-    what: set[str], entry: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]
+    what: set[str],
+    entry: Mapping[str, Any],
+    entries: Iterable[Mapping[str, Any]],
+    happened: bool,
 ) -> set[str]:
-    """What of these changes makes a text of an entry doubtful; not that one is where it leads."""
+    """What of these changes makes a text of an entry doubtful; not that one is where it leads.
+
+    :param happened: whether it had happened before: then it makes no odds that the moment is over.
+    """
     found = what & speaks_of(entry, entries)
+    if happened:
+        found -= {MODE, NPC}
     if entry.get("type") == "move" and f"{WAY}{str(entry['action']).lower()}" in what:
         found.discard(PLACE)
     return found

@@ -176,12 +176,13 @@ class Streams:
         if stream in known.again:
             return None
         since = asked(stream.request).get("known", 0)
+        happened = stream.request.purpose is not Purpose.PREFETCH or known.wanted(stream)
         for number, at in self._changed.items():
             if number <= since or (stream.opened_at or 0.0) > at:
                 continue
             what = known.changes.unexpected[number]
             for entry in entries:
-                doubtful = doubts(what, entry, entries)
+                doubtful = doubts(what, entry, entries, happened)
                 if doubtful and not known.bound(stream, at) and not known.restless(stream):
                     return f"input {number} changed {sorted(doubtful)}"
         return None

@@ -156,8 +156,9 @@ class Tellings:
             deed = entry["actor"], entry["action"], entry["target"] or ""
             if deed != (stamp.actor, stamp.action, stamp.target):
                 continue
+            since = max(n for n in told.outcomes if known.did(n) in (deed[:2], None))
             for number, what in known.changes.between(stamp.known, began):
-                if doubts(what, entry, entries) and not known.restless(stream):
+                if doubts(what, entry, entries, number > since) and not known.restless(stream):
                     known.broke(
                         "G1",
                         f"{told.id} is stale: {stamp} was first told after input {began}, though "

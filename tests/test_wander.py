@@ -182,6 +182,23 @@ async def test_leaving_closes_and_drops_what_belonged_to_it_within_the_instant(s
             assert t.ends[0].served == (Served.MISS,)
 
 
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_a_farewell_that_has_been_said_is_told_though_the_talk_is_over(
+    prepared: bool,
+) -> None:
+    async with table(DIALOGUE, overlap="queue") as t:
+        await asyncio.sleep(0.5 if prepared else 0)  # it is still being written
+        telling = t.session.outcome("mira", "farewell", "success", type="talk", target="bram")
+        await asyncio.sleep(0.1)
+        t.session.update(now(mode="combat"))
+        await asyncio.sleep(0.1)
+        await telling
+        assert t.ends[0].served == (Served.IN_FLIGHT if prepared else Served.MISS,)
+        [foreground] = t.model.asked("foreground") or [None]
+        assert (foreground is None) is prepared
+        assert t.session.report()["stale"] == 0
+
+
 async def test_what_leads_elsewhere_is_not_told_and_what_leads_there_is() -> None:
     for way, served in (("oak door", Served.HIT), ("cellar", Served.MISS)):
         async with table(PLACE) as t:
