@@ -101,9 +101,9 @@ def dependence(world: World, actor: str, action: Mapping[str, Any]) -> Dependenc
 def only_leaves(world: World, change: Change) -> bool:
     """Whether a change ends a moment, but makes nothing untrue that has happened in it."""
     path = change[0]
-    if any(covers(known, path) for known in world.footprint.stage):
+    if path != CONTEXT and (not path or path[0] != TALK[0][0] or not covers(TALK[0], path)):
         return False
-    return path == CONTEXT or covers(TALK[0], path)
+    return not any(covers(known, path) for known in world.footprint.stage)
 
 
 def dependence_of(world: World, own: str) -> Dependence:

@@ -272,17 +272,26 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
 def _turned_to(world: World, state: Mapping[str, Any], paths: Sequence[Path]) -> bool:
     """Whether this is another kind of moment."""
     footprint = world.footprint
-    if footprint.context is None:
-        return False
-    who = world.turn is not None and any(
-        path[0] == "actors" and (len(path) < 3 or path[2] == "side") for path in paths if path
-    )
-    if not who and all(path and path[0] not in footprint.contexts for path in paths):
+    if footprint.context is None or not any(_may_turn(world, state, path) for path in paths):
         return False
     try:
         return footprint.context(world) != footprint.context(world._replace(state=state))
     except Exception:  # rules that cannot be read are told where scenes are made
         return False
+
+
+def _may_turn(world: World, state: Mapping[str, Any], path: Path) -> bool:
+    """Whether a change may make another kind of moment: of actors, with who is on which side."""
+    if path and path[0] == "actors":
+        return world.turn is not None and (len(path) < 3 or path[2] == "side")
+    if path and path[0] not in world.footprint.contexts:
+        return False
+    before: Any = world.state
+    after: Any = state
+    for key in path:
+        before, after = (each.get(key) if key in each else None for each in (before, after))
+    counts = isinstance(before, int | float) and isinstance(after, int | float)
+    return not counts or bool(before) is not bool(after)
 
 
 def _allowed(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> frozenset[Path]:
