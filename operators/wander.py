@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..streams.footprint import targets_of
-from ..streams.places import MOVE, Listed, listed_in, ways_of
+from ..streams.places import MOVE, Listed, listed_in, ways_of, ways_taken
 from ..streams.world import Declared, World
 from .choice import Rate, chosen
 from .classify import Context
@@ -208,7 +208,10 @@ class Wandering:
 def _listed(world: World, kind: str) -> list[Listed]:
     """The ways, or the lines, that a state lists."""
     if kind == MOVE:
-        return ways_of(world.state)
+        last: Mapping[str, Any] = next(reversed([*world.last.values()]), {})
+        told = way_of(world._replace(state=world.baseline), last)
+        gone = [each for each in ways_taken(world.baseline, world.state) if each != told]
+        return [*ways_of(world.state), *gone]  # of which no outcome has said so yet
     dialogue = world.state.get("dialogue")
     options = dialogue.get("options") if isinstance(dialogue, Mapping) else None
     return listed_in(options, [each for each in CALLED[SAID] if each != "key"])

@@ -18,6 +18,7 @@ __all__ = [
     "place_names",
     "way_taken",
     "ways_of",
+    "ways_taken",
 ]
 
 MOVE = "move"
@@ -96,6 +97,17 @@ def place_names(state: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(each for each in said if isinstance(each, str) and each)
 
 
+def ways_taken(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Listed]:
+    """The ways that were open in a place, and lead to where the party stands now."""
+    new = {name.lower() for name in place_names(after)}
+    new.difference_update(name.lower() for name in place_names(before))
+    return [way for way in ways_of(before) if not new.isdisjoint(_names(way))]
+
+
+def _names(way: Listed) -> list[str]:
+    return [name.lower() for name in way.called.values()]
+
+
 def way_taken(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """The reason why the place is another: that of a way that was open, if it is where that led.
 
@@ -105,13 +117,8 @@ def way_taken(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None
         after    location: Yard
         reason   way ["oak door", "yard"]
     """
-    old, new = ({name.lower() for name in place_names(each)} for each in (before, after))
-    taken = [
-        names
-        for way in ways_of(before)
-        if (names := {name.lower() for name in way.called.values()}) & (new - old)
-    ]
-    return BY_WAY + json.dumps(sorted(set().union(*taken))) if taken else None
+    taken = [name for way in ways_taken(before, after) for name in _names(way)]
+    return BY_WAY + json.dumps(sorted(set(taken))) if taken else None
 
 
 def goes_by(own: str, because: str | None) -> bool:

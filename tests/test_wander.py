@@ -23,10 +23,11 @@ from foretell.operators.wander import OFFERED
 from foretell.replay.verify import verify
 from foretell.sinks.ledger import Price
 from foretell.streams import events as ev
+from foretell.streams.footprint import Footprint, action_key
 from foretell.streams.log import read
 from foretell.streams.models import Request
 from foretell.streams.narrator.grammar import tell
-from foretell.streams.places import ways_of
+from foretell.streams.places import goes_by, way_taken, ways_of
 from foretell.streams.world import Declared, Numbered, World, advance
 from foretell.testing import (
     Script,
@@ -36,6 +37,7 @@ from foretell.testing import (
     stamped,
     stamped_prompts,
 )
+from foretell.whatif.oracle import leads
 
 HALL = {"id": "hall", "name": "Hall", "exits": ["Cellar", {"name": "oak door", "to": "yard"}]}
 CELLAR = {"id": "cellar", "name": "Cellar", "exits": ["Hall"]}
@@ -206,6 +208,17 @@ async def test_what_leads_elsewhere_is_not_told_and_what_leads_there_is() -> Non
             t.session.update(now(location=YARD))
             await t.session.outcome("mira", way, "success", type="move")
             assert t.ends[0].served == (served,)
+
+
+async def test_an_outcome_may_come_long_after_the_place_is_another() -> None:
+    async with table(PLACE) as t:
+        await t.session.outcome("mira", "look", "success", type="use")
+        for place, way in ((CELLAR, "cellar"), (HALL, "hall")):
+            await asyncio.sleep(10)
+            t.session.update(now(location=place))
+            await asyncio.sleep(10)
+            await t.session.outcome("mira", way, "success", type="move")
+        assert [each.served for each in t.ends[1:]] == [(Served.HIT,)] * 2
 
 
 async def test_an_ambush_behind_the_door_is_another_moment() -> None:
@@ -482,3 +495,42 @@ async def test_what_is_open_is_bound_by_what_a_night_may_cost() -> None:
                 )
             spent.append(t.session.report()["cost_usd"])
     assert spent[1] < spent[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (YARD, 'way ["oak door", "yard"]'),
+        ("yard", 'way ["oak door", "yard"]'),
+        ({"name": "CELLAR"}, 'way ["cellar"]'),
+        ({"id": "attic", "name": "Attic"}, None),
+        ({**HALL, "light": "dark"}, None),
+        (None, None),
+    ],
+)
+def test_which_way_has_led_to_another_place(after: Any, reason: str | None) -> None:
+    assert way_taken({"location": HALL}, {"location": after}) == reason
+    world = World()
+    for number, place in enumerate((HALL, after), 1):
+        event = ev.State(1.0, {"location": place})
+        world = advance(world, Numbered(number, event, 1.0))
+    whys = {because for path, because in world.fresh if path[0] == "location"}
+    assert whys == {reason}
+    for name, kind in (("Oak door", "move"), ("yard", "move"), ("yard", "talk"), ("door", "move")):
+        own = action_key("mira", {"type": kind, "name": name})
+        goes = reason is not None and kind == "move" and f'"{name.lower()}"' in reason
+        assert goes_by(own, reason) is goes
+    assert not goes_by("", reason) and not goes_by("of nobody", reason)
+
+
+def test_an_oracle_knows_what_is_open() -> None:
+    def ahead(name: str, kind: str, state: Any) -> list[float]:
+        result = (ev.Result("success"),)
+        action = {"type": kind, "name": name}
+        inputs: list[ev.Input] = [ev.State(0.0, state)]
+        inputs += [ev.Outcome(5.0, result, None, None, "mira", action)]
+        return [*leads(inputs, Footprint()).values()]
+
+    assert ahead("cellar", "move", PLACE) == [5.0]
+    assert ahead("Farewell", "talk", DIALOGUE) == [5.0]
+    assert ahead("attic", "move", PLACE) == ahead("Hello", "talk", DIALOGUE) == []
