@@ -57,7 +57,7 @@ def now(**change: Any) -> dict[str, Any]:
     return {**deepcopy(PLACE), **change}
 
 
-GUESTS = ("prompts", "content", "view", "price_list")
+GUESTS = ("prompts", "content", "content_view", "view", "price_list")
 
 
 DIALOGUE = now(mode="dialogue", dialogue=TALK)
@@ -140,6 +140,15 @@ async def test_what_is_open_is_prepared_in_aggressive_and_auto_and_in_no_other()
                         ("mira", "Farewell", "bram"),
                         ("mira", "Who rang it?", "bram"),
                     }
+
+
+async def test_all_of_several_ways_are_prepared_and_no_more_than_six() -> None:
+    names = [f"Door {number}" for number in range(9)]
+    for many in (5, 9):
+        async with table(now(location={**HALL, "exits": names[:many]}), max_variants=20) as t:
+            await asyncio.sleep(10)
+            found = [each[1] for each in t.wanted if each[3] == "success"]
+            assert found == names[: min(many, 6)]
 
 
 async def test_who_is_spoken_to_answers_at_once() -> None:
@@ -227,6 +236,28 @@ async def test_an_ambush_behind_the_door_is_another_moment() -> None:
         t.session.update(now(location=CELLAR, mode="combat"))
         await t.session.outcome("mira", "cellar", "success", type="move")
         assert t.ends[0].served == (Served.MISS,)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "other"),
+    [
+        ({"round": 0}, {"round": 1}, True),
+        ({"round": 0}, {"round": 0.0}, False),
+        ({"combat": {"round": 0}}, {"combat": {"round": 2}}, True),
+        ({"map": 1}, {"map": 2}, False),
+        ({"in_combat": False}, {"in_combat": True}, True),
+        ({"in_combat": ""}, {"in_combat": "no"}, False),
+        ({}, {"mode": "Explore"}, False),
+        ({}, {"mode": "battle"}, True),
+    ],
+)
+async def test_what_makes_another_kind_of_moment(before: Any, after: Any, other: bool) -> None:
+    calm = {key: value for key, value in PLACE.items() if key != "mode"}
+    async with table({**calm, **before}) as t:
+        await asyncio.sleep(10)
+        t.session.update({**calm, **after})
+        await t.session.outcome("mira", "cellar", "success", type="move")
+        assert t.ends[0].served == (Served.MISS if other else Served.HIT,)
 
 
 async def test_once_there_what_lies_behind_its_own_exits_is_prepared() -> None:
@@ -346,7 +377,8 @@ def test_ways_are_called_as_the_game_calls_them(exits: Any, said: str, expected:
 def test_lines_are_said_to_whom_the_game_says_they_are(target: str | None) -> None:
     found = played(at(mode="dialogue", dialogue=TALK), said("mira", "Hello", target))
     assert {each.declared.action.get("target") for each in found} == {target}
-    assert "bram" not in {each.declared.actor for each in found}  # nobody asks himself
+    found = played(at(mode="dialogue", dialogue={**TALK, "npc": "Tom"}))
+    assert {each.declared.actor for each in found} == {"mira"}  # nobody asks himself
 
 
 def test_what_was_done_outside_of_combat_is_no_option_in_one() -> None:
@@ -385,7 +417,7 @@ class Slow:
         return await self.content.find(ask)
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("wait", [0.0, 0.5, 1.5])
 async def test_a_prompt_has_the_content_of_the_room_behind_the_exit(wait: float) -> None:
     lore = {"Cellar": "Rats.", "oak door": "Rain.", "Hall": "Banners."}
     place = now(location={**HALL, "exits": [{"name": "Cellar", "description": "Stairs."}]})
@@ -401,6 +433,19 @@ async def test_a_prompt_has_the_content_of_the_room_behind_the_exit(wait: float)
         t.session.outcome("mira", "cellar", "success", type="move")
         await asyncio.sleep(10)
         assert t.ends[0].served == (Served.HIT,)
+
+
+async def test_a_view_of_content_is_asked_of_a_room_by_its_name() -> None:
+    def hidden(kind: str, name: str, value: Any, viewer: str | None) -> Any:
+        return None if name == "Cellar" else value
+
+    content = foretell.ContentMapping({"lore": {"Cellar": "Rats.", "oak door": "Rain."}})
+    given = {"content": content, "content_view": hidden, "prompts": foretell.DefaultPrompts()}
+    async with table(PLACE, **given) as t:
+        await asyncio.sleep(10)
+        told = [each.request.messages[0].text for each in t.prepared]
+        assert len([each for each in told if "Rain." in each]) == len(told) / 2
+        assert not [each for each in told if "Rats." in each]
 
 
 async def test_a_prompt_has_the_voice_of_who_answers_and_says_so() -> None:
