@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..streams.footprint import targets_of
 from ..streams.places import MOVE, Listed, listed_in, ways_of, ways_taken
 from ..streams.world import Declared, World
+from .aims import standing
 from .choice import Rate, chosen
 from .classify import Context
 from .fingerprint import SAID
@@ -126,6 +127,8 @@ class Wandering:
         if kind not in self._actors or context not in KINDS:
             return False
         self._repertoire.note(scopes_of(world, actor), action, number)
+        others: list[Key] = [(each,) for each in self.actors(world, context)]
+        self._new_actor.note_of((actor,), others, self._whose)
         self._whose.observe(Event(0.0, (actor,), (kind,)))
         known = self._actors[kind]
         known.pop(actor, None)
@@ -178,7 +181,7 @@ class Wandering:
         if world.turn is not None:
             return {world.turn.actor: 1.0}
         npc = spoken_to(world)
-        there = (each for each in world.actors if is_player(world.actor(each)))
+        there = (each for each in standing(world) if is_player(world.actor(each)))
         known = (each for each in self._actors[kind] if each in world.actors or not world.actors)
         keys: list[Key] = [(each,) for each in dict.fromkeys((*known, *there)) if each not in npc]
         likely = chosen(self._whose, self._new_actor, keys[:MOST_ACTORS], (kind,)) if keys else {}
