@@ -13,10 +13,12 @@ from .operators.contents import Contents
 from .operators.narration import validate_final
 from .operators.prompts import MOST, Account, prompted
 from .operators.views import Views
+from .operators.wander import way_of
 from .sinks.transcript import Transcript
 from .streams.footprint import targets_of
 from .streams.models import Purpose, Request
-from .streams.world import Declared
+from .streams.places import behind
+from .streams.world import Declared, World
 
 if TYPE_CHECKING:
     from .game import Game
@@ -64,7 +66,7 @@ class Asker:
         content: Mapping[str, Any] = {}
         if self._contents is not None:
             content = self._contents.of(
-                {each for entry in account.entries for each in about(entry.declared)}
+                {each for entry in account.entries for each in about(scene.world, entry.declared)}
             )
             content = self._views.content(scene.world, account, content)
         scene, account = self._views.shown(scene, account)
@@ -95,6 +97,8 @@ class Asker:
         return validate_final(self._game.narration, value)[1]
 
 
-def about(declared: Declared) -> tuple[str, ...]:
-    """Whom a text about an action is about."""
-    return declared.actor, *targets_of(declared.action)
+def about(world: World, declared: Declared) -> tuple[str, ...]:
+    """Whom and what a text about an action is about: a move is of the room it leads to."""
+    way = way_of(world, declared.action)
+    rooms = () if way is None or way.room is None else (behind(way.room),)
+    return declared.actor, *targets_of(declared.action), *rooms

@@ -18,7 +18,7 @@ from .asking import Asker, about
 from .config import WRITTEN
 from .operators.chances import Chances
 from .operators.claim import NOTHING, Again, Claim
-from .operators.classify import Context, Scene, classify
+from .operators.classify import Context, Scene, classify, keys_of
 from .operators.contents import Contents, SceneContent
 from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
@@ -37,6 +37,7 @@ from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.views import Views
+from .operators.wander import OFFERED
 from .recording import open_log
 from .resumed import Resumed
 from .showing import Showing
@@ -128,7 +129,13 @@ class Pipeline(Generic[M]):
         self.settings = settings
         content = game.content is not None if replaying is None else replaying.content
         stage = (PLACE, *TALK) if content else (PLACE,)
-        world_now = World(footprint=Footprint(volatile=settings.volatile, stage=stage))
+        footprint = Footprint(
+            volatile=settings.volatile,
+            stage=stage,
+            context=lambda world: self._classify(world).context,
+            contexts=keys_of(game.rules),
+        )
+        world_now = World(footprint=footprint)
         self._over = asyncio.Event()
         self._patience = math.inf
         self._loop = loop
@@ -153,7 +160,7 @@ class Pipeline(Generic[M]):
             ledger,
             Audit(),
             stock,
-            Foresight(listens=settings.listen),
+            Foresight(listens=settings.listen, context=lambda world: self._classify(world).context),
             Economy(ledger),
         )
         writer: LogWriter | Lockstep | None = replaying
@@ -298,7 +305,7 @@ class Pipeline(Generic[M]):
                 self._asker.flawed,
                 self.kept,
                 self.spending.asked_of,
-                None if self.contents is None else self.contents.ready,
+                None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
             ),
             self.tasks,
@@ -646,9 +653,19 @@ class Pipeline(Generic[M]):
         return tuple(
             replace(each, content=voice)
             if contents is None or each.account is not None
-            else replace(each, content=(*voice, *contents.revision(about(each.declared))))
+            else replace(
+                each,
+                content=(*voice, *contents.revision(about(each.scene.world, each.declared))),
+            )
             for each in wanted
         )
+
+    async def _ready(self, variant: Variant) -> None:
+        """Wait for the content of a variant; what the place or the talk offers has more time."""
+        assert self.contents is not None
+        slow = variant.source == OFFERED
+        of = about(variant.scene.world, variant.declared) if slow else ()
+        await self.contents.ready(of, str(variant.slot))
 
     def _on_alert(self, alert: Alert) -> None:
         log.info("session %s: prefetch: %s", self.name, alert)

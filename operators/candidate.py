@@ -70,6 +70,7 @@ class Foreseen:
     Of the actor in turn: ``habit`` and ``word``, how likely each thing is by habit alone and by
     what was ``said`` alone, words of this ``sort``; ``aims``, for each thing whose target was
     named, the sort of these words, and the two as well. ``outside``: what others speak of doing.
+    ``open``: what the place or the talk has open, and to whom, in this ``context``.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -79,3 +80,5 @@ class Foreseen:
     word: Shares = field(default_factory=dict)
     aims: dict[Key, tuple[str, Shares, Shares]] = field(default_factory=dict)
     outside: list[tuple[str, Key]] = field(default_factory=list)
+    context: str = ""
+    open: set[tuple[str, Key]] = field(default_factory=set)

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..streams.world import World
 
-__all__ = ["DEFAULT_RULES", "Context", "Rule", "Scene", "classify"]
+__all__ = ["DEFAULT_RULES", "Context", "Rule", "Scene", "classify", "keys_of"]
 
 
 class Context(StrEnum):
@@ -95,6 +95,11 @@ def classify(world: World, rules: Sequence[Rule] = DEFAULT_RULES) -> Scene:
     if world.turn is not None and not denied and (among_foes or context is Context.IDLE):
         context = Context.COMBAT
     return Scene(world, context)
+
+
+def keys_of(rules: Sequence[Rule]) -> frozenset[str]:
+    """The keys at the top of a state that may say what kind of moment it is."""
+    return frozenset(("mode", *(path.partition(".")[0] for rule in rules for path in rule.paths)))
 
 
 def _sides(world: World) -> dict[str, None]:

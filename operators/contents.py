@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import (
     AsyncGenerator,
     Callable,
@@ -16,8 +17,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..streams.content import ContentSource, kind_of
+from ..streams.places import is_behind
 from ..streams.tasks import Tasks
-from ..streams.timers import Timers
+from ..streams.timers import Timers, timeout
 from .classify import Scene
 from .content_asking import kinds_asking
 from .content_wanted import Wants
@@ -37,6 +39,9 @@ from .schedule_settings import Scheduling
 __all__ = ["Contents"]
 
 MOST_KEPT = 256
+
+PATIENCE = 1.0
+"""Seconds that a text waits for its content which nobody waits for."""
 
 SceneContent = Mapping[str, Mapping[str, Any]]
 """By kind, and by the actor it is about, or by its own name."""
@@ -107,6 +112,7 @@ class Contents:
         self._known: dict[str, Any] = {}
         self._due = False
         self._another: set[str] = set()  # and not here yet
+        self._awaited: dict[asyncio.Future[None], set[str]] = {}
         self.kinds = kinds_asking(source, preloads, self._wants.asks)
         self.executor = Executor(
             self.kinds,
@@ -195,12 +201,33 @@ class Contents:
         if more.taken:
             self._load(more, of)
 
-    async def ready(self) -> None:
+    async def ready(self, about: Collection[str] = (), called: str = "") -> None:
         """Wait for what must be there first, 100 ms at most.
 
         What has just become another cannot be there already, and it is no error that it is not.
+
+        :param about: of whom, or what, all that is on its way is waited for as well, a second at
+            most; ``called`` names who waits so long.
         """
         await self.executor.ready(self._another)
+        keys = {key for key, _, of in self._wants.of(about) if any(of)}
+        if not keys & self.executor.pending:
+            return
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited[over] = keys
+        try:
+            async with timeout(self._timers, f"content {called}", PATIENCE):
+                await over
+        except TimeoutError:
+            pass
+        finally:
+            del self._awaited[over]
+
+    def _come(self) -> None:
+        """Who waits for nothing more goes on."""
+        for over, keys in self._awaited.items():
+            if not over.done() and not keys & self.executor.pending:
+                over.set_result(None)
 
     def need(self, resource: str) -> None:
         """The game needs something now, ``statblock:sea-hag`` for one.
@@ -239,8 +266,9 @@ class Contents:
             if value is not None:
                 so_far = found.setdefault(wanted.item.kind, {})
                 for each in about:
-                    if each is not None or value not in so_far.values():
-                        so_far[each or wanted.said] = value
+                    name = wanted.said if each is None or is_behind(each) else each
+                    if each == name or value not in so_far.values():
+                        so_far[name] = value
         return found
 
     def revision(self, actors: Collection[str | None]) -> tuple[tuple[str, int], ...]:
@@ -260,6 +288,8 @@ class Contents:
 
     def _on_event(self, event: Fetched) -> None:
         """That there is nothing of a name is no prefetch, and stays known."""
+        if self._awaited:
+            self._tasks.soon(self._come)
         if event.what is What.LOADED and self._known.get(event.keys[0]) is None:
             self.executor.used(event.keys[0])
         else:

@@ -10,6 +10,7 @@ from ..streams.world import Declared, World
 from .aims import Whom, aim_of, aiming
 from .candidate import Candidate, Foreseen, Shares
 from .choice import Rate, chosen
+from .classify import Context
 from .heard import Said, Talk, named_of
 from .mixing import Mixing
 from .offers import Offers, Repertoire
@@ -18,6 +19,7 @@ from .predict_markov import Markov
 from .predict_recency import Recency
 from .predictors import Event, Key
 from .usage import item_of, scopes_of
+from .wander import OFFERED, Wandering
 
 __all__ = ["BY", "MOST", "WORDS", "Expectations", "habits"]
 
@@ -36,6 +38,9 @@ NAMED = 0.6
 MOST = 3
 """So many candidates are named."""
 
+MOST_OPEN = 6
+"""And so many of what a place or a talk has open."""
+
 
 class _Around(NamedTuple):
     """What is there to think about."""
@@ -43,6 +48,7 @@ class _Around(NamedTuple):
     world: World
     talk: Talk | None
     whom: Whom
+    context: Context
 
 
 def habits() -> Ensemble:
@@ -57,13 +63,14 @@ class Expectations:
         self._items = habits()
         self._aims = habits()
         self._repertoire = Repertoire()
+        self._wandering = Wandering(self._items, habits())
         self._mixing = Mixing()
         self._offered: dict[str, Rate] = {}
         self._names: tuple[Offers, dict[Key, tuple[str, ...]]] = ({}, {})
         self._new_item = Rate(2.0, 5.0)
         self._new_aim = Rate(1.0, 5.0)
 
-    def learn(self, world: World, done: Declared, number: int) -> None:
+    def learn(self, world: World, context: Context, done: Declared, number: int) -> None:
         """Somebody did something, with the input of this number, in this world."""
         actor = done.actor
         item, aim = item_of(done.action), aim_of(actor, done.action)
@@ -76,7 +83,8 @@ class Expectations:
                 self._new_aim.note_of(aim, offers, self._aims)
         self._items.observe(Event(0.0, item, scopes))
         self._aims.observe(Event(0.0, aim, aims))
-        self._repertoire.note(scopes, done.action, number)
+        if not self._wandering.note(world, context, done, number):
+            self._repertoire.note(scopes, done.action, number)
 
     def _rate(self, sort: str) -> Rate:
         """How often what came was among what was thought of."""
@@ -88,6 +96,9 @@ class Expectations:
             self._rate(OUTSIDE).note((actor, item) in foreseen.outside)
         if foreseen.habit:
             self._rate(foreseen.sort).note(item in foreseen.habit)
+        if foreseen.open:
+            self._rate(foreseen.context).note((actor, item) in foreseen.open)
+            self._wandering.weigh(item, sorted({each for _, each in foreseen.open}))
 
     def weigh_words(self, foreseen: Foreseen, item: Key, aim: Key) -> None:
         """How well words have told what the actor in turn did."""
@@ -117,22 +128,54 @@ class Expectations:
         }
         return {**found, f"{WORDS}: {foreseen.sort}": words} if words else found
 
-    def thought(self, world: World, talk: Talk | None) -> Foreseen:
+    def thought(self, world: World, talk: Talk | None, context: Context) -> Foreseen:
         """What may come next in a world, if nothing is declared.
 
         :param talk: what is said in it, if that counts.
         """
         found = Foreseen()
-        around = _Around(world, talk, Whom(world))
+        around = _Around(world, talk, Whom(world), context)
         theirs = self._outside(around, found)
         left = 1.0
         for each in theirs:
             left -= each.probability
+        opened = self._wanders(around, found, left)
+        for each in opened:
+            left -= each.probability
         own = self._inside(around, found, left)
         keys = {each.declared.key: None for each in theirs}
-        theirs += [each for each in own if each.declared.key not in keys]
-        found.candidates = sorted(theirs, key=lambda each: -each.probability)[:MOST]
+        theirs += [each for each in (*opened, *own) if each.declared.key not in keys]
+        theirs.sort(key=lambda each: -each.probability)
+        opens = [each for each in theirs if each.source == OFFERED][:MOST_OPEN]
+        others = [each for each in theirs if each.source != OFFERED][:MOST]
+        found.candidates = sorted((*others, *opens), key=lambda each: -each.probability)
         return found
+
+    def _wanders(self, around: _Around, found: Foreseen, left: float) -> list[Candidate]:
+        """Where somebody may go, or what it may say, outside of combat."""
+        world, context, wandering = around.world, around.context, self._wandering
+        if world.turn is not None and world.turn.options:
+            return []
+        share = left * self._rate(context).share
+        candidates = []
+        for actor, whose in wandering.actors(world, context).items():
+            heard = around.talk is not None
+            offers = wandering.offers(world, context, actor, heard=heard)
+            found.open |= {(actor, item) for item in offers}
+            for item, p in wandering.shares(world, actor, offers).items():
+                aims: Shares = {(): 1.0}
+                if any(map(targets_of, offers[item])):
+                    aims = self._aimed(around, actor, item, offers[item], found)
+                candidates += [
+                    Candidate(
+                        _declared(world, actor, _at(actor, aim, offers[item])),
+                        share * whose * p * q,
+                        OFFERED,
+                    )
+                    for aim, q in aims.items()
+                ]
+        found.context = context
+        return candidates
 
     def _inside(self, around: _Around, found: Foreseen, left: float) -> list[Candidate]:
         """What the actor of the open turn may do; ``left``: the probability that it acts."""
@@ -176,12 +219,15 @@ class Expectations:
 
     def _outside(self, around: _Around, found: Foreseen) -> list[Candidate]:
         """What those speak of doing whose turn it is not."""
-        world, talk, whom = around
+        world, talk, whom, context = around
         spoken: list[tuple[str, Said, Offers]] = []
         if talk is None:
             return []
         for actor in talk.speakers():
-            able = self._repertoire.able(world, actor) if actor in whom.standing else {}
+            able: Offers = {}
+            if actor in whom.standing:
+                known = self._repertoire.able(world, actor)
+                able = {**known, **self._wandering.offers(world, context, actor)}
             said = talk.pointed(actor, self._called(able), self._repertoire.done(actor))
             if said is not None and said.best >= NAMED:
                 spoken.append((actor, said, able))
@@ -212,7 +258,7 @@ class Expectations:
         found: Foreseen,
     ) -> Shares:
         """At whom it may be aimed, with the probability of each."""
-        world, talk, whom = around
+        world, talk, whom, _ = around
         aims = [aim_of(actor, each) for each in offers if targets_of(each)]
         aims = aims or [*whom.again(actor, item), *whom.aims(actor, item[0])]
         likely = chosen(self._aims, self._new_aim, aims, aiming(world, actor, item))

@@ -12,26 +12,46 @@ from typing import Any
 import orjson
 
 from ..streams.blows import laid_low
-from ..streams.footprint import DEPTH, Path, action_key, actor_and_targets, targets_of
+from ..streams.footprint import (
+    CONTEXT,
+    DEPTH,
+    TALK,
+    Path,
+    action_key,
+    covers,
+    key_parts,
+    targets_of,
+)
+from ..streams.places import MOVE, goes_by
 from ..streams.world import Change, World
 from .classify import Context, Scene
 from .results import frail
 
 __all__ = [
+    "SAID",
     "Dependence",
     "dependence",
     "dependence_of",
     "fingerprint",
+    "only_leaves",
     "scene_fingerprint",
     "scene_fingerprints",
 ]
+
+
+SAID = "talk"
+"""The type of an action that is answered by whom it is said to."""
+
+OF_KIND: Mapping[str, tuple[Path, ...]] = {MOVE: (CONTEXT,), SAID: (TALK[0], CONTEXT)}
+"""What texts of some types of action speak of beside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
     """The paths a text speaks of, less those its own action may change (its footprint).
 
-    ``own`` is the key of the action: a change that names it as its reason is the action's own.
+    ``own`` is the key of the action: a change that names it as its reason is the action's own, and
+    so is, of a move, that the party stands where it leads.
     """
 
     paths: tuple[Path, ...]
@@ -49,7 +69,9 @@ class Dependence:
             return False
         if because == self.own or (len(path) >= DEPTH and path[DEPTH - 1] in self.volatile):
             return False
-        return path[:DEPTH] not in self.apart  # which names fields of actors
+        if path[:DEPTH] in self.apart:  # which names fields of actors
+            return False
+        return not goes_by(self.own, because)
 
     def revision(self, unexpected: Mapping[Change, int]) -> int:
         """The revision of the last unexpected change of what the text covers; 0 if none."""
@@ -65,22 +87,34 @@ def dependence(
 ) -> Dependence:
     """What the text of an action depends on: its actor, its targets, and the stage.
 
+    That of a move, or of what is said to somebody, belongs to the kind of moment as well, and the
+    latter to whom it is said.
+
     :param own: the key of the action, where that is known.
     """
     about = [actor, *targets_of(action)]
     paths: list[Path] = [("actors", each) for each in dict.fromkeys(about) if each]
+    stage = dict.fromkeys((*world.footprint.stage, *OF_KIND.get(str(action.get("type")), ())))
     return Dependence(
-        (*paths, *world.footprint.stage),
+        (*paths, *stage),
         world.footprint.of(actor, action),
         action_key(actor, action) if own is None else own,
         world.footprint.volatile,
     )
 
 
+def only_leaves(world: World, change: Change) -> bool:
+    """Whether a change ends a moment, but makes nothing untrue that has happened in it."""
+    path = change[0]
+    if path != CONTEXT and (not path or path[0] != TALK[0][0] or not covers(TALK[0], path)):
+        return False
+    return not any(covers(known, path) for known in world.footprint.stage)
+
+
 def dependence_of(world: World, own: str) -> Dependence:
     """As :func:`dependence`, of an action of which only the key is known."""
-    actor, targets = actor_and_targets(own)
-    return dependence(world, actor, {"target": targets}, own)
+    actor, kind, _, targets = key_parts(own)
+    return dependence(world, actor, {"type": kind, "target": targets}, own)
 
 
 def _digest(parts: Iterable[Any]) -> str:
@@ -124,7 +158,7 @@ def scene_fingerprints() -> Callable[[Scene], str]:
         nonlocal parts, counted, known
         world = scene.world
         now = world.turn, world.actions, world.actors, world.accounts, world.said, scene.context
-        counts = world.outcomes, _news(world)
+        counts = world.outcomes, _news(world), world.state.get("exits")
         if scene.context is Context.DIALOGUE or counts != counted or not all(map(is_, now, parts)):
             parts, counted, known = now, counts, scene_fingerprint(scene)
         return known
@@ -140,6 +174,10 @@ def _anybody(volatile: tuple[str, ...]) -> Dependence:
 def _news(world: World) -> int:
     """The revision of the last unexpected change of anybody, or of the place."""
     return _anybody(world.footprint.volatile).revision(world.unexpected)
+
+
+OFFERING = {Context.DIALOGUE: "dialogue", Context.EXPLORATION: "exits"}
+"""What says, in a context, what there is to do, beside the place itself."""
 
 
 def scene_fingerprint(scene: Scene) -> str:
@@ -158,7 +196,7 @@ def scene_fingerprint(scene: Scene) -> str:
         for action_id, each in world.actions.items()
         if each.event is not None and not each.resolved
     ]
-    dialogue = world.state.get("dialogue") if scene.context is Context.DIALOGUE else None
+    offers = world.state.get(OFFERING.get(scene.context, ""))
     return _digest(
         (
             scene.context,
@@ -168,7 +206,7 @@ def scene_fingerprint(scene: Scene) -> str:
             world.outcomes,
             _news(world),
             frail(world),
-            dialogue,
+            offers,
             [lines[-1][0] for lines in world.said.values() if lines and not opened],
         )
     )

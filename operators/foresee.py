@@ -22,12 +22,13 @@ from ..streams.events import Action, Outcome
 from ..streams.world import Declared, World
 from .aims import aim_of
 from .candidate import Candidate, Foreseen, Mark, declared_in
-from .classify import Scene
-from .expect import BY, WORDS, Expectations
+from .classify import Context, Scene, classify
+from .expect import BY, MOST, WORDS, Expectations
 from .heard import Talk
 from .odds_learned import LearnedOdds
 from .predictors import Key
 from .usage import item_of
+from .wander import KINDS
 
 __all__ = ["BY", "WORDS", "Candidate", "Foresight", "Mark"]
 
@@ -43,13 +44,19 @@ class Foresight:
     whom, such things are done; but that the actor can do it is forgotten. Memory is bounded.
 
     :param listens: whether what is said at the table counts.
+    :param context: tells the kind of moment of a world.
     :param on_mark: called with each thing that was done in a turn.
     """
 
     def __init__(
-        self, *, listens: bool = True, on_mark: Callable[[Mark], None] = lambda mark: None
+        self,
+        *,
+        listens: bool = True,
+        context: Callable[[World], Context] = lambda world: classify(world).context,
+        on_mark: Callable[[Mark], None] = lambda mark: None,
     ) -> None:
         self.listens = listens
+        self._context = context
         self._on_mark = on_mark
         self.odds = LearnedOdds()
         """What comes of what is done, as learned when last something was asked."""
@@ -94,7 +101,7 @@ class Foresight:
         self._mark(before, t, foreseen, done)
         self.odds.note(before, done, event)
         if done.actor:
-            self._expectations.learn(before, done, after.number)
+            self._expectations.learn(before, self._context(before), done, after.number)
         self._learned += 1
 
     def _hear(self, world: World) -> None:
@@ -116,7 +123,7 @@ class Foresight:
     def _mark(self, world: World, t: float, foreseen: Foreseen, done: Declared) -> None:
         """How well it was foreseen what came."""
         expectations = self._expectations
-        keys = [each.declared.key for each in foreseen.candidates]
+        keys = [each.declared.key for each in foreseen.candidates[:MOST]]
         place = keys.index(done.key) + 1 if done.key in keys else 0
         item = item_of(done.action)
         expectations.weigh(foreseen, done.actor, item)
@@ -139,7 +146,8 @@ class Foresight:
     def candidates(self, scene: Scene) -> list[Candidate]:
         """What may come, most likely first: what is declared, or else the likely ones.
 
-        Without a turn, and of those whose turn it is not, only what they speak of.
+        Of those whose turn it is not, only what they speak of; and outside of combat, as long as no
+        options are given, what the place or the talk has open.
         """
         self.catch_up()
         world = scene.world
@@ -175,17 +183,20 @@ class Foresight:
                     "urgency": round(each.urgency, 4),
                     "source": each.source,
                 }
-                for each in foreseen.candidates
+                for each in foreseen.candidates[:MOST]
             ],
         }
 
     def _foreseen(self, world: World) -> Foreseen:
         talk = Talk(world) if self.listens and world.said else None
-        if world.turn is None and (talk is None or not talk.speakers()):
-            return Foreseen()
         heard = talk.mark if talk is not None else None
         told = (self._learned, world.turn, world.since, heard)
         known, state = self._memo[0]
         if told != known or world.state is not state:
-            self._memo = (told, world.state), self._expectations.thought(world, talk)
+            context = self._context(world)
+            silent = talk is None or not talk.speakers()
+            if world.turn is None and silent and context not in KINDS:
+                return Foreseen()
+            thought = self._expectations.thought(world, talk, context)
+            self._memo = (told, world.state), thought
         return self._memo[1]

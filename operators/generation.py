@@ -135,6 +135,11 @@ class Generation:
         return self.running and not self.adopted and self.request.purpose is Purpose.PREFETCH
 
     @property
+    def tells(self) -> bool:
+        """Whether it is for what has happened."""
+        return self.adopted or self.request.purpose is not Purpose.PREFETCH
+
+    @property
     def age(self) -> float:
         """Seconds since its model was asked; none while it waits for its turn."""
         waits = self.phase is Phase.WAITING or self.opened_at is None

@@ -10,7 +10,7 @@ from ..streams.content_names import plain
 from ..streams.events import Outcome
 from ..streams.footprint import targets_of
 from ..streams.world import Declared, World
-from .results import ATTACK, rolls_to_hit, usual
+from .results import ATTACK, as_wished, rolls_to_hit, usual
 
 __all__ = ["LearnedOdds"]
 
@@ -34,7 +34,8 @@ class LearnedOdds:
         of a check   --failure .55---rolled .49------rolled .70------  once seen, it is prepared
 
     Each is mixed with what is known of the next wider one, and the widest with the usual odds. A
-    sort is whether it is rolled to hit, saved against or neither, and whether at somebody. Only
+    sort is whether it is rolled to hit, saved against, a move or a talk, or none of these, and
+    whether at somebody. Only
     the words count, and no other value of an outcome. Memory is bounded.
     """
 
@@ -82,7 +83,7 @@ class LearnedOdds:
 
 def _keys(world: World, declared: Declared, target: str | None) -> tuple[Key, Key, Key]:
     action = declared.action
-    save = "saved" if action.get("save") else "done"
+    save = "wished" if as_wished(declared) else "saved" if action.get("save") else "done"
     sort = "rolled" if rolls_to_hit(world, declared, target) else save
     at = "" if target is None else "at"
     kind, name = str(action.get("type", "")), str(action.get("name") or "")

@@ -63,10 +63,10 @@ class Repertoire:
                 self._turn = turn, _by_item(turn.options)
             return self._turn[1]
         scopes = scopes_of(world, actor)
-        found = self._still(world, actor)
+        found = self.still(world, actor)
         for item, actions in _by_item(sheet(world, actor, ATTACKS)).items():
             found.setdefault(item, actions)
-        return found or self._still(world, scopes[1])
+        return found or self.still(world, scopes[1])
 
     def able(self, world: World, actor: str) -> Offers:
         """All that an actor can do, as far as is known: its spells and the like as well."""
@@ -76,7 +76,7 @@ class Repertoire:
                 found.setdefault(item, actions)
         return found
 
-    def _still(self, world: World, who: str) -> Offers:
+    def still(self, world: World, who: str) -> Offers:
         """What an actor, or its kind, has done and no rewind has undone, the last one first."""
         return {
             item: [action]

@@ -16,6 +16,7 @@ from .fingerprint import Dependence, dependence, fingerprint
 from .kills import Harm, harm_said
 from .prompts import Account
 from .results import Likely, possible_results, usual
+from .wander import OFFERED
 
 __all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
 
@@ -29,6 +30,8 @@ class Intensity(StrEnum):
     At ``auto`` it is what is worth its price: what is likely to save so many seconds that, at the
     dollars a second is worth to the user, they are more than it costs. Of what there is at
     ``aggressive``; how likely it is, is learned by context.
+
+    Outside of combat what nobody has declared are the ways out of a place, and the lines of a talk.
 
     What has just been told is prepared once more for who asks for retellings; at ``aggressive``,
     where there is room, for everybody.
@@ -176,7 +179,7 @@ def planner(
     :param max_variants: the most variants of one plan.
     :param candidates: what may come, most likely first; see :class:`~.foresee.Foresight`.
     :param branches: how many undeclared candidates are prepared at ``aggressive``, or may be at
-        ``auto``.
+        ``auto``, beside what a place or a talk has open.
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
     :param otherwise: the odds of a result where the game gives none; ``harm``: how hard a blow is.
@@ -200,7 +203,8 @@ def planner(
         else:
             likely = [*candidates(scene)]
         if not any(each.source == "declared" for each in likely):
-            likely = likely[: 1 if level is Intensity.CONSERVATIVE else branches]
+            most = 1 if level is Intensity.CONSERVATIVE else branches
+            likely = [each for n, each in enumerate(likely) if n < most or each.source == OFFERED]
             likely = [each for each in likely if each.probability >= LEAST[level]]
         chances = [
             each

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from ..streams.content import NOTHING, Ask, kind_of, names_in
 from ..streams.content_names import HEALTH, NUMBER, SHORT, initials_of, plain, whole
 from ..streams.footprint import targets_of
+from ..streams.places import behind, ways_of
 from .classify import Context, Scene
 from .publish import Fault
 from .schedule_items import Item, Kind, Urgency, circle_of
+from .wander import is_player
 
 __all__ = ["PRELOADS", "Need", "Preload", "Wanted", "is_of", "key_of", "preloads_of"]
 
@@ -24,7 +26,6 @@ OR = " / "
 """Between the names in a key."""
 OF_A_SPELL = 160
 """Characters."""
-PARTY = ("party", "pc", "pcs", "player", "players", "hero", "heroes")
 PRESENT = 0.95
 """How likely one who is there has a part in what is told."""
 NEXT_DOOR = 0.6
@@ -192,12 +193,6 @@ def _key(kind: str, names: Sequence[str], about: Mapping[str, Any] = NOTHING) ->
     return f"{kind}:{OR.join(parts)}"[:MOST_KEY]
 
 
-def _is_player(actor: Mapping[str, Any]) -> bool:
-    side = actor.get("side")
-    named = isinstance(side, str) and side.casefold() in PARTY
-    return named or bool(actor.get("player") or actor.get("class"))
-
-
 def _likely(scene: Scene) -> dict[str, float]:
     """Who has a part in what is told next: whoever's turn it is, who acts, and at whom."""
     world = scene.world
@@ -221,7 +216,7 @@ def _monsters(scene: Scene) -> Iterator[Need]:
     likely = _likely(scene)
     for each in scene.world.actors:
         actor = scene.world.actor(each)
-        if not _is_player(actor):
+        if not is_player(actor):
             yield Need(_called(each, actor), each, likely.get(each, PRESENT), about=actor)
 
 
@@ -230,7 +225,7 @@ def _casters(scene: Scene) -> Iterator[Need]:
     likely = _likely(scene)
     for each in scene.world.actors:
         actor = scene.world.actor(each)
-        if not _is_player(actor):
+        if not is_player(actor):
             continue
         spells = names_in(actor.get("spells"))
         own = actor.get("name")
@@ -253,24 +248,9 @@ def _place(scene: Scene) -> Iterator[Need]:
         for name in (str(place[key]) for key in ("name", "id") if place.get(key)):
             # Each by itself, as an exit has said one of them.
             yield Need((name,), urgency=Urgency.CRITICAL)
-        for name in _exits(place.get("exits")):
-            yield Need((name,), of=f"exit {name}", confidence=NEXT_DOOR)
-
-
-def _exits(exits: Any) -> list[str]:
-    if isinstance(exits, Mapping):
-        exits = list(exits.values())
-    named = ("name", "to", "id")
-    return names_in(
-        [
-            next((each[key] for key in named if isinstance(each.get(key), str)), None)
-            if isinstance(each, Mapping)
-            else each
-            for each in exits
-        ]
-        if isinstance(exits, Sequence) and not isinstance(exits, str)
-        else []
-    )
+    for way in ways_of(scene.world.state):
+        if way.room is not None:
+            yield Need((way.room,), of=behind(way.room), confidence=NEXT_DOOR)
 
 
 def _spoken_to(scene: Scene, urgency: Urgency = Urgency.MEDIUM) -> Iterator[Need]:

@@ -12,12 +12,14 @@ from ..errors import PromptsError
 from ..streams.footprint import targets_of
 from ..streams.health import health_of
 from ..streams.models import Message
+from ..streams.places import MOVE, place_names
 from ..streams.said import brief
 from ..streams.saves import is_save
 from ..streams.world import Declared
-from .classify import Scene
+from .classify import Context, Scene
 from .content_shown import shown
 from .results import KILL, Happened, known_of, numbers_of
+from .wander import spoken_to, talks_to, way_of
 
 __all__ = ["Account", "DefaultPrompts", "Entry", "Prompt", "Prompts", "prompted"]
 
@@ -181,19 +183,23 @@ class DefaultPrompts:
             },
             **_lore(content, about),
         }
+        tellings = [_fact(scene, entry) for entry in kept]
+        dialogue = _dialogue(scene, action)
         facts = {
             "context": scene.context,
-            "tellings": [_fact(scene, entry) for entry in kept],
+            **({"dialogue": dialogue} if dialogue else {}),
+            "tellings": tellings,
             **({"besides": besides} if besides else {}),
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
         }
         told = f"The story so far ends:\n{memory}\n\n" if memory else ""
+        wish = _wish(outcome) + _more(tellings)
         return Prompt(
             self.system,
             (
                 Message("user", f"{told}SCENE {orjson.dumps(stage).decode()}", cache=True),
-                Message("user", f"{_wish(outcome)}\nFACTS {orjson.dumps(facts).decode()}"),
+                Message("user", f"{wish}\nFACTS {orjson.dumps(facts).decode()}"),
             ),
         )
 
@@ -206,6 +212,18 @@ def _wish(outcome: Account) -> str:
         f"{before}\nThat is how this was told before, and it did not please. Tell it again: the "
         "same facts, but with other words, another beginning and another view than each TOLD."
     )
+
+
+MORE = {
+    "behind": "describe that place as it comes into view, by what SCENE and FACTS say of it",
+    "answers": "give the answer, in the voice of who answers",
+}
+
+
+def _more(facts: Sequence[Mapping[str, Any]]) -> str:
+    """What is to be told beside the results, where somebody goes somewhere, or is answered."""
+    asked = [(key, wish) for key, wish in MORE.items() if any(key in fact for fact in facts)]
+    return "".join(f' Where FACTS say "{key}", {wish}.' for key, wish in asked)
 
 
 MOST = 6
@@ -238,12 +256,44 @@ def name_of(scene: Scene, actor_id: str | None, declared: Declared) -> str | Non
     return name if isinstance(name, str) and name else actor_id
 
 
+def _dialogue(scene: Scene, action: Declared) -> dict[str, str]:
+    """Who is spoken to, and of what."""
+    dialogue = scene.world.state.get("dialogue")
+    if scene.context is not Context.DIALOGUE or not (npc := spoken_to(scene.world)):
+        return {}
+    topic = dialogue.get("topic") if isinstance(dialogue, Mapping) else None
+    said = {"npc": name_of(scene, npc[0], action), "topic": topic}
+    return {key: each for key, each in said.items() if isinstance(each, str) and each}
+
+
+def _behind(scene: Scene, action: Mapping[str, Any]) -> dict[str, Any]:
+    """The place a move leads to, or has led to."""
+    way, names = way_of(scene.world, action), place_names(scene.world.state)
+    said = str(action.get("name", ""))
+    if way is not None:
+        what = {"name": way.room or said, "to": way.called.get("to"), **_described(way.about)}
+    elif action.get("type") == MOVE and said.lower() in map(str.lower, names):
+        what = {"name": names[0], **_described(scene.world.state.get("location"))}
+    else:
+        return {}
+    if what.get("to") in (None, what["name"]):
+        what.pop("to", None)
+    return what
+
+
+def _described(place: Any) -> dict[str, str]:
+    said = place.get("description") if isinstance(place, Mapping) else None
+    return {"description": said} if isinstance(said, str) else {}
+
+
 def _place(scene: Scene) -> Any:
     place = scene.world.state.get("location")
     if isinstance(place, Mapping):
         return {key: place[key] for key in ("name", "description") if key in place}
     return place
 
+
+FAILED = ("failure", "miss")
 
 SHOWN = ("name", "side", "race", "class", "kind", "description")
 """What a prompt shows of an actor: nothing that the outcome decides, or that keeps changing."""
@@ -288,6 +338,10 @@ def _fact(scene: Scene, entry: Entry) -> dict[str, Any]:
     }
     if is_save(action, what.result, what.values):
         fact["save"] = True
+    if what.told not in FAILED:
+        fact["behind"] = _behind(scene, action) or None
+        answers = talks_to(scene.world, action)
+        fact["answers"] = None if answers is None else name_of(scene, answers, entry.declared)
     if what.values:
         fact["values"] = dict(what.values)
     if health_of(scene.world.state, entry.declared.actor) == 0:

@@ -22,6 +22,7 @@ __all__ = [
     "Happened",
     "Likely",
     "as_shown",
+    "as_wished",
     "frail",
     "happened",
     "known_of",
@@ -39,6 +40,9 @@ STRIKES = ("attack", "cast")
 HELPS = ("cast", "use")
 """Actions that may do good, done to a friend."""
 DEFAULT_ODDS = {"hit": 0.6, "miss": 0.35, "critical": 0.05, "failure": 0.55, "success": 0.45}
+AS_WISHED = ("move", "talk")
+"""Actions that come off, for the most part."""
+WISHED_ODDS = {"success": 0.95, "failure": 0.05}
 
 
 Likely = Callable[[World, Declared, str | None], Mapping[str, float]]
@@ -69,10 +73,18 @@ def usual(world: World, declared: Declared, target: str | None) -> dict[str, flo
     """The odds of an action of which nothing is known.
 
     An attack, and a spell at no friend, hits, misses or is critical [0-3], a spell with a ``save``
-    fails or succeeds, and anything else succeeds or fails.
+    fails or succeeds, and anything else succeeds or fails; but a move or a
+    talk comes off nearly always.
     """
+    if as_wished(declared):
+        return WISHED_ODDS.copy()
     names = ATTACK if rolls_to_hit(world, declared, target) else SAVE
     return {name: DEFAULT_ODDS[name] for name in names}
+
+
+def as_wished(declared: Declared) -> bool:
+    """Whether it comes off, if nothing special happens."""
+    return declared.action.get("type") in AS_WISHED and not declared.action.get("save")
 
 
 def rolls_to_hit(world: World, declared: Declared, target: str | None) -> bool:

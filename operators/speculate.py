@@ -12,6 +12,7 @@ from reactivex import Observable, abc
 from ..streams.models import Request
 from ..streams.timers import Timers, sleep
 from ..streams.world import Change, World
+from .fingerprint import only_leaves
 from .generation import Generation, Generations
 from .predict import Variant
 from .prompts import Account
@@ -86,7 +87,7 @@ def speculate(
     flawed: Callable[[str], bool] = lambda text: False,
     keeper: Keeper | None = None,
     asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    ready: Callable[[Variant], Awaitable[None]] | None = None,
     limit: float = math.inf,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
@@ -149,7 +150,7 @@ def speculate(
             calm = CALM * 2 ** min(times - RESTLESS, MOST_DOUBLINGS)
             await sleep(timers, f"calm {variant.slot}", calm)
         if ready is not None:
-            await ready()
+            await ready(variant)
         account = variant.account or Account.of_variant(
             variant.scene, variant.declared, variant.target, variant.result, variant.partial
         )
@@ -212,7 +213,8 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
         revoked   ----------g1-g2------------------
 
     A generation of which something has been delivered to a viewer is left: its telling is bound
-    to its outcome. Emits what it closed. Finished ones are closed too: their leases lapse.
+    to its outcome. So is one that tells what has happened, where nothing but that moment is over.
+    Emits what it closed. Finished ones are closed too: their leases lapse.
     """
 
     def revoking(source: Observable[World]) -> Observable[Generation]:
@@ -225,10 +227,12 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
                 for change in world.fresh:
                     if harmless.get(change) == generations.opened:
                         continue
+                    leaves = only_leaves(world, change)
                     doubtful = [
                         each
                         for each in generations.live
                         if any(depends.on(change) for depends in each.depends)
+                        and not (leaves and each.tells)
                     ]
                     if not doubtful:
                         harmless[change] = generations.opened

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..operators.fingerprint import only_leaves
+
 __all__ = ["Audit"]
 
 OPEN_SLOT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]{0,31}\}")
@@ -36,7 +38,8 @@ class Audit:
         if not world.fresh:
             return
         for change in world.fresh:
-            self._changed[change] = world.revision
+            if not only_leaves(world, change):  # what has happened may be told all the same
+                self._changed[change] = world.revision
             path = change[0]
             if not path:
                 self._gone.clear()

@@ -7,13 +7,14 @@ turn is the game catching up with its own dice; what was prepared for the action
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 _json = json.encoder.encode_basestring_ascii  # a fifth of the time of json.dumps of it all
 
 __all__ = [
+    "CONTEXT",
     "DEPTH",
     "PLACE",
     "TALK",
@@ -24,6 +25,7 @@ __all__ = [
     "actor_and_targets",
     "changed_paths",
     "covers",
+    "key_parts",
     "targets_of",
 ]
 
@@ -43,6 +45,9 @@ PLACE: Path = ("location",)
 TALK: tuple[Path, ...] = (("dialogue", "npc"), ("dialogue", "topic"))
 """Who is spoken to, and of what: where prompts have content, they have its lore and its voice."""
 
+CONTEXT: Path = ("~context",)
+"""Stands for the kind of moment, in the place of all those keys of a state that may say it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
@@ -50,13 +55,16 @@ class Footprint:
 
     ``volatile`` are fields of an actor, or of anything else, such as the place, that change all the
     time and that no text speaks of.
-    ``stage`` is what every text may speak of, beside who has a part in it.
+    ``stage`` is what every text may speak of, beside who has a part in it. ``context`` tells the
+    kind of moment of a world, and ``contexts`` are the top keys of a state that may change it.
     """
 
     target: tuple[str, ...] = ("hp", "temp_hp", "health", "conditions", "effects", "dead", "alive")
     actor: tuple[str, ...] = ("resources", "slots", "spell_slots", "ammo", "charges", "uses")
     volatile: tuple[str, ...] = VOLATILE
     stage: tuple[Path, ...] = (PLACE,)
+    context: Callable[[Any], str] | None = field(default=None, compare=False, repr=False)
+    contexts: Collection[str] = field(default=(), compare=False, repr=False)
 
     def lasting(self, paths: Iterable[Path]) -> list[Path]:
         """Without those that change all the time, and that no text speaks of."""
@@ -114,10 +122,21 @@ def actor_and_targets(key: str) -> tuple[str, list[str]]:
 
     :raises ValueError: for what is no such key.
     """
-    actor, _, _, targets = json.loads(key)
-    if not (isinstance(targets, list) and all(isinstance(each, str) for each in (actor, *targets))):
-        raise ValueError(f"{key!r} is no key of an action")
+    actor, _, _, targets = key_parts(key)
     return actor, targets
+
+
+def key_parts(key: str) -> tuple[str, str, str, list[str]]:
+    """Of an :func:`action_key`: who does it, its type and its name, and to whom.
+
+    :raises ValueError: for what is no such key.
+    """
+    actor, kind, name, targets = json.loads(key)
+    if not isinstance(targets, list) or not all(
+        isinstance(each, str) for each in (actor, kind, name, *targets)
+    ):
+        raise ValueError(f"{key!r} is no key of an action")
+    return actor, kind, name, targets
 
 
 def changed_paths(old: Any, new: Any, path: Path = (), depth: int = DEPTH) -> list[Path]:

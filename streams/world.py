@@ -13,12 +13,14 @@ import jsonpatch
 
 from . import blows
 from .events import Action, Input, Outcome, Patch, Say, State, Turn, TurnEnd
-from .footprint import Footprint, Path, action_key, changed_paths, targets_of
+from .footprint import CONTEXT, PLACE, Footprint, Path, action_key, changed_paths, targets_of
+from .places import way_taken
 
 __all__ = ["Declared", "Numbered", "World", "advance", "rewound"]
 
 Change = tuple[Path, str | None]
-"""Where the state changed, and the key of the action named as its reason."""
+"""Where the state changed, and the key of the action named as its reason; or the way that was taken
+to another place, see :func:`~.places.way_taken`."""
 
 MAX_PATHS = 4096
 MAX_RESOLVED = 64
@@ -254,11 +256,17 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
             )
         else:
             key = named.key
+    turned = _turned_to(world, state, paths)
     paths = world.footprint.lasting(paths)
-    if "actors" in [path[0] for path in paths if path]:
+    tops = [path[0] for path in paths if path]
+    if "actors" in tops:
         allowed = _allowed(world, paths, state)
         paths = [path for path in paths if path[:2] not in allowed and path not in allowed]
     fresh = tuple([(path, key) for path in paths])
+    if key is None and PLACE[0] in tops and (way := way_taken(world.state, state)) is not None:
+        fresh = tuple([(path, way if path[0] == PLACE[0] else None) for path in paths])
+    if turned:
+        fresh += ((CONTEXT, key),)
     unexpected = world.unexpected
     if fresh:
         revision = world.revision + 1
@@ -266,6 +274,31 @@ def _changed(world: World, state: Mapping[str, Any], because: str | None, t: flo
         if len(unexpected) > MAX_PATHS:
             unexpected = {((), None): revision}
     return state, unexpected, fresh, accounts, habits, warning, ()
+
+
+def _turned_to(world: World, state: Mapping[str, Any], paths: Sequence[Path]) -> bool:
+    """Whether this is another kind of moment."""
+    footprint = world.footprint
+    if footprint.context is None or not any(_may_turn(world, state, path) for path in paths):
+        return False
+    try:
+        return footprint.context(world) != footprint.context(world._replace(state=state))
+    except Exception:  # rules that cannot be read are told where scenes are made
+        return False
+
+
+def _may_turn(world: World, state: Mapping[str, Any], path: Path) -> bool:
+    """Whether a change may make another kind of moment: of actors, with who is on which side."""
+    if path and path[0] == "actors":
+        return world.turn is not None and (len(path) < 3 or path[2] == "side")
+    if path and path[0] not in world.footprint.contexts:
+        return False
+    before: Any = world.state
+    after: Any = state
+    for key in path:
+        before, after = (each.get(key) if key in each else None for each in (before, after))
+    counts = isinstance(before, int | float) and isinstance(after, int | float)
+    return not counts or bool(before) is not bool(after)
 
 
 def _allowed(world: World, paths: Sequence[Path], state: Mapping[str, Any]) -> frozenset[Path]:

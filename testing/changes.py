@@ -15,7 +15,7 @@ import jsonpatch
 from ..streams import events as ev
 from .standing import Standing
 
-__all__ = ["EVERYTHING", "Changes", "Happening", "speaks_of"]
+__all__ = ["EVERYTHING", "Changes", "Happening", "doubts", "speaks_of"]
 
 EVERYTHING = "everything"
 PLACE = "location"
@@ -28,6 +28,9 @@ MOMENT = {
 }  # fmt: skip
 """Fields at the top of a state that may say what kind of moment it is."""
 
+MODE = "the kind of moment"
+NPC = "who is spoken to"
+WAY = "the way "
 BLOWS = ".health"
 SPENT = ".means"
 
@@ -209,6 +212,11 @@ class Changes:
     def _paths(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
         if old.get(PLACE) != new.get(PLACE):
             yield PLACE
+            yield from (f"{WAY}{name}" for name in _taken(old, new))
+        if old.get("mode") != new.get("mode"):
+            yield MODE
+        if _npc(old) != _npc(new):
+            yield NPC
         before, after = old.get("actors"), new.get("actors")
         if before == after:
             return
@@ -239,6 +247,45 @@ def _doing(actor: str, action: Mapping[str, Any]) -> Doing:
     return Doing(actor, str(action.get("name")), targets)
 
 
+def _npc(state: Mapping[str, Any]) -> Any:
+    dialogue = state.get("dialogue")
+    return dialogue.get("npc") if isinstance(dialogue, Mapping) else dialogue
+
+
+def _taken(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    """By what names the way is known that has led from the old place to the new one."""
+    was, place = old.get(PLACE), new.get(PLACE)
+    if not isinstance(was, Mapping) or not isinstance(place, Mapping):
+        return
+    here = {str(place.get(each)).lower() for each in ("id", "name")}
+    here -= {str(was.get(each)).lower() for each in ("id", "name")}
+    exits = was.get("exits") or []
+    for way in exits.items() if isinstance(exits, Mapping) else ((None, each) for each in exits):
+        key, leads = way
+        words = [*leads.values()] if isinstance(leads, Mapping) else [leads]
+        names = {str(each).lower() for each in (key, *words) if each}
+        if names & here:
+            yield from names
+
+
+def doubts(
+    what: set[str],
+    entry: Mapping[str, Any],
+    entries: Iterable[Mapping[str, Any]],
+    happened: bool,
+) -> set[str]:
+    """What of these changes makes a text of an entry doubtful; not that one is where it leads.
+
+    :param happened: whether it had happened before: then it makes no odds that the moment is over.
+    """
+    found = what & speaks_of(entry, entries)
+    if happened:
+        found -= {MODE, NPC}
+    if entry.get("type") == "move" and f"{WAY}{str(entry['action']).lower()}" in what:
+        found.discard(PLACE)
+    return found
+
+
 def speaks_of(entry: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> set[str]:
     """What a text of an entry of a stamped prompt speaks of, less what its outcome decides.
 
@@ -252,4 +299,8 @@ def speaks_of(entry: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) ->
         found.add(entry["target"])
     if actor not in aims:
         found.add(f"{actor}{BLOWS}")
+    if entry.get("type") in ("move", "talk"):
+        found.add(MODE)
+    if entry.get("type") == "talk":
+        found.add(NPC)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .history import History, Step
+from .outings import draw_outing
 
 __all__ = ["draw"]
 
@@ -68,6 +69,12 @@ def draw(seed: int) -> History:
     settings["budget"] = rng.choice(({}, {}, {}, {"session_tokens": 6000}, {"turn_usd": 0.004}))
     settings["dollars_per_second"] = rng.choice((0.002, 0.002, 0.0, 0.1))
     settings["variant_limit"] = rng.choice((30.0, 30.0, 2.0, 0.5))
+    if rng.random() < 0.3:
+        settings["intensity"] = rng.choice((*("aggressive",) * 4, "auto", "conservative"))
+        if rng.random() < 0.7:
+            settings |= {"max_prefetch_tokens": None, "budget": {}, "spend": "none"}
+        for _ in range(rng.randint(1, 3)):
+            steps += draw_outing(rng.choice(players), killed is not None)
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
 
 

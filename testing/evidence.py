@@ -104,6 +104,11 @@ class Evidence:
             return parts
         return [(*part[:3], hp) for part, hp in zip(parts, hps, strict=True)]
 
+    def did(self, number: int) -> tuple[str, str] | None:
+        """Who did what, with the outcome of this number, if that is known."""
+        found = self.happenings.get(number)
+        return None if found is None else (found.actor, found.action)
+
     def told_with(self, outcome: int) -> tuple[str, tuple[int, ...]]:
         """The telling of an outcome, and the outcomes that another telling of it would have."""
         stands = self.changes.standing.stands

@@ -10,7 +10,7 @@ from ..session import Session
 from ..streams.events import Retell
 from ..streams.models import ModelOverloaded, Purpose
 from .bills import Bills
-from .changes import Happening, speaks_of
+from .changes import Happening, doubts, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of
 from .stamps import asked
 from .watch import WatchedStream
@@ -177,12 +177,13 @@ class Streams:
         if stream in known.again:
             return None
         since = asked(stream.request).get("known", 0)
+        happened = stream.request.purpose is not Purpose.PREFETCH or known.wanted(stream)
         for number, at in self._changed.items():
             if number <= since or (stream.opened_at or 0.0) > at:
                 continue
             what = known.changes.unexpected[number]
             for entry in entries:
-                doubtful = what & speaks_of(entry, entries)
+                doubtful = doubts(what, entry, entries, happened)
                 if doubtful and not known.bound(stream, at) and not known.restless(stream):
                     return f"input {number} changed {sorted(doubtful)}"
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..operators.narrative import Ended, Started, Status
 from ..streams.models import ModelOverloaded, Purpose
-from .changes import speaks_of
+from .changes import doubts
 from .evidence import Evidence, entries_of, may_know
 from .shown import Told
 from .stamps import Stamp, asked
@@ -156,8 +156,9 @@ class Tellings:
             deed = entry["actor"], entry["action"], entry["target"] or ""
             if deed != (stamp.actor, stamp.action, stamp.target):
                 continue
+            since = max(n for n in told.outcomes if known.did(n) in (deed[:2], None))
             for number, what in known.changes.between(stamp.known, began):
-                if what & speaks_of(entry, entries) and not known.restless(stream):
+                if doubts(what, entry, entries, number > since) and not known.restless(stream):
                     known.broke(
                         "G1",
                         f"{told.id} is stale: {stamp} was first told after input {began}, though "

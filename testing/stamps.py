@@ -76,6 +76,7 @@ def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
         "action": declared.action.get("name"),
         "target": what.target,
         "aims": [what.target, *targets_of(declared.action)],
+        **({"type": kind} if (kind := declared.action.get("type")) in ("move", "talk") else {}),
         "result": what.told,
         "name": scene.world.actor(what.target).get("name"),
         **{short: values.get(name) for short, name in VALUES},

@@ -113,7 +113,7 @@ class Table:
     def do_declare(
         self, action: str, actor: str, name: str, targets: list[str], **known: Any
     ) -> None:
-        """An action is declared, or changed."""
+        """An action is declared, or changed; of a ``type``, if it is given."""
         target = _target(targets)
         said = self.session.declare(actor, name, target=target, action_id=action, **known)
         self._open[action] = said, actor, name, targets
@@ -132,13 +132,17 @@ class Table:
         results: Sequence[tuple[str | None, str, float | None]],
         how: str,
         to: Sequence[str],
+        type: str | None = None,
+        then: Mapping[str, Any] | None = None,
     ) -> None:
         """The dice have landed; the state comes with it, before it or after it, or is ``said``.
 
         If it is ``shown``, the blow was struck before, and the state may have moved on since.
+
+        :param then: what the state says afterwards, at its top.
         """
         known = self._open.pop(action, None) if action is not None else None
-        after = orjson.loads(orjson.dumps(self.state))
+        after = orjson.loads(orjson.dumps({**self.state, **(then or {})}))
         said: list[dict[str, Any]] = []
         hps: list[Any] = []
         for struck, result, damage in results:
@@ -165,7 +169,7 @@ class Table:
             telling = known[0].outcome(results=said, state=state, to=to)
         else:
             telling = self.session.outcome(
-                actor, name, target=_target(targets), results=said, state=state, to=to
+                actor, name, target=_target(targets), type=type, results=said, state=state, to=to
             )
         number = int(telling.id[1:])
         self.held.expect(number, hps, telling)

@@ -540,6 +540,17 @@ def what_was_cancelled_is_billed_double(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Ledger, "add", double)
 
 
+@bug("G1")
+def a_move_leads_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_by = lambda own, because: '"move"' in own  # noqa: E731
+    monkeypatch.setattr(fingerprint, "goes_by", goes_by)
+
+
+@bug("G1")
+def what_belongs_to_a_moment_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "OF_KIND", {})
+
+
 @bug("G2")
 def a_dollar_counts_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
     dollars = Ledger.dollars

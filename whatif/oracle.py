@@ -4,8 +4,9 @@
     window     |───── known, and nothing it speaks of changes ─────|
     oracle     first token ……………………………… told at once
 
-The oracle prepares, for nothing, every action that is declared, offered in a turn, on its actor's
-sheet or in its actor's history, at whomever it will be aimed. It begins at the first moment at
+The oracle prepares, for nothing, every action that is declared, offered in a turn, open in a
+place or a talk, on its actor's sheet or in its actor's history, at whomever it will be aimed. It
+begins at the first moment at
 which the action is known and its result is one that can be prepared, if from then on nothing
 changes that would drop the text. The model is the main one, and each telling has the very draws of
 its pace that it has with nothing prepared: only that it was begun earlier.
@@ -23,6 +24,7 @@ from rich.table import Table
 from ..config import Settings
 from ..errors import ForetellError
 from ..game import narrator
+from ..operators.classify import DEFAULT_RULES, classify, keys_of
 from ..operators.fingerprint import dependence, fingerprint
 from ..operators.narrative import Ended, Narrative, Served, Started
 from ..operators.offers import sheet
@@ -30,6 +32,7 @@ from ..operators.predict import Intensity
 from ..operators.predictors import Key
 from ..operators.results import happened, possible_results
 from ..operators.usage import item_of, scopes_of
+from ..operators.wander import is_open
 from ..progress import Step, progress
 from ..replay import Run, play
 from ..replay.source import opened
@@ -151,6 +154,8 @@ def _known(world: World, what: Declared, done: _Done) -> Iterator[tuple[Declared
     ):
         aimed = {**action, "target": what.action.get("target")}
         yield Declared(what.actor, aimed, what.key, world.baseline), ()
+    if is_open(world, what.action):
+        yield Declared(what.actor, what.action, what.key, world.baseline), ()
 
 
 class Foreseeing:
@@ -223,7 +228,13 @@ def scored(
         raise ForetellError(f"{inputs.path}: has no outcomes, so there is nothing to prepare")
     off = settings.model_copy(update={"intensity": Intensity.OFF})
     stage = (PLACE, *TALK) if settings.content is not None else (PLACE,)
-    ahead = leads(inputs, Footprint(volatile=settings.volatile, stage=stage))
+    footprint = Footprint(
+        volatile=settings.volatile,
+        stage=stage,
+        context=lambda world: classify(world).context,
+        contexts=keys_of(DEFAULT_RULES),
+    )
+    ahead = leads(inputs, footprint)
     speaker = narrator(off)
     assert isinstance(speaker, NarratorModel)
     foreseeing = Foreseeing(speaker, ahead)

@@ -362,7 +362,8 @@ def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
         scene = {**find_scene(said), **facts}
         if first is None:
             return describe(scene, None, None, voice)
-        there = describe(scene, first.actor, first.target, voice, way=first.name)
+        behind = entries[0].get("behind") if isinstance(entries, list) else None
+        there = describe(scene, first.actor, first.target, voice, way=first.name, behind=behind)
         after = _Teller(voice)
         rest = [after.say("follow", after.book["follow"], h) for h in happenings[1:]]
         return Story(" ".join([there.text, *map(_sentence, rest)]), there.lines, there.cues)

@@ -65,11 +65,15 @@ def describe(
     voice: Voice,
     *,
     way: str = "",
+    behind: Any = None,
 ) -> Story:
-    """A place, as somebody comes to it or looks around; who goes some ``way`` has left it."""
+    """A place, as somebody comes to it or looks around; who goes some ``way`` has left it.
+
+    :param behind: the place the way leads to, where that is known.
+    """
     book = phrases()
-    where = facts.get("location") or facts.get("place")
-    leaves = actor is not None and goal is None
+    where = behind or facts.get("location") or facts.get("place")
+    leaves = actor is not None and goal is None and not _name_of(behind)
     name = goal.name if goal else "" if leaves else _name_of(where)
     place = re.sub(r"^The ", "the ", name) or "this place"
     kind = next((k for stems, k in _PLACES if re.search(rf"\b(?:{stems})", place.lower())), "any")
@@ -84,6 +88,8 @@ def describe(
         voice.pick("place", options),
         voice.pick("place2", options + book["place"]["any"]),
     ]
+    if isinstance(behind, dict) and (said := behind.get("description")):
+        out.insert(1, clean(str(said), 240))
     if not leaves and (exits := _exits(where)):
         ways = exits[0] if len(exits) == 1 else f"{', '.join(exits[:-1])} and {exits[-1]}"
         out.append(f"From here the ways lead on: {ways}")
