@@ -71,6 +71,7 @@ class Run:
     """The outcomes with which a telling begins; the others were told together with one."""
     cache: dict[str, Any] = field(default_factory=dict)
     prefetch: dict[str, Any] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
 
 
 async def play(
@@ -124,11 +125,14 @@ async def play(
     wishes = list(wishes)
     last = wishes.pop() if wishes and wishes[-1].kind == "~drain" else None
     drain = DRAIN if last is None else float(last.value or 0)
-    content = None
-    if settings.content is None and isinstance(log, LogInputs):
-        content = recorded_content(log)
+    content = tools = None
+    if isinstance(log, LogInputs):
+        content = recorded_content(log) if settings.content is None else None
+        tools = next((each["tools"] for each in log.openings if each.get("tools")), None)
     if game is None:
-        made: Game[Any] = Game(settings, model=model, price_list=price_list, content=content)
+        made: Game[Any] = Game(
+            settings, model=model, price_list=price_list, content=content, tools=tools
+        )
     else:
         made = game(settings)
         made.content = content or made.content
@@ -180,6 +184,7 @@ async def play(
             begins,
             status,
             session.prefetch_report(),
+            session.plans_report(),
         )
 
 
@@ -200,6 +205,8 @@ def _ask(session: Session[Any], wish: Wish) -> None:
     elif wish.kind == "~content":
         if pipeline.contents is not None:
             pipeline.tasks.take_in(partial(pipeline.contents.changed, wish.value or ""))
+    elif wish.kind == "~agent":
+        pipeline.tasks.take_in(partial(pipeline.agents.hand_in, orjson.loads(wish.value or "{}")))
     elif wish.kind == "~drain":  # of an earlier sitting
         pipeline.tasks.take_in(pipeline.teller.cancel_all)
     elif wish.value is not None:
@@ -334,6 +341,7 @@ def _report(
         "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
         "prefetch": run.prefetch,
+        "plans": run.plans,
         "cancelled": found["cancelled"],
         "stale": found["stale"],
         "untrue": found["untrue"],
