@@ -72,7 +72,7 @@ class Planning:
         self._handed: list[Step] = []  # of this revision
         self._since: list[Step] = []  # what the newest snapshot may not show yet
         self._end: Plan | None = None
-        self._stopped = False
+        self._stopped = self._closed = False
         self._answered = False
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -111,6 +111,7 @@ class Planning:
     def abandon(self) -> None:
         """The session is over, and says nothing more; on the loop."""
         with self._lock:
+            self._closed = True
             if self._end is None:
                 self._end = Plan(self.id, self.agent, PlanStatus.CANCELLED, None)
                 self._stop()
@@ -175,7 +176,7 @@ class Planning:
         :returns: the newest snapshot, and what was done before; ``None`` if it comes too late.
         """
         with self._lock:
-            if step.revision != self._revision or self._stopped:
+            if step.revision != self._revision or self._stopped or self._closed:
                 return None
             done: list[Mapping[str, Any]] = []
             for each in self._handed:

@@ -114,8 +114,10 @@ class Agents:
         if data["what"] == "asked":
             self._trace("~agent", **said)
             self._asked(data, run)
-        elif run is None or run.ask.plan != data["plan"]:
-            return  # another has taken its place meanwhile
+        elif run is None or run.ask.plan != data["plan"]:  # another has taken its place meanwhile
+            if data["what"] == "failed":  # who was to go on waits for an end
+                plan = Plan(data["plan"], data["agent"], PlanStatus.SUPERSEDED, None)
+                self.events.on_next(PlanEnded(plan, self._now()))
         elif data["what"] == "failed":
             self._trace("~agent", **said)
             self._failed(data, run)

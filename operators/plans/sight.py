@@ -13,11 +13,15 @@ __all__ = ["Sight", "band", "number"]
 Place = tuple[float, float]
 
 
+MOST = 1e12
+"""No place, count or distance of a game is larger; a number that is, is taken for none."""
+
+
 def number(value: Any) -> float | None:
-    """A number that is one, and finite."""
+    """A number that is one, and of a size that says something."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    return value if -MOST <= value <= MOST else None
 
 
 def band(one: Mapping[str, Any]) -> str | None:
