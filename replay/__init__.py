@@ -21,6 +21,7 @@ import orjson
 from ..config import Settings
 from ..game import Game
 from ..operators.narrative import Ended, Narrative
+from ..operators.plans.types import PlanEvent
 from ..operators.predict import Intensity
 from ..progress import Step, progress
 from ..session import Session
@@ -84,6 +85,7 @@ async def play(
     game: Make | None = None,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
+    plans: Callable[[PlanEvent], None] | None = None,
     step: Step | None = None,
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
@@ -100,6 +102,7 @@ async def play(
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
     :param watch: called with each event of the narrative.
+    :param plans: called with each event of the plans.
     :param step: called with the time of each input, in seconds.
     """
     loop = asyncio.get_running_loop()
@@ -148,6 +151,8 @@ async def play(
             await table.check()
         session: Session[Any] = await table.session("replay")
         session.subscribe(on_event)
+        if plans is not None:
+            session.plans.subscribe(plans)
         log = log if speed is None else _ByRevision(log)
         begun = loop.time()  # only now: a door takes its time to open
         if isinstance(model, RecordedModel):

@@ -16,10 +16,10 @@ MOVE, ATTACK, WAIT = {"do": "MoveTo", "x": 10, "y": 1.5}, {"do": "Attack", "targ
 }  # fmt: skip
 
 
-def read(*pieces: str, cut: bool = False) -> list[Any]:
+def read(*pieces: str) -> list[Any]:
     reader = StepReader()
     steps = [step for piece in pieces for step in reader.feed(piece)]
-    return [*steps, *reader.finish(cut=cut)]
+    return [*steps, *reader.finish()]
 
 
 def test_a_step_is_there_as_soon_as_its_object_closes() -> None:  # 3-16, 3-17
@@ -38,10 +38,10 @@ def test_several_steps_in_one_piece_are_all_there() -> None:  # 3-17
 
 
 def test_of_a_cut_stream_the_complete_steps_are_left() -> None:  # 3-18
-    assert read('{"plan_id":"p1","steps":[{"act":"MoveTo","x":10,"y":10}', cut=True) == [
+    assert read('{"plan_id":"p1","steps":[{"act":"MoveTo","x":10,"y":10}') == [
         {"act": "MoveTo", "x": 10, "y": 10}
     ]
-    assert read('{"steps":[{"do":"Wait"},{"do":"MoveTo","x":1', cut=True) == [WAIT]
+    assert read('{"steps":[{"do":"Wait"},{"do":"MoveTo","x":1') == [WAIT]
 
 
 AROUND = [
@@ -71,7 +71,7 @@ def test_what_stands_around_a_plan_is_passed_over(around: str, bare: bool, size:
     ["", "no plan at all", "{", "[[[[", '{"steps": 3}', '{"steps": ["Wait", 7]}', "\x00\ud800}{"],
 )
 def test_what_is_no_plan_has_no_steps(text: str) -> None:  # 3-25
-    assert read(text) == read(text, cut=True) == []
+    assert read(text) == []
 
 
 STEPS = st.lists(st.sampled_from((MOVE, ATTACK, WAIT)), max_size=5)
@@ -87,7 +87,7 @@ def test_in_any_pieces_the_steps_are_the_same_and_a_cut_has_the_first_of_them(
         pieces.append(text[at : at + size])
         at += size
     assert read(*pieces, text[at:]) == read(text)
-    left = read(text[: data.draw(st.integers(0, len(text)))], cut=True)
+    left = read(text[: data.draw(st.integers(0, len(text)))])
     assert left == read(text)[: len(left)]
 
 

@@ -281,3 +281,28 @@ def test_a_replay_under_other_settings_asks_for_the_same_plans(
         assert found["tokens"]["plan"] > 0
     assert main(["replay", str(path)]) == 0
     assert "plans      " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--intensity", "off"]], ids=["as it was", "another"])
+def test_what_is_shown_of_a_recording_has_the_steps_between_the_tellings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    async def evening() -> None:
+        def answer(request: Any, number: int) -> Script:
+            return Script(WHOLE if request.purpose == "plan" else TELLING)
+
+        settings = {"log_dir": str(tmp_path), "intensity": "off"}
+        async with foretell.Game(settings, model=ScriptedModel(answer)) as game:
+            session = await game.session("table-7")
+            session.update(STATE)
+            telling = session.outcome("mira", "longsword", "hit", target="grik", damage=2)
+            await asyncio.sleep(0.1)
+            await session.plan("grik", SNAPSHOT)
+            await telling
+
+    run_virtual(evening())
+    assert main(["replay", str(tmp_path / "table-7.jsonl"), "--speed", "1000", *options]) == 0
+    out = capsys.readouterr().out
+    told = out.index("gives ground")
+    steps = [out.index(step) for step in ("grik: Attack mira (heuristic)", "grik: TakeCover 1, 2")]
+    assert told < steps[0] < steps[1]  # the first came while the blow was told, and waited

@@ -14,6 +14,7 @@ import pytest
 
 import foretell
 from foretell import PlanEnded, Planning, PlanStatus, Registry, Session, StateError, Step, Stepped
+from foretell.operators.plans.places import Places
 from foretell.operators.plans.types import Source
 from foretell.streams.models import (
     Delta,
@@ -454,6 +455,18 @@ async def test_who_finds_no_place_in_time_has_a_plan_by_rules() -> None:  # 3-40
         statuses = [str((await each).status) for each in plannings]
         assert now() == 10.0 and len(model.streams) == 2
     assert statuses == ["done", "heuristic", "heuristic"]
+
+
+async def test_who_is_let_in_and_cancelled_in_one_moment_leaves_his_place_to_others() -> None:
+    places = Places(1)
+    await places.take()
+    tasks = [asyncio.ensure_future(places.take()) for _ in range(3)]
+    await instant()
+    tasks[0].cancel()  # while it waits
+    places.free()
+    tasks[1].cancel()  # it was let in just now
+    await asyncio.wait(tasks)
+    assert [task.cancelled() for task in tasks] == [True, True, False]
 
 
 def telling_first(request: Request, number: int) -> Script:

@@ -53,8 +53,7 @@ class _Draft:
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
-        cut = self.error is not None
-        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish(cut=cut)])
+        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
 
     def begin_anew(self) -> None:
         """Another answer is read, for of this one nothing can be used."""

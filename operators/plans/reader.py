@@ -44,15 +44,12 @@ class StepReader:
             self._look()
         return steps
 
-    def finish(self, *, cut: bool = False) -> list[Any]:
-        """The steps that only the end of the text completes.
-
-        :param cut: it is not at its end: what stands last is not complete.
-        """
+    def finish(self) -> list[Any]:
+        """The steps that are found only now that no more comes; what is not closed is none."""
         if self._over:
             return []
         self._over = True
-        return self._taken(self._parser.finish(reason="cut off" if cut else None).patches)
+        return self._taken(self._parser.finish().patches)
 
     def _taken(self, patches: Iterable[Patch]) -> list[Any]:
         closed = [patch.path for patch in patches if patch.op == "done" and _is_step(patch.path)]
