@@ -28,6 +28,8 @@ from ..operators.plans.types import (
 __all__ = ["Planning"]
 
 Failed = Callable[["Planning", Step, str], None]
+MOST_ANEW = 8
+"""So often a plan is made anew after a step that failed: where all fails, asking on is no help."""
 STOPPED = (PlanStatus.SUPERSEDED, PlanStatus.CANCELLED)
 
 
@@ -176,7 +178,8 @@ class Planning:
         :returns: the newest snapshot, and what was done before; ``None`` if it comes too late.
         """
         with self._lock:
-            if step.revision != self._revision or self._stopped or self._closed:
+            late = step.revision != self._revision or self._stopped or self._closed
+            if late or self._revision == MOST_ANEW:
                 return None
             done: list[Mapping[str, Any]] = []
             for each in self._handed:

@@ -135,6 +135,30 @@ def test_where_all_has_failed_rules_do_what_is_safe() -> None:  # 3-40
     assert step.tool == "Wait"
 
 
+def test_what_a_step_does_to_ones_points_is_known_to_the_next() -> None:
+    tool = {
+        "name": "Drink",
+        "doc": "Heal.",
+        "effects": [{"path": "me.hp", "value": 12}],
+        "needs": [{"path": "me.health", "test": "below", "value": 0.5}],
+        "worth": [{"points": 3}],
+    }
+    registry = Registry.of({"tools": [tool, {"name": "Wait", "doc": "Stay.", "safe": True}]})
+    sight = Sight(me(hp=2))
+    assert check({"do": "Drink"}, registry, sight) == Step("Drink")
+    later = sight.after(registry["Drink"], {})
+    assert later.me["health"] == 1 and later.others == sight.others and later.near == sight.near
+    assert isinstance(check({"do": "Drink"}, registry, later), Flaw)
+
+
+def test_rules_aim_where_bounds_allow_it_and_at_whole_numbers_if_need_be() -> None:
+    params = {"x": {"kind": "integer", "low": 0, "high": 4}, "y": {"kind": "number"}}
+    tool = {"name": "Throw", "doc": "It.", "params": params, "aim": "at", "worth": [{"points": 1}]}
+    registry = Registry.of({"tools": [tool, {"name": "Wait", "doc": "Stay.", "safe": True}]})
+    assert by_rules(registry, Sight(mira(pos=[2.6, 7.5]))) == (Step("Throw", {"x": 3, "y": 7.5}),)
+    assert by_rules(registry, Sight(SNAPSHOT)) == (Step("Throw", {"x": 4, "y": 4}),)
+
+
 ABSURD = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1e6, 1e6) | st.text(max_size=3)
 ABSURD |= st.lists(st.integers(-9, 9) | st.none(), max_size=3)
 NAMES = ("id", "side", "pos", "hp", "max_hp", "ammo", "cover", "x", "y", "health", "immobile")

@@ -306,6 +306,15 @@ async def test_what_failed_does_not_come_again_neither_by_rules_nor_by_the_model
     assert [each.flaw.kind for each in plan.dropped] == ["repeated"]
 
 
+async def test_where_every_step_fails_nobody_asks_for_ever() -> None:
+    async with table(Script({"steps": [ATTACK, COVER, SCAN]})) as (session, model):
+        count = 0
+        async for step in session.plan("grik", SNAPSHOT):
+            step.failed("nothing works here")
+            count += 1
+        assert count >= 9 and len(model.streams) <= 9
+
+
 async def test_a_failed_step_closes_the_stream_of_the_plan_it_ends() -> None:
     async with table([Script(ttft=5), Script(WHOLE)]) as (session, model):
         planning = session.plan("grik", SNAPSHOT)

@@ -9,7 +9,7 @@ from typing import Any
 from .check import check
 from .registry import Param, PlanTool, Registry
 from .sight import Place, Sight
-from .types import Flaw, Step
+from .types import Step
 
 __all__ = ["by_rules"]
 
@@ -30,53 +30,51 @@ def by_rules(registry: Registry, sight: Sight, barred: Collection[bytes] = ()) -
     steps: list[Step] = []
     while len(steps) < MOST:
         used = {step.tool for step in steps}
-        best: tuple[float, float, Step] | None = None
-        for tool in registry.values():
-            if tool.name in used:
-                continue
-            for step, distance in _ways(registry, tool, sight, barred):
-                points = _points(tool, sight, step)
-                if points > 0 and (best is None or (points, -distance) > (best[0], -best[1])):
-                    best = points, distance, step
+        ways = [
+            way
+            for tool in registry.values()
+            if tool.worth and tool.name not in used
+            for way in _ways(tool, sight)
+        ]
+        ways.sort(key=lambda way: (-way[0], way[1]))
+        fit = (check(step, registry, sight, barred) for _, _, step in ways)
+        best = next((step for step in fit if isinstance(step, Step)), None)
         if best is None:
             break
-        steps.append(best[2])
-        sight = sight.after(registry[best[2].tool], best[2].args)
+        steps.append(best)
+        sight = sight.after(registry[best.tool], best.args)
     return tuple(steps) or (Step(registry.safe.name),)
 
 
-def _points(tool: PlanTool, sight: Sight, step: Step) -> float:
-    target = None if tool.target is None else step.args[tool.target[0]]
+def _ways(tool: PlanTool, sight: Sight) -> Iterator[tuple[float, float, Step]]:
+    """What may be done with a tool that is worth it: points, how far it is, and the step."""
+    of_target = any(need.of_target for worth in tool.worth for need in worth.when)
+    points = 0.0 if of_target else _points(tool, sight, None)
+    if points <= 0 and not of_target:
+        return
+    args = {name: _usual(param) for name, param in tool.params.items()}
+    if tool.target is not None:
+        name = tool.target[0]
+        for other in sight.targets(tool)[:NEAREST]:
+            worth = _points(tool, sight, other) if of_target else points
+            if worth > 0:
+                yield worth, sight.distance(other), Step(tool.name, {**args, name: other})
+    elif tool.aim is not None:
+        foe = next((each for each in sight.near if not sight.friend(each)), None)
+        place = None if foe is None else _aim(tool, sight, foe)
+        if foe is not None and place is not None:
+            x, y = (_bounded(tool.params[each], at) for each, at in zip("xy", place, strict=True))
+            yield points, sight.distance(foe), Step(tool.name, {**args, "x": x, "y": y})
+    else:
+        yield points, 0.0, Step(tool.name, args)
+
+
+def _points(tool: PlanTool, sight: Sight, target: str | None) -> float:
     return math.fsum(
         worth.points
         for worth in tool.worth
         if all(need.holds(sight.state, target) for need in worth.when)
     )
-
-
-def _ways(
-    registry: Registry, tool: PlanTool, sight: Sight, barred: Collection[bytes]
-) -> Iterator[tuple[Step, float]]:
-    """The steps that a tool allows now, each with the distance to whom it is about."""
-    if not tool.worth:
-        return
-    args = {name: _usual(param) for name, param in tool.params.items()}
-    if tool.target is not None:
-        name = tool.target[0]
-        about = [({**args, name: each}, each) for each in sight.targets(tool)[:NEAREST]]
-    elif tool.aim is not None:
-        foe = next((each for each in sight.near if not sight.friend(each)), None)
-        place = None if foe is None else _aim(tool, sight, foe)
-        if foe is None or place is None:
-            return
-        x, y = (_bounded(tool.params[each], at) for each, at in zip("xy", place, strict=True))
-        about = [({**args, "x": x, "y": y}, foe)]
-    else:
-        about = [(args, "")]
-    for given, other in about:
-        step = check({"do": tool.name, **given}, registry, sight, barred)
-        if not isinstance(step, Flaw):
-            yield step, sight.distance(other) if other else 0.0
 
 
 def _aim(tool: PlanTool, sight: Sight, foe: str) -> Place | None:
@@ -97,12 +95,12 @@ def _aim(tool: PlanTool, sight: Sight, foe: str) -> Place | None:
 
 
 def _bounded(param: Param, value: float) -> float:
+    value = round(value) if param.kind == "integer" else value
     low = value if param.low is None else max(param.low, value)
     return low if param.high is None else min(param.high, low)
 
 
 def _usual(param: Param) -> Any:
     if param.kind in ("number", "integer"):
-        value = _bounded(param, 0)
-        return math.ceil(value) if param.kind == "integer" else value
+        return _bounded(param, 0)
     return param.choices[0] if param.choices else ""

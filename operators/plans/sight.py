@@ -139,7 +139,15 @@ class Sight:
                 state = _with(state, effect.at(target), [args[name] for name in effect.params])
             elif effect.value is not None:
                 state = _with(state, effect.at(target), effect.value)
-        return self if state is self.state else Sight(state)
+        if state is self.state:
+            return self
+        if state["others"] is not self.others:
+            return Sight(state)
+        later = Sight({"me": state["me"]})
+        later.others, later.state = self.others, {**state, "me": later.me}
+        if later.place() == self.place():
+            later._near = self._near
+        return later
 
 
 def _with(state: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Mapping[str, Any]:
@@ -147,4 +155,6 @@ def _with(state: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Mappin
     inner = state.get(first)
     if rest:
         value = _with(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)
+    elif first in ("hp", "max_hp"):  # another share of one's points follows
+        state = {key: known for key, known in state.items() if key != "health"}
     return {**state, first: value}

@@ -92,8 +92,9 @@ class Step:
     def failed(self, reason: str = "") -> None:
         """It could not be done: plan anew from here. From any thread; never blocks.
 
-        The iteration that gave it goes on with the new steps, of which none is this one. A step of
-        a plan that is over, or was planned anew already, changes nothing.
+        The iteration that gave it goes on with the new steps, of which none is this one. It changes
+        nothing if the plan was superseded, cancelled or planned anew already, nor if eight of its
+        steps have failed before.
 
         :param reason: for the prompt, in a few words.
         :raises StateError: for a step that no plan has handed out.
