@@ -306,6 +306,23 @@ async def test_what_failed_does_not_come_again_neither_by_rules_nor_by_the_model
     assert [each.flaw.kind for each in plan.dropped] == ["repeated"]
 
 
+async def test_a_plan_that_is_replaced_while_a_step_of_it_fails_comes_to_its_end() -> None:
+    async with table() as (session, _):
+
+        def meddling(*_: Any) -> list[Any]:  # as another thread may
+            if planning_is_over:
+                session.plan("grik", SNAPSHOT, goal="another")
+            return []
+
+        planning_is_over = False
+        planning = session.plan("grik", SNAPSHOT, fallback=meddling)
+        await planning
+        planning_is_over = True
+        planning.poll()[0].failed()
+        assert (await planning).status is PlanStatus.SUPERSEDED
+        assert await taken(planning) == []
+
+
 async def test_where_every_step_fails_nobody_asks_for_ever() -> None:
     async with table(Script({"steps": [ATTACK, COVER, SCAN]})) as (session, model):
         count = 0
@@ -357,6 +374,24 @@ async def test_a_newer_scene_ends_the_plan_it_outdates_and_closes_its_connection
         assert (await old).status is PlanStatus.SUPERSEDED
         assert await taken(old) == []
         assert (await new).status is PlanStatus.DONE
+
+
+async def test_a_step_that_comes_in_one_moment_with_the_newer_scene_is_nobodys() -> None:
+    async with table(Script(WHOLE, ttft=5)) as (session, _):
+        seen: list[Any] = []
+        session.plans.subscribe(seen.append)
+        session.plan("grik", SNAPSHOT)
+        await asyncio.sleep(1)
+        [generation] = session.generations.live
+        text = Delta(orjson.dumps(WHOLE).decode())
+        session._pipeline.tasks.take_in(lambda: generation.receive(text))
+        session.plan("grik", joined("bran"))
+        await instant()
+    steps = [event.step for event in seen if isinstance(event, Stepped)]
+    assert [(step.plan, step.source) for step in steps] == [
+        ("p1", "heuristic"),
+        ("p2", "heuristic"),
+    ]
 
 
 async def test_a_newer_scene_that_is_no_news_goes_on_with_the_plan() -> None:
