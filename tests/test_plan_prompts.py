@@ -69,7 +69,10 @@ def test_the_compact_prompt_has_1000_to_1200_characters() -> None:  # 3-3, 3-8
 def test_no_snapshot_makes_the_compact_prompt_longer_than_1500(
     snapshot: dict[str, Any], goal: str, registry: Registry
 ) -> None:  # 3-3, 3-8
-    ask = Ask("p1", "grik", snapshot, "".join(c for c in goal if c.isalnum()), 0.0)
+    goal = "".join(c for c in goal if c.isalnum())
+    step = {"do": "MoveTo", "x": -123.5, "y": 999.5}
+    done, failed = (step,) * len(goal), (step, goal) if goal else None
+    ask = Ask("p1", "grik", snapshot, goal, 0.0, done=done, failed=failed)
     assert prompt_for(ask, registry, Tier.COMPACT, 5).characters < 1500
 
 

@@ -43,6 +43,7 @@ STATE: dict[str, Any] = {
     },
 }
 TELLING = {"text": "The blade bites, and {target} gives ground.", "lines": [], "cues": []}
+DOWN = "http://user@example.com:80/a/secret/path is not there"
 OWN = {
     "tools": [
         {"name": "Howl", "doc": "Frighten somebody.", "params": {"at": {"kind": "target"}},
@@ -63,7 +64,7 @@ def answers(rng: random.Random) -> Any:
         }  # fmt: skip
         if rng.random() < 0.5:
             return Script(whole, **times)
-        errors = (ModelUnavailable("down"), ModelOverloaded("later", retry_after=0.3))
+        errors = (ModelUnavailable(DOWN), ModelOverloaded("later", retry_after=0.3))
         return rng.choice(
             (
                 Script(error=rng.choice(errors), ttft=0.2),
@@ -157,6 +158,7 @@ def test_a_night_with_plans_is_replayed_line_by_line(tmp_path: Path, seed: int) 
     assert {line["what"] for line in kinds(path, "~agent")} >= {"asked"}
     walked = verify(path, heavy=True)
     assert walked.difference is None and walked.closed
+    assert b"secret" not in path.read_bytes()
     assert walked.lines == len(lines(path)) - 1  # all but the header
 
 

@@ -192,7 +192,7 @@ async def test_at_the_time_limit_what_is_complete_is_the_plan() -> None:  # 3-24
         await instant()
         assert model.streams[0].gone_at == now() == 10.0
     assert wires(plan.steps) == [COVER, ATTACK] and plan.status is PlanStatus.PARTIAL
-    assert plan.error == "nothing more came within 10 s"
+    assert plan.error == "nothing more came within 10 s" and plan.kind == "deadline"
     assert [wire for _, wire, _ in steps] == [BY_RULES, COVER, ATTACK]
 
 
@@ -232,7 +232,7 @@ async def test_whatever_the_model_does_there_is_a_plan_by_the_deadline(
         steps = [wire for _, wire, _ in await taken(planning)]
         plan = await planning
     assert plan.status is PlanStatus.HEURISTIC and plan.source is Source.HEURISTIC
-    assert plan.error is not None and error in plan.error
+    assert plan.error is not None and error in plan.error and plan.kind is not None
     assert steps == wires(plan.steps) and steps[0] == BY_RULES and len(steps) > 1
     assert plan.total <= 10.0 and plan.model is None
 

@@ -263,6 +263,6 @@ class Agents:
             source=plan.source,
             steps=len(plan.steps),
             dropped=len(plan.dropped),
-            error=plan.error,
+            error=plan.kind,  # its text may have an address in it
             latency=[plan.first, plan.model, plan.total],
         )

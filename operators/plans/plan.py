@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from ...streams.models import ModelError, ModelOverloaded, Request
+from ...streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
 from ...streams.tasks import Tasks
 from ...streams.timers import Timers, sleep, timeout
 from ..generation import Generation, GenerationClosed, Generations, Trace
@@ -32,6 +32,7 @@ class _Draft:
         self.steps: list[Step] = []
         self.dropped: list[Dropped] = []
         self.error: str | None = None
+        self.kind: str | None = None
         self.first: float | None = None
         self.full = False
         """More steps have come than a plan may have."""
@@ -137,11 +138,11 @@ class Planner:
                 async for step in steps:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
-            draft.error = f"nothing more came within {limit:g} s"
+            draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
-            draft.error = f"the answer was closed: {closed.reason}"
+            draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
         except ModelError as error:
-            draft.error = str(error)
+            draft.error, draft.kind = str(error), error.kind
         if not draft.full:
             for step in draft.finish():
                 yield self._stepped(ask, draft, step)
@@ -153,6 +154,7 @@ class Planner:
             return
         if draft.error is None:
             draft.error = "the model's answer has no step that can be done"
+            draft.kind = ModelInvalid.kind
         for step in ask.standby[1 if self._settings.first else 0 :]:
             yield Stepped(ask.agent, step, self._now())
         yield self._ended(ask, draft, PlanStatus.HEURISTIC, ask.standby)
@@ -175,6 +177,7 @@ class Planner:
         plan = Plan(
             *(ask.plan, ask.agent, status, steps[0].source, steps, tuple(draft.dropped)),
             error=draft.error,
+            kind=draft.kind,
             first=first,
             model=model,
             total=total,

@@ -16,6 +16,8 @@ from .types import Ask, Tier
 __all__ = ["PlanPrompt", "prompt_for", "request_for"]
 
 CHARS_PER_TOKEN = 4
+LATEST, WHY = 4, 80
+"""Of what was done before so many steps are told, and of why one failed so many characters."""
 ROOM = {Tier.SIMPLIFIED: (12, 900), Tier.COMPACT: (4, 680)}
 """Others that are told of at most, and characters for what is told of an agent."""
 
@@ -60,13 +62,15 @@ class PlanPrompt:
 def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> PlanPrompt:
     """The prompt of a tier. What stays the same stands first, for the server's cache of prompts."""
     most, room = ROOM[tier]
-    sight = Sight(ask.snapshot)
-    facts = facts_of(ask.agent, ask.goal, registry, sight, most=most, room=room)
+    before: dict[str, Any] = {}
     if ask.done:
-        facts["done"] = list(ask.done)
+        before["done"] = list(ask.done[-LATEST:])
     if ask.failed is not None:
         step, why = ask.failed
-        facts["failed"] = {**step, **({"why": why} if why else {})}
+        before["failed"] = {**step, **({"why": why[:WHY]} if why else {})}
+    room -= len(dumped(before))
+    facts = facts_of(ask.agent, ask.goal, registry, Sight(ask.snapshot), most=most, room=room)
+    facts |= before
     told = dumped({"agents": [facts], "most": most_steps})
     return PlanPrompt(_stable(registry, tier, most_steps), f"What will it do?\nFACTS {told}")
 

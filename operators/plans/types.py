@@ -135,7 +135,8 @@ class Plan:
     :param steps: those of who answered; ``source`` says who. All were valid for the snapshot.
     :param dropped: of the model's steps, and the fallback's, those that could not be done; the
         first 32.
-    :param error: one line on why the model's is not whole, or not there.
+    :param error: one line on why the model's is not whole, or not there; ``kind`` is its stable
+        word: that of a :class:`~foretell.ModelError`, ``deadline`` or ``closed``.
     :param first: seconds from asking to the first step, whoever made it.
     :param model: seconds from asking to the model's first step, if one came.
     :param total: seconds from asking to the end.
@@ -148,6 +149,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     error: str | None = None
+    kind: str | None = None
     first: float | None = None
     model: float | None = None
     total: float = 0.0
