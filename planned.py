@@ -84,6 +84,7 @@ class Planned:
                 before.stop()
         steps = self._asked_of(fallback, agent, raw)
         with self._lock:
+            self._check_open()  # again: it may have been closed meanwhile
             self._number += 1
             name = f"p{self._number}"
             made = Planning(

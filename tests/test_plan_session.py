@@ -479,6 +479,26 @@ async def test_the_end_of_a_session_ends_all_plans_at_once() -> None:
             session.plan("grik", SNAPSHOT)
 
 
+async def test_who_asks_while_a_session_is_closed_is_refused_or_ended() -> None:
+    async with table(telling_first) as (session, model):
+        session.update(STATE)
+        session.outcome("mira", "longsword", "hit", target="grik", damage=2)
+        await instant()
+
+        def closing(*_: Any) -> list[Any]:  # as another thread may
+            session.say_end()
+            return []
+
+        with pytest.raises(StateError, match="closed"):
+            session.plan("grik", SNAPSHOT, fallback=closing)
+        ending = asyncio.ensure_future(session.finish(drain=5.0))
+        await instant()
+        late = {"what": "asked", "plan": "p9", "agent": "grik", "snapshot": SNAPSHOT}
+        session._planned._tell(late)
+        await ending
+        assert not model.asked("plan") and session._pipeline.plan_tally.plans == 0
+
+
 # --- many at once, and players
 
 

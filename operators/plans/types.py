@@ -133,8 +133,7 @@ class Plan:
     """What a plan has come to.
 
     :param steps: those of who answered; ``source`` says who. All were valid for the snapshot.
-    :param dropped: of the model's steps, and the fallback's, those that could not be done; the
-        first 32.
+    :param dropped: of the model's steps those that could not be done; the first 32.
     :param error: one line on why the model's is not whole, or not there; ``kind`` is its stable
         word: that of a :class:`~foretell.ModelError`, ``deadline`` or ``closed``.
     :param first: seconds from asking to the first step, whoever made it.
