@@ -252,6 +252,12 @@ async def test_a_server_without_room_is_asked_again_after_a_while() -> None:  # 
     assert wires(plan.steps) == [COVER, ATTACK, SCAN] and plan.status is PlanStatus.DONE
 
 
+async def test_of_an_answer_that_broke_off_nothing_is_left_in_the_next() -> None:
+    broken = Script(WHOLE, error=ModelOverloaded("later"), chunks=3)
+    async with table([broken, Script(WHOLE)]) as (session, _):
+        assert wires((await session.plan("grik", SNAPSHOT)).steps) == [COVER, ATTACK, SCAN]
+
+
 @pytest.mark.parametrize(("retry_after", "asked"), [(None, 3), (60.0, 1)])
 async def test_it_is_not_asked_for_ever_nor_past_the_deadline(
     retry_after: float | None, asked: int
