@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .config import Settings
 from .operators.classify import Scene
 from .operators.compose import Composer
 from .operators.contents import Contents
@@ -42,10 +43,15 @@ class Asker:
         contents: Contents | None,
     ) -> None:
         self._game = game
-        self._settings = game.settings
+        self.apply(game.settings)
         self._transcript = transcript
         self._views = views
         self._contents = contents
+
+    def apply(self, settings: Settings) -> None:
+        """Ask as these say from now on."""
+        self._settings = settings
+        self._prompts = self._game.prompts_for(settings)
 
     def request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
@@ -63,7 +69,7 @@ class Asker:
             content = self._views.content(scene.world, account, content)
         scene, account = self._views.shown(scene, account)
         declared = account.entries[0].declared
-        prompt = prompted(self._game.prompts, scene, declared, account, memory, content)
+        prompt = prompted(self._prompts, scene, declared, account, memory, content)
         return Request(
             model=settings.main_model,
             messages=tuple(prompt.messages),

@@ -70,7 +70,7 @@ def _run(argv: Sequence[str] | None) -> int:
         try:
             return int(args.run(args))
         finally:
-            sys.stdout.flush()  # here, where a closed pipe can still be answered
+            print(end="", flush=True)  # here, where a closed pipe can still be answered
 
 
 @contextmanager
@@ -107,7 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("FORETELL_DEBUG"):
             raise
-        if isinstance(error, ForetellError | OSError):
+        if isinstance(error, OSError) and error.strerror:
+            of = "" if error.filename is None else f"{error.filename}: "
+            say("error", f"{of}{error.strerror}")
+        elif isinstance(error, ForetellError | OSError):
             say("error", str(error))
         else:
             what = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Settings of a game: a TOML file, a mapping, or keyword arguments."""
+"""Settings of a game: a TOML or JSON file, a mapping, or keyword arguments."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,13 +26,29 @@ from .operators.plans.settings import Plans
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling, no_truth
 from .streams.footprint import VOLATILE
+from .streams.said import brief
 
-__all__ = ["ELSEWHERE", "Settings", "how"]
+__all__ = ["ELSEWHERE", "LIVE", "WRITTEN", "Settings", "how"]
 
 MONTH = 30 * 24 * 3600.0
 LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
-ELSEWHERE = frozenset(("base_url", "log_dir", "cache_url", "cache_timeout", "content", "usage_dir"))
+ELSEWHERE = frozenset(
+    ("base_url", "log_dir", "cache_url", "cache_timeout", "content", "rules_module", "usage_dir")
+)
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
+WRITTEN = frozenset(
+    ("main_model", "small_model", "effort", "thinking", "style", "tone", "language", "length")
+)
+"""What another text would be written for."""
+LIVE = WRITTEN | frozenset(
+    (
+        *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
+        *("max_prefetch_tokens", "memory_tokens", "budget"),
+    )
+)
+"""What a running game can change; see :meth:`foretell.Game.apply`."""
+LEAST_PER_SENTENCE = 40
+"""Tokens a sentence is given room for, with the form it is sent in."""
 CACHES = ("redis://", "rediss://", "memcached://")
 
 
@@ -43,6 +60,11 @@ class Settings(BaseModel):
     of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
+    ``style``, ``tone``, ``language``: of the default prompts, in words of your own, such as
+    ``language = "German"``; ``length``: about how many sentences a full telling has, by default
+    two to four.
+    ``rules_module``: ``"package.module:Name"`` of your own :class:`~foretell.Rules`, for the odds
+    of what may come of an action. It is imported, so name what you trust; no recording names it.
     ``main_from``: the small model prepares what is less likely than this, and what the main model
     would be too late for; with 0, or a main model that costs nothing, the main model writes all.
     ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
@@ -55,6 +77,8 @@ class Settings(BaseModel):
     valuable speculation of any session. A server of your own: what it answers at once.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``listen``: whether what is said and typed at the table points to what is prepared.
+    ``volatile``: names of fields, of actors and of the place, that change all the time and that no
+    text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
     ``log_dir``: where session logs are written; with none, nothing is. ``log_flush``: what of one
     a killed process may lose: ``"line"``, next to nothing; ``"second"``, or seconds, so much;
     ``"end"``, all since the last full MiB. ``log_rotate``: bytes its file may have before it is set
@@ -91,6 +115,10 @@ class Settings(BaseModel):
     thinking: dict[str, Any] | None = {"type": "disabled"}
     max_tokens: int = Field(default=400, ge=16, le=32_000)
     style: str = ""
+    tone: str = ""
+    language: str = ""
+    length: int | None = Field(default=None, ge=1, le=20)
+    rules_module: str | None = None
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
@@ -147,7 +175,7 @@ class Settings(BaseModel):
 
     _numbers = field_validator("*", mode="before")(no_truth)
 
-    @field_validator("base_url", "main_model", "small_model")
+    @field_validator("base_url", "main_model", "small_model", "rules_module")
     @classmethod
     def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and not value.strip():
@@ -176,49 +204,96 @@ class Settings(BaseModel):
     def _consistent(self) -> Settings:
         if self.quiet > self.max_wait:
             raise ValueError(f"quiet is {self.quiet:g}, more than max_wait, {self.max_wait:g}")
+        if self.length is not None and self.length * LEAST_PER_SENTENCE > self.max_tokens:
+            room = self.length * LEAST_PER_SENTENCE
+            raise ValueError(
+                f"length {self.length} has no room in max_tokens {self.max_tokens}: use {room}"
+            )
         if self.cache_url is not None and not self.cache_url.startswith(CACHES):
             raise ValueError(f"cache_url is not the URL of a cache: begin it {', '.join(CACHES)}")
         return self
 
-    @staticmethod
-    def load(source: Settings | Mapping[str, Any] | str | PathLike[str] | None) -> Settings:
-        """Settings from a TOML file, a mapping, or nothing (the defaults).
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The models of which either writes what is prepared, whichever would be asked now."""
+        return (self.main_model, self.small_model) if self.main_from else ()
 
-        :raises ConfigError: a file that is missing or not TOML, a setting that is unknown or out
-            of range; the message names it.
+    def changed(self, source: Source) -> Settings:
+        """These, with other values for those that are named.
+
+        :raises ConfigError: as :meth:`load`, and where one is another that cannot change while a
+            game runs.
+        """
+        where, values = _said(source)
+        found = _checked(where, {**self.model_dump(), **values})
+        for name in self.differences(found):
+            if name not in LIVE:
+                raise ConfigError(f"{where}: {name} cannot change while the game runs")
+        return found
+
+    def differences(self, other: Settings) -> dict[str, Any]:
+        """The values that another has otherwise, as plain JSON."""
+        names = {
+            name for name in Settings.model_fields if getattr(self, name) != getattr(other, name)
+        }
+        return other.model_dump(mode="json", include=names)
+
+    @staticmethod
+    def load(source: Source) -> Settings:
+        """Settings from a file, a mapping, or nothing (the defaults).
+
+        A file whose name ends in ``.json`` is JSON, any other TOML.
+
+        :raises ConfigError: a file that is missing or cannot be read, a setting that is unknown or
+            out of range; the message names it.
         """
         if isinstance(source, Settings):
             return source
-        where = "settings"
-        values: Mapping[str, Any] = {}
-        if isinstance(source, Mapping):
-            values = source
-        elif source is not None:
-            try:
-                where = fspath(source)
-            except TypeError:
-                kind = type(source).__name__
-                raise ConfigError(f"settings are a TOML file or a mapping, not {kind}") from None
-            try:
-                values = tomllib.loads(Path(source).read_text("utf-8"))
-            except FileNotFoundError:
-                raise ConfigError(f"{where}: no such file") from None
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                raise ConfigError(f"{where}: {error}") from None
-        try:
-            return Settings.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            hint = "; see foretell.Settings for the settings there are"
-            unknown = first["type"] == "extra_forbidden"
-            reason = f"unknown setting{hint}" if unknown else first["msg"]
-            reason = reason.removeprefix("Value error, ")
-            raise ConfigError(": ".join(filter(None, (where, name, reason)))) from None
+        return _checked(*_said(source))
+
+
+Source = Settings | Mapping[str, Any] | str | PathLike[str] | None
+"""What settings are loaded from."""
+
+
+def _said(source: Source) -> tuple[str, Mapping[str, Any]]:
+    """Where settings stand, and what they say, not checked yet."""
+    if isinstance(source, Settings):
+        return "settings", source.model_dump(exclude_unset=True)
+    if source is None or isinstance(source, Mapping):
+        return "settings", source or {}
+    try:
+        path = fspath(source)
+    except TypeError:
+        kind = type(source).__name__
+        raise ConfigError(f"settings are a file or a mapping, not {kind}") from None
+    read = orjson.loads if path.endswith(".json") else tomllib.loads
+    try:
+        found = read(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # what both parsers raise is a ValueError
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: settings are an object of names and values, not {brief(found)}")
+    return path, found
+
+
+def _checked(where: str, values: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = "; see foretell.Settings for the settings there are"
+        unknown = first["type"] == "extra_forbidden"
+        reason = f"unknown setting{hint}" if unknown else first["msg"]
+        reason = reason.removeprefix("Value error, ")
+        raise ConfigError(": ".join(filter(None, (where, name, reason)))) from None
 
 
 def how(path: str) -> dict[str, Any]:
-    """What a TOML file of settings says; not where things are, for a replay leaves these alone.
+    """What a file of settings says; not where things are, for a replay leaves these alone.
 
     :raises ConfigError: as :meth:`Settings.load` does.
     """

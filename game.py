@@ -8,10 +8,12 @@ import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 
 from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
@@ -80,8 +82,8 @@ class Game(Generic[M]):
     :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
     :param tools: what plans are made of: a :class:`~foretell.Registry`, a mapping or a JSON file;
         default: those that ship which the settings name. See ``docs/plans.md``.
-    :raises ConfigError: from bad settings, a narration model with no text field, or preloads or
-        tools that are none.
+    :raises ConfigError: from bad settings, a narration model with no text field, or a guest that is
+        none.
     """
 
     def __init__(
@@ -127,8 +129,16 @@ class Game(Generic[M]):
             raise ConfigError(
                 f"prompts must be a function or a class of them, not {brief(prompts)}"
             )
-        self.prompts: Prompts = own or DefaultPrompts(self.settings.style)
+        self._own_prompts = own
+        self.prompts: Prompts = self.prompts_for(self.settings)
+        given = rules
+        if not isinstance(given, Sequence) or not all(isinstance(each, Rule) for each in given):
+            raise ConfigError(f"rules must be a list of Rule, not {brief(given)}")
         self.rules = rules
+        if not (model is None or callable(getattr(model, "stream", None))):
+            raise ConfigError(f"model must have a method stream, not {brief(model)}")
+        if odds is None and self.settings.rules_module is not None:
+            odds = _named(self.settings.rules_module)
         made = odds() if isinstance(odds, type) else odds
         if made is not None and not all(
             callable(getattr(made, each, None)) for each in ("odds", "damage")
@@ -138,8 +148,8 @@ class Game(Generic[M]):
         self.view = view
         self.content_view = content_view
         self.price_list = price_list
-        self.text_field = _text_field(narration)
         self.schema = schema_of(narration) if self.settings.output == "json" else None
+        self.text_field = _text_field(narration, self.schema)
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._store: VariantStore | None = None
@@ -186,6 +196,30 @@ class Game(Generic[M]):
         finally:
             self._opening.remove(session_id)
         return session
+
+    def apply(self, settings: Settings | Mapping[str, Any] | str | PathLike[str]) -> None:
+        """Change settings while sessions run. From any thread; in each it takes effect at once.
+
+        What is being told goes on as it was begun; what was prepared with another model or in
+        another voice is prepared anew. What a session has changed for itself stays, unless it is
+        changed here.
+
+        :param settings: a file, or a mapping; what it does not name stays as it is.
+        :raises ConfigError: from bad settings, and for a change of what only a new game can have;
+            nothing is changed then.
+        """
+        before, self.settings = self.settings, self.settings.changed(settings)
+        self.prompts = self.prompts_for(self.settings)
+        self.budgets.apply(self.settings.budget)
+        if changed := before.differences(self.settings):
+            for session in [*self._sessions.values()]:
+                session.apply(changed)
+
+    def prompts_for(self, settings: Settings) -> Prompts:
+        """The game's own prompts, or the default ones as the settings want them."""
+        return self._own_prompts or DefaultPrompts(
+            settings.style, settings.tone, settings.language, settings.length
+        )
 
     def described(self) -> dict[str, Any]:
         """What a recording keeps of it, so that a replay can be the same: no key, no address."""
@@ -242,10 +276,16 @@ class Game(Generic[M]):
 
         :param kind: of this kind only; ``name``: and only what is called so.
         """
-        of = ("*",) if kind is None else (kind, "*" if name is None else name)
-        self._invalidate(":".join(("content", *of)))
+        self.content_noticed("" if kind is None else kind if name is None else f"{kind}:{name}")
         for session in [*self._sessions.values()]:
             session.content_changed(kind, name)
+
+    def content_noticed(self, what: str) -> None:
+        """Content of a kind, of ``kind:name``, or all of it (an empty text) is another.
+
+        What of :attr:`store` has come from it goes. Sessions whose source says so hear it of that.
+        """
+        self._invalidate(":".join(filter(None, ("content", what, "" if ":" in what else "*"))))
 
     def _invalidate(self, pattern: str) -> None:
         """Of the store, at once; from another thread, as soon as its loop comes to it."""
@@ -423,6 +463,16 @@ def _content(given: Any, folder: str | None) -> ContentSource | None:
     return given  # type: ignore[no-any-return]
 
 
+def _named(path: str) -> Any:
+    """What a dotted path names."""
+    module, colon, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = "" if colon else ": write package.module:Name"
+        raise ConfigError(f"rules_module {path!r}: {error}{hint}") from None
+
+
 def _open_model(settings: Settings, api_key: str | None) -> Model:
     if settings.base_url or api_key or any(os.environ.get(name) for name in KEYS):
         from .streams.anthropic_model import AnthropicModel
@@ -444,14 +494,23 @@ def narrator(settings: Settings) -> Model:
     return NarratorModel(Engine(speed, settings.seed))
 
 
-def _text_field(narration: type[BaseModel]) -> str:
-    """The field that is the text: the one called so, else the first string at the top."""
+def _text_field(narration: type[BaseModel], schema: Mapping[str, Any] | None) -> str:
+    """The JSON name of the field that is the text: the one called so, else the first string."""
     fields = narration.model_fields
-    if "text" in fields:
-        return "text"
-    for name, field in fields.items():
-        if field.annotation is str:
-            return name
-    raise ConfigError(
-        f"narration model {narration.__name__} has no text: give it a field of type str"
-    )
+    strings = [name for name, field in fields.items() if field.annotation is str]
+    name = "text" if "text" in fields else next(iter(strings), None)
+    found = None if name is None else _json_name(name, fields[name])
+    asked = {} if schema is None else schema.get("properties", {}).get(found, {})
+    if found is None or asked.get("type", "string") != "string":
+        raise ConfigError(
+            f"narration model {narration.__name__} has no text: give it a field of type str"
+        )
+    return found
+
+
+def _json_name(name: str, field: FieldInfo) -> str:
+    """What a field is called in JSON: by its alias, if it has one."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = next((each for each in alias.choices if isinstance(each, str)), None)
+    return alias if isinstance(alias, str) else name

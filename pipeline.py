@@ -15,6 +15,7 @@ from reactivex import Observable, Subject, merge
 from reactivex import operators as ops
 
 from .asking import Asker, about
+from .config import WRITTEN
 from .operators.chances import Chances
 from .operators.claim import NOTHING, Again, Claim
 from .operators.classify import Context, Scene, classify
@@ -127,7 +128,7 @@ class Pipeline(Generic[M]):
         self.intensity: Intensity = settings.intensity
         self._planned_at = self.intensity  # changes with the line that records it
         self._game = game
-        self._settings = settings
+        self.settings = settings
         content = game.content is not None if replaying is None else replaying.content
         own_tools = game.own_tools if replaying is None else replaying.tools
         self.registry = game.registry if own_tools is None else Registry.of(own_tools)
@@ -141,6 +142,7 @@ class Pipeline(Generic[M]):
         self._faults: set[tuple[str, str]] = set()
         self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
+        self._voice = 0  # how often that has changed which another text is written for
         self._moved = self._happened = 0  # the last input that was a move; an outcome, or a rewind
         self._lock: LogLock | None = None
 
@@ -224,7 +226,7 @@ class Pipeline(Generic[M]):
             self.tasks,
             self.recorder.trace,
             on_expired=lambda name: self.ledger.wasted(name, EXPIRED),
-            writers=(settings.main_model, settings.small_model) if settings.main_from else (),
+            writers=settings.writers,
             shared=shared,
             cache=cache,
         )
@@ -300,7 +302,7 @@ class Pipeline(Generic[M]):
         tell = overlap(
             self.teller.tell,
             self.teller.skip,
-            lambda: settings.overlap,
+            lambda: self.settings.overlap,
             self.tasks,
             together=self.teller.together,
             crosses=cross,
@@ -401,7 +403,7 @@ class Pipeline(Generic[M]):
             self._game.preloads,
             self.tasks,
             Moments(self.timers, self.economy.now),
-            self._settings.schedule,
+            self.settings.schedule,
             self.recorder.trace,
             self.fault,
             self.guest_fault,
@@ -409,6 +411,7 @@ class Pipeline(Generic[M]):
             tell=logging_to(log, once=True) if replaying is None else lambda event: None,
             busy=lambda: bool(self.teller.open),
             anew=self._on_other_content,
+            noticed=self._game.content_noticed,
         )
 
     def _on_other_content(self) -> None:
@@ -436,6 +439,26 @@ class Pipeline(Generic[M]):
         """Change how much is prepared, now."""
         self.intensity = self._planned_at = Intensity(intensity)
         self.recorder.trace("~intensity", intensity=self.intensity)
+        if self._scene is not None:
+            self._planned_anew.on_next(self._scene)
+
+    def apply(self, changed: Mapping[str, Any]) -> None:
+        """Change settings; from any thread."""
+        self.settings.changed(changed)  # raises here, and not on the loop
+        if not self._over.is_set():
+            apply = self._sound("settings", self.apply_now, lambda changed: None)
+            self._loop.call_soon_threadsafe(self.tasks.take_in, partial(apply, changed))
+
+    def apply_now(self, changed: Mapping[str, Any]) -> None:
+        """Change settings, now."""
+        self.settings = settings = self.settings.changed(changed)
+        self.recorder.trace("~settings", changed=changed)
+        self._asker.apply(settings)
+        self.spending.apply(settings)
+        self.kept.writers = settings.writers
+        if "intensity" in changed:
+            self.intensity = self._planned_at = settings.intensity
+        self._voice += not WRITTEN.isdisjoint(changed)
         if self._scene is not None:
             self._planned_anew.on_next(self._scene)
 
@@ -646,14 +669,14 @@ class Pipeline(Generic[M]):
         return fits
 
     def _revised(self, wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        """The variants as they have to be prepared with the content that there is now."""
-        contents = self.contents
-        if contents is None:
+        """The variants as they have to be prepared with the content and voice of now."""
+        contents, voice = self.contents, (("", self._voice),) if self._voice else ()
+        if contents is None and not voice:
             return wanted
         return tuple(
-            replace(each, content=contents.revision(about(each.declared)))
-            if each.account is None
-            else each
+            replace(each, content=voice)
+            if contents is None or each.account is not None
+            else replace(each, content=(*voice, *contents.revision(about(each.declared))))
             for each in wanted
         )
 

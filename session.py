@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from reactivex import Observable, abc
 from reactivex import operators as ops
 
+from .config import Settings
 from .entry import Entry
 from .errors import ConfigError, StateError
 from .operators.generation import Generations
@@ -73,7 +74,6 @@ class Session(Generic[M]):
                 "at most 128 of them"
             )
         self.id = session_id
-        self.settings = game.settings
         self._game = game
         self._pipeline = Pipeline(game, session_id, header or {}, replaying, owner)
         self._gone = asyncio.Event()
@@ -83,6 +83,19 @@ class Session(Generic[M]):
         self._entry = Entry(self._pipeline, game.settings, self._telling)
         last = self._pipeline.plan_tally.plans
         self._planned = Planned(self._pipeline, game.settings, self._entry.check_open, last)
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force; see :meth:`Game.apply`."""
+        return self._pipeline.settings
+
+    def apply(self, changed: Mapping[str, Any]) -> None:
+        """Change settings of this session alone; see :meth:`Game.apply`. From any thread.
+
+        :param changed: the new values, by name.
+        :raises ConfigError: for a bad value, and for a setting that cannot change while it runs.
+        """
+        self._pipeline.apply(changed)
 
     @property
     def intensity(self) -> Intensity:
@@ -113,6 +126,9 @@ class Session(Generic[M]):
             its own blows, or told them before their states, is expected to go on so, and a loss
             that does not fit is not taken for the outcome's; before its first blow nothing is known
             of that, and one unnamed loss that fits is taken for what the first outcome did.
+            Damage that was told is reckoned with until a state shows a change of the target's
+            health; where one has named the action, and none has shown a loss by the end of the
+            turn, there was none: so say of who is immune.
         :raises StateError: for a state that is not JSON, too deep or too large, and for an action
             that was never declared.
         """

@@ -69,6 +69,11 @@ class Spending:
             settings.budget, ledger, shared, now, self._on_spent, self._on_unpriced, recorded
         )
 
+    def apply(self, settings: Settings) -> None:
+        """Spend as these say from now on."""
+        self._settings = settings
+        self.purse.apply(settings.budget)
+
     def on_turn(self) -> None:
         """A turn begins, and with it its budget."""
         self._ledger.on_turn()

@@ -77,8 +77,8 @@ def _demo(args: Args) -> int:
         "--settings",
         type=file,
         metavar="FILE",
-        help="settings from a TOML file, such as tune -o writes; another option holds in the place "
-        "of what it says; a server, a cache or a folder of logs it names is left alone",
+        help="settings from a TOML or JSON file, such as tune -o writes; another option holds in "
+        "the place of what it says; a server, a cache or a folder of logs it names is left alone",
     ),
     SPEED,
     option(

@@ -280,6 +280,7 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
                 break;
             }
             KEEP(name, value);
+            gap = 0;
             state = COLON;
             pos = stop + 1;
             break;
@@ -339,7 +340,9 @@ run(PyObject *self, PyObject *object, Py_ssize_t pos, PyObject *patches)
         case COLON:
             if (c == ':') {
                 state = VALUE;
-            } else if (!is_blank(c)) {
+            } else if (is_blank(c)) {
+                gap = after_blank(gap, c);
+            } else {
                 goto out;
             }
             pos++;

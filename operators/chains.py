@@ -64,7 +64,7 @@ class Chains:
             self._many += len(group[0] if isinstance(group, tuple) else group)
         if isinstance(group, tuple):
             had, counts = group
-            if had == names:
+            if had is names or had == names:
                 if not isinstance(counts, Counts):
                     counts = once(counts)
                     self._newer[run] = names, counts
@@ -124,7 +124,7 @@ class Chains:
 def _apart(names: Iterable[Name], counts: Token | Counts) -> _Named:
     """The same for each, and from now on its own."""
     if isinstance(counts, Counts):
-        return {name: Counts(dict(counts.keys)) for name in names}
+        return {name: Counts(dict(counts.keys), counts.total) for name in names}
     return dict.fromkeys(names, counts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..errors import ConfigError
 from ..streams.world import World
 
 __all__ = ["DEFAULT_RULES", "Context", "Rule", "Scene", "classify"]
@@ -23,10 +24,22 @@ class Context(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``context`` holds where any of the dotted ``paths`` of the state has a true value."""
+    """``context`` holds where any of the dotted ``paths`` of the state has a true value.
+
+    :raises ConfigError: for a context there is none of, or paths that are not several.
+    """
 
     context: Context
     paths: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "context", Context(self.context))
+        except ValueError:
+            known = ", ".join(Context)
+            raise ConfigError(f"no context {self.context!r}; there are {known}") from None
+        if isinstance(self.paths, str):
+            raise ConfigError(f'paths are several: ("{self.paths}",), not "{self.paths}"')
 
 
 DEFAULT_RULES: Sequence[Rule] = (

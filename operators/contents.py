@@ -71,6 +71,7 @@ class Contents:
     :param tell: told of all that happens to items.
     :param busy: whether the background has to wait.
     :param anew: called when prompts would be others now: content has changed.
+    :param noticed: told what the source says of itself has changed: a kind, ``kind:name``, or all.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Contents:
         tell: Callable[[Fetched], None],
         busy: Callable[[], bool],
         anew: Callable[[], None],
+        noticed: Callable[[str], object],
     ) -> None:
         self.planned: Plan | None = None
         self._latest: Plan | None = None
@@ -100,6 +102,7 @@ class Contents:
         self._limits = settings
         self._habits = habits
         self._anew = anew
+        self._noticed = noticed
         self._wants = Wants(preloads, fault)
         self._known: dict[str, Any] = {}
         self._due = False
@@ -214,7 +217,12 @@ class Contents:
         self._look([key])
         item = self._wants.need(key, kind, resource.partition(":")[2].strip())
         if key not in self._known:
-            self._tasks.start(self.executor.demand(item), name=f"demand {key}")
+            self._tasks.start(self._demand(item), name=f"demand {key}")
+
+    async def _demand(self, item: Item) -> None:
+        """Fetch it, if prompts may have it still: of much that was needed, only the latest."""
+        if item.key in self._wants.now:
+            await self.executor.demand(item)
 
     # ── what there is ─────────────────────────────────────────────────────────────────────────
 
@@ -340,6 +348,7 @@ class Contents:
         try:
             async with aclosing(changes()) as stream:
                 async for what in stream:
+                    self._noticed(str(what))
                     self.content_changed(str(what))
         except Exception as error:
             fault("content", error)

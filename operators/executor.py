@@ -104,7 +104,7 @@ class Executor:
             self._fetching,
             self._tell,
             lambda: self._immediate.busy or self._eager.busy or self._said("busy", busy),
-            lambda key: self._said("needed", partial(needed, key)),
+            lambda key: self._required(key) or self._said("needed", partial(needed, key)),
         )
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
@@ -230,18 +230,20 @@ class Executor:
         :return: the keys of what is P0 and is not there; that is told as an error, once.
         """
         await self._immediate.wait()
-        planned = self._plan.critical if self._plan is not None else ()
-        critical = [item for item in planned if item.key not in but]
-        missing = tuple(item.key for item in critical if item.key not in self._fetching.cache)
+        planned = self._plan.required if self._plan is not None else ()
+        required = [item for item in planned if item.key not in but]
+        missing = tuple(item.key for item in required if item.key not in self._fetching.cache)
         if missing and self._told_missing is not self._plan:
             self._told_missing = self._plan
-            why = f"{len(missing)} of {len(critical)} that must be there are not"
+            why = f"{len(missing)} of {len(required)} that must be there are not"
             now = self._timers.time()
             self._tell(Fetched(What.MISSING, missing, Lane.IMMEDIATE, now, 0, 0.0, why))
         return missing
 
     async def demand(self, item: Item) -> bool:
         """Fetch what was deferred, for now it is needed; 100 ms at most are waited for it.
+
+        Where 20 wait so already it goes into the background's queue, which drops what is too much.
 
         :return: whether it is there.
         :raises ValueError: for an unknown kind.
@@ -256,7 +258,9 @@ class Executor:
             fetching.jobs[item.key].held = True
             self._promote(entries[0], Plan(entries, ASKED_FOR))
         else:
-            for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), self._immediate):
+            crowded = self._immediate.waiting >= self.settings.max_background_queue
+            owner = self._background if crowded else self._immediate
+            for job in jobs_of(entries[0], Round(ASKED_FOR.token_budget), owner):
                 job.demanded = job.held = True
                 self._begin(job)
         self._immediate.pump()
@@ -337,6 +341,10 @@ class Executor:
 
     def _item(self, key: str) -> Item | None:
         return self._items.get(key)
+
+    def _required(self, key: str) -> bool:
+        """Whether it must be there, as long as the plan holds: it does not expire."""
+        return self._plan is not None and any(item.key == key for item in self._plan.required)
 
     def _said(self, who: str, ask: Callable[[], bool]) -> bool:
         """What a guest says; one that raises says no."""

@@ -11,13 +11,15 @@ from ..streams.timers import Timers
 from .fetch_heard import Heard, nobody
 from .fetch_job import Call, End, Job
 from .fetch_source import Content, contents, measured
-from .schedule_items import Item, Kind
+from .schedule_items import MOST_TOKENS, Item, Kind
 from .schedule_plan import Lane
 
 __all__ = ["TEARDOWN", "Calls"]
 
 MOST_UNCLOSED = 8
 """Of a kind."""
+MOST_SAID = 2_000
+"""Characters of an error that are looked at."""
 TEARDOWN = 1.0
 """Seconds a cancelled source may take to close, before its place is given to another."""
 
@@ -84,7 +86,7 @@ class Calls:
         self._begun += 1
         call = Call(jobs, kind, jobs[0].owner, self._begun, self._timers.time())
         self._placed.append(call)
-        name = f"fetch {call.first}"
+        name = f"fetch {call.number} {call.first}"  # two calls may ask for the same
         call.alarm = self._timers.alarm(name, partial(self.end, call, End.TIMED_OUT))
         call.alarm.set(call.began + seconds)
         items = [job.asking for job in jobs]
@@ -99,8 +101,7 @@ class Calls:
                 take_in(partial(self.came, call, content))
             take_in(partial(self.ended, call, End.DONE))
         except Exception as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            take_in(partial(self.ended, call, End.FAILED, why))
+            take_in(partial(self.ended, call, End.FAILED, _why(error)))
 
     def came(self, call: Call, content: Any) -> None:
         """A source has given something."""
@@ -108,7 +109,7 @@ class Calls:
             return
         try:
             key, value, said = Content(*content)
-            tokens = measured(value) if said is None else max(0, int(said))
+            tokens = measured(value) if said is None else min(max(0, int(said)), MOST_TOKENS)
             job = call.left[key]
         except (TypeError, ValueError, OverflowError, KeyError):
             return  # what nobody has asked for, or no content at all; what was is left to fail
@@ -199,3 +200,13 @@ class Calls:
                 call.alarm.cancel()
         self._placed.clear()
         self._unclosed.clear()
+
+
+def _why(error: Exception) -> str:
+    """What a source has raised, in one line that can be recorded and shown, whatever it says."""
+    try:
+        said = f"{type(error).__name__}: {error}"[:MOST_SAID]
+    except Exception:
+        said = type(error).__name__  # it cannot be put into words
+    plain = "".join(each if each.isprintable() else " " for each in said)
+    return " ".join(plain.split())[:200]

@@ -39,6 +39,11 @@ class Immediate:
         fetching.calls.freed.append(self.pump)
 
     @property
+    def waiting(self) -> int:
+        """How many have no place yet."""
+        return len(self._line)
+
+    @property
     def busy(self) -> bool:
         """Whether somebody may be waiting."""
         return bool(self._until or self._line)

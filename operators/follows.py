@@ -26,9 +26,9 @@ class Counts:
 
     __slots__ = ("circle", "keys", "total", "trust")
 
-    def __init__(self, keys: dict[Token, int]) -> None:
+    def __init__(self, keys: dict[Token, int], total: int) -> None:
         self.keys = keys
-        self.total: int = sum(keys.values())  # ints
+        self.total = total
         self.trust: list[float] | None = None
         self.circle = 0
 
@@ -38,7 +38,8 @@ class Counts:
 
         :raises ValueError: if they are none.
         """
-        return cls({token_of(key): _count(count) for key, count in saved})
+        keys = {token_of(key): _count(count) for key, count in saved}
+        return cls(keys, sum(keys.values()))  # ints
 
     def more(self, key: Token, width: int = WIDTH) -> tuple[int, int, int]:
         """One more ``key``; return how many there were before, of all too, and how many keys.
@@ -69,12 +70,12 @@ class Counts:
         return sorted(self.keys, key=self.keys.__getitem__, reverse=True)[:k]
 
 
-NONE = Counts({})
+NONE = Counts({}, 0)
 
 
 def once(key: Token) -> Counts:
     """Counts of the one that came."""
-    return Counts({key: 1})
+    return Counts({key: 1}, 1)
 
 
 class Follows:
@@ -125,7 +126,7 @@ class Follows:
         if counts is None:
             counts = self._touched(context)
         if not isinstance(counts, Counts):
-            counts = self._newer[context] = Counts({}) if counts is None else once(counts)
+            counts = self._newer[context] = Counts({}, 0) if counts is None else once(counts)
         return counts
 
     def _touched(self, context: Hashable) -> Token | Counts | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-__all__ = ["HOUR_WEIGHTS", "Hours", "hour_weights"]
+__all__ = ["HOUR_WEIGHTS", "SLOT", "Hours", "hour_weights"]
 
 HOUR_WEIGHTS: Mapping[str, float] = {
     "9-11": 1.5,

@@ -61,8 +61,9 @@ def strict_schema(schema: Any, name: str) -> Any:
     """A JSON schema as structured output takes it; see :func:`schema_of`. ``name``: for errors."""
     if not isinstance(schema, Mapping):
         return schema
-    if "$ref" in schema:
-        return {"$ref": schema["$ref"]}
+    if "$ref" in schema:  # of a model that holds itself, the whole is one
+        kept = {key: schema[key] for key in ("$defs",) if key in schema}
+        return {"$ref": schema["$ref"], **_strict(kept, name)}
     strict: dict[str, Any] = {}
     limits = []
     for key, value in schema.items():

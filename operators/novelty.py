@@ -48,7 +48,9 @@ class Novelty:
 
     def learn(self, key: Key, scopes: Scopes) -> tuple[int, bool, int]:
         """The key's number, whether it was known, and the actor's standing; then learn it."""
-        number, known = self.known.add(key)
+        number, known = self.known.newer.get(key), True
+        if number is None:
+            number, known = self.known.add(key)
         own = self._own.get(scopes[0], ()) if scopes else ()
         standing = len(own) if scopes else MOST
         if number or known:  # of the first nothing could be said

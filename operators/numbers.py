@@ -16,12 +16,13 @@ class Numbers:
     They are in two halves: when the newer is full, the older goes. No number is given twice.
 
     :param limit: the most keys.
+    :ivar newer: the numbers of those in the newer half, which are found in it at once.
     """
 
-    __slots__ = ("_half", "_keys", "_newer", "_next", "_older", "_older_keys")
+    __slots__ = ("_half", "_keys", "_next", "_older", "_older_keys", "newer")
 
     def __init__(self, limit: int) -> None:
-        self._newer: dict[Key, int] = {}
+        self.newer: dict[Key, int] = {}
         self._older: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
         self._older_keys: dict[int, Key] = {}
@@ -32,14 +33,14 @@ class Numbers:
         return f"<Numbers of {len(self)} keys>"
 
     def __len__(self) -> int:
-        return len(self._newer) + len(self._older)
+        return len(self.newer) + len(self._older)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._newer or key in self._older
+        return key in self.newer or key in self._older
 
     def of(self, key: Key) -> int | None:
         """The number of a key, if it was seen."""
-        found = self._newer.get(key)
+        found = self.newer.get(key)
         return self._older.get(key) if found is None else found
 
     def key(self, number: int) -> Key | None:
@@ -49,25 +50,25 @@ class Numbers:
 
     def add(self, key: Key) -> tuple[int, bool]:
         """The number of the key, and whether it was seen before; from now on it is."""
-        found = self._newer.get(key)
+        found = self.newer.get(key)
         if found is not None:
             return found, True
         found = self._older.pop(key, None)
-        if len(self._newer) >= self._half:
-            self._older, self._newer = self._newer, {}
+        if len(self.newer) >= self._half:
+            self._older, self.newer = self.newer, {}
             self._older_keys, self._keys = self._keys, {}
         if found is None:
             number, self._next = self._next, self._next + 1
         else:
             number = found
             self._older_keys.pop(number, None)
-        self._newer[key] = number
+        self.newer[key] = number
         self._keys[number] = key
         return number, found is not None
 
     def to_json(self) -> dict[str, Any]:
         """The older half and the newer, and the next number."""
-        halves = [[*half.items()] for half in (self._older, self._newer)]
+        halves = [[*half.items()] for half in (self._older, self.newer)]
         return {"halves": halves, "next": self._next}
 
     def restore(self, saved: Any) -> None:
@@ -75,9 +76,9 @@ class Numbers:
 
         :raises ValueError: for keys or numbers that are none.
         """
-        self._older, self._newer = (_numbered(half) for half in saved["halves"])
+        self._older, self.newer = (_numbered(half) for half in saved["halves"])
         self._older_keys, self._keys = (
-            {number: key for key, number in half.items()} for half in (self._older, self._newer)
+            {number: key for key, number in half.items()} for half in (self._older, self.newer)
         )
         self._next = int(saved["next"])
 

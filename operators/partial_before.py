@@ -49,6 +49,8 @@ ITEM_AFTER = re.compile(
 MORE_ITEMS = re.compile(rf"""\s*,\s*(?:["'\[{{]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z))""")
 NEXT_ITEM = re.compile(r"\s*,\s*\{\s*[\"}]")
 NEXT_CUT = re.compile(r"\s*(?:,\s*(?:\{\s*)?)?")
+NEXT_MEMBER = re.compile(r"""\s*,\s*(?:"[^"\n]{0,64}"|'[^'\n]{0,64}')\s*:""")
+NEXT_MEMBER_CUT = re.compile(r"""\s*(?:,\s*(?:"[^"\n]{0,64}(?:"\s*)?|'[^'\n]{0,64}(?:'\s*)?)?)?""")
 ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
 
 
@@ -199,11 +201,20 @@ def doubted(m: Machine, text: str, pos: int) -> bool:
     return False
 
 
-def closed_early(m: Machine, text: str, pos: int) -> bool | None:
-    """Whether another object follows a list of them; ``None`` if this cannot be told yet."""
-    if not (type(m._root) is list and m._root and type(m._root[-1]) is dict):
-        return False
+def closed_early(m: Machine, text: str, pos: int) -> str | None:
+    """What follows that would be in the value, if something does; ``None``: not known yet.
+
+    Another object after a list of them, or after an object a member.
+    """
+    if type(m._root) is dict:
+        wanted, cut = NEXT_MEMBER, NEXT_MEMBER_CUT
+        early = "a bracket closes the object, and members follow that are not read"
+    elif type(m._root) is list and m._root and type(m._root[-1]) is dict:
+        wanted, cut = NEXT_ITEM, NEXT_CUT
+        early = "a bracket closes the list, and objects follow that are not read"
+    else:
+        return ""
     following = text[pos : pos + MOST_AFTER]
-    if len(following) < MOST_AFTER and NEXT_CUT.fullmatch(following) and not m._ended:
+    if len(following) < MOST_AFTER and cut.fullmatch(following) and not m._ended:
         return None
-    return NEXT_ITEM.match(following) is not None
+    return early if wanted.match(following) else ""

@@ -110,7 +110,7 @@ class Machine(Scalars):
         return self._named("".join(self._token), text, end) if closed else end
 
     def _named(self, name: str, text: str, end: int) -> int:
-        self._name = name
+        self._name, self._gap = name, 0
         self._step = COLON
         if name in self._box:
             reason = f"the name {name[:40]!r} comes twice"
@@ -122,7 +122,7 @@ class Machine(Scalars):
     def _colon(self, text: str, pos: int) -> int:
         char = text[pos]
         if char in BLANK:
-            return SPACE.match(text, pos).end()  # type: ignore[union-attr]
+            return self._blanks(text, pos)
         if char != ":":
             return repair.common(self, "a colon", text, pos)
         self._step = VALUE

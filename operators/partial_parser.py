@@ -182,8 +182,7 @@ class PartialParser(FastMachine):
             go_on(self, patches)
         notes, all_patches = self.notes, tuple(patches)
         if self._complete and self._flaw is None:
-            if self._closed_early:
-                early = "a bracket closes the list, and objects follow that are not read"
+            if early := self._closed_early:
                 return Partial(self.value, early, self._end, notes, all_patches)
             return Final(self.value, notes, all_patches)
         where = "in a string" if self._in_string else "before its end"

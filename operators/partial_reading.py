@@ -128,7 +128,7 @@ class Reading:
         self._notes: dict[str, int] = {}
         self._lost: dict[Path, str] = {}
         self._complete = False
-        self._closed_early = False  # a list, before an object that would be in it
+        self._closed_early = ""  # what shows that a bracket closed the value before its time
         self._end: int | None = None  # where the value ended, if something follows it
         self._stopped = False
         self._ended = False  # no more comes: nothing is held back
@@ -157,12 +157,12 @@ class Reading:
 
     def _pack(self) -> None:
         """Put small pieces of kept text together: one by one they take many times its room."""
-        for pieces in (self._prose, self._passed, self._tail, self._token):
-            at = len(pieces)
-            while at and len(pieces[at - 1]) < PIECE:
-                at -= 1
-            if len(pieces) - at > 1 and (pieces is not self._prose or self._aside is None):
-                pieces[at:] = ["".join(pieces[at:])]
+        for pieces in (self._passed, self._tail, self._token):
+            _put_together(pieces, 0, len(pieces))
+        looked_at = 0 if self._aside is None else self._aside.parts
+        _put_together(self._prose, looked_at, len(self._prose))
+        if self._aside is not None:
+            self._aside.parts = _put_together(self._prose, 0, looked_at)
 
     def _hold(self, text: str, pos: int) -> int:
         """Read the text from ``pos`` on again when more of it is there."""
@@ -211,3 +211,13 @@ class Reading:
             self._tail_at = where
             self._tail.append(text[pos:])
         return len(text)
+
+
+def _put_together(pieces: list[str], first: int, end: int) -> int:
+    """The small ones before ``end`` become one; returns where they end then."""
+    at = end
+    while at > first and len(pieces[at - 1]) < PIECE:
+        at -= 1
+    if end - at > 1:
+        pieces[at:end] = ["".join(pieces[at:end])]
+    return min(end, at + 1)

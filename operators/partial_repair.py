@@ -87,7 +87,7 @@ def no_name(m: Machine, text: str, pos: int) -> int:
             return pos
         if char == ",":
             m._note("a comma too many", text, pos)
-            return pos + 1
+            return m._comma(pos)
     return common(m, "a name in quotes", text, pos)
 
 

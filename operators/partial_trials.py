@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .partial_machine import (
     AFTER_ITEM,
     AFTER_MEMBER,
+    COLON,
     FIRST_IN_LIST,
     FIRST_NAME,
     ITEM,
@@ -38,6 +39,7 @@ TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 COMMA = re.compile(",")
 MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
+BEGINS_OBJECT = re.compile(rf"\{{\s*{NAME}")
 NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
 TO_BOX = re.compile(r"""[^"'\[\]{},\n]{0,16}(?=[\[{])""")
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
@@ -77,6 +79,18 @@ def _beside(text: str, boxes: list[Any], upto: int) -> Place | None:
             if in_list:
                 return None
     return None
+
+
+def _first_object(text: str, upto: int) -> int:
+    """Where the object ends with which the text begins; 0 if it begins with none."""
+    if not BEGINS_OBJECT.match(text):
+        return 0
+    depth = 0
+    for each in TOKEN.finditer(text, 0, upto):
+        depth += (each[0] in "[{") - (each[0] in "]}")
+        if depth == 0:
+            return each.end()
+    return upto
 
 
 class Trials:
@@ -119,8 +133,9 @@ class Trials:
         after_comma = m._back is KEY and m._after_comma
         comma = "," if after_comma else ""
         if not self._in_series:
-            return "\n" if text[0] == "{" and m._back is AFTER_MEMBER and m._gap else comma
-        if m._back not in (KEY, AFTER_MEMBER, AFTER_ITEM, FIRST_NAME):
+            gap = m._gap > (m._back is COLON) if m._back in (AFTER_MEMBER, COLON) else False
+            return "\n" if text[0] == "{" and gap else comma
+        if m._back not in (KEY, AFTER_MEMBER, AFTER_ITEM, FIRST_NAME, COLON):
             return ""
         line = "\n" + " " * min(m._gap - 2, WIDEST + 1)
         begins = self._line.match(line + text) if m._gap > 1 else None
@@ -201,11 +216,15 @@ class Trials:
         depths = range(len(boxes), int(self._in_series), -1)
         named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
         first = text.find(",", 0, upto + 1)
-        commas = islice(COMMA.finditer(text, 0, inside), None if named else 1)
-        for pos in chain(map(re.Match.start, commas), (upto,)):
-            for depth in depths if pos in (first, upto) else named:
+        # What is in an object is of no other, and of a list none is passed over.
+        after = _first_object(text, upto)
+        next_object = 0 if after else upto
+        found = islice(COMMA.finditer(text, after, inside), None if named else 1)
+        commas = map(re.Match.start, found)
+        for pos in chain((next_object,), commas) if after else chain(commas, (upto,)):
+            for depth in depths if pos in (first, next_object) else named:
                 box = boxes[depth - 1]
-                if type(box) is list and pos != (upto if _is_of_objects(box) else first):
+                if type(box) is list and pos != (next_object if _is_of_objects(box) else first):
                     continue
                 if self._certain(boxes[:depth], text, pos):
                     return depth, pos

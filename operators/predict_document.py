@@ -18,7 +18,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from .follows import NONE, Follows
-from .hours import HOUR_WEIGHTS, Hours, hour_weights
+from .hours import HOUR_WEIGHTS, SLOT, Hours, hour_weights
 from .predictors import ANYONE, Event, Key, Scopes, Token, best, summed, token_of
 from .tally import Tally
 
@@ -57,14 +57,13 @@ class Document:
         self.by_day = [Tally(limit=limit) for _ in range(7)]
         self.follows = Follows(limit, width=256)
         self.last: Token = None
-        self._when = -1, -1
+        self._slot = math.nan
         self._tallies: tuple[tuple[float, Tally], ...] = ()
 
     def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
-        when = self.hours(t)
-        if when != self._when:
-            self._when, (hour, day) = when, when
+        if t // SLOT != self._slot:
+            self._slot, (hour, day) = t // SLOT, self.hours(t)
             self._tallies = (
                 (OVERALL, self.overall),
                 (HOUR * self.weights[hour], self.by_hour[hour]),

@@ -106,7 +106,8 @@ class Markov:
                 if scopes:
                     p = self._mixed(p, 0, around.sorts, around.own, key)
             elif order <= known:
-                found = self._chains.reach(tuple(last[:order]), around.names, key)
+                run = tuple(last if order == known else last[:order])
+                found = self._chains.reach(run, around.names, key)
                 if found:
                     p = self._mixed(p, order, around.sorts, found, key)
             given.append(p)
@@ -165,10 +166,11 @@ class Markov:
                 known[1] = of * FADING + 1.0
             keys[key] = count + 1
             counts.total = total + 1
-            if not count or not total & (total + 1) or count >= FULL:  # a context of another sort
+            if not total & (total + 1) or (not count and len(keys) <= DISTINCT):
+                counts.trust = None  # a context of another sort
+            if (not count and len(keys) > WIDTH) or count >= FULL:
                 counts.trust = None
-                if len(keys) > WIDTH or count >= FULL:
-                    counts.halve(key)
+                counts.halve(key)
         return p
 
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:

@@ -43,8 +43,14 @@ REST: Sequence[float] = tuple(each / 100.0 for each in START)
 """What of that is never forgotten: however regular it has been, no place becomes impossible."""
 
 PRESENT = [[[n for n, size in enumerate(row) if size] for row in rows] for rows in SIZES]
-LEFT = [[math.fsum(REST[n] for n in places) for places in rows] for rows in PRESENT]
-"""The places that such a line has, and what of them is never forgotten."""
+SHAPES = [
+    [
+        (sizes, [] if len(places) == TOTAL else places, math.fsum(REST[n] for n in places))
+        for sizes, places in zip(*rows, strict=True)
+    ]
+    for rows in zip(SIZES, PRESENT, strict=True)
+]
+"""With these the places that such a line has, if not all, and what of them is never forgotten."""
 
 GROWTH = 1.01
 """How much more each event weighs than the one before it."""
@@ -57,14 +63,17 @@ LONG, ANY_LENGTH, LENGTHS = 6, 7, 8
 ANYONE, CIRCLES = 3, 4
 """The line of all, behind one's own (0), one's kind's and one's side's; and how many that makes."""
 
+CIRCLES_OF: Sequence[Sequence[int]] = ((), (0,), (0, ANYONE), (0, 1, ANYONE), (0, 1, 2, ANYONE))
+"""Whose lines they are that stand behind each other, where there are so many."""
+
 PRIOR = 10.0
 """How many events with a line so long weigh as much as all with lines of any length."""
 
 _Line = list[Token]
 _Counts = list[float]
 
-_Lines = list[tuple[int, _Line]]
-"""Those that stand one behind the other, and the circle of each."""
+_Lines = tuple[_Line, ...]
+"""Those that stand one behind the other: of :data:`CIRCLES_OF`."""
 
 MOST_AROUND = 4_096
 """So many actors are remembered with their lines."""
@@ -90,26 +99,25 @@ class Recency:
         """The probability it gave to the key; then learn its place, and move it to the front."""
         around = self._around.get(scopes) or self._reached(scopes)
         given = 0.0
-        if self._known.add(key):
+        if key in self._known.newer or self._known.add(key):
             given = self._find(key, around)
             self._unit *= GROWTH
             if self._unit > HIGH:
                 self._shrink()
-        for _, line in around:
-            if not line:
-                line.append(key)
-            elif line[0] != key:
-                if key in line:
-                    line.remove(key)
-                elif len(line) == LENGTH:
+        for line in around:
+            if key not in line:
+                if len(line) == LENGTH:
                     line.pop()
+                line.insert(0, key)
+            elif line[0] != key:
+                line.remove(key)
                 line.insert(0, key)
         return [given]
 
     def propose(self, now: float, k: int, scopes: Scopes) -> Iterable[Token]:
         """The keys of the lines, from the front."""
         found: dict[Token, None] = {}
-        for _, line in self._found(scopes):
+        for line in self._found(scopes):
             found.update(dict.fromkeys(line))
             if len(found) >= k:
                 break
@@ -119,7 +127,8 @@ class Recency:
         """The probabilities of these keys."""
         found: dict[Token, float] = {}
         left = 1.0
-        for circle, whole in self._found(scopes):
+        lines = self._found(scopes)
+        for circle, whole in zip(CIRCLES_OF[len(lines)], lines, strict=True):
             if line := [key for key in whole if key not in found]:
                 many = len(line)
                 behind = len(self._known) > len(found) + many
@@ -132,7 +141,7 @@ class Recency:
     def _reached(self, scopes: Scopes) -> _Lines:
         """The lines of an actor, to learn; remembered until something is forgotten."""
         turns = [names.turns for names in self._lines]
-        around = [(at, self._lines[at].touch(name, [])) for at, name in _circles(scopes)]
+        around = tuple(self._lines[at].touch(name, []) for at, name in _circles(scopes))
         if len(self._around) >= MOST_AROUND or [names.turns for names in self._lines] != turns:
             self._around.clear()
         else:
@@ -143,77 +152,79 @@ class Recency:
         """The lines of an actor, as far as there are any."""
         around = self._around.get(scopes)
         if around is None:
-            around = [(at, self._lines[at].get(name) or []) for at, name in _circles(scopes)]
+            around = tuple(self._lines[at].get(name) or [] for at, name in _circles(scopes))
         return around
 
     def _find(self, key: Token, around: _Lines) -> float:
         """The probability of the key; each line that was gone along learns where it was."""
+        own, all_ = around[0], self._known.many
+        if key in own:
+            return self._told(0, len(own), all_ > len(own), PLACE[own.index(key)])
         passed: set[Token] = set()
-        left, all_ = 1.0, self._known.many
-        for circle, line in around:
-            if passed:
+        left, before = 1.0, 0
+        for circle, line in zip(CIRCLES_OF[len(around)], around):  # noqa: B905  saying so costs
+            if circle and key in line:
                 line = [each for each in line if each not in passed]
-            if not line:
-                continue
-            many = len(line)
-            place = PLACE[line.index(key)] if key in line else NOT_HERE
-            left *= self._told(circle, many, all_ > len(passed) + many, place)
-            if place != NOT_HERE:
-                return left
+                many, place = before + len(line), PLACE[line.index(key)]
+                return left * self._told(circle, len(line), all_ > many, place)
             passed.update(line)
-        return left / max(1, all_ - len(passed))
+            here = len(passed)
+            if here > before:
+                left *= self._told(circle, here - before, all_ > here, NOT_HERE)
+                before = here
+        return left / max(1, all_ - before)
 
     def _told(self, circle: int, many: int, behind: bool, place: int) -> float:
         """For a line so long the probability of a key at this place, or of none of it; learn it.
 
         :param behind: whether there are keys that stand in none of the lines so far.
         """
-        overall, known, scale, rest, whole = self._counted(circle, many, behind)
-        size = SIZES[behind][many][place]
+        overall, known, scale, rest, whole, sizes = self._counted(circle, many, behind)
         here = scale * (overall[place] + rest * REST[place]) + known[place]
-        if rest and known is not NOTHING:
-            unit = self._unit
-            for counts in (overall, known):
-                counts[place] += unit
-                counts[TOTAL] += unit
+        if rest and known is not NOTHING:  # it is the unit, then
+            overall[place] += rest
+            overall[TOTAL] += rest
+            known[place] += rest
+            known[TOTAL] += rest
         else:
             self._count(circle, many, place)
+        size = sizes[place]
         return here / (whole * size) if size else 0.0
 
     def _worth(self, circle: int, many: int, behind: bool) -> list[float]:
         """The same for all places; the last is that of none of the line."""
-        overall, known, scale, rest, whole = self._counted(circle, many, behind)
+        overall, known, scale, rest, whole, sizes = self._counted(circle, many, behind)
         return [
             (scale * (first + rest * least) + more) / (whole * size) if size else 0.0
-            for first, least, more, size in zip(
-                overall, REST, known, SIZES[behind][many], strict=False
-            )
+            for first, least, more, size in zip(overall, REST, known, sizes, strict=False)
         ]
 
     def _counted(
         self, circle: int, many: int, behind: bool
-    ) -> tuple[_Counts, _Counts, float, float, float]:
-        """Counts with lines of any length, and with such; and what all places of one come to.
+    ) -> tuple[_Counts, _Counts, float, float, float, list[int]]:
+        """Counts with lines of any length, and with such; what all places of one come to; sizes.
 
         Between these: what the former are scaled by, and how much of :data:`REST` they have more.
         """
-        rest, counts = self._unit, self._counts[circle]
+        rest = unit = self._unit
+        counts = self._counts[circle]
         known = counts[many if many < LONG else LONG] or NOTHING  # noqa: FURB136  a call costs more
         overall = counts[ANY_LENGTH]
         if overall is None:
             overall, rest = START, 0.0
-        scale = PRIOR * self._unit / (overall[TOTAL] + rest * REST[TOTAL])
-        everywhere, present = rest * LEFT[behind][many], PRESENT[behind][many]
-        if len(present) == TOTAL:  # all places, without a loop
+        sizes, present, least = SHAPES[behind][many]
+        scale, everywhere = PRIOR * unit / (overall[TOTAL] + rest * REST[TOTAL]), rest * least
+        if not present:  # all places, without a loop
             a, b, c, d, e, f, g, _ = overall
             everywhere = everywhere + a + b + c + d + e + f + g
             a, b, c, d, e, f, g, _ = known
-            return overall, known, scale, rest, scale * everywhere + (a + b + c + d + e + f + g)
+            whole = scale * everywhere + (a + b + c + d + e + f + g)
+            return overall, known, scale, rest, whole, sizes
         here = 0.0
         for place in present:
             everywhere += overall[place]
             here += known[place]
-        return overall, known, scale, rest, scale * everywhere + here
+        return overall, known, scale, rest, scale * everywhere + here, sizes
 
     def _count(self, circle: int, many: int, place: int) -> None:
         """One more at ``place``, of counts that may not have been begun."""

@@ -135,19 +135,28 @@ rise. Only a hit, a kill, or damage among values or slots hurts anybody.
 - Names in FACTS are used as they are. Invent no rules, no numbers, no new characters.
 - Where FACTS list "slots", their values are not known yet. Write the slot's name in braces, such \
 as {damage}, where the number belongs, at most once each, and no other number.
-- "form": "full" is two to four sentences; "part" is one or two about its one target, which will \
-stand beside others. "besides" counts what else happened around it, and is worth a clause.
+- "form": "full" is {full}; "part" is one or two about its one target, which will stand beside \
+others. "besides" counts what else happened around it, and is worth a clause.
 """
 
 
 class DefaultPrompts:
     """The prompts Foretell ships: stable text first, what changes last.
 
-    :param style: a sentence on tone, world or language, added to the instructions.
+    :param style: a sentence on tone, world or language, added to the instructions; so are ``tone``
+        and ``language``, each a few words.
+    :param length: about how many sentences a full telling has; default: two to four.
     """
 
-    def __init__(self, style: str = "") -> None:
-        self.system = SYSTEM + (f"\nStyle: {style}\n" if style else "")
+    def __init__(
+        self, style: str = "", tone: str = "", language: str = "", length: int | None = None
+    ) -> None:
+        full = "two to four sentences"
+        if length is not None:
+            full = "one sentence" if length == 1 else f"about {length} sentences"
+        wishes = {"Style": style, "Tone": tone, "Language": language and f"write in {language}"}
+        said = [f"{name}: {wish}\n" for name, wish in wishes.items() if wish]
+        self.system = SYSTEM.replace("{full}", full) + ("\n" + "".join(said) if said else "")
 
     def __call__(
         self,

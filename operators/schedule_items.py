@@ -26,6 +26,7 @@ MOST_TOKENS = 1_000_000_000
 MOST_MS = 86_400_000.0
 MOST_WORTH = 1_000_000.0
 MOST_SHOWN = 10**18
+TEXTS = ("together", "alternative", "turn")
 
 
 class Priority(IntEnum):
@@ -155,6 +156,11 @@ class Item:
             share("moment", self.moment, key)
         if self.ms is not None:
             amount("ms", self.ms, MOST_MS, of=key)
+        for name in TEXTS:
+            text = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                why = f"{name}{_of(key)} is {_brief(text)}: choose a text, or none"
+                raise ValueError(why)
         if self.alternative == key:
             raise ValueError(f"{_brief(key)} is its own alternative: name another, or none")
 

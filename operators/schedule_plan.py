@@ -143,10 +143,18 @@ class Plan:
     @cached_property
     def critical(self) -> tuple[Item, ...]:
         """What must be there before processing starts: P0, and not cached."""
+        return self._critical(but=Verdict.CACHED)
+
+    @cached_property
+    def required(self) -> tuple[Item, ...]:
+        """The same with what was cached when it was made: it has to be there still."""
+        return self._critical()
+
+    def _critical(self, but: Verdict | None = None) -> tuple[Item, ...]:
         return tuple(
             item
             for entry in self.entries
-            if entry.priority is Priority.CRITICAL and entry.verdict is not Verdict.CACHED
+            if entry.priority is Priority.CRITICAL and entry.verdict is not but
             for item in entry.items
         )
 

@@ -61,7 +61,10 @@ def fitted(
     predictions = []
     for number, variant in enumerate(wanted):
         turn, action, target, result = variant.slot
-        key = f"{number:03} {action} → {target}: {result}"[:MOST_NAMED]
+        declared = variant.declared
+        done = declared.action.get("name") or declared.action.get("type")
+        whom = "" if target is None else f" → {target}"
+        key = f"{number:03} {declared.actor}: {done}{whom}: {result}"[:MOST_NAMED]
         items[key] = variant
         if under_way(variant):
             pending.append(key)

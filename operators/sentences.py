@@ -30,6 +30,8 @@ OPENING = re.compile(r"(?<=[^\w\s])[“‘«„「『(\[（【《]")
 STRAY = re.compile(r"\*++(?=\s)\s*+")
 """The end of emphasis in Markdown, left over after a stop."""
 
+UNREAD = re.compile(r"[^\S\x00-\x7f]|[\ud800-\udfff]")
+"""What the library fails at, as a blank of more than one byte between a letter and a stop."""
 QUOTES = re.compile(r"[„“”»«\n]")
 LOW = frozenset({"bg", "cs", "de", "et", "is", "ka", "lb", "lt", "mk", "sk", "sl"})
 """Languages of „quotes“: what opens a quotation elsewhere closes one here."""
@@ -159,7 +161,7 @@ class Sentences:
                 return "“"
             return quote
 
-        plain = QUOTES.sub(meant, text)
+        plain = UNREAD.sub(" ", QUOTES.sub(meant, text))
         self._before = text[-1:] or self._before
         return plain
 

@@ -52,14 +52,15 @@ class Tally:
 
     def add(self, key: Token, many: int = 1) -> float:
         """So many more of ``key``, all of this moment; return what it weighed before."""
-        unit, weights = self.unit * many, self.weights
+        unit, weights = self.unit, self.weights
+        if many != 1:
+            unit *= many
         before = weights.get(key, 0.0)
         weights[key] = weight = before + unit
         self.total += unit
         if weight > self._floor:
-            leaders = self._leaders
-            leaders[key] = None
-            if len(leaders) > 2 * self._most:
+            self._leaders[key] = None
+            if len(self._leaders) > 2 * self._most:
                 self._select()
         if self._growth > 1.0:
             self.unit *= self._growth

@@ -244,4 +244,7 @@ class Box(Node):
 
     def mark(self) -> Mark:
         """So many parts, and how much of the open ones."""
-        return len(self.parts), {at: part.mark() for at, part in self.open.items()}, self.body
+        marks: dict[int, Any] = {}
+        for at, part in self.open.items():  # in Python 3.11 a comprehension is a frame of its own,
+            marks[at] = part.mark()  # for each level
+        return len(self.parts), marks, self.body

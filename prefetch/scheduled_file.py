@@ -66,7 +66,12 @@ def _given(said: Any) -> Given:
         raise ValueError(f"{len(items):,} predictions: plan at most {MOST_ITEMS:,} at once")
     names = tuple(field.name for field in fields(Constraints))
     constraints = dict(_object("constraints", top.get("constraints", {}), names))
-    constraints["priority_override"] = _override(constraints.get("priority_override"))
+    override = constraints["priority_override"] = _override(constraints.get("priority_override"))
+    keys = {item.key for item in items}
+    for name in override if isinstance(override, dict) else ():
+        if name not in kinds and name not in keys:
+            where = "constraints.priority_override"
+            raise ValueError(f"{where}: {name[:40]!r} is neither a key nor a kind")
     Constraints(**constraints)  # raises for what can be none
     return Given(items, constraints, _state(top.get("state", {})), kinds)
 
@@ -122,9 +127,6 @@ def _item(where: str, said: Any, kind: str | None) -> Item:
         values["urgency"] = _one_of(
             f"{where}.urgency", values["urgency"], {u.value: u for u in Urgency}
         )
-    for name in ("together", "alternative", "turn"):
-        if not isinstance(values.get(name), (str, type(None))):
-            raise ValueError(f"{where}.{name} is no text")  # noqa: TRY004
     try:
         return Item(**values)
     except ValueError as error:

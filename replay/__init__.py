@@ -205,8 +205,11 @@ def _merged(log: Iterable[ev.Input], wishes: Iterable[Wish]) -> Iterator[ev.Inpu
 def _ask(session: Session[Any], wish: Wish) -> None:
     pipeline = session._pipeline
     if wish.kind == "~intensity":  # in one go with the inputs before it, as it was recorded
-        intensity = wish.value or session.settings.intensity
+        intensity = wish.value or session._game.settings.intensity
         pipeline.tasks.take_in(partial(pipeline.plan_at, intensity))
+    elif wish.kind == "~settings":
+        before = session.settings.differences(session._game.settings)
+        pipeline.tasks.take_in(partial(pipeline.apply_now, wish.value or before))
     elif wish.kind == "~content":
         if pipeline.contents is not None:
             pipeline.tasks.take_in(partial(pipeline.contents.changed, wish.value or ""))
@@ -305,7 +308,7 @@ def _report(
                     inputs,
                     off,
                     model=nobody,
-                    wishes=source.wishes(own_intensity=False),
+                    wishes=source.wishes(("intensity",)),
                     game=game,
                     step=lambda t: step(inputs.last_t + t),
                 )

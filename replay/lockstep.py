@@ -53,7 +53,7 @@ LEFT_OUT = (*SEAL, "guests", "latency", "recording", "t", "version", "with")
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
     "~agent", "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
-    "~intensity", "~stop", "~timer", "~usage",
+    "~intensity", "~settings", "~stop", "~timer", "~usage",
 )  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
@@ -85,6 +85,7 @@ OPERATORS = {
     "~revoked": "revoke",
     "~scene": "settle, classify",
     "~served": "tell",
+    "~settings": "session",
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",
@@ -526,6 +527,8 @@ class Lockstep:
             pipeline.kept.content(data["name"], data["found"])
         elif kind == "~intensity":
             pipeline.plan_at(data["intensity"])
+        elif kind == "~settings":
+            pipeline.apply_now(data["changed"])
         elif kind == "~gate":
             if data["what"] == "granted":
                 pipeline.generations.granted()

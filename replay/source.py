@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
-from ..config import Settings
+from ..config import LIVE, Settings
 from ..errors import ConfigError
 from ..game import Game, narrator
 from ..streams.log_inputs import LogInputs
@@ -35,25 +35,26 @@ Make = Callable[[Settings], Game[Any]]
 class Source:
     """What to play, under which settings, and who speaks.
 
-    ``model_from`` is ``recording``, ``narrator`` or ``server``. ``own_intensity`` is whether the
-    recorded changes of the intensity hold: not where another one was given.
+    ``model_from`` is ``recording``, ``narrator`` or ``server``. ``fixed`` are the settings that
+    were given, and hold throughout: what the recorded game changed of them does not count.
     """
 
     inputs: LogInputs
     settings: Settings
     model_from: str
     recording: Recording | None = None
-    own_intensity: bool = True
+    fixed: frozenset[str] = frozenset()
 
-    def wishes(self, *, own_intensity: bool = True) -> list[Wish]:
+    def wishes(self, fixed: Collection[str] = ()) -> list[Wish]:
         """What the recorded game asked for beside its inputs: to be asked for again.
 
-        :param own_intensity: ``False``: this run has an intensity of its own throughout.
+        :param fixed: settings that this run has throughout.
         """
         if self.recording is None:
             return []
-        own = own_intensity and self.own_intensity
-        return [wish for wish in self.recording.wishes if own or wish.kind != "~intensity"]
+        fixed = self.fixed.union(fixed)
+        asked = (_without(wish, fixed) for wish in self.recording.wishes)
+        return [wish for wish in asked if wish is not None]
 
     def model(self, settings: Settings) -> Model | None:
         """A model for one run; ``None`` for the server that the settings name."""
@@ -63,6 +64,16 @@ class Source:
         if self.recording is None:
             return speaker
         return RecordedModel(self.recording, _StandIn(speaker, settings.narrator_profile))
+
+
+def _without(wish: Wish, fixed: Collection[str]) -> Wish | None:
+    """What is left of a wish where some settings are given."""
+    if wish.kind == "~intensity" and "intensity" in fixed:
+        return None
+    if not isinstance(wish.value, Mapping):
+        return wish
+    left = {name: value for name, value in wish.value.items() if name not in fixed}
+    return wish._replace(value=left) if left else None
 
 
 class _StandIn:
@@ -127,8 +138,7 @@ def opened(
         log.warning("%s: %s; requests that changed since are told by the narrator", path, other)
     with Recording(path, inputs.records) as recording:
         settings = own or _recorded(inputs, given)
-        own_intensity = own is None and "intensity" not in given
-        yield Source(inputs, settings, model_from, recording, own_intensity)
+        yield Source(inputs, settings, model_from, recording, frozenset(LIVE if own else given))
 
 
 def _usual(inputs: LogInputs, given: Mapping[str, Any], game: Make | None) -> str:

@@ -58,20 +58,20 @@ class Budget:
     :param window: seconds after which what was spent counts no more; with none, it always does.
     """
 
-    def __init__(
-        self, scope: str, tokens: int | None, usd: float | None, window: float | None = None
-    ) -> None:
+    def __init__(self, scope: str, window: float | None = None) -> None:
         self.scope = scope
-        self.tokens, self.usd = tokens, usd
+        self.tokens: int | None = None
+        self.usd: float | None = None
         self.spent = self.held = Amount()
         self._window = window
         self._past: deque[tuple[float, Amount]] = deque()
         self._told = 0.0
 
-    @property
-    def bound(self) -> bool:
-        """Whether there is a cap at all."""
-        return self.tokens is not None or self.usd is not None
+    def cap(self, tokens: int | None, usd: float | None) -> None:
+        """At most so much from now on; ``None`` is no cap."""
+        if (tokens, usd) != (self.tokens, self.usd):
+            self.tokens, self.usd = tokens, usd
+            self._told = 0.0
 
     def refuses(self, asked: Amount, now: float) -> bool:
         """Whether it does not fit beside what is spent and held."""
@@ -131,20 +131,27 @@ class Budgets:
     """
 
     def __init__(self, settings: Budgeting) -> None:
-        self._settings = settings
-        self._process = Budget("process", settings.process_tokens, settings.process_usd)
-        self._hour = Budget("hour", settings.hour_tokens, settings.hour_usd, HOUR)
+        self._process, self._hour = Budget("process"), Budget("hour", HOUR)
         self._owners: dict[str, Budget] = {}
+        self.apply(settings)
+
+    def apply(self, settings: Budgeting) -> None:
+        """These caps from now on; what was spent stays spent."""
+        self._settings = settings
+        self._process.cap(settings.process_tokens, settings.process_usd)
+        self._hour.cap(settings.hour_tokens, settings.hour_usd)
+        for owner in self._owners.values():
+            owner.cap(settings.owner_tokens, settings.owner_usd)
 
     def of(self, owner: str) -> tuple[Budget, ...]:
         """Those that bind the sessions of an owner; without a name, none is an owner's.
 
         An owner's is never forgotten: who comes again tomorrow has spent what he has spent.
         """
-        found = [self._process, self._hour]
-        if owner:
-            if owner not in self._owners:
-                given = self._settings
-                self._owners[owner] = Budget("owner", given.owner_tokens, given.owner_usd)
-            found.insert(0, self._owners[owner])
-        return tuple(each for each in found if each.bound)
+        shared = self._process, self._hour
+        if not owner:
+            return shared
+        if owner not in self._owners:
+            self._owners[owner] = Budget("owner")
+            self.apply(self._settings)
+        return self._owners[owner], *shared

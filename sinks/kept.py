@@ -79,7 +79,7 @@ class Kept:
         self._now = now
         self._tasks = tasks
         self._trace = trace
-        self._writers = writers
+        self.writers = writers
         self._on_expired = on_expired
         self.shared = shared
         self._cache = cache
@@ -221,8 +221,8 @@ class Kept:
         The fingerprint tells the moments of one session apart. It is no more than numbers of its
         inputs, which another story under the same name has too: only the request says which story.
         """
-        if request.model in self._writers:
-            request = replace(request, model=" or ".join(self._writers))
+        if request.model in self.writers:
+            request = replace(request, model=" or ".join(self.writers))
         return key_of(variant.slot), f"{variant.fingerprint}:{digest(request)}"
 
     def close(self) -> None:

@@ -127,10 +127,12 @@ class Gauge:
 
     def _look(self, window: str, samples: Window, t: float) -> None:
         share = samples.share
-        if share is None or len(samples) < self._least:
+        if share is None:
             return
         low, before = share < self.alert, self._alerting.get(window, False)
-        if low != before:
+        if low and len(samples) < self._least:
+            return
+        if low != before:  # it is over as soon as what is left is good
             self._alerting[window] = low
             over = not low
             self._tell(Alert(self.name, window, share, self.alert, len(samples), t, over))
@@ -142,8 +144,12 @@ class Gauge:
 
     @property
     def alerting(self) -> tuple[str, ...]:
-        """The windows in which it is too low."""
-        return tuple(window for window, low in self._alerting.items() if low)
+        """The windows in which it is too low, as far as they have enough samples still."""
+        return tuple(
+            window
+            for window, low in self._alerting.items()
+            if low and len(self.windows[window]) >= self._least
+        )
 
     def as_json(self, now: float, good: int | None = None, of: int = 0) -> dict[str, Any]:
         """How it stands; ``met`` is null before there are enough samples.

@@ -39,17 +39,19 @@ class Purse:
         self._tell = tell
         self._unpriced = unpriced
         self._recorded = recorded
-        self._foreground = settings.foreground
-        self._turn = Budget("turn", settings.turn_tokens, settings.turn_usd)
-        session = Budget("session", settings.session_tokens, settings.session_usd)
+        self._turn, self._session = Budget("turn"), Budget("session")
         self._turn.begin(Amount(*ledger.of_turn()))
-        session.begin(Amount(*ledger.billed()))
-        self._inner = tuple(each for each in (self._turn, session) if each.bound)
-        self._outer = () if recorded is not None else tuple(outer)
-        self._all = (*self._inner, *self._outer)
-        self._dollars = any(each.usd is not None for each in self._all)
+        self._session.begin(Amount(*ledger.billed()))
+        self._all = (self._turn, self._session, *(() if recorded is not None else outer))
         self._held: dict[str, Amount] = {}
         self._warned: dict[str, None] = {}
+        self.apply(settings)
+
+    def apply(self, settings: Budgeting) -> None:
+        """These caps from now on; what was spent stays spent."""
+        self._foreground = settings.foreground
+        self._turn.cap(settings.turn_tokens, settings.turn_usd)
+        self._session.cap(settings.session_tokens, settings.session_usd)
 
     def on_turn(self) -> None:
         """A turn begins, and with it its budget."""
@@ -68,14 +70,13 @@ class Purse:
 
     def opened(self, generation: Any) -> None:
         """A stream is about to begin: what it may cost is held."""
-        if not self._all:
-            return
         request = generation.request
         asked = self._held[generation.id] = Amount(*self._ledger.most(request))
         for each in self._all:
             each.reserve(asked)
         model = request.model
-        if self._dollars and model in self._ledger.unpriced and model not in self._warned:
+        dollars = any(each.usd is not None for each in self._all)
+        if dollars and model in self._ledger.unpriced and model not in self._warned:
             self._warned[model] = None
             self._unpriced(model)
 

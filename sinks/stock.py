@@ -89,7 +89,8 @@ class Stock:
         """It is told, and not told again; where it was, if it was kept."""
         known = self.ids.pop(generation, None)
         if known is not None:
-            self.store.take(*known)
+            self.store.ready(*known)
+            self.store.consume(*known)
         return known
 
     def missed(self, number: int) -> None:

@@ -10,6 +10,9 @@ from .store_news import Board, News, Word
 
 __all__ = ["WRITING", "Boards"]
 
+SKEW = 5.0
+"""Seconds by which the clocks of processes may differ, where the server's is not told."""
+
 WRITING = 4
 """A write may take so many times as long as a look-up, for nobody waits for it."""
 
@@ -80,7 +83,8 @@ class Boards:
 
     def take(self, news: News, answer: Board, told: dict[Word, object] | None = None) -> None:
         """Take what a board says, and let those who listen know."""
-        for word in news.took(answer, told):
+        now = answer.now or (self._wall() - SKEW) * 1e6
+        for word in news.took(answer, told, now):
             for listener in news.listeners:
                 listener(word)
         if news.untold:  # a server that has lost what it was told is told again

@@ -95,7 +95,7 @@ class Door:
     def _once(self, kind: str, said: str, error: object) -> None:
         self.met[kind] += 1
         if kind not in self._logged:
-            log.warning("shared cache %s: %s: %r (told once)", self.server.where, said, error)
+            log.warning("shared cache %s: %s: %s (told once)", self.server.where, said, _why(error))
         self._logged.add(kind)
 
     def _up(self) -> None:
@@ -107,7 +107,12 @@ class Door:
         slow = isinstance(error, TimeoutError)
         self.met["time-outs" if slow else "failures"] += 1
         if self.answers:
-            what = f"no answer within {limit:g} s" if slow else repr(error)
+            what = f"no answer within {limit:g} s" if slow else _why(error)
             log.warning("shared cache %s: %s; going on without it", self.server.where, what)
         self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
         self.again = asyncio.get_running_loop().time() + self._pause
+
+
+def _why(error: object) -> str:
+    """In its own words: the ``repr`` of some clients' errors leaves them out."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from fnmatch import translate
+from fnmatch import fnmatchcase
 from typing import Generic, TypeVar
 
 from ..streams.footprint import Path
 
-__all__ = ["PathIndex", "TagIndex"]
+__all__ = ["PathIndex", "TagIndex", "fits", "needs_regex"]
 
 MAGIC = re.compile(r"[*?[]")
 
@@ -76,6 +76,29 @@ class PathIndex(Generic[T]):
         return list(found)
 
 
+def needs_regex(pattern: str) -> bool:
+    """Whether there is more in a pattern than ``*``; then it is made a regex, which takes long."""
+    return "?" in pattern or "[" in pattern
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a glob pattern fits a name: ``*``, ``?`` and ``[…]``; case counts."""
+    if needs_regex(pattern):
+        return fnmatchcase(name, pattern)
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == first
+    last, end = rest[-1], len(name) - len(rest[-1])
+    at = len(first)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for each in filter(None, rest[:-1]):
+        at = name.find(each, at, end) + len(each)
+        if at < len(each):
+            return False
+    return True
+
+
 class TagIndex(Generic[T]):
     """Things by the words they are tagged with."""
 
@@ -90,11 +113,7 @@ class TagIndex(Generic[T]):
         magic = MAGIC.search(pattern)
         if magic is None:
             return self.of(pattern)
-        if magic.start() == len(pattern) - 1 and pattern[-1] == "*":
-            tags = [tag for tag in self._tagged if tag.startswith(pattern[:-1])]
-        else:
-            fits = re.compile(translate(pattern)).match
-            tags = [tag for tag in self._tagged if fits(tag)]
+        tags = [tag for tag in self._tagged if fits(tag, pattern)]
         return list(dict.fromkeys(item for tag in (pattern, *tags) for item in self.of(tag)))
 
     def add(self, item: T, tags: Iterable[str]) -> None:

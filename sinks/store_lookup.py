@@ -113,7 +113,7 @@ class Lookups(Truth):
         return self._put(entry)
 
     def _near_key(self, snapshot: Any, scope: str, fingerprint: str) -> NearKey:
-        return self.near.key(snapshot, f"{fingerprint}\0{scope}" if fingerprint else scope)
+        return self.near.key(snapshot, f"{fingerprint!r}{scope}")
 
     def _put(self, entry: Entry, level: Level = Level.WARM, *, write: bool = True) -> bool:
         if whole_size(entry) > self._shelves.limits.largest:
@@ -163,9 +163,13 @@ class Lookups(Truth):
         return self._served(entry, entry.level, now)
 
     def take(self, key: str, fingerprint: str = "") -> list[Any] | None:
-        """As :meth:`ready`, but what is told once is not told again: it leaves the store."""
+        """As :meth:`ready`, but what is told once is not told again: it leaves the store.
+
+        What is not served, for it has to be waited for or is not true at present, stays.
+        """
         found = self.ready(key, fingerprint)
-        self.consume(key, fingerprint)
+        if found is not None:
+            self.consume(key, fingerprint)
         return found
 
     def consume(self, key: str, fingerprint: str = "") -> None:

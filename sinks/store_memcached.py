@@ -10,13 +10,17 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigError
-from .store_news import BORN, MOST_WORDS, Board
+from .store_news import BORN, LONGEST, MOST_WORDS, Board
 from .store_server import MONTH, Garbled, GarbledBoard, Orjson
 
 __all__ = ["Memcached"]
 
 TRIES = 8
 POOL = 4
+LARGEST = MOST_WORDS * (2 * LONGEST + 40)
+"""Bytes of a board: a word is JSON within JSON."""
+ITEM = 900_000
+"""So many a Memcached is sure to take: 1 MB with its own, if it is not told otherwise."""
 
 
 class Memcached:
@@ -71,7 +75,8 @@ class Memcached:
             answer = _heard(known, heard)
             known = [each for each in known if each[0] not in words]
             known = [*known, *((word, number) for word in words)][-MOST_WORDS:]
-            written = orjson.dumps([(word.decode(), last) for word, last in known])
+            while len(written := _written(known)) > ITEM and len(known) > 1:
+                known = known[1 + len(known) // 8 :]
             putting = client.add if raw is None else partial(client.cas, cas_token=token)
             if await putting(key, written, exptime=MONTH):
                 return Board(known[0][1], number, answer.words)
@@ -116,9 +121,15 @@ def _client(host: str, port: int) -> Any:
 def _words(board: str, raw: bytes | None) -> list[tuple[bytes, int]]:
     """The words of a board, the oldest first. It is one value, that is compared and swapped."""
     try:
-        return [(str(word).encode(), int(number)) for word, number in orjson.loads(raw or b"[]")]
+        if len(raw or b"") > LARGEST or len(words := orjson.loads(raw or b"[]")) > MOST_WORDS:
+            raise ValueError("more in it than a board has")
+        return [(str(word).encode(), int(number)) for word, number in words]
     except (ValueError, TypeError, OverflowError) as error:
         raise GarbledBoard(board, error) from None
+
+
+def _written(words: list[tuple[bytes, int]]) -> bytes:
+    return orjson.dumps([(word.decode(), last) for word, last in words])
 
 
 def _heard(words: list[tuple[bytes, int]], heard: int) -> Board:

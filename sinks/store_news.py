@@ -9,7 +9,6 @@ its writer had heard; a word that was told later and concerns it makes it a miss
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +16,7 @@ import orjson
 
 from ..operators.fingerprint import Dependence
 from ..streams.footprint import Path, covers
+from .store_index import fits, needs_regex
 
 __all__ = ["ALL", "BORN", "LONGEST", "MOST_WORDS", "Board", "News", "Word"]
 
@@ -25,6 +25,10 @@ MOST_WORDS = 500
 
 LONGEST = 2048
 """Bytes of a word; a longer one is said as *all*, so that a board can be read in one look-up."""
+
+LONGEST_REGEX, MOST_REGEXES, DEEPEST = 100, 20, 32
+"""Characters of a pattern that needs a regex, such patterns heard at once, and keys of a path: what
+is more is heard as *all*, for to look into it would hold up the loop."""
 
 REPEATED = 60.0
 """Seconds a word is told again for, if the server loses its board: not all have heard it."""
@@ -56,7 +60,7 @@ class Word(NamedTuple):
         match self.kind:
             case "fits":
                 what = str(self.what)
-                return any(each == what or fnmatchcase(each, what) for each in (key, *tags))
+                return any(each == what or fits(each, what) for each in (key, *tags))
             case "path":
                 return any(covers(known, tuple(self.what)) for known in depends.paths)
             case "changed":
@@ -85,12 +89,14 @@ class Board(NamedTuple):
     The least number on it (0: there is no board), the number by which it took what was told with
     the question (0: nothing was), and what others had told since, in the order of its numbers. To
     who has heard more than there is on it it says all: it is another board than he heard, begun by
-    a clock that is behind.
+    a clock that is behind. ``now`` is the time by the clock of the numbers, in microseconds;
+    0, if that is the askers' own.
     """
 
     least: int
     number: int
     words: list[tuple[bytes, int]]
+    now: int = 0
 
 
 class News:
@@ -107,6 +113,7 @@ class News:
         self.untold: dict[Word, object] = {}
         self.listeners: list[Callable[[Word], object]] = []
         self._now = now
+        self._began = now()
         self._born = 0
         self._least = 0
         self._known: dict[Word, int] = {}
@@ -124,23 +131,33 @@ class News:
         self.untold[word] = object()
         self._note(word)
 
-    def took(self, board: Board, told: Mapping[Word, object] | None = None) -> list[Word]:
+    def took(
+        self, board: Board, told: Mapping[Word, object] | None = None, now: float = 0
+    ) -> list[Word]:
         """Take the server's answer; what others have told since it was last heard.
 
+        Who hears a board for the first time has heard nothing of what was said since he began. What
+        was said before concerns what others have kept, and nothing that was made here.
+
         :param told: what of :attr:`untold` it was told with the question.
+        :param now: the time by the clock that the board's numbers go by, in microseconds.
         """
         told = dict(told or {})
-        others = [word for raw, _ in board.words if (word := _read(raw)) is not None]
+        since = 0 if self.heard else max(0.0, now - (self._now() - self._began) * 1e6)
+        said = _bounded(
+            [(word, last) for raw, last in board.words if (word := _read(raw)) is not None]
+        )
+        others = [word for word, last in said if last > since]
         born = next((number for raw, number in board.words if raw == BORN), self._born)
         lost = self.heard and (not board.least or born != self._born)
         self._born = born
-        if self.heard and not lost and self.heard < board.least:
-            self._note(ALL)
+        whole = self.heard >= board.least if self.heard else BORN in dict(board.words)
+        if not lost and not whole and board.least > since:
             others.insert(0, ALL)  # so much was told since that some of it is gone already
-        for raw, number in board.words:
-            if (word := _read(raw)) is not None:
-                self._know(word, number)
-                self._note(word)
+        for word, last in said:
+            self._know(word, last)
+        for word in others:
+            self._note(word)
         for word, which in told.items():
             if self.untold.get(word) is which:  # else it was said once more meanwhile
                 del self.untold[word]
@@ -191,12 +208,22 @@ class News:
 
 def _read(raw: bytes) -> Word | None:
     """A word from the board; ``None`` for the first one, and for what is none of ours."""
+    if len(raw) > LONGEST:
+        return ALL
     try:
         kind, what = orjson.loads(raw)
     except (ValueError, TypeError):
         return None
     if kind in ("path", "changed") and isinstance(what, list):
-        return Word(kind, tuple(map(str, what)))
-    if kind in ("fits", "all") and isinstance(what, str):
-        return Word(kind, what)
-    return None
+        return Word(kind, tuple(map(str, what))) if len(what) <= DEEPEST else ALL
+    if kind == "fits" and isinstance(what, str):
+        return ALL if needs_regex(what) and len(what) > LONGEST_REGEX else Word(kind, what)
+    return ALL if kind == "all" else None
+
+
+def _bounded(said: list[tuple[Word, int]]) -> list[tuple[Word, int]]:
+    """No more regexes than can be made in a look-up's time: else *all* in the place of each."""
+    dear = {each for each in said if each[0].kind == "fits" and needs_regex(str(each[0].what))}
+    if len(dear) <= MOST_REGEXES:
+        return said
+    return [(ALL, each[1]) if each in dear else each for each in said]

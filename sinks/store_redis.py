@@ -17,10 +17,12 @@ __all__ = ["Redis"]
 HEAR = f"""
 local key, heard, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local told, number = ARGV[4] == 'tell', '0'
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
 local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
 if told and (#ARGV > 4 or not first) then
-    local time, last = redis.call('TIME'), redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
-    number = string.format('%.0f', math.max(time[1] * 1000000 + time[2], (last or 0) + 1))
+    local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+    number = string.format('%.0f', math.max(now, (last or 0) + 1))
     if not first then redis.call('ZADD', key, number, '{BORN.decode()}') end
 end
 local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
@@ -33,7 +35,7 @@ if number ~= '0' then
     redis.call('EXPIRE', key, ARGV[3])
     first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
 end
-return {{first or '0', number, words}}
+return {{first or '0', number, words, string.format('%.0f', now)}}
 """
 """A board is a sorted set. By one clock, the server's; all at once, as every script."""
 
@@ -143,8 +145,9 @@ def _board(board: str, said: Any) -> Board:
     if isinstance(said, Exception):
         raise GarbledBoard(board, said) if isinstance(_meant(said), _WrongType) else said
     try:
-        least, number, words = said
+        least, number, words, now = said
         pairs = zip(words[::2], words[1::2], strict=True)
-        return Board(int(least), int(number), [(word, int(last)) for word, last in pairs])
+        heard = [(word, int(last)) for word, last in pairs]
+        return Board(int(least), int(number), heard, int(now))
     except (ValueError, TypeError) as error:  # somebody else's numbers
         raise GarbledBoard(board, error) from None

@@ -122,6 +122,7 @@ async def fill(store: VariantStore, known: Iterable[Scenario]) -> int:
     """Store scenarios; how many there are now of them, here or in a shared cache."""
     taken: list[tuple[str, str]] = []
     lost = store.lost
+    await store.hear()  # what was said before concerns none of it
     for each in known:
         if _store(store, each):
             taken.append((_key(each), each.fingerprint))

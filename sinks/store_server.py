@@ -151,8 +151,11 @@ def open_server(url: str, limit: float, most: int = MOST_BYTES) -> Server:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"cache_url: {error}") from None
+    except ValueError:  # whose words may have a piece of the password in them
+        raise ConfigError(
+            "cache_url: no port from 0 to 65535 after the host; in a password write / as %2F, "
+            "# as %23, [ as %5B"
+        ) from None
     prefix = _prefix(parts.query)
     if parts.scheme in ("redis", "rediss") and parts.hostname:
         from .store_redis import Redis

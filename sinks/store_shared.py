@@ -76,6 +76,8 @@ class SharedCold:
         self._limit = limit
         self._every = every
         self._waiting: dict[str, _Waiting] = {}
+        self._looking: dict[object, set[str]] = {}
+        """Of each look-up under way, what was dropped since it began."""
         self._tasks = Tasks(lambda name, error: log.error("shared cache: %r", error))
         self._mute = False
         self._boards = Boards(self.door, wall, limit, self._write_behind)
@@ -143,7 +145,9 @@ class SharedCold:
             self._behind(name, _Waiting(record, seconds, moment, written))
 
     def drop(self, name: str) -> None:
-        """Forget a record."""
+        """Forget a record; who looks for it now finds none either."""
+        for dropped in self._looking.values():
+            dropped.add(name)
         self._behind(name, _Waiting(None))
 
     def at_hand(self, name: str) -> Any:
@@ -164,6 +168,15 @@ class SharedCold:
         if self._closed or self.door.closed_for() > 0:
             self.door.met["not asked"] += 1
             return None
+        look_up = object()
+        dropped = self._looking[look_up] = set()
+        try:
+            record = await self._fetched(name)
+        finally:
+            del self._looking[look_up]
+        return None if name in dropped else record
+
+    async def _fetched(self, name: str) -> Any:
         server, news = self.door.server, self._boards.of(name)
         if news is None:
             record = await self.door.ask(lambda: server.get(name), name, self._limit)
@@ -273,7 +286,11 @@ class SharedCold:
                 if self.answers and next(iter(self._waiting), name) == name:  # it takes no writes
                     self._waiting.pop(name, None)
                 return
-            record = None if self._overtaken(name, waiting) else {**record, "as_of": news.heard}
+            if self._overtaken(name, waiting):
+                self.door.met["outdated"] += 1
+                record = None
+            else:
+                record = {**record, "as_of": news.heard}
         limit, crowded = WRITING * self._limit, self.door.met["crowded"]
         done = await self.door.ask(lambda: self._put(name, record, waiting.seconds), name, limit)
         asked = self.door.met["crowded"] == crowded

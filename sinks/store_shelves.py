@@ -180,9 +180,13 @@ class Shelves:
             )
 
     def _written(self, entry: Entry) -> None:
-        """The cold layer's cache has an entry: of what is cold, its texts need not be here too."""
+        """The cold layer's cache has an entry: of what is cold, its texts need not be here too.
+
+        But of an open turn, which may be open for longer than a server keeps what is cold.
+        """
         here = self.entries.get(entry.id) is entry and entry.parts is not None
-        if here and entry.level is Level.COLD:
+        endless = entry.pinned and self.door.shared
+        if here and entry.level is Level.COLD and not endless:
             entry.mark = entry.digest()
             entry.parts = None
 

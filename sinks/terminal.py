@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+from unicodedata import category
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -30,6 +31,34 @@ _UNSAFE: dict[int, int | str | None] = {
 def plain(text: str) -> str:
     """``text`` without control characters: what a model writes is data and commands nothing."""
     return text.translate(_UNSAFE)
+
+
+def _pieces(word: str) -> list[str]:
+    """Between these a line may be broken: beside signs of a script that has no spaces.
+
+    Marks that end something stay with what is before them, and those that open it with what comes.
+    """
+    if word.isascii():
+        return [word]
+    found, before = [""], ""
+    for sign in word:
+        beside = _stands_alone(sign) or _stands_alone(before)
+        clings = category(sign) in _CLINGING or (before and category(before) in _OPENING)
+        if before and beside and not clings:
+            found.append(sign)
+        else:
+            found[-1] += sign
+        before = sign
+    return found
+
+
+_CLINGING = ("Pe", "Pf", "Po", "Lm", "Mn", "Mc", "Me", "Cf")
+_OPENING = ("Ps", "Pi", "Cf")
+
+
+def _stands_alone(sign: str) -> bool:
+    hangul = "\u1100" <= sign <= "\u11ff" or "\uac00" <= sign <= "\ud7a3"  # has spaces
+    return not hangul and cell_len(sign) > 1
 
 
 def counted(number: int, what: str) -> str:
@@ -64,9 +93,9 @@ def print_narrative(
 class Terminal:
     """Prints the events of a narrative, wrapped between words while they stream, and of plans.
 
-    A word is printed when it is known to be whole. A telling cut short ends in a dash; one that
-    failed ends in its fallback text, and the reason. Steps of plans stand between tellings: what
-    comes while one is told is printed after it.
+    A word is printed when it is known to be whole; of Chinese or Japanese, each sign. A telling
+    cut short ends in a dash; one that failed ends in its fallback text, and the reason. Steps
+    of plans stand between tellings: what comes while one is told is printed after it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -114,10 +143,14 @@ class Terminal:
             self._words(line)
 
     def _words(self, text: str) -> None:
-        *words, self._held = (self._held + text).split(" ")
+        *words, last = (self._held + text).split(" ")
         for word in words:
-            self._word(word)
+            for piece in _pieces(word):
+                self._word(piece)
             self._gap += 1
+        *whole, self._held = _pieces(last)
+        for piece in whole:
+            self._word(piece)
 
     def _word(self, word: str) -> None:
         width = cell_len(word)

@@ -18,6 +18,8 @@ from .store_stats import Access, Stats, stats_of
 
 __all__ = ["Make", "VariantStore"]
 
+NOT_TAKEN = ("not written", "outdated", "refused", "too large")
+
 
 class VariantStore(Computing):
     """Variants by key, in three layers: hot, warm and cold.
@@ -138,7 +140,7 @@ class VariantStore(Computing):
     def lost(self) -> int:
         """How many entries a shared cache did not take, and will not be asked to again."""
         met = self._shelves.door.described().get("met", {})
-        return sum(met.get(how, 0) for how in ("not written", "refused", "too large"))  # ints
+        return sum(met.get(how, 0) for how in NOT_TAKEN)  # ints
 
     async def flush(self) -> None:
         """Wait until a shared cache has what was stored, or has been given up."""

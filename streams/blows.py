@@ -33,6 +33,7 @@ __all__ = [
     "seen",
     "sum_of",
     "told",
+    "turned",
 ]
 
 KILL = "kill"
@@ -82,10 +83,14 @@ class Fall(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What is open of an actor: damage told, by action; and falls that were shown."""
+    """What is open of an actor: damage told, by action; and falls that were shown.
+
+    ``named`` are actions of which something is owed though a state has come that named them.
+    """
 
     owed: tuple[tuple[str, float], ...] = ()
     falls: tuple[Fall, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 class Habits(NamedTuple):
@@ -189,7 +194,7 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
             both = lost > 0 and any(map(fall.shows, _owing(owed)))  # what was told, or its own
             return Account(((because, math.nan),) if both else owed, falls)
         if fall.other:
-            return account
+            return account if fall.after is None else _naming(account, because)
         left = tuple(each for each in owed if each[0] != because)
         return account._replace(owed=left if fall.shows(own) else ())
     for count, damage in enumerate(_owing(owed), 1):
@@ -204,6 +209,26 @@ def _seen(account: Account, fall: Fall, was: Vitals) -> Account:
         fall = fall._replace(before=left_of(was, account), lost=lost - known)
         return Account((), (*account.falls, fall)[-MAX_FALLS:])
     return account._replace(owed=())
+
+
+def _naming(account: Account, action: str) -> Account:
+    return account._replace(named=tuple(dict.fromkeys((*account.named, action))))
+
+
+def turned(accounts: Accounts) -> Accounts:
+    """The accounts at the end of a turn: what a state has named, and none has shown, was not done.
+
+    So it is with who is immune, whatever was rolled. While the turn lasts, a state that names an
+    action may show a part of what it did, and another the rest.
+    """
+    if not any(account.named for account in accounts.values()):
+        return accounts
+    found = {}
+    for each, account in accounts.items():
+        owed = tuple(owing for owing in account.owed if owing[0] not in account.named)
+        if owed or account.falls:
+            found[each] = Account(owed, account.falls)
+    return found
 
 
 def _owing(owed: Sequence[tuple[str, float]]) -> list[float]:
@@ -462,7 +487,10 @@ class _Reckoning:
         return left_of(self._now, self.account)
 
     def _owe(self, damage: float) -> None:
-        self.account = self.account._replace(owed=(*self.account.owed, (self._name, damage)))
+        account, name = self.account, self._name
+        named = tuple(each for each in account.named if each != name)
+        account = Account((*account.owed, (name, damage)), account.falls, named)
+        self.account = _naming(account, name) if self._partly else account
 
     def _share(self, fall: Fall, damage: float) -> None:
         """One state may show what several outcomes do: what is left of it is theirs who follow."""

@@ -48,7 +48,8 @@ TALK: tuple[Path, ...] = (("dialogue", "npc"), ("dialogue", "topic"))
 class Footprint:
     """The fields an action may change of its targets and of its actor, by name.
 
-    ``volatile`` are fields of an actor that change all the time and that no text speaks of.
+    ``volatile`` are fields of an actor, or of anything else, such as the place, that change all the
+    time and that no text speaks of.
     ``stage`` is what every text may speak of, beside who has a part in it.
     """
 
@@ -60,7 +61,13 @@ class Footprint:
     def lasting(self, paths: Iterable[Path]) -> list[Path]:
         """Without those that change all the time, and that no text speaks of."""
         volatile = self.volatile
-        return [path for path in paths if not (len(path) == DEPTH and path[-1] in volatile)]
+        return [
+            path
+            for path in paths
+            if not path
+            or path[-1] not in volatile
+            or len(path) < (DEPTH if path[0] == "actors" else DEPTH - 1)  # it is no field
+        ]
 
     def of(
         self, actor: str, action: Mapping[str, Any], struck: tuple[str, ...] = ()

@@ -131,6 +131,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "latency": lambda value: isinstance(value, list | tuple) and len(value) == 3,
     },
     "~preload": {"keys": _are_texts},
+    "~settings": {"changed": lambda value: isinstance(value, Mapping)},
     "~stop": {
         "generation": _is_text,
         "reason": _is_text,

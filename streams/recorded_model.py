@@ -54,16 +54,16 @@ class Wish(NamedTuple):
 
     :param after: how many inputs came before it; an end is none.
     :param t: seconds of the session.
-    :param kind: ``~intensity``, ``~cancel``, ``~content``: that content has changed, ``~drain``:
-        that at the end there was no more time for what was being told, or ``~agent``.
-    :param value: the intensity (``None``: that of the settings again), the telling, which, the
-        seconds that there were, or the line of an agent as JSON.
+    :param kind: ``~intensity``, ``~settings``, ``~cancel``, ``~content``: that content has changed,
+        ``~drain``: that at the end there was no more time for what was being told, or ``~agent``.
+    :param value: the intensity, or the settings that changed (``None``: as the settings say again),
+        the telling, which, the seconds that there were, or the line of an agent as JSON.
     """
 
     after: int
     t: float
     kind: str
-    value: str | None
+    value: Any
 
 
 class LookUp(NamedTuple):
@@ -86,7 +86,7 @@ class _Wishes:
         self.found: list[Wish] = []
         self._inputs = 0
         self._ends: list[int] = []
-        self._changed = False
+        self._changed: dict[str, None] = {}
         self._ended = 0.0
 
     def on_line(self, t: float, kind: str, data: Mapping[str, Any]) -> None:
@@ -97,12 +97,14 @@ class _Wishes:
             self._wish(t, "~drain", str(round(t - self._ended, 6)))
         elif kind in KINDS and kind != "session":
             self._inputs += 1
-        elif kind == "~intensity":
-            self._changed = True
-            self._wish(t, kind, str(data["intensity"]))
-        elif kind == "~opened" and self._changed:  # each sitting begins as the settings say
-            self._changed = False
-            self._wish(t, "~intensity", None)
+        elif kind in ("~intensity", "~settings"):
+            self._changed[kind] = None
+            said = data["intensity"] if kind == "~intensity" else data["changed"]
+            self._wish(t, kind, said)
+        elif kind == "~opened":  # each sitting begins as the settings say
+            for each in self._changed:
+                self._wish(t, each, None)
+            self._changed.clear()
         elif kind == "~cancel":
             number = int(data["telling"][1:])
             self._wish(t, kind, f"t{number - bisect_right(self._ends, number)}")
@@ -111,7 +113,7 @@ class _Wishes:
         elif kind == "~agent":
             self._wish(t, kind, orjson.dumps(data).decode())
 
-    def _wish(self, t: float, kind: str, value: str | None) -> None:
+    def _wish(self, t: float, kind: str, value: Any) -> None:
         self.found.append(Wish(self._inputs, t, kind, value))
 
 

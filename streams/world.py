@@ -194,11 +194,11 @@ def _patched(world: World, event: Patch) -> Changed:
 def _moved(world: World, event: Input) -> World:
     match event:
         case Turn():
-            return _based(world, turn=event, actions={}, outcomes=0, said=_turned(world))
+            return _begun(world, event)
         case TurnEnd():
             if world.turn is None or world.turn.turn != event.turn:
                 return world._replace(warning=f"turn_end of {event.turn!r}, which is not open")
-            return _based(world, turn=None, actions={}, outcomes=0, said=_turned(world))
+            return _begun(world, None)
         case Say():
             return _heard(world, event)
         case Action():
@@ -211,6 +211,13 @@ def _moved(world: World, event: Input) -> World:
 def _based(world: World, **moved: Any) -> World:
     """What is not declared from now on, is reckoned from the state as it stands."""
     return world._replace(**moved, baseline=world.state, since=world.revision)
+
+
+def _begun(world: World, turn: Turn | None) -> World:
+    """Another turn, or none: nothing of the one before is open any more."""
+    accounts = blows.turned(world.accounts)
+    said = _turned(world)
+    return _based(world, turn=turn, actions={}, outcomes=0, said=said, accounts=accounts)
 
 
 def _turned(world: World) -> Mapping[str, tuple[tuple[int, Say], ...]]:

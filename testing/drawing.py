@@ -20,8 +20,8 @@ COMMON = {
     "retract": 1, "aim_anew": 1, "end": 1, "guest": 1,
 }  # fmt: skip
 RARE = (
-    "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "storm", "storm", "models",
-    "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 14,
+    "rewind", "rewind", "retell", "retell", "cancel", "turn_down", "profile", "storm", "storm",
+    "models", "sleep", "delivered", *("astray",) * 3, "anew", "anew", *("cut",) * 14,
 )  # fmt: skip
 KILLED = ("kill", "reopen")
 CACHES = ("well", "slow", "hangs", "hangs", "dead", "rubbish", "full")
@@ -333,6 +333,19 @@ class _Players:
 
     def draw_turn_down(self) -> list[Step]:
         return self._step("intensity", to=self.rng.choice(("off", "conservative", "aggressive")))
+
+    def draw_profile(self) -> list[Step]:
+        """Some of the settings change, those among them by which another text is written."""
+        rng = self.rng
+        of = {
+            "language": ("", "German", "French"),
+            "length": (None, 1, 5),
+            "main_from": (0.0, 0.25, 1.0),
+            "memory_tokens": (0, 300),
+            "overlap": ("conflate", "interrupt", "queue"),
+        }
+        names = rng.sample(sorted(of), rng.randint(1, 2))
+        return self._step("profile", changed={name: rng.choice(of[name]) for name in names})
 
     def draw_models(self) -> list[Step]:
         return self._step("models", trouble=self.rng.choice((0.0, 0.1, 0.5, 1.0)))

@@ -294,6 +294,10 @@ class Table:
         """More or less is prepared from now on."""
         self.session.intensity = to
 
+    def do_profile(self, changed: Mapping[str, Any]) -> None:
+        """The settings of the session change."""
+        self.session.apply(changed)
+
     def do_delivered(self, viewer: str, share: float) -> None:
         """A viewer reports how far it has come in the last telling."""
         tellings = [told for told in self.held.known.shown.tellings.values() if told.text]

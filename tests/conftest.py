@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -127,6 +128,8 @@ class CacheServer:
     def signal(self, number: int) -> None:
         assert self.process is not None
         os.kill(self.process.pid, number)
+        if number == signal.SIGSTOP:  # one of its threads may answer until all have stopped
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -175,3 +178,13 @@ def data() -> Path:
     if CI and shared.is_dir():
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def effort() -> Any:
+    """What a run costs, counted; see ``effort.py``."""
+    found = importlib.util.spec_from_file_location("effort", ROOT / "tests" / "effort.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.effort

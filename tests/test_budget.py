@@ -31,6 +31,14 @@ STATE: dict[str, Any] = {
 FREELY = {"spend": "none", "main_from": 0.0}
 
 
+def capped(
+    scope: str, tokens: int, usd: float | None = None, window: float | None = None
+) -> Budget:
+    budget = Budget(scope, window)
+    budget.cap(tokens, usd)
+    return budget
+
+
 # ── one budget ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -45,7 +53,7 @@ FREELY = {"spend": "none", "main_from": 0.0}
 def test_what_is_spent_and_held_never_exceeds_the_cap(
     cap: int, asked: list[tuple[int, float, bool, float]], window: float | None
 ) -> None:  # G3
-    budget = Budget("hour", cap, cap / 100, window)
+    budget = capped("hour", cap, cap / 100, window)
     now, under_way, past = 0.0, [], []
     for tokens, share, ends, later in asked:
         now += later
@@ -70,7 +78,7 @@ def test_what_is_spent_and_held_never_exceeds_the_cap(
 
 
 def test_four_fifths_are_told_once_and_so_is_a_refusal() -> None:
-    budget = Budget("session", 100, None)
+    budget = capped("session", 100)
     told = []
     for _ in range(11):
         if budget.refuses(Amount(10), 0.0):
@@ -88,7 +96,7 @@ def test_four_fifths_are_told_once_and_so_is_a_refusal() -> None:
 
 
 def test_what_was_spent_an_hour_ago_counts_no_more() -> None:
-    budget = Budget("hour", 100, None, 3600.0)
+    budget = capped("hour", 100, window=3600.0)
     budget.settle(Amount(), Amount(90), 0.0)
     budget.settle(Amount(), Amount(5), 1800.0)
     assert budget.refuses(Amount(6), 3599.0)
@@ -98,11 +106,24 @@ def test_what_was_spent_an_hour_ago_counts_no_more() -> None:
 
 def test_owners_have_one_budget_each_and_share_that_of_the_process() -> None:
     budgets = Budgets(Budgeting(owner_tokens=10, process_usd=1.0))
-    assert [each.scope for each in budgets.of("ann")] == ["owner", "process"]
-    assert [each.scope for each in budgets.of("")] == ["process"]
+    assert [each.scope for each in budgets.of("ann")] == ["owner", "process", "hour"]
+    assert [each.scope for each in budgets.of("")] == ["process", "hour"]
     assert budgets.of("ann")[0] is budgets.of("ann")[0] is not budgets.of("bob")[0]
     assert budgets.of("ann")[1] is budgets.of("bob")[1]
-    assert Budgets(Budgeting()).of("ann") == ()
+    assert not any(each.refuses(Amount(10**9), 0.0) for each in Budgets(Budgeting()).of("ann"))
+
+
+def test_a_cap_that_changes_holds_at_once_and_forgets_nothing() -> None:
+    budgets = Budgets(Budgeting())
+    owner, process, hour = budgets.of("ann")
+    for each in (owner, process, hour):
+        each.settle(Amount(), Amount(90, 0.9), 0.0)
+    budgets.apply(Budgeting(owner_tokens=100, process_tokens=95, hour_usd=1.0))
+    assert [each.refuses(Amount(8, 0.05), 1.0) for each in (owner, process, hour)] == [0, 1, 0]
+    assert owner.said() == Spent("owner", 0.8)
+    budgets.apply(Budgeting(owner_tokens=97))
+    assert [each.refuses(Amount(8, 0.05), 1.0) for each in (owner, process, hour)] == [1, 0, 0]
+    assert owner.said() == Spent("owner", 0.8)  # it is news of another cap
 
 
 # ── a session ─────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretell import ConfigError
 from foretell.operators.classify import DEFAULT_RULES, Context, Rule, classify
 from foretell.streams.events import Turn
 from foretell.streams.world import World
@@ -150,6 +151,20 @@ def test_the_rules_are_data_to_replace() -> None:  # 0-13
     assert classify(world, rules).context is Context.DIALOGUE
     assert classify(world).context is Context.COMBAT
     assert classify(world, ()).context is Context.IDLE
+
+
+@pytest.mark.parametrize(
+    ("context", "paths", "said"),
+    [
+        (Context.COMBAT, "fighting", r'\("fighting",\), not "fighting"'),
+        ("fight", ("fighting",), "no context 'fight'; there are combat, "),
+    ],
+)
+def test_a_rule_that_is_none_is_refused(context: Any, paths: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Rule(context, paths)
+    given: Any = "combat"
+    assert Rule(given, ("fighting",)).context is Context.COMBAT
 
 
 def test_a_path_through_something_that_is_no_object_is_nothing() -> None:

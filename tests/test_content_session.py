@@ -173,7 +173,7 @@ async def test_that_what_has_just_changed_is_not_there_already_is_no_error(
         source.wait = 3
         session.update({**STATE, "location": "Cellar"})
         await asyncio.sleep(1)
-        assert "missing: 1 of 1 that must be there are not" in caplog.text
+        assert "missing: 1 of 2 that must be there are not" in caplog.text
 
 
 @pytest.mark.parametrize("wait", [0.2, 3.0, 1e9])
@@ -1420,6 +1420,57 @@ def test_answers_come_again_in_the_order_of_their_calls(tmp_path: Path) -> None:
         assert await source.find(ask) == HAG
 
     run_virtual(asking())
+    assert verify(log).difference is None
+
+
+def test_what_two_calls_ask_for_at_once_comes_again_with_the_limit_of_each(tmp_path: Path) -> None:
+    # 1-64 G9
+    class Half(Source):
+        async def find(self, ask: foretell.Ask) -> Any:
+            if ask.names == ("x",):
+                raise OSError("torn")
+            await asyncio.Event().wait()
+
+    def needs(scene: foretell.Scene) -> list[foretell.Need]:
+        later = [foretell.Need("y")] if scene.world.turn else []
+        return [foretell.Need("x", confidence=0.7, alternative="y"), *later]
+
+    given: Any = {"preloads": (foretell.Preload("lore", ("combat",), needs),)}
+
+    async def evening() -> None:
+        async with table(Half(), {"log_dir": str(tmp_path)}, **given) as (session, _):
+            session.update(STATE)
+            await asyncio.sleep(0.5)
+            session.begin_turn("mira")  # y is asked for in the place of x, and has longer
+            await asyncio.sleep(3)
+
+    run_virtual(evening())
+    log = tmp_path / "table-7.jsonl"
+    late = [
+        (record.data["keys"], record.data["lane"])
+        for record in read(log)
+        if record.kind == "~fetched" and record.data["what"] == "timed out"
+    ]
+    assert late[:2] == [(["lore:y"], "eager"), (["lore:x"], "background")]
+    walked = verify(log, lambda settings: foretell.Game(settings, model=ScriptedModel(), **given))
+    assert walked.difference is None
+
+
+@pytest.mark.parametrize(
+    "why", ["no \udcff.json", "\x1b[31mred", 10**5000], ids=["no UTF-8", "red", "no words"]
+)
+def test_whatever_a_source_raises_can_be_said_and_recorded(
+    why: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # G10
+    source = Source()
+    source.raises = OSError(why)
+    log = recorded(tmp_path, source)
+    whys = [record.data["why"] for record in read(log) if "why" in record.data]
+    assert any(each.startswith("OSError") for each in whys)
+    assert "Traceback" not in caplog.text
+    assert not any(
+        record.name == "asyncio" or "\x1b" in record.getMessage() for record in caplog.records
+    )
     assert verify(log).difference is None
 
 

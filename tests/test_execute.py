@@ -237,6 +237,26 @@ async def test_what_must_be_there_and_is_not_is_an_error_that_names_it() -> None
         assert [each.what for _, each in t.told].count(What.MISSING) == 1  # it is told once
 
 
+async def test_what_must_be_there_is_missed_though_it_was_cached_when_it_was_planned() -> None:
+    # 1-1
+    async with table() as t:
+        t.cache.update(a="there", b="there")
+        t.plan("a", "b", at=P0)
+        t.drop("b")  # by who has the cache, for want of room
+        assert await t.executor.ready() == ("b",)
+        assert t.told[-1][1].why == "1 of 2 that must be there are not"
+
+
+async def test_what_must_be_there_does_not_expire_while_its_plan_holds() -> None:  # 1-1 1-33
+    async with table() as t:
+        t.plan("a", "b", at={"a": P0, "b": P1})
+        await asyncio.sleep(40)
+        assert list(t.cache) == ["a"] and await t.executor.ready() == ()
+        t.plan("b", at=P0)
+        await asyncio.sleep(40)
+        assert list(t.cache) == ["b"]
+
+
 async def test_a_generation_has_its_own_limit_and_holds_nobody_up() -> None:  # 1-20 1-24
     async with table() as t:
         t.shelf.takes = {"a": 3.0, "b": 6.0}
@@ -312,6 +332,20 @@ async def test_what_was_deferred_is_fetched_on_demand() -> None:  # 1-5
         assert await t.executor.demand(item) and len(t.shelf.calls) == 1
         with pytest.raises(ValueError, match="unknown kind"):
             await t.executor.demand(Item("b", "wyrm"))
+
+
+async def test_what_is_demanded_all_at_once_waits_in_queues_that_are_bounded() -> None:
+    # 1-5 1-54 G3
+    async with table() as t:
+        keys = [f"k{n}" for n in range(100)]
+        t.shelf.takes = dict.fromkeys(keys, NEVER)
+        asking = [asyncio.create_task(t.executor.demand(Item(key, "page"))) for key in keys]
+        await asyncio.sleep(0.05)
+        assert len(t.executor.pending) == 8 + 20 + 20
+        assert t.executor.dropped == len(t.of(What.DROPPED)) == 52
+        assert not any(await asyncio.gather(*asking)) and t.time() == 0.1
+        await asyncio.sleep(60)
+        assert not t.executor.pending
 
 
 async def test_what_is_demanded_is_not_cancelled_by_a_plan_that_does_not_want_it() -> None:  # 1-5
@@ -698,6 +732,15 @@ async def test_what_is_no_content_fails_and_costs_the_others_nothing(given: Any)
         await asyncio.sleep(1)
         assert t.cache == {"b": "B"}
         assert [key for _, key in t.of(What.UNAVAILABLE)] == ["a"]
+
+
+async def test_content_of_more_tokens_than_there_are_is_told_as_the_most_there_can_be() -> None:
+    # G10
+    async with table() as t:
+        t.shelf.gives = {"a": Content("a", "x", 10**30)}
+        t.plan("a", at=P2)
+        await asyncio.sleep(1)
+        assert [event.tokens for _, event in t.told if event.what is What.OVERSIZE] == [10**9]
 
 
 async def test_sources_that_are_none_and_sources_without_end() -> None:  # G10

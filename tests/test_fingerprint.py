@@ -187,6 +187,15 @@ def test_the_volatile_fields_are_data_to_replace() -> None:
     assert mark(play(state("actors.mira.pos", [9, 9]), world=before)) != mark(before)
 
 
+def test_a_place_may_have_volatile_fields_too() -> None:
+    start = World(footprint=Footprint(volatile=("light", "location", "mira")))
+    before = play(*STARTED, world=start)
+    assert mark(play(state("location.light", 9), world=before)) == mark(before)
+    assert mark(play(state("location.name", "Cellar"), world=before)) != mark(before)
+    for gone in ("location", "actors.mira"):  # these are no fields
+        assert mark(play(state(gone, {"hp": 1}), world=before)) != mark(before)
+
+
 paths = st.sampled_from(
     ["weather", "location.light", *(f"actors.{a}.{f}" for a in ("mira", "tom", "grik", "snag")
      for f in ("hp", "pos", "name"))]

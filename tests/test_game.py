@@ -81,12 +81,15 @@ class Written:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"settings": 5}, "settings are a TOML file or a mapping, not int"),
+        ({"settings": 5}, "settings are a file or a mapping, not int"),
         ({"narration": dict}, "narration must be a pydantic model"),
         ({"narration": {"text": ""}}, "narration must be a pydantic model"),
         ({"prompts": written}, "must be a plain function, not an async one"),
         ({"prompts": 5}, "prompts must be a function or a class of them, not 5"),
         ({"prompts": Written}, "must be a plain function, not an async one"),
+        ({"rules": 5}, "rules must be a list of Rule, not 5"),
+        ({"rules": [("combat", ("fight",))]}, "rules must be a list of Rule"),
+        ({"model": 5}, "model must have a method stream, not 5"),
     ],
 )
 def test_a_guest_of_the_wrong_kind_is_one_clear_line(given: Any, said: str) -> None:

@@ -8,13 +8,17 @@ import math
 import re
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise, product
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
+from foretell.operators.narration import schema_of
 from foretell.operators.slots import fill
 from foretell.streams.clock import run_virtual
 from foretell.streams.models import (
@@ -568,6 +572,44 @@ def check(value: Any, schema: dict[str, Any]) -> None:
 @given(schemas, seeds)
 def test_any_schema_is_satisfied(schema: dict[str, Any], seed: int) -> None:
     check(json.loads(answer(prompt(telling()), "", seed, schema)), schema)
+
+
+class Entry(BaseModel):
+    """What a server may only read of in the descriptions, and the formats."""
+
+    dayText: str = Field(max_length=60)  # noqa: N815
+    mood: int = Field(ge=50, le=60)
+    chance: float = Field(gt=0, lt=1)
+    tags: list[str] = Field(min_length=4, max_length=5)
+    code: str = Field(min_length=30)
+    day: date
+    at: datetime
+    hour: time
+    lasts: timedelta
+    by: UUID
+    weights: list[Annotated[int, Field(le=-5)]]
+
+
+@given(seeds)
+def test_limits_told_in_descriptions_and_formats_are_kept(seed: int) -> None:
+    asked = prompt(telling(), slots=["damage"])
+    entry = Entry.model_validate_json(answer(asked, "", seed, schema_of(Entry)))
+    whole = tell(asked, "", seed).text
+    assert whole.startswith(entry.dayText) and entry.dayText.strip()
+    assert whole[len(entry.dayText)] in " {"
+    assert entry.dayText.count("{") == entry.dayText.count("}")
+
+
+class Tale(BaseModel):
+    within: Tale | None
+    text: str
+
+
+def test_a_model_that_holds_itself_is_asked_for_and_answered() -> None:
+    asked = schema_of(Tale)
+    assert asked["$ref"] == "#/$defs/Tale"
+    assert asked["$defs"]["Tale"]["required"] == ["within", "text"]
+    assert Tale.model_validate_json(answer(prompt(telling()), "", 0, asked)).text
 
 
 NARRATION = {

@@ -737,3 +737,28 @@ def test_a_bracket_before_a_value_that_begins_none_is_said() -> None:
     assert notes('see [above: {"c":1}') == ["it follows a bracket that begins no JSON"]
     for text in ('{"c":1}', 'as in [above]: {"c":1}', 'a {braced} word {"c":1}', '"it": {"c":1}'):
         assert notes(text) == []
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("begun", ['"act"', '"act" ', "act", '"with":{"x":1},"act"'])
+def test_a_line_that_is_cut_after_a_name_takes_nothing_of_the_next(begun: str, chunk: int) -> None:
+    text = f'{{"n": 0, {begun}\n{{"n": 1, "act": "go"}}\n{{"n": 2}}'
+    parser, found = read(text, chunk, expect="array")
+    assert found.value[0]["n"] == 0 and "act" not in found.value[0]
+    assert found.value[1:] == [{"n": 1, "act": "go"}, {"n": 2}]
+    assert [*parser.lost] == [(0, "act")]
+    _, found = read(f'{{"s":[{text.replace("}", "},")[:-1]}]}}', chunk)
+    assert found.value["s"][1:] == [{"n": 1, "act": "go"}, {"n": 2}]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("begun", [" , ", ", ", " ", '"x":1, , ', "\n"])
+def test_an_object_that_does_not_end_takes_nothing_of_the_next_element(
+    begun: str, chunk: int
+) -> None:
+    steps = '{"n":1,"act":"a"}, {"n":2,"act":"b"}, {"n":3}]}'
+    parser, found = read(f'{{"steps":[{{"n":0,"with":{{{begun}{steps}', chunk)
+    inner = {"x": 1} if "x" in begun else {}
+    more = [{"n": 1, "act": "a"}, {"n": 2, "act": "b"}, {"n": 3}]
+    assert found.value == {"steps": [{"n": 0, "with": inner}, *more]}
+    assert [*parser.lost] == [("steps", 0, "with")]

@@ -6,7 +6,6 @@ import copy
 import importlib.util
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from foretell.operators import partial_before, partial_text
 from foretell.operators.partials import (
     MISSING,
     Final,
@@ -554,17 +554,10 @@ def test_the_work_per_character_does_not_grow(write: Callable[[int], str], size:
     assert more_seen <= seen * growth * 1.2
 
 
-def test_a_preamble_full_of_indexes_costs_as_its_length_in_one_piece() -> None:
-    def spent(brackets: int) -> float:
-        text, best = "a[0] " * brackets, float("inf")
-        for _ in range(3):
-            parser = PartialParser()
-            before = time.process_time()
-            parser.feed(text)
-            best = min(best, time.process_time() - before)
-        return best
-
-    assert spent(320_000) < 16 * spent(40_000)  # eight times, if each costs the same
+def test_a_preamble_full_of_indexes_costs_as_its_length_in_one_piece(effort: Any) -> None:
+    few = effort(lambda: PartialParser().feed("a[0] " * 1_000), partial_before, partial_text)
+    many = effort(lambda: PartialParser().feed("a[0] " * 16_000), partial_before, partial_text)
+    assert few.grows_with(many, 16)
 
 
 def test_a_plan_costs_far_below_a_tenth_of_a_second() -> None:
@@ -640,21 +633,9 @@ def test_text_that_is_kept_takes_no_more_room_than_it_has(begin: str, expect: An
 
 
 def test_a_fence_with_many_blanks_in_it_costs_as_its_length() -> None:
-    import time
-
-    def spent(count: int) -> float:
-        texts, best = ["```\na" + " " * count + "b"] * 50, float("inf")
-        for _ in range(3):
-            parsers = [PartialParser() for _ in texts]
-            for parser, text in zip(parsers, texts, strict=True):
-                parser.feed(text)
-            before = time.process_time()
-            for parser in parsers:
-                parser.finish()
-            best = min(best, time.process_time() - before)
-        return best
-
-    assert spent(256) < 8 * spent(32)  # eight times, if all of it cost as its length
+    parser = PartialParser()
+    parser.feed("```\na" + " " * 1_000_000 + "b")
+    assert parser.finish().value is MISSING  # if it were looked at again from each blank: in hours
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 99])
@@ -806,7 +787,5 @@ def test_a_lone_integer_of_any_size_is_exact_too_and_one_beyond_pythons_is_none(
 def test_a_long_word_of_zeros_costs_steps_as_its_length() -> None:
     for begin, end in (("", "x"), ("-", '"'), ("", "{"), ("", "-1")):
         parser = PartialParser()
-        before = time.process_time()
-        parser.feed(f'{{"a":1,"b":{begin}{"0" * 20_000}{end},"c":2}}')
-        assert time.process_time() - before < 4  # by backtracking it is four times that
-        assert parser.value["a"] == 1
+        parser.feed(f'{{"a":1,"b":{begin}{"0" * 1_000_000}{end},"c":2}}')
+        assert parser.value["a"] == 1  # by backtracking: in hours

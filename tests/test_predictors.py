@@ -504,6 +504,19 @@ def test_what_is_kept_of_actors_so_as_not_to_look_for_it_changes_nothing(
     assert said() == kept
 
 
+def test_what_a_context_keeps_of_its_sort_is_what_is_known_of_it() -> None:
+    rng, learner = random.Random(4), Markov()
+    for number in range(1_500):  # with so many keys that contexts are halved, too
+        key = int((90 if number % 400 > 100 else 7) * rng.random() ** 2)
+        scopes = (f"m{rng.randrange(3)}", "k", "s")
+        if number % 25 == 0:
+            again = Markov()  # which has nothing kept
+            again.restore(json.loads(json.dumps(learner.to_json())))
+            assert again.learn(T, key, scopes) == learner.learn(T, key, scopes)
+        else:
+            learner.learn(T, key, scopes)
+
+
 def came(chains: Chains, run: Run, names: tuple[str, ...], key: Any) -> list[tuple[int, int, int]]:
     """What was known of each of whom had the run, before ``key`` came after it."""
     found = chains.reach(run, names, key)
@@ -584,6 +597,15 @@ def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:
     )
     assert worth["p"] > worth["z"] > worth["u"] > 0
     assert recency.learn(*of("z", scopes)) == [worth["z"]]
+
+
+def test_where_all_that_is_known_stands_in_ones_own_line_it_is_one_of_these() -> None:
+    recency, scopes = Recency(), ("a", "kind a", "side a")
+    for word in "uvvuv":
+        recency.learn(*of(word, scopes))
+    worth = recency.weigh(T, [("u",), ("v",)], scopes)[0]
+    assert math.fsum(worth) == pytest.approx(1)
+    assert recency.learn(*of("u", scopes)) == worth[:1]
 
 
 def test_several_new_options_share_the_chance_of_something_new() -> None:

@@ -219,6 +219,19 @@ def test_exactly_at_the_alert_there_is_none_and_at_the_target_it_is_not_met() ->
     assert rate.as_json(20.0)["met"] is False
 
 
+def test_an_alert_is_over_when_what_is_left_in_its_window_is_good_or_too_little() -> None:  # 1-41
+    told: list[Alert] = []
+    rate = gauge(told, count=10_000, seconds=900.0)
+    for t in range(30):
+        rate.add(float(t), good=False)
+    assert rate.as_json(29.0)["alerting"] == ["latest 10000", "latest 900 s"]
+    assert rate.as_json(5_000.0)["alerting"] == ["latest 10000"]  # by time there is none left
+    for t in range(5):
+        rate.add(5_000.0 + 100 * t, good=True)
+    assert rate.alerting == ("latest 10000",)
+    assert [(alert.window, alert.over) for alert in told[2:]] == [("latest 900 s", True)]
+
+
 def test_old_samples_leave_the_window_of_time() -> None:
     told: list[Alert] = []
     rate = gauge(told, count=10_000, seconds=60.0)

@@ -466,7 +466,8 @@ def test_wrong_use_is_one_line_and_2(
         (ForetellError("the log\nis torn"), 1, "foretell: error: the log is torn\n"),
         (ForetellError("a server\x1b[2J\x9b\u2028says"), 1, "error: a server[2J says\n"),
         (ConfigError("no such setting"), 2, "foretell: error: no such setting\n"),
-        (FileNotFoundError(2, "No such file", "a.jsonl"), 1, "'a.jsonl'\n"),
+        (FileNotFoundError(2, "No such file", "a.jsonl"), 1, "error: a.jsonl: No such file\n"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
         (RuntimeError("oh"), 1, "own: RuntimeError: oh; FORETELL_DEBUG=1 shows where\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
@@ -496,6 +497,14 @@ def test_a_closed_pipe_is_no_error() -> None:
     )
     done = python("-c", code, str(ROOT / "pyproject.toml"))
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_standard_output_that_is_closed_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom foretell.cli import main\nsys.stdout = None\nsys.exit(main(sys.argv[1:]))"
+    )
+    done = python("-c", code, "validate", log(tmp_path / "a.jsonl", *LINES))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 HEADER = {"format": 1, "id": "s", "started": "2026-01-01T00:00:00Z", "source": "test"}

@@ -313,7 +313,7 @@ def test_wishes_of_a_second_sitting_name_what_they_named_in_one_night(tmp_path: 
     with opened(path, {}) as source:
         wishes = source.wishes()
         inputs = [*source.inputs]
-        fixed = source.wishes(own_intensity=False)
+        fixed = source.wishes(("intensity",))
     assert [wish.value for wish in wishes if wish.kind == "~intensity"] == ["off", None, "off"]
     cancelled = [int(wish.value[1:]) for wish in wishes if wish.kind == "~cancel" and wish.value]
     assert len(cancelled) == len(fixed) == 4

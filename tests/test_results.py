@@ -413,6 +413,31 @@ def other(actor: str, damage: int, target: str = "grik") -> ev.Outcome:
     return ev.Outcome(2.0, result, None, None, actor, {**SWORD, "target": target})
 
 
+@pytest.mark.parametrize("over", [ev.TurnEnd(3.0, "t1"), ev.Turn(3.0, "t2", "grik")])
+def test_what_a_state_that_names_it_has_not_shown_by_the_end_of_the_turn_was_not_done(  # G1
+    over: ev.Input,
+) -> None:
+    actors = state(10).state["actors"]
+    spent = ev.State(2.0, {"actors": {**actors, "mira": {"hp": 9, "ammo": 4}}}, "a1")
+    for told in ([blow("a1", 4), spent], [spent, blow("a1", 4)]):
+        world = play(state(10), TURN, DECLARED, *told)
+        assert health_left(world, "grik") != 10  # the rest may still be to come
+        assert health_left(then(world, over), "grik") == 10
+        assert health_left(then(then(world, state(6)), over), "grik") == 6
+    unnamed = [state(10), TURN, DECLARED, blow("a1", 4), replace(spent, because=None), over]
+    assert health_left(play(*unnamed), "grik") == 6
+    anew = play(state(10), TURN, DECLARED, blow("a1", 4), spent, blow("a1", 3), over)
+    assert health_left(anew, "grik") == 3  # no state has named the second
+    nobody_knows = [
+        state(None),
+        TURN,
+        DECLARED,
+        hit(KILL),
+        replace(spent, state=state(None, ac=9).state),
+    ]
+    assert health_left(play(*nobody_knows, over), "grik") == 0
+
+
 def test_several_outcomes_may_be_told_of_one_state() -> None:  # G1
     def board(grik: int, snag: int) -> ev.State:
         actors = {"mira": {"hp": 9}, "grik": {"hp": grik}, "snag": {"hp": snag}}

@@ -498,6 +498,9 @@ def test_what_is_left_for_want_of_room_would_not_have_fitted(
             "urgency of 'a' is 'huge': choose an Urgency, critical, high, medium, low",
         ),
         ({"alternative": "a"}, "'a' is its own alternative"),
+        ({"alternative": ["b"]}, r"alternative of 'a' is \['b'\]: choose a text, or none"),
+        ({"together": [1]}, r"together of 'a' is \[1\]: choose a text, or none"),
+        ({"turn": 3}, "turn of 'a' is 3: choose a text, or none"),
     ],
 )
 def test_an_item_that_cannot_be_is_refused_by_name(wrong: dict[str, Any], says: str) -> None:

@@ -125,8 +125,12 @@ def test_a_priority_that_is_set_was_not_clamped(
             {"predictions": [{**LORE, "confidence": 1.4}]},
             "predictions[0]: confidence of 'a' is 1.4",
         ),
+        (
+            {"predictions": [LORE], "constraints": {"priority_override": {"a": "P0", "lor": "P1"}}},
+            "constraints.priority_override: 'lor' is neither a key nor a kind",
+        ),
         ({"predictions": [{**LORE, "urgency": "now"}]}, "predictions[0].urgency is 'now'"),
-        ({"predictions": [{**LORE, "together": 3}]}, "predictions[0].together is no text"),
+        ({"predictions": [{**LORE, "together": 3}]}, "together of 'a' is 3: choose a text"),
         ({"predictions": [{**LORE, "kind": "wyrm"}]}, "of an unknown kind, 'wyrm'"),
         ({"predictions": [LORE, LORE]}, "two items are called 'a'"),
         ({"predictions": [LORE], "constraints": {"token_budget": -1}}, "token_budget is -1"),

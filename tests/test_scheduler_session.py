@@ -52,6 +52,7 @@ async def test_a_round_prepares_what_its_tokens_allow(room: int) -> None:  # 1-1
         left = [entry for entry in plan["entries"] if not entry["taken"]]
         assert all("does not fit" in entry["why"] for entry in left)
         assert all(entry["priority"] == "P0" for entry in plan["entries"])
+        assert plan["entries"][0]["keys"] == ("000 mira: longsword → goblin: hit",)
 
 
 async def test_the_likeliest_result_comes_first_when_there_is_room_for_one() -> None:  # 1-11
@@ -124,7 +125,8 @@ async def test_before_a_scene_there_is_no_plan() -> None:
 
 def variant(number: int, action: str, value: float, urgency: float = 0.0) -> Any:
     slot = ("t1", action, None, f"result {number}")
-    return SimpleNamespace(slot=slot, value=value, likely=None, urgency=urgency)
+    declared = SimpleNamespace(actor="mira", action={"name": action})
+    return SimpleNamespace(slot=slot, declared=declared, value=value, likely=None, urgency=urgency)
 
 
 @pytest.mark.parametrize("urgency", [1.0, 0.8])
@@ -156,9 +158,9 @@ async def test_the_scheduler_hears_of_what_players_say() -> None:
             name: {
                 "urgency is critical" in str(each) for each in plan["entries"] if name in str(each)
             }
-            for name in ('"bow"', '"axe"')
+            for name in ("mira: bow", "mira: axe")
         }
-        assert urgent == {'"bow"': {True}, '"axe"': {False}}
+        assert urgent == {"mira: bow": {True}, "mira: axe": {False}}
 
 
 VARIANTS = st.lists(

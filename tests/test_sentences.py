@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from foretell.operators import sentences
 from foretell.operators.sentences import Sentence, Sentences
 
 
@@ -124,25 +127,38 @@ def test_what_is_held_is_bounded_and_looked_at_once() -> None:
     assert len(cutter._tail) <= 1100
 
 
-def test_a_run_of_blanks_costs_as_its_length() -> None:
-    import time
+def test_a_run_of_blanks_costs_as_its_length(effort: Any) -> None:
+    def blanks(count: int) -> Callable[[], object]:
+        cutter = Sentences()
+        cutter.feed("a" + " " * count)
+        return lambda: [cutter.feed(" ") for _ in range(40)]
 
-    def spent(count: int) -> float:
-        best = float("inf")
-        for _ in range(5):
-            cutter = Sentences()
-            cutter.feed("a" + " " * count)
-            before = time.process_time()
-            for _ in range(40):
-                cutter.feed(" ")
-            best = min(best, time.process_time() - before)
-        return best
+    few, many = effort(blanks(60), sentences), effort(blanks(960), sentences)
+    assert many.calls <= 1.2 * few.calls and few.grows_with(many, 16)
 
-    assert spent(1000) < 9 * spent(250)  # four times, if each blank costs the same
+
+@pytest.mark.parametrize("part", [" ", "\t", "\n", ".", "*", "“", "(", "x", "„", ". ", '" '])
+def test_no_pattern_goes_back_in_a_run(part: str) -> None:
+    run = "a" + part * 500_000 + "b"
+    for pattern in (sentences.MARKS, sentences.OPENING, sentences.QUOTES, sentences.UNREAD):
+        for _ in pattern.finditer(run):  # if each place looked at the rest of the run: in hours
+            pass
 
 
 def test_an_unknown_language_is_cut_all_the_same() -> None:
     assert cut("He fell. She ran.", "xx") == ["He fell.", "She ran."]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u202f", "\u3000", "\u2003", "\u2028", "\x85"])
+@pytest.mark.parametrize("language", ["en", "fr", "ja"])
+def test_a_wide_blank_between_a_letter_and_a_stop_is_read(blank: str, language: str) -> None:
+    text = f"Choose A{blank}. Then go."
+    for piece in (1, 5, 99):
+        assert " ".join(cut(text, language, piece)) == text
+
+
+def test_half_a_surrogate_pair_is_handed_on() -> None:
+    assert cut("It is \ud83d. Then go.") == ["It is \ud83d.", "Then go."]
 
 
 def test_a_quotation_over_paragraphs_is_closed_by_what_opens_one_elsewhere() -> None:

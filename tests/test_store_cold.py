@@ -20,7 +20,7 @@ from foretell.errors import ConfigError
 from foretell.sinks.store_cold import MemoryCold
 from foretell.sinks.store_guard import Condition
 from foretell.sinks.store_layers import Limits, Room
-from foretell.sinks.store_news import Board
+from foretell.sinks.store_news import BORN, Board
 from foretell.sinks.store_scenarios import Scenario, fill
 from foretell.sinks.store_server import Orjson, open_server
 from foretell.sinks.store_shared import SharedCold
@@ -148,7 +148,8 @@ def test_nothing_that_could_run_is_ever_read() -> None:
         ("", "not the URL"),
         ("redis://", "not the URL"),
         ("http://localhost", "not the URL"),
-        ("redis://host:99999", "out of range"),
+        ("redis://host:99999", "no port from 0 to 65535"),
+        ("redis://[host:6379", "no port from 0 to 65535"),
         ("redis://host/nine", "number of a Redis database"),
     ],
 )
@@ -161,6 +162,9 @@ async def test_a_password_is_told_to_nobody() -> None:
     cold = SharedCold("redis://me:s3cret@127.0.0.1:1/0", wall=time.time)
     assert "s3cret" not in f"{cold!r} {cold.described()}"
     await cold.aclose()
+    with pytest.raises(ConfigError, match="%2F") as told:  # the password ends where the port begins
+        open_server("redis://:s3cret/word@127.0.0.1:1/0", 0.05)
+    assert "s3cret" not in str(told.value)
 
 
 class Memcached(asyncio.Protocol):
@@ -411,7 +415,7 @@ class Away:
 
     async def hear(self, *_: object) -> Board:
         await self.take()
-        return Board(1, 1, [])
+        return Board(1, 1, [(BORN, 1)])
 
     async def get_and_hear(self, *_: object) -> tuple[None, Board]:
         if self.error is OSError:
@@ -452,6 +456,39 @@ async def test_what_is_cold_leaves_memory_when_a_server_has_taken_it() -> None: 
     server.error = None
     await asyncio.sleep(60)
     assert old.parts is None and store._shelves.entries["new", ""].parts == ("x",)
+    await cold.aclose()
+
+
+async def test_what_is_cold_of_an_open_turn_stays_in_memory_as_long_as_the_turn() -> None:  # 0-12
+    """A server keeps it no longer than the cold layer's time; a turn may last for days."""
+    server: Any = Away(None)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    store = VariantStore(TINY, cold=cold)
+    store.store("old", ["x"], None, turn="t1")
+    store.store("new", ["x"], None, turn="t1")
+    old = store._shelves.entries["old", ""]
+    await asyncio.sleep(2 * 3600)
+    assert old.level == "cold" and old.parts == ("x",)
+    store.end_turn("t1")
+    await asyncio.sleep(1)
+    assert old.parts is None, "a server has taken it"
+    await cold.aclose()
+
+
+async def test_an_outage_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The ``repr`` of a client's error may say no more than its kind."""
+
+    class Mute(OSError):
+        def __repr__(self) -> str:
+            return "server:Mute"
+
+    server: Any = Away(Mute)
+    cold = SharedCold("redis://nowhere", wall=asyncio.get_running_loop().time, server=server)
+    with caplog.at_level(logging.WARNING):
+        await cold.hear()
+        cold.keep("game:k", {"x": 1}, 60)
+        await cold.flush()
+    assert "Mute: no;" in caplog.text
     await cold.aclose()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -175,22 +176,24 @@ async def test_what_no_key_can_be_is_a_miss(redis: Any) -> None:  # G10
     await cold.aclose()
 
 
+CAME_FROM = {
+    "of grik": "content:stat_block:grik",
+    "of mira": "content:stat_block:mira",
+    "lore": "content:lore:mill",
+    "rules": "rules:5e",
+}
+
+
 async def test_changed_content_takes_along_what_came_from_it() -> None:  # 1-39
-    made = {
-        "of grik": "content:stat_block:grik",
-        "of mira": "content:stat_block:mira",
-        "lore": "content:lore:mill",
-        "rules": "rules:5e",
-    }
     async with foretell.Game() as game:
         game.content_changed()  # with no store yet
 
         def left(*of: str) -> list[str]:
             game.store.clear()
-            for key, tag in made.items():
+            for key, tag in CAME_FROM.items():
                 game.store.store(key, ["x"], tags=[tag])
             game.content_changed(*of)
-            return [key for key in made if game.store.ready(key) is not None]
+            return [key for key in CAME_FROM if game.store.ready(key) is not None]
 
         assert left("stat_block", "grik") == ["of mira", "lore", "rules"]
         assert left("stat_block") == ["lore", "rules"]
@@ -202,6 +205,35 @@ async def test_changed_content_takes_along_what_came_from_it() -> None:  # 1-39
         await asyncio.sleep(0)
         assert game.store.missing(["lore"]) == ["lore"]
     game.content_changed()
+
+
+@pytest.mark.parametrize(
+    ("what", "left"),
+    [
+        ("stat_block:grik", ["of mira", "lore", "rules"]),
+        ("stat_block", ["lore", "rules"]),
+        ("", ["rules"]),
+    ],
+)
+async def test_what_a_source_says_of_itself_takes_along_what_came_from_it(
+    what: str, left: list[str]
+) -> None:  # 1-39
+    class Watched:
+        async def find(self, ask: object) -> None: ...
+
+        async def changes(self) -> AsyncIterator[str]:
+            await asyncio.sleep(5)
+            yield what
+
+    source: Any = Watched()
+    async with foretell.Game({"intensity": "off"}, content=source) as game:
+        await game.session("table-7")
+        for key, tag in CAME_FROM.items():
+            game.store.store(key, ["x"], tags=[tag])
+        await asyncio.sleep(4)
+        assert game.store.missing(CAME_FROM) == []
+        await asyncio.sleep(2)
+        assert [key for key in CAME_FROM if not game.store.missing([key])] == left
 
 
 @pytest.mark.parametrize("depends", [5, None, "ab", ["ab"], [5], {"a": 1}])

@@ -72,6 +72,14 @@ async def test_numbers_without_a_largest_value_count_by_bands_of_a_width() -> No
     assert not await found(Near(widths={}), hurt(1), hurt(2))
 
 
+async def test_scopes_of_different_fingerprints_never_meet() -> None:  # G1
+    store = VariantStore()
+    one = await store.get_or_compute({"x": 1}, lambda s: ["1"], scope="b", fingerprint="a")
+    for scope, mark in (("a\0b", ""), ("", "a\0b"), ("'a'b", ""), ("ab", "")):
+        made = store.get_or_compute({"x": 1}, lambda s: ["2"], scope=scope, fingerprint=mark)
+        assert one != await made
+
+
 async def test_scopes_never_meet() -> None:
     store = VariantStore()
     store.store("kept", ["plan"], snapshot=at(1, 1), scope="plan")

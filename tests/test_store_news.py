@@ -10,10 +10,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from foretell.sinks.store_layers import Limits, Room
 from foretell.sinks.store_news import ALL, BORN, MOST_WORDS, Board, News, Word
+from foretell.sinks.store_scenarios import Scenario
+from foretell.sinks.store_scenarios import fill as fill_with
 from foretell.sinks.store_shared import SharedCold
 from foretell.sinks.variant_store import VariantStore
 
@@ -200,6 +203,7 @@ async def test_what_waits_to_be_written_is_overtaken_by_what_is_heard(open_store
     cold._writing = False
     cold._write_behind()
     await other.flush()
+    assert other.lost == 1, "what is only here is nowhere else"
     assert await one.get("k/1", state=STATE) is None
     assert await one.get("other", state=STATE) == ["o"]
 
@@ -209,9 +213,46 @@ async def test_what_is_told_once_leaves_the_cache_whoever_holds_it(open_store: O
     writer, one = open_store(), open_store()
     fill(writer)
     await writer.flush()
-    assert one.take("k/1") is None
+    one.consume("k/1")
     await one.flush()
     assert await open_store().get("k/1", state=STATE) is None
+
+
+@real
+async def test_what_cannot_be_told_at_once_is_not_consumed(open_store: Open) -> None:
+    store, other = open_store(TINY), open_store()
+    for key in "abc":  # the first of them is cold at the end, and only there
+        store.store(key, [key], None)
+        await store.flush()
+    assert store.take("a") is None is other.take("b")
+    await asyncio.gather(store.flush(), other.flush())
+    assert await store.get("a") == ["a"] and await other.get("b") == ["b"]
+
+
+@real
+async def test_what_is_consumed_while_it_is_looked_for_is_not_found(redis: Any) -> None:
+    colds = [SharedCold(redis.url, limit=20, wall=time.time, every=NEVER) for _ in range(2)]
+    writer, reader = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    writer.store("k", ["k"])
+    await writer.flush()
+    server: Any = colds[1].door.server
+    ask, answered, go_on = server.get_and_hear, asyncio.Event(), asyncio.Event()
+
+    async def held(*args: Any) -> Any:
+        answer = await ask(*args)
+        answered.set()
+        await go_on.wait()
+        return answer
+
+    server.get_and_hear = held
+    looking = asyncio.create_task(reader.get("k"))
+    await answered.wait()
+    reader.consume("k")
+    await reader.flush()
+    go_on.set()
+    assert await looking is None is reader.ready("k")
+    for cold in colds:
+        await cold.aclose()
 
 
 async def test_who_has_something_to_tell_asks_each_second() -> None:
@@ -426,6 +467,99 @@ async def test_another_process_forgets_what_is_invalidated_here(
     rules(one)
     assert await process.stdout.readline() == b"{'overtaken': 1}\n"
     assert await process.wait() == 0
+
+
+@real
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+async def test_what_was_said_before_a_process_began_leaves_what_it_makes(
+    kind: str, request: pytest.FixtureRequest
+) -> None:  # 1-39, 1-40
+    url = request.getfixturevalue(kind).url
+    colds = [SharedCold(url, limit=5, wall=time.time, every=NEVER) for _ in range(4)]
+    server: Any = colds[0].door.server
+    board, word = BOARD.removeprefix("foretell:2:"), Word("fits", "rules").written()
+    before = int((time.time() - 3600) * 1e6)
+    if kind == "redis":
+        await server._cache.client.zadd(BOARD, {BORN: before, word: before + 1})
+    else:
+        await server.hear(board, 0, [word], before)
+    one, other, third, fourth = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    one.store("k", ["new"], tags=["rules"])
+    await one.flush()
+    assert one.ready("k") == ["new"] == await other.get("k")
+    made = await third.get_or_compute({"a": 1}, lambda snapshot: ["made"], tags=["rules"])
+    assert made == third.ready(third.name_of({"a": 1}))
+    known = Scenario(key="s", variants=["s"], tags=("rules",))
+    assert await fill_with(fourth, [known]) == 1 and await one.get("s") == ["s"]
+    one.invalidate("rules")
+    await one.flush()
+    await asyncio.gather(*(store.hear() for store in (other, third, fourth)))
+    assert [len(store) for store in (one, other, third, fourth)] == [0] * 4
+    for cold in colds:
+        await cold.aclose()
+
+
+@real
+async def test_a_warm_up_is_of_now_by_whosever_clock(memcached: Any) -> None:  # 1-40
+    colds = [SharedCold(memcached.url, limit=5, wall=time.time, every=NEVER) for _ in range(2)]
+    one, other = (VariantStore(cold=cold, session=SESSION) for cold in colds)
+    one.invalidate("rules")
+    await one.flush()
+    assert await fill_with(other, [Scenario(key="k", variants=["k"], tags=("rules",))]) == 1
+    assert other.ready("k") == ["k"] == await one.get("k")
+    for cold in colds:
+        await cold.aclose()
+
+
+def record_of(*tags: str) -> dict[str, Any]:
+    none: dict[str, Any] = {"paths": [], "apart": [], "own": "", "volatile": []}
+    return {"key": "k", "tags": tags, "depends": none}
+
+
+def test_who_hears_a_board_first_hears_what_was_said_since_he_began() -> None:
+    now = 10.0
+    news = News("board", lambda: now)
+    now = 12.0
+    before, since = Word("fits", "before"), Word("fits", "since")
+    words = [(BORN, 1), (before.written(), 98_000_000), (since.written(), 98_000_001)]
+    assert news.took(Board(1, 0, words), now=100_000_000) == [since]
+    assert not news.overtaken(record_of("before"), 0) and news.overtaken(record_of("since"), 0)
+    assert not news.good(record_of("before"), 97_000_000), "it concerns what others have kept"
+    assert news.good(record_of("before"), 98_000_000)
+
+
+def test_what_fell_off_a_board_before_it_was_first_heard_is_all() -> None:  # G1
+    word = Word("fits", "rules")
+    board = Board(5, 0, [(word.written(), 5)])
+    assert News("board", lambda: 0.0).took(board, now=4) == [ALL, word]
+    assert News("board", lambda: 0.0).took(board, now=5) == [], "it was before"
+
+
+DEAR: dict[str, list[Word]] = {
+    "a pattern": [Word("fits", "x?" + "y" * 100)],
+    "patterns": [Word("fits", f"{number}?") for number in range(21)],
+    "a path": [Word("path", ("a",) * 33)],
+    "a change": [Word("changed", ("a",) * 33)],
+    "anything": [Word("fits", "a" * 2048)],
+}
+
+
+@pytest.mark.parametrize("what", DEAR)
+def test_words_that_it_would_take_long_to_look_into_are_heard_as_all(what: str) -> None:  # G10
+    words = [(BORN, 1), *((orjson.dumps([*each]), 2) for each in DEAR[what])]
+    news = News("board", lambda: 0.0)
+    assert set(news.took(Board(1, 0, words))) == {ALL}
+    assert not news.good(record_of("rules"), 1) and news.good(record_of("rules"), 2)
+
+
+def test_what_may_well_be_said_is_heard_as_it_is() -> None:
+    said = [
+        *(Word("fits", f"{number}?") for number in range(20)),
+        *(Word("fits", f"{number}*") for number in range(100)),
+        Word("path", ("a",) * 32),
+    ]
+    words = [(BORN, 1), *((each.written(), 2) for each in said)]
+    assert News("board", lambda: 0.0).took(Board(1, 0, words)) == said
 
 
 def test_a_word_said_again_while_it_is_told_is_told_again() -> None:

@@ -13,7 +13,8 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 import foretell
 from foretell import Ended, Patched, Served, Started, Status, TellingError
@@ -1119,6 +1120,36 @@ async def test_a_telling_can_have_a_model_of_ones_own() -> None:
         assert schema is not None and list(schema["properties"]) == ["mood", "line", "tags"]
 
 
+class Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    full_story: str
+
+
+class Named(BaseModel):
+    text: str = Field(alias="Text")
+
+
+class Chosen(BaseModel):
+    story: str = Field(validation_alias=AliasChoices(AliasPath("told", 0), "prose", "words"))
+
+
+@pytest.mark.parametrize("model", [Camel, Named, Chosen])
+async def test_the_text_of_a_model_may_have_another_name_in_json(model: type[BaseModel]) -> None:
+    def answer(request: Request, number: int) -> Script:
+        assert request.schema is not None
+        (name,) = request.schema["properties"]
+        return Script({name: "It bites for {damage}."})
+
+    async with table(answer, narration=model) as t:
+        action = t.declare()
+        await asyncio.sleep(5)
+        telling = action.outcome("hit", damage=4)
+        assert await telling == model.model_validate(telling.ended.value)
+        assert telling.ended.text == "It bites for 4."
+        assert telling.ended.served == (Served.HIT,)
+
+
 async def test_a_telling_without_words_gets_plain_ones() -> None:
     class Late(BaseModel):
         mood: str | None
@@ -1137,8 +1168,12 @@ def test_a_model_without_text_is_refused() -> None:
     class Numbers(BaseModel):
         first: int
 
-    with pytest.raises(foretell.ConfigError, match=r"Numbers has no text.*type str"):
-        foretell.Game(narration=Numbers, model=ScriptedModel())
+    class Verses(BaseModel):
+        text: list[str]
+
+    for model in (Numbers, Verses):
+        with pytest.raises(foretell.ConfigError, match=rf"{model.__name__} has no text.*type str"):
+            foretell.Game(narration=model, model=ScriptedModel())
 
 
 # ── what is left behind ──────────────────────────────────────────────────────────────────────────

@@ -72,6 +72,19 @@ def test_words_are_wrapped_whole_while_they_stream() -> None:
     assert tell("The long", "sword turns as", "ide.", width=14) == "The longsword\nturns aside.\n\n"
 
 
+def test_what_has_no_spaces_streams_and_is_wrapped_too() -> None:
+    where = console(12)
+    terminal = Terminal(where)
+    terminal.on_event(SimpleNamespace(text="米拉举起长剑，"))
+    assert printed(where) == "米拉举起长"
+    terminal.on_event(SimpleNamespace(text="剑光「划破」"))
+    assert printed(where) == "米拉举起长\n剑，剑光「划"
+    terminal.on_event(SimpleNamespace(text="Goblin 고블린이 쓰러진다"))
+    terminal.on_event(ended("x"))
+    lines = ["米拉举起长", "剑，剑光「划", "破」Goblin", "고블린이", "쓰러진다"]
+    assert printed(where).split("\n") == [*lines, "", ""]
+
+
 def test_lines_of_the_text_stay_lines() -> None:
     assert tell("One\nt", "wo\n", "three") == "One\ntwo\nthree\n\n"
 

@@ -1629,3 +1629,10 @@ async def test_of_no_text_it_is_said_that_there_is_no_value_in_it() -> None:
     taken: TypedPartials[dict[str, int]] = TypedPartials(dict[str, int])
     taken.take([Patch((), "set", {})])
     assert taken.finish()[-1].reason == "cut off before its end"
+
+
+@pytest.mark.parametrize("begin", ["[", '{"a":'])
+def test_a_partial_of_the_deepest_value_that_is_read_can_be_had(begin: str) -> None:
+    typed: TypedPartials[Any] = TypedPartials(Any, parser=PartialParser(max_depth=512))
+    assert len([each for _ in range(512) for each in typed.feed(begin)]) > 500
+    assert isinstance(typed.finish()[-1], Unfinished)

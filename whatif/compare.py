@@ -120,7 +120,7 @@ def compare(
                 inputs,
                 policy.settings,
                 model=model,
-                wishes=source.wishes(own_intensity=not policy.own_intensity),
+                wishes=source.wishes(policy.fixed),
                 price_list=policy.price_list,
                 game=game,
                 step=lambda t, before=before: step(before + t),  # type: ignore[misc]

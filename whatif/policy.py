@@ -30,13 +30,13 @@ PIECE = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|\{[^}]*\}|[^,;])+|[,;]')
 class Policy:
     """Settings under a name; ``price_list`` where it is not the one that ships.
 
-    ``own_intensity`` is whether it names one, which then holds throughout.
+    ``fixed`` are those it names, which then hold throughout.
     """
 
     name: str
     settings: Settings
     price_list: Mapping[str, Price] | None = None
-    own_intensity: bool = False
+    fixed: frozenset[str] = frozenset()
 
 
 def parse(text: str, base: Settings, *, by: str = "--compare", fewest: int = 2) -> list[Policy]:
@@ -118,7 +118,7 @@ def _policy(parts: Sequence[str], base: Settings) -> Policy:
         raise ConfigError(f"--compare: {name}: {str(error).removeprefix('settings: ')}") from None
     except ValueError as error:
         raise ConfigError(f"--compare: {name}: {error}") from None
-    return Policy(name, settings, listed, "intensity" in values)
+    return Policy(name, settings, listed, frozenset(values))
 
 
 def _value(raw: str) -> Any:

@@ -4,18 +4,20 @@
 and harmless words, required properties before optional ones. The entries of a list differ, and a
 plan has several; where there is little room there are fewer, and nothing optional. Supported are
 the schemas that structured outputs and tools use: ``type``, ``enum``, ``const``, ``properties``,
-``items``, ``prefixItems``, bounds, ``anyOf`` / ``oneOf`` / ``allOf`` and ``$ref`` within the
-document.
+``items``, ``prefixItems``, ``format``, bounds (those a description tells, too), ``anyOf`` /
+``oneOf`` / ``allOf`` and ``$ref`` within the document.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from .bounds import FORMATS, fitted, with_limits
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
 from .plans import plans_for
@@ -55,7 +57,7 @@ class _Filler:
         """A value for ``schema``, which stands under the property ``name``."""
         if not isinstance(schema, Mapping):
             return self._phrase(name)
-        schema = self._resolved(schema)
+        schema = with_limits(self._resolved(schema, depth))
         self._count += 1
         if "const" in schema:
             return schema["const"]
@@ -85,7 +87,7 @@ class _Filler:
                 return None
         return self._string(schema, name, depth)
 
-    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _resolved(self, schema: Mapping[str, Any], depth: int = 0) -> Mapping[str, Any]:
         """``schema`` with references followed, alternatives chosen and ``allOf`` merged."""
         for _ in range(32):
             if isinstance(ref := schema.get("$ref"), str):
@@ -101,9 +103,9 @@ class _Filler:
             if isinstance(options, list) and options:
                 usable = [o for o in options if isinstance(o, Mapping)] or [{}]
                 rest = {k: v for k, v in schema.items() if k not in ("anyOf", "oneOf")}
-                chosen = self._one_of(
-                    "kind", [o for o in usable if o.get("type") != "null"] or usable, first=True
-                )
+                deep = depth > MAX_DEPTH // 2  # where nothing is the end of what holds itself
+                wanted = [o for o in usable if (o.get("type") == "null") is deep]
+                chosen = self._one_of("kind", wanted or usable, first=True)
                 schema = {**rest, **chosen}
                 continue
             if isinstance(parts := schema.get("allOf"), list) and parts:
@@ -143,7 +145,7 @@ class _Filler:
         if name == "lines" and {"speaker", "text"} <= set(fields):
             given = [self._line(item, who, what, depth) for who, what in self.story.lines]
         elif name == "cues" and _free_text(item):
-            given = [_fitted(item, cue) for cue in self.story.cues]
+            given = [fitted(item, cue) for cue in self.story.cues]
         if given is not None:
             while len(given) < least:
                 given.append(self.value(items, name, depth + 1))
@@ -169,7 +171,7 @@ class _Filler:
         for name, said in (("speaker", who), ("text", what)):
             field = self._resolved(fields[name])
             if _free_text(field):
-                line[name] = _fitted(field, said)
+                line[name] = fitted(field, said)
         return line
 
     def _quantity(self, schema: Mapping[str, Any], whole: bool) -> Any:
@@ -191,7 +193,9 @@ class _Filler:
         return int(chosen) if whole else chosen
 
     def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> str:
-        if name in _TEXTS and depth <= 1:
+        if (shape := FORMATS.get(str(schema.get("format")))) is not None:
+            return shape.format(1 + self._number(28))
+        if depth <= 1 and re.split(r"_|(?<=[a-z])(?=[A-Z])", name)[-1].lower() in _TEXTS:
             text = self.story.text
         elif name in ("sound", "cue") and self.story.cues:
             text = self.story.cues[0]
@@ -201,7 +205,7 @@ class _Filler:
             text = self.story.lines[0][0]
         else:
             text = self._phrase(name)
-        return _fitted(schema, text)
+        return fitted(schema, text)
 
     def _one_of(self, name: str, options: Sequence[Any], first: bool = False) -> Any:
         """One of ``options``, in a list each in its turn; outside of one the first if wished."""
@@ -228,14 +232,6 @@ class _Filler:
 def _free_text(schema: Mapping[str, Any]) -> bool:
     """Whether ``schema`` takes any words."""
     return schema.get("type", "string") == "string" and not {"enum", "const"} & set(schema)
-
-
-def _fitted(schema: Mapping[str, Any], text: str) -> str:
-    """``text`` between the least and the most characters that ``schema`` allows."""
-    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-    while len(text) < least:
-        text += " and on"
-    return text if most is None or len(text) <= most else text[: int(most)]
 
 
 _MURMURS: Sequence[str] = (
