@@ -289,7 +289,7 @@ class Pipeline(Generic[M]):
         self.agents = Agents(
             self.registry,
             settings.plans,
-            settings.main_model,
+            lambda: self.settings.main_model,
             self.generations,
             self.tasks,
             self.timers,

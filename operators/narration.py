@@ -63,7 +63,7 @@ def strict_schema(schema: Any, name: str) -> Any:
         return schema
     if "$ref" in schema:  # of a model that holds itself, the whole is one
         kept = {key: schema[key] for key in ("$defs",) if key in schema}
-        return {"$ref": schema["$ref"], **_strict(kept, name)}
+        return {"$ref": schema["$ref"], **strict_schema(kept, name)}
     strict: dict[str, Any] = {}
     limits = []
     for key, value in schema.items():

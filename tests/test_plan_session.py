@@ -172,6 +172,19 @@ async def test_what_cannot_be_done_is_left_out_with_its_reason() -> None:  # 3-6
     ]
 
 
+async def test_a_plan_is_asked_of_the_model_that_the_settings_name_now() -> None:
+    model = ScriptedModel(Script(WHOLE))
+    async with foretell.Game(model=model) as game, await game.session("table-7") as session:
+        await session.plan("grik", SNAPSHOT)
+        game.apply({"main_model": "another"})
+        await instant()
+        await session.plan("grik", SNAPSHOT, goal="hold on")
+    assert [stream.request.model for stream in model.streams] == [
+        foretell.Settings().main_model,
+        "another",
+    ]
+
+
 async def test_no_more_steps_are_read_than_a_plan_may_have() -> None:
     many = {"steps": [{"do": "MoveTo", "x": n, "y": 0} for n in range(200)]}
     async with table(Script(many), max_steps=3) as (session, model):

@@ -71,6 +71,7 @@ class Agents:
 
     All that comes from outside goes through :meth:`hand_in`, and leaves an ``~agent`` line.
 
+    :param model: whom to ask, as the settings are now.
     :param events: where the events of all plans go.
     """
 
@@ -78,7 +79,7 @@ class Agents:
         self,
         registry: Registry,
         settings: Plans,
-        model: str,
+        model: Callable[[], str],
         generations: Generations,
         tasks: Tasks,
         timers: Timers,

@@ -94,6 +94,7 @@ class Planner:
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
+    :param model: whom to ask, as the settings are now.
     :param places: how many requests there may be at the same time.
     :param now: seconds of the session.
     :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
@@ -104,7 +105,7 @@ class Planner:
         self,
         registry: Registry,
         settings: Plans,
-        model: str,
+        model: Callable[[], str],
         generations: Generations,
         places: Places,
         tasks: Tasks,
@@ -209,7 +210,7 @@ class Planner:
     async def _answer(self, ask: Ask, draft: _Draft) -> AsyncGenerator[Step, None]:
         await self._places.take()
         try:
-            request = request_for(ask, self._registry, self._model, self._settings)
+            request = request_for(ask, self._registry, self._model(), self._settings)
             self._allow(request)
         except BaseException:
             self._places.free()
