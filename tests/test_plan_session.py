@@ -172,6 +172,16 @@ async def test_what_cannot_be_done_is_left_out_with_its_reason() -> None:  # 3-6
     ]
 
 
+async def test_a_step_may_use_what_the_one_before_it_has_made_possible() -> None:
+    reload = {"do": "Reload"}  # 3-6
+    async with table(Script({"steps": [ATTACK, reload, ATTACK]})) as (session, _):
+        planning = session.plan("grik", moved(ammo=0))
+        assert [wire for _, wire, _ in await taken(planning)] == [reload, ATTACK]
+        plan = await planning
+    assert wires(plan.steps) == [reload, ATTACK] and not planning.dropped
+    assert [each.flaw.kind for each in plan.dropped] == ["precondition"]
+
+
 async def test_a_plan_is_asked_of_the_model_that_the_settings_name_now() -> None:
     model = ScriptedModel(Script(WHOLE))
     async with foretell.Game(model=model) as game, await game.session("table-7") as session:
