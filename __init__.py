@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Progress,
         apply,
     )
+    from .operators.plans.registry import Registry
+    from .operators.plans.types import Plan, PlanBegun, PlanEnded, PlanStatus, Step, Stepped
     from .operators.predict import Intensity
     from .operators.preload import PRELOADS, Need, Preload
     from .operators.prompts import Account, DefaultPrompts, Prompt, Prompts
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .session import Action, Session
     from .sinks.budget import Spent
     from .sinks.ledger import Price
+    from .sinks.planning import Planning
     from .sinks.store_guard import Condition
     from .sinks.store_near import Near
     from .sinks.store_parts import Part
@@ -72,6 +75,8 @@ _HOME = {
         "Progress",
         "apply",
     ),
+    "operators.plans.registry": ("Registry",),
+    "operators.plans.types": ("Plan", "PlanBegun", "PlanEnded", "PlanStatus", "Step", "Stepped"),
     "operators.predict": ("Intensity",),
     "operators.preload": ("PRELOADS", "Need", "Preload"),
     "operators.prompts": ("Account", "DefaultPrompts", "Prompt", "Prompts"),
@@ -84,6 +89,7 @@ _HOME = {
     "session": ("Action", "Session"),
     "sinks.budget": ("Spent",),
     "sinks.ledger": ("Price",),
+    "sinks.planning": ("Planning",),
     "sinks.store_guard": ("Condition",),
     "sinks.store_near": ("Near",),
     "sinks.store_parts": ("Part",),
@@ -141,11 +147,17 @@ __all__ = [
     "Patch",
     "PatchError",
     "Patched",
+    "Plan",
+    "PlanBegun",
+    "PlanEnded",
+    "PlanStatus",
+    "Planning",
     "Preload",
     "Price",
     "Progress",
     "Prompt",
     "Prompts",
+    "Registry",
     "Request",
     "Result",
     "Rule",
@@ -161,6 +173,8 @@ __all__ = [
     "Started",
     "StateError",
     "Status",
+    "Step",
+    "Stepped",
     "Telling",
     "TellingError",
     "Tool",

@@ -22,6 +22,7 @@ from pydantic import (
 from .errors import ConfigError
 from .operators.budget_settings import Budgeting
 from .operators.overlap import Overlap
+from .operators.plans.settings import Plans
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling, no_truth
 from .streams.footprint import VOLATILE
@@ -98,6 +99,8 @@ class Settings(BaseModel):
     :class:`~foretell.streams.content_folder.JsonFolder`.
     ``budget``: the section of hard caps; see
     :class:`~foretell.operators.budget_settings.Budgeting`.
+    ``plans``: the section of plans for those whom nobody plays; see
+    :class:`~foretell.operators.plans.settings.Plans`.
     ``schedule``: the section of prefetching; see
     :class:`~foretell.operators.schedule_settings.Scheduling`. ``hot_cache_size`` and its like may
     stand in it as well.
@@ -162,6 +165,7 @@ class Settings(BaseModel):
 
     schedule: Scheduling = Field(default_factory=Scheduling)
     budget: Budgeting = Field(default_factory=Budgeting)
+    plans: Plans = Field(default_factory=Plans)
 
     narrator_profile: str = "hosted-large"
     seed: int = 0

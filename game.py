@@ -19,6 +19,7 @@ from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
 from .operators.classify import DEFAULT_RULES, Rule
 from .operators.narration import Narration, schema_of
+from .operators.plans.registry import Registry
 from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
 from .operators.rules import Rules, SrdRules
@@ -79,6 +80,8 @@ class Game(Generic[M]):
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
         settings name, if any.
     :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
+    :param tools: what plans are made of: a :class:`~foretell.Registry`, a mapping or a JSON file;
+        default: those that ship which the settings name. See ``docs/plans.md``.
     :raises ConfigError: from bad settings, a narration model with no text field, or a guest that is
         none.
     """
@@ -98,8 +101,12 @@ class Game(Generic[M]):
         price_list: Mapping[str, Price] | None = None,
         content: ContentSource | Mapping[str, Any] | None = None,
         preloads: Sequence[Preload] = PRELOADS,
+        tools: Registry | Mapping[str, Any] | str | PathLike[str] | None = None,
     ) -> None:
         self.settings = Settings.load(settings)
+        shipped = Registry.core() if self.settings.plans.tools == "core" else Registry.full()
+        self.registry = shipped if tools is None else Registry.of(tools)
+        self.own_tools = None if self.registry == shipped else self.registry.as_json()
         self.content = _content(content, self.settings.content)
         given: Any = preloads
         if not isinstance(given, Sequence) or not all(isinstance(each, Preload) for each in given):

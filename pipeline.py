@@ -26,6 +26,9 @@ from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import overlap
+from .operators.plans.agents import Agents
+from .operators.plans.registry import Registry
+from .operators.plans.types import PlanEvent
 from .operators.predict import Intensity, Variant, planner
 from .operators.prompts import Account
 from .operators.publish import Published, publish
@@ -128,6 +131,8 @@ class Pipeline(Generic[M]):
         self._game = game
         self.settings = settings
         content = game.content is not None if replaying is None else replaying.content
+        own_tools = game.own_tools if replaying is None else replaying.tools
+        self.registry = game.registry if own_tools is None else Registry.of(own_tools)
         stage = (PLACE, *TALK) if content else (PLACE,)
         footprint = Footprint(
             volatile=settings.volatile,
@@ -191,14 +196,17 @@ class Pipeline(Generic[M]):
         self.speculated.tell = self.supplied.tell = self._on_alert
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
-        for listener in (self.speculated, self.supplied, self.economy, self.economy.bets):
+        self.plan_tally = before.plans
+        listeners = self.speculated, self.supplied, self.economy, self.economy.bets, self.plan_tally
+        for listener in listeners:
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
-        self.recorder.trace("~opened", **game.described(), **sharing, **supplied)
+        tools = {} if own_tools is None else {"tools": own_tools}
+        self.recorder.trace("~opened", **game.described(), **sharing, **supplied, **tools)
         for cut in before.cut():
             self.recorder.trace("~told", **cut)
             self.tally.restore({"kind": "~told", **cut})
@@ -285,6 +293,19 @@ class Pipeline(Generic[M]):
             recall=self._recall,
             shown=None if game.view is None else self._views.shown,
         )
+        self.agents = Agents(
+            self.registry,
+            settings.plans,
+            lambda: self.settings.main_model,
+            self.generations,
+            self.tasks,
+            self.timers,
+            lambda: self.inputs.now,
+            self.recorder.trace,
+            self.spending.allow,
+            lambda: self.world_now.revision,
+            self.fault,
+        )
         tell = overlap(
             self.teller.tell,
             self.teller.skip,
@@ -361,14 +382,22 @@ class Pipeline(Generic[M]):
             ops.map(plan), preparing
         )
 
-        self.world, self.narrative, self.scenes = world, narrative, scenes
+        plans: Published[PlanEvent] = self.agents.events.pipe(publish(self.guest_fault))
+
+        self.world, self.narrative, self.scenes, self.plans = world, narrative, scenes, plans
         inputs.subscribe(self.recorder.on_input)
         world.subscribe(self._on_world)
         revoked.subscribe(self._on_revoked)
         narrative.subscribe(self._on_narrative, on_completed=self._on_told)
         scenes.subscribe(self._on_scene)
         self._preparing = prepared.subscribe()
-        self._wired = [narrative.connect(), scenes.connect(), world.connect(), inputs.connect()]
+        self._wired = [
+            plans.connect(),
+            narrative.connect(),
+            scenes.connect(),
+            world.connect(),
+            inputs.connect(),
+        ]
         if before.number:  # it goes on where it was: what was prepared then is prepared again
             scene = classified(self.world_now)
             self._on_scene(scene)
@@ -525,6 +554,7 @@ class Pipeline(Generic[M]):
 
     def _on_narrative(self, event: Narrative) -> None:
         self.showing.on_event(event)
+        self.agents.on_narrative(event)
         if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
             self._prepare_again(self._once_more(event))
 
@@ -751,6 +781,7 @@ class Pipeline(Generic[M]):
 
     def _on_last_input(self) -> None:
         self._preparing.dispose()
+        self.agents.close()
         if self.contents is not None:
             self.contents.close()
         self.inputs.complete()

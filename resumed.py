@@ -10,6 +10,7 @@ from .operators.economy import Economy
 from .operators.foresee import Foresight
 from .sinks.audit import Audit
 from .sinks.ledger import EXPIRED, Ledger
+from .sinks.plan_tally import PlanTally
 from .sinks.prefetch_session import Speculated
 from .sinks.prefetch_supplied import Supplied
 from .sinks.report import Tally
@@ -45,6 +46,7 @@ class Resumed:
     named: References = field(default_factory=References)
     speculated: Speculated = field(default_factory=Speculated)
     supplied: Supplied = field(default_factory=Supplied)
+    plans: PlanTally = field(default_factory=PlanTally)
     number: int = 0
     """How many inputs there were."""
     opened: int = 0
@@ -100,6 +102,7 @@ class Resumed:
         self.speculated.restore(t, kind, line)
         self.economy.restore(t, kind, line)
         self.supplied.restore(t, kind, line)
+        self.plans.restore(t, kind, line)
         if kind == "~generation":
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":

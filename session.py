@@ -21,10 +21,14 @@ from .entry import Entry
 from .errors import ConfigError, StateError
 from .operators.generation import Generations
 from .operators.narrative import Narrative
+from .operators.plans.prompts import PlanPrompt
+from .operators.plans.types import PlanEvent, Tier
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
+from .planned import Fallback, Planned
 from .sinks.budget import Spent
+from .sinks.planning import Planning
 from .sinks.polled import Polled
 from .sinks.prefetch_report import report
 from .sinks.telling import Telling
@@ -78,6 +82,8 @@ class Session(Generic[M]):
         self._handles_lock = threading.Lock()
         self._polled: dict[str | None, Polled[Narrative]] = {}
         self._entry = Entry(self._pipeline, game.settings, self._telling)
+        last = self._pipeline.plan_tally.plans
+        self._planned = Planned(self._pipeline, game.settings, self._entry.check_open, last)
 
     @property
     def settings(self) -> Settings:
@@ -282,6 +288,58 @@ class Session(Generic[M]):
             return self._entry.retell(what.id, int(what._asked[1:]) if own else 0)
         return self._entry.retell(self._id(what, "retell"))
 
+    def plan(
+        self,
+        agent: str,
+        snapshot: Any,
+        *,
+        goal: str = "",
+        fallback: Fallback | None = None,
+    ) -> Planning:
+        """What an agent whom nobody plays will do, step by step; from any thread, never blocks.
+
+        ::
+
+            async for step in session.plan("grik", {"me": grik, "others": seen}, goal="hold on"):
+                if not await act(step.tool, step.args):
+                    step.failed("the door is barred")
+
+        Ask as often as there is a newer scene: as long as nothing has changed that the plan cannot
+        know of, it is the same one that is returned; else that one ends, and another begins. The
+        first step is there at once, by rules; the model's steps take the place of what is left.
+        A plan ends by its deadline, and each of its steps can be done as far as the tools and the
+        snapshot say. See ``docs/plans.md``.
+
+        :param snapshot: what the agent knows: ``me``, ``others`` by id, and what else there is; a
+            mapping, dataclass or pydantic model.
+        :param goal: for the prompt, in a few words. Another goal is another plan.
+        :param fallback: what stands in for the model's plan, in the place of the rules: a plain
+            and quick function of the agent, its snapshot and the tools, which gives steps
+            (``{"do": "Attack", "target": "e1"}``). If it fails that is reported, and the rules
+            stand in. It is called here, and again where a step fails.
+        :raises StateError: for a snapshot that is not JSON or too large, an agent without an id, or
+            a fallback that is no plain function. A model that fails raises nothing: see
+            :attr:`foretell.Plan.status`.
+        """
+        return self._planned.plan(agent, snapshot, goal, fallback)
+
+    def plan_prompt(
+        self, agent: str, snapshot: Any, *, goal: str = "", tier: Tier | str | None = None
+    ) -> PlanPrompt:
+        """What a model would be asked for a plan; nobody is asked.
+
+        ``system`` and ``user`` are its text, ``characters`` and, estimated, ``tokens`` its size.
+
+        :param tier: ``simplified`` or ``compact``; default: that of the settings.
+        :raises StateError: as :meth:`plan` does.
+        :raises ConfigError: for another tier.
+        """
+        try:
+            chosen = Tier(self.settings.plans.tier if tier is None else tier)
+        except ValueError:
+            raise ConfigError(f"tier {tier!r} is not known: use {', '.join(Tier)}") from None
+        return self._planned.prompt(agent, snapshot, goal, chosen)
+
     def put(self, build: Callable[[float], ev.Input]) -> None:
         """Say anything that has no method of its own: ``build`` gets the time (seconds).
 
@@ -329,6 +387,11 @@ class Session(Generic[M]):
         What a subscriber raises is reported and spoils nothing; it completes with the session.
         """
         return self._pipeline.narrative
+
+    @property
+    def plans(self) -> Observable[PlanEvent]:
+        """The events of all plans: begun, each step, ended. It completes with the session."""
+        return self._pipeline.plans
 
     def subscribe(
         self, handler: Callable[[Narrative], Any], viewer: str | None = None
@@ -468,6 +531,10 @@ class Session(Generic[M]):
         if pipeline.contents is None:
             return found
         return {**found, "content": report(pipeline.supplied.metrics, pipeline.inputs.now)}
+
+    def plans_report(self) -> dict[str, Any]:
+        """What plans came to so far: :meth:`~foretell.sinks.plan_tally.PlanTally.report`."""
+        return self._pipeline.plan_tally.report()
 
     def content_changed(self, kind: str | None = None, name: str | None = None) -> None:
         """The content is another; see :meth:`Game.content_changed`. From any thread."""

@@ -18,7 +18,7 @@ from .operators.variant_costs import VariantCosts
 from .sinks.budget import Budget, Spent
 from .sinks.ledger import Ledger, prompt_tokens
 from .sinks.purse import Purse
-from .streams.models import ModelTooDear, Request
+from .streams.models import ModelTooDear, Purpose, Request
 
 __all__ = ["Spending"]
 
@@ -129,7 +129,7 @@ class Spending:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase
-            if phase == "done":
+            if phase == "done" and generation.request.purpose is not Purpose.PLAN:
                 uncached = account.used - account.output
                 self.costs.observe(prompt_tokens(generation.request), uncached, account.output)
             self._trace("~account", generation=generation.id, phase=phase, **known)

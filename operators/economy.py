@@ -45,8 +45,8 @@ SECOND = 1_000_000
 
 FROM_OUTSIDE = frozenset(
     (
-        *("~cancel", "~chunk", "~content", "~error", "~intensity", "~settings", "~stop", "~timer"),
-        "~usage",
+        *("~agent", "~cancel", "~chunk", "~content", "~error", "~intensity", "~settings", "~stop"),
+        *("~timer", "~usage"),
     )
 )
 
@@ -87,8 +87,8 @@ class Books(Protocol):
     """What the economy asks the ledger; see :class:`foretell.sinks.ledger.Ledger`."""
 
     @property
-    def cost_usd(self) -> float:
-        """Dollars so far."""
+    def told_usd(self) -> float:
+        """Dollars of the narrative so far."""
         ...
 
     def without(self, main: str) -> float:
@@ -195,7 +195,7 @@ class Economy:
         asked = [each.request for each in live if _is_open(each)]
         under_way = [self.price(each, each.model) for each in asked]
         allowed = terms.spend * (self._books.without(terms.main) + CREDIT * price)
-        return allowed - self._books.cost_usd - math.fsum((*under_way, price))
+        return allowed - self._books.told_usd - math.fsum((*under_way, price))
 
     def _pays(self, variant: Variant, model: str, price: float, terms: Terms) -> bool:
         """Whether it is worth more than its price: the seconds it is likely to save."""
@@ -279,4 +279,5 @@ def _kind_of(declared: Declared) -> tuple[bool, str]:
 
 
 def _is_open(generation: Any) -> bool:
-    return generation.phase in ("waiting", "running")
+    under_way = generation.phase in ("waiting", "running")
+    return under_way and generation.request.purpose != "plan"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ..errors import ConfigError
 from .partials import MISSING
 
-__all__ = ["Line", "Narration", "schema_of", "validate_final"]
+__all__ = ["Line", "Narration", "schema_of", "strict_schema", "validate_final"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,25 +53,26 @@ def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
 
     :raises ConfigError: if the model has a mapping with free keys, which no such schema can say.
     """
-    schema: Mapping[str, Any] = _strict(model.model_json_schema(), model.__name__)
+    schema: Mapping[str, Any] = strict_schema(model.model_json_schema(), model.__name__)
     return schema
 
 
-def _strict(schema: Any, name: str) -> Any:
+def strict_schema(schema: Any, name: str) -> Any:
+    """A JSON schema as structured output takes it; see :func:`schema_of`. ``name``: for errors."""
     if not isinstance(schema, Mapping):
         return schema
     if "$ref" in schema:  # of a model that holds itself, the whole is one
         kept = {key: schema[key] for key in ("$defs",) if key in schema}
-        return {"$ref": schema["$ref"], **_strict(kept, name)}
+        return {"$ref": schema["$ref"], **strict_schema(kept, name)}
     strict: dict[str, Any] = {}
     limits = []
     for key, value in schema.items():
         if key in ("properties", "$defs"):
-            strict[key] = {each: _strict(sub, each) for each, sub in value.items()}
+            strict[key] = {each: strict_schema(sub, each) for each, sub in value.items()}
         elif key in ("anyOf", "oneOf", "allOf"):
-            strict["anyOf" if key == "oneOf" else key] = [_strict(sub, name) for sub in value]
+            strict["anyOf" if key == "oneOf" else key] = [strict_schema(sub, name) for sub in value]
         elif key == "items":
-            strict[key] = _strict(value, name)
+            strict[key] = strict_schema(value, name)
         elif (
             key in KEPT
             or (key == "format" and value in FORMATS)

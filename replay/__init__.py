@@ -21,6 +21,7 @@ import orjson
 from ..config import Settings
 from ..game import Game
 from ..operators.narrative import Ended, Narrative
+from ..operators.plans.types import PlanEvent
 from ..operators.predict import Intensity
 from ..progress import Step, progress
 from ..session import Session
@@ -71,6 +72,7 @@ class Run:
     """The outcomes with which a telling begins; the others were told together with one."""
     cache: dict[str, Any] = field(default_factory=dict)
     prefetch: dict[str, Any] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
 
 
 async def play(
@@ -83,6 +85,7 @@ async def play(
     game: Make | None = None,
     speed: float | None = None,
     watch: Callable[[Narrative], None] | None = None,
+    plans: Callable[[PlanEvent], None] | None = None,
     step: Step | None = None,
 ) -> Run:
     """Feed inputs to a session at their times, and wait for its last telling.
@@ -99,6 +102,7 @@ async def play(
     :param speed: seconds of the log per second of the loop. ``None``: as they are, with the log's
         own times, as befits a virtual loop.
     :param watch: called with each event of the narrative.
+    :param plans: called with each event of the plans.
     :param step: called with the time of each input, in seconds.
     """
     loop = asyncio.get_running_loop()
@@ -124,11 +128,14 @@ async def play(
     wishes = list(wishes)
     last = wishes.pop() if wishes and wishes[-1].kind == "~drain" else None
     drain = DRAIN if last is None else float(last.value or 0)
-    content = None
-    if settings.content is None and isinstance(log, LogInputs):
-        content = recorded_content(log)
+    content = tools = None
+    if isinstance(log, LogInputs):
+        content = recorded_content(log) if settings.content is None else None
+        tools = next((each["tools"] for each in log.openings if each.get("tools")), None)
     if game is None:
-        made: Game[Any] = Game(settings, model=model, price_list=price_list, content=content)
+        made: Game[Any] = Game(
+            settings, model=model, price_list=price_list, content=content, tools=tools
+        )
     else:
         made = game(settings)
         made.content = content or made.content
@@ -144,6 +151,8 @@ async def play(
             await table.check()
         session: Session[Any] = await table.session("replay")
         session.subscribe(on_event)
+        if plans is not None:
+            session.plans.subscribe(plans)
         log = log if speed is None else _ByRevision(log)
         begun = loop.time()  # only now: a door takes its time to open
         if isinstance(model, RecordedModel):
@@ -180,6 +189,7 @@ async def play(
             begins,
             status,
             session.prefetch_report(),
+            session.plans_report(),
         )
 
 
@@ -203,6 +213,8 @@ def _ask(session: Session[Any], wish: Wish) -> None:
     elif wish.kind == "~content":
         if pipeline.contents is not None:
             pipeline.tasks.take_in(partial(pipeline.contents.changed, wish.value or ""))
+    elif wish.kind == "~agent":
+        pipeline.tasks.take_in(partial(pipeline.agents.hand_in, orjson.loads(wish.value or "{}")))
     elif wish.kind == "~drain":  # of an earlier sitting
         pipeline.tasks.take_in(pipeline.teller.cancel_all)
     elif wish.value is not None:
@@ -337,6 +349,7 @@ def _report(
         "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
         "prefetch": run.prefetch,
+        "plans": run.plans,
         "cancelled": found["cancelled"],
         "stale": found["stale"],
         "untrue": found["untrue"],

@@ -52,12 +52,13 @@ LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "
 
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
-    "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
+    "~agent", "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
     "~intensity", "~settings", "~stop", "~timer", "~usage",
 )  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
     "~account": "ledger",
+    "~agent": "agents",
     "~asked": "generation",
     "~cancel": "session",
     "~chunk": "generation",
@@ -77,6 +78,7 @@ OPERATORS = {
     "~opened": "session",
     "~looked": "preload",
     "~over": "session",
+    "~planned": "plan",
     "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
@@ -85,6 +87,7 @@ OPERATORS = {
     "~served": "tell",
     "~settings": "session",
     "~slow_teardown": "switch_map",
+    "~step": "plan",
     "~stop": "generation",
     "~take": "claim",
     "~telling": "tell",
@@ -92,6 +95,7 @@ OPERATORS = {
     "~timer": "timers",
     "~told": "tell",
     "~turn_to_tell": "overlap",
+    "~unfit": "plan",
     "~usage": "generation",
     "~warning": "advance",
 }
@@ -100,7 +104,7 @@ OPERATORS = {
 LIMITS = ("deadline ", "teardown ")
 """Alarms that end what takes too long, by name; at the end of a walk nothing does."""
 
-GUEST = re.compile(r"subscriber|content|fetch .*|g[0-9]+", re.DOTALL)
+GUEST = re.compile(r"subscriber|fallback|content|fetch .*|g[0-9]+", re.DOTALL)
 """Where a fault is one of somebody whom a replay does not have."""
 
 
@@ -245,6 +249,8 @@ class Lockstep:
         """Whether the session had a cache that it shared; what that answered is recorded."""
         self.content = False
         """Whether it had a source of content; what that gave is recorded."""
+        self.tools: Mapping[str, Any] | None = None
+        """The tools its plans were made of, where they were its game's own."""
         self.moment = 0.0
         """The time of the last line that was handed in, in seconds."""
         self.gate = _SaidGate(self)
@@ -424,6 +430,7 @@ class Lockstep:
             self.moment = opening.record.t
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
             self.content = bool(opening.record.data.get("content"))
+            self.tools = opening.record.data.get("tools")
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
             async with self._game(settings) as game:
                 self._session = Session(game, str(self.header["id"]), replaying=self)
@@ -515,6 +522,8 @@ class Lockstep:
             self.timers.fire(data["name"])
         elif kind == "~cancel":
             pipeline.end_telling(data["telling"])
+        elif kind == "~agent":
+            pipeline.agents.hand_in(data)
         elif kind == "~content" and data.get("what") is not None:
             if pipeline.contents is not None:
                 pipeline.contents.hand_in(data)

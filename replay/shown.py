@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ..operators.narrative import Narrative
+from ..operators.plans.types import PlanEvent
 from ..sinks.terminal import Terminal
 from ..streams.clock import run_virtual
 from ..streams.log_inputs import LogInputs
@@ -61,7 +62,19 @@ def show(source: Source, make: Make | None = None, *, speed: float, start: float
         if event.t >= start:
             terminal.on_event(event)
 
+    def plans(event: PlanEvent) -> None:
+        if event.t >= start:
+            terminal.on_plan(event)
+
     settings = source.settings
     model, wishes = source.model(settings), source.wishes()
-    night = play(source.inputs, settings, model=model, wishes=wishes, game=make, watch=watch)
+    night = play(
+        source.inputs,
+        settings,
+        model=model,
+        wishes=wishes,
+        game=make,
+        watch=watch,
+        plans=plans,
+    )
     run_virtual(night, paced(speed, start))

@@ -17,7 +17,7 @@ from ..config import Settings
 from ..errors import ConfigError
 from ..game import Game
 from ..progress import Step, progress
-from ..sinks.terminal import counted, plain, print_narrative
+from ..sinks.terminal import Terminal, counted, plain
 from ..streams.clock import run_virtual
 from .lockstep import Broken, Difference, Lockstep, NotRecorded, walk
 from .openings import another_version, guests_of, last_t, no_game, openings
@@ -126,7 +126,7 @@ def show(
     start: float = 0.0,
     stop: float = math.inf,
 ) -> Difference | None:
-    """Print the narrative of a recording as it came, at the pace it came.
+    """Print the narrative and the plans of a recording as they came, at the pace they came.
 
     :param speed: seconds of the session a second.
     :param start: seconds of the session; what comes before is gone through at once, unseen.
@@ -139,7 +139,9 @@ def show(
         nonlocal printing
         if not printing and session._pipeline.inputs.now >= start:
             printing = True
-            print_narrative(session, console)
+            terminal = Terminal(console)
+            session.subscribe(terminal.on_event)
+            session.plans.subscribe(terminal.on_plan)
 
     def opened(session: Session[Any]) -> None:
         nonlocal printing

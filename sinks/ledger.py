@@ -26,6 +26,9 @@ Row = tuple[str, str, bool, bool, str]
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
+ASKED_FOR = ("foreground", "plan")
+"""Purposes of what somebody waits for; the others are speculation."""
+
 COUNTS = ("input", "output", "cache_read", "cache_write")
 
 
@@ -123,7 +126,7 @@ class Ledger:
         finished = usage.final and usage.output is not None
         if finished:
             output = usage.output
-            if chars:  # an answer of thoughts alone says nothing of text
+            if chars and request.purpose != "plan":  # of thoughts alone, it says nothing of text
                 self._calibrate(request.model, chars, output)
         else:
             output = round(chars / self._chars_per_token(request.model))
@@ -157,7 +160,7 @@ class Ledger:
     def _book(self, account: Account, sign: int) -> None:
         """Add an account to its row, or take it out again. Only ints: the order does not matter."""
         self._totals.clear()
-        reason = "" if account.served or account.purpose == "foreground" else account.reason
+        reason = "" if account.served or account.purpose in ASKED_FOR else account.reason
         alike = (account.purpose, account.model, account.estimated, account.served, reason)
         row = self._rows.get(alike)
         if row is None:
@@ -209,7 +212,8 @@ class Ledger:
             begun = self._begun.pop(name)
             self._change(account, **known, reason=_reason(begun.reason, line["phase"]))
             self.cancelled += line["phase"] == "closed"
-            if begun.chars and begun.final and begun.output is not None:
+            told = begun.chars and begun.purpose != "plan"
+            if told and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
             self._change(account, served=True)
@@ -274,6 +278,14 @@ class Ledger:
             self._totals[None] = math.fsum(self.dollars(row) for row in self._rows.values())
         return self._totals[None]
 
+    @property
+    def told_usd(self) -> float:
+        """The same without plans: what the narrative has cost."""
+        if "" not in self._totals:
+            rows = (row for row in self._rows.values() if row.purpose != "plan")
+            self._totals[""] = math.fsum(self.dollars(row) for row in rows)
+        return self._totals[""]
+
     def billed(self) -> tuple[int, float]:
         """Tokens and dollars so far, as a cap counts them: without a price, as the dearest."""
         rows = self._rows.values()
@@ -312,7 +324,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose == "foreground" or row.served
+                if row.purpose == "foreground" or (row.served and row.purpose != "plan")
             )
         return self._totals[main]
 
@@ -333,14 +345,14 @@ class Ledger:
         return math.fsum(
             self.dollars(row, main)
             for row in self._rows.values()
-            if row.purpose != "foreground" and row.served
+            if row.purpose not in ASKED_FOR and row.served
         )
 
     def rows(self) -> list[dict[str, Any]]:
         """All streams by purpose, model and what became of them, as plain JSON.
 
         ``fate`` is ``told``, or of a speculation why it was wasted: ``superseded``, ``expired``,
-        ``never asked`` or ``failed``; a foreground text of which nobody was told is ``untold``.
+        ``never asked`` or ``failed``; what was asked for, and nobody was told of, is ``untold``.
         ``estimated`` are tokens that no server has billed.
         """
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -366,7 +378,7 @@ class Ledger:
         for them, and of ``wasted`` nothing was served. ``estimated`` of all are not as billed.
         """
         totals = dict.fromkeys(
-            ("prefetch", "refine", "foreground", "saved", "wasted", "estimated"), 0
+            ("prefetch", "refine", "foreground", "plan", "saved", "wasted", "estimated"), 0
         )
         for account in self._rows.values():
             totals[account.purpose] += account.used

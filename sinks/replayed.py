@@ -28,6 +28,8 @@ def describe(found: Mapping[str, Any]) -> str:
         times = _times(timely["latency_ms"], timely["baseline_latency_ms"])
         share = f"{counted(timely['outcomes'], 'outcome')} ({timely['share']:.0%})"
         lines.append(f"           {share} prepared a first-token time ahead: {times}")
+    if found["plans"]["plans"]:
+        lines.append(_plans(found["plans"]))
     without = "" if cost["without"] is None else f" (without: ${cost['without']:.4f})"
     wasted = f"{tokens['wasted']} of {tokens['prefetch']} prefetched tokens wasted"
     lines += [
@@ -38,6 +40,14 @@ def describe(found: Mapping[str, Any]) -> str:
         found["summary"],
     ]
     return "\n".join(lines)
+
+
+def _plans(plans: Mapping[str, Any]) -> str:
+    ended = ", ".join(f"{name} {count}" for name, count in plans["status"].items())
+    first, model = _times(plans["first_ms"], None), _times(plans["model_ms"], None)
+    return (
+        f"plans      {plans['plans']}: {ended}\n           first step {first}; the model's {model}"
+    )
 
 
 def _streams(streams: Mapping[str, Any]) -> str:

@@ -91,10 +91,11 @@ def print_narrative(
 
 
 class Terminal:
-    """Prints the events of a narrative, wrapped between words while they stream.
+    """Prints the events of a narrative, wrapped between words while they stream, and of plans.
 
     A word is printed when it is known to be whole; of Chinese or Japanese, each sign. A telling
-    cut short ends in a dash; one that failed ends in its fallback text, and the reason.
+    cut short ends in a dash; one that failed ends in its fallback text, and the reason. Steps
+    of plans stand between tellings: what comes while one is told is printed after it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -102,10 +103,13 @@ class Terminal:
         self._column = 0
         self._gap = 0
         self._held = ""
+        self._telling = False
+        self._steps: list[str] = []
 
     def on_event(self, event: Any) -> None:
         """Take in an event of the narrative."""
-        if not hasattr(event, "status"):
+        self._telling = not hasattr(event, "status")
+        if self._telling:
             self._write(plain(getattr(event, "text", "")))
             return
         if event.status == "superseded" and event.text:
@@ -115,6 +119,21 @@ class Terminal:
             self._console.print(safe(f"({event.error})", "dim"))
         if event.text:
             self._console.print()
+        for line in self._steps:
+            self._console.print(safe(line, "dim"))
+        self._steps.clear()
+
+    def on_plan(self, event: Any) -> None:
+        """Take in an event of a plan."""
+        step = getattr(event, "step", None)
+        if step is None:
+            return
+        what = ", ".join(str(value) for value in step.args.values())
+        line = f"{event.agent}: {step.tool} {what}".rstrip() + f" ({step.source})"
+        if self._telling:
+            self._steps.append(line)
+        else:
+            self._console.print(safe(line, "dim"))
 
     def _write(self, text: str) -> None:
         first, *lines = text.split("\n")

@@ -33,11 +33,14 @@ LEVELS = 6
 """Of the 254 levels that orjson writes these are kept for what a log puts around a state."""
 
 
-def snapshot(state: Any, limit: int) -> bytes:
+def snapshot(
+    state: Any, limit: int, what: str = "state", setting: str = "max_state_bytes"
+) -> bytes:
     """The state as JSON, taken at once, so that a later mutation by the game changes nothing.
 
     :param state: a mapping, dataclass or pydantic model.
-    :param limit: the most bytes of JSON.
+    :param limit: the most bytes of JSON; ``setting`` is called so.
+    :param what: it is, for errors.
     :raises StateError: what cannot be written as a JSON object, is deeper than 248 levels, or
         larger than ``limit``. NaN and the infinities become null.
     """
@@ -45,15 +48,15 @@ def snapshot(state: Any, limit: int) -> bytes:
         raw = orjson.dumps([[[[[[state]]]]]], default=_plain)[LEVELS:-LEVELS]
     except (TypeError, ValueError, RecursionError) as error:
         raise StateError(
-            f"state is not JSON: {error}; pass a dict, dataclass or pydantic model "
+            f"{what} is not JSON: {error}; pass a dict, dataclass or pydantic model "
             "of plain values, at most 248 levels deep"
         ) from None
     if raw[:1] != b"{":
-        raise StateError(f"state must be an object at the top, not {type(state).__name__}")
+        raise StateError(f"{what} must be an object at the top, not {type(state).__name__}")
     if len(raw) > limit:
         raise StateError(
-            f"state is {len(raw):,} bytes of JSON, more than the limit of {limit:,}: "
-            "send only what the narrative needs, or raise max_state_bytes"
+            f"{what} is {len(raw):,} bytes of JSON, more than the limit of {limit:,}: "
+            f"send only what the narrative needs, or raise {setting}"
         )
     return raw
 

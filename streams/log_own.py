@@ -18,6 +18,7 @@ FETCHED = (
     *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
     *("cancelled", "dropped", "expired", "missing"),
 )
+AGENT = ("asked", "failed", "left")
 LANES = ("immediate", "eager", "background", "deferred")
 
 
@@ -71,7 +72,25 @@ def _is_value(value: Any) -> bool:
     return value is not None and _is_number(value)
 
 
+def _is_plan(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"p[0-9]{1,15}", value) is not None
+
+
+def _are_objects(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple) and all(map(_is_object, value)))
+
+
 WANTED: Mapping[str, Mapping[str, Check]] = {
+    "~agent": {
+        "what": lambda value: value in AGENT,
+        "plan": _is_plan,
+        "agent": _is_text,
+        "snapshot": _is_object,
+        "goal": lambda value: value is None or isinstance(value, str),
+        "step": _is_object,
+        "done": _are_objects,
+        "fallback": lambda value: value is None or isinstance(value, list),
+    },
     "~asked": {"generation": _is_text},
     "~cancel": {"telling": _is_telling},
     "~chunk": {"generation": _is_text, "text": _is_text},
@@ -105,7 +124,12 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "text": lambda value: value is None or isinstance(value, str),
     },
     "~looked": {"hit": _are_texts, "missed": _are_texts},
-    "~opened": {"settings": _is_object, "guests": _is_object},
+    "~opened": {"settings": _is_object, "guests": _is_object, "tools": _is_object},
+    "~planned": {
+        "status": _is_text,
+        "steps": _is_count,
+        "latency": lambda value: isinstance(value, list | tuple) and len(value) == 3,
+    },
     "~preload": {"keys": _are_texts},
     "~settings": {"changed": lambda value: isinstance(value, Mapping)},
     "~stop": {
@@ -114,6 +138,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "whole": lambda value: value in (None, True),
     },
     "~timer": {"name": _is_text},
+    "~unfit": {"flaw": _is_text},
     "~usage": {
         "generation": _is_text,
         "input": _is_count,

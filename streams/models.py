@@ -48,6 +48,7 @@ class Purpose(StrEnum):
     PREFETCH = "prefetch"
     REFINE = "refine"
     FOREGROUND = "foreground"
+    PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True)

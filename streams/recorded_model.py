@@ -55,9 +55,9 @@ class Wish(NamedTuple):
     :param after: how many inputs came before it; an end is none.
     :param t: seconds of the session.
     :param kind: ``~intensity``, ``~settings``, ``~cancel``, ``~content``: that content has changed,
-        or ``~drain``: that at the end there was no more time for what was being told.
+        ``~drain``: that at the end there was no more time for what was being told, or ``~agent``.
     :param value: the intensity, or the settings that changed (``None``: as the settings say again),
-        the telling, which, or the seconds that there were.
+        the telling, which, the seconds that there were, or the line of an agent as JSON.
     """
 
     after: int
@@ -110,6 +110,8 @@ class _Wishes:
             self._wish(t, kind, f"t{number - bisect_right(self._ends, number)}")
         elif kind == "~content" and data.get("what") == "changed":
             self._wish(t, kind, data["name"])
+        elif kind == "~agent":
+            self._wish(t, kind, orjson.dumps(data).decode())
 
     def _wish(self, t: float, kind: str, value: Any) -> None:
         self.found.append(Wish(self._inputs, t, kind, value))

@@ -16,7 +16,7 @@ from .watch import WatchedStream
 
 __all__ = ["MICRODOLLAR", "PURPOSES", "Bills", "Due"]
 
-PURPOSES = ("prefetch", "refine", "foreground")
+PURPOSES = ("prefetch", "refine", "foreground", "plan")
 CHARS_PER_TOKEN = 4.0
 MILLION = 1_000_000
 MICRODOLLAR = 1e-6

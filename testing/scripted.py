@@ -174,7 +174,7 @@ class ScriptedModel:
         return [stream for stream in self.streams if stream.gone_at is None]
 
     def asked(self, purpose: str) -> list[ScriptedStream]:
-        """The streams asked for with this purpose: ``prefetch`` or ``foreground``."""
+        """The streams asked for with this purpose: ``prefetch``, ``foreground`` or ``plan``."""
         return [stream for stream in self.streams if stream.request.purpose == purpose]
 
     async def aclose(self) -> None:

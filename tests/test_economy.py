@@ -60,7 +60,7 @@ class Books(Ledger):
         self.tellings, self.spent = tellings, spent
 
     @property
-    def cost_usd(self) -> float:
+    def told_usd(self) -> float:
         return self.spent * TELLING
 
     def without(self, main: str) -> float:

@@ -56,6 +56,7 @@ def test_a_finished_one_is_counted_as_billed() -> None:  # 0-10, 0-19
         "prefetch": 170,
         "refine": 0,
         "foreground": 0,
+        "plan": 0,
         "saved": 0,
         "wasted": 170,
         "estimated": 0,

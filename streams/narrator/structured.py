@@ -20,6 +20,7 @@ import orjson
 from .bounds import FORMATS, fitted, with_limits
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
+from .plans import plans_for
 from .voice import Voice, phrases
 
 __all__ = ["MAX_DEPTH", "answer", "fill"]
@@ -281,6 +282,8 @@ def answer(
         it can.
     :param about: what tells this answer from others to the same prompt.
     """
+    if schema is not None and (plans := plans_for(prompt, seed, schema, room)) is not None:
+        return plans
     story = tell(prompt, said, seed)
     if schema is None:
         return story.text

@@ -1,0 +1,238 @@
+"""The plan of one agent: its steps as the model writes them, or what stands in for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+from ...streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
+from ...streams.tasks import Tasks
+from ...streams.timers import Timers, sleep, timeout
+from ..generation import Generation, GenerationClosed, Generations, Trace
+from .check import MOST_DROPPED, check
+from .places import Places
+from .prompts import request_for
+from .reader import StepReader
+from .registry import Registry
+from .settings import Plans
+from .sight import Sight
+from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped
+
+__all__ = ["Planner"]
+
+FIRST_PAUSE = 0.5
+"""Seconds until a server that had no room is asked again, unless it says more; it doubles."""
+
+
+class _Draft:
+    """What there is of a plan, while the model writes it."""
+
+    def __init__(self, ask: Ask, registry: Registry, settings: Plans) -> None:
+        self.steps: list[Step] = []
+        self.dropped: list[Dropped] = []
+        self.error: str | None = None
+        self.kind: str | None = None
+        self.first: float | None = None
+        self.full = False
+        """More steps have come than a plan may have."""
+        self.generation: Generation | None = None
+        self._ask = ask
+        self._registry = registry
+        self._settings = settings
+        self._source = Source(settings.tier)
+        self._sight = Sight(ask.snapshot)
+        self._reader = StepReader()
+        self._held: list[str] = []
+
+    def feed(self, text: str) -> list[Step]:
+        """The steps that can be done, of those that a piece of the answer completes."""
+        if not self._settings.streaming:
+            self._held.append(text)
+            return []
+        return self._taken(self._reader.feed(text))
+
+    def finish(self) -> list[Step]:
+        """Those that the end of the answer completes, wherever it came."""
+        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
+
+    def begin_anew(self) -> None:
+        """Another answer is read, for of this one nothing can be used."""
+        self._reader, self._held = StepReader(), []
+
+    def _taken(self, raw: Iterable[Any]) -> list[Step]:
+        fit: list[Step] = []
+        ask = self._ask
+        for each in raw:
+            if len(self.steps) == self._settings.max_steps:
+                self.full = True
+                break
+            found = check(each, self._registry, self._sight, ask.barred)
+            if isinstance(found, Flaw):
+                self.dropped.append(Dropped(each, found))
+                continue
+            self._sight = self._sight.after(self._registry[found.tool], found.args)
+            number = len(self.steps) + 1
+            step = found.told_by(self._source, ask.plan, number, ask.revision)
+            self.steps.append(step)
+            fit.append(step)
+        del self.dropped[MOST_DROPPED:]
+        return fit
+
+
+class Planner:
+    """Makes plans, each as a stream of its steps that ends by its deadline, whatever happens.
+
+    ::
+
+        ask       a------------------------|(deadline)
+        standby   s1                              (given before: see Agents)
+        model       ....[m1 --- m2 - m3|          m1 m2 m3 ended(done)
+        or          ....[m1 --- x                 m1 ended(partial)
+        or          ....x                         s2 s3 ended(heuristic)
+
+    A step is given as it closes, if it can be done when those before it have been. Closing a plan
+    closes its connection at once; its place is free for another when that is done.
+
+    :param model: whom to ask, as the settings are now.
+    :param places: how many requests there may be at the same time.
+    :param now: seconds of the session.
+    :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
+    :param revision: of the world, for the account of a stream.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Plans,
+        model: Callable[[], str],
+        generations: Generations,
+        places: Places,
+        tasks: Tasks,
+        timers: Timers,
+        now: Callable[[], float],
+        trace: Trace,
+        allow: Callable[[Request], None],
+        revision: Callable[[], int],
+    ) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._model = model
+        self._generations = generations
+        self._places = places
+        self._tasks = tasks
+        self._timers = timers
+        self._now = now
+        self._trace = trace
+        self._allow = allow
+        self._revision = revision
+
+    async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
+        """The events of a plan, from the model's first step to the end."""
+        draft, limit = _Draft(ask, self._registry, self._settings), self._settings.deadline
+        name = f"{ask.plan}.{ask.revision}"
+        try:
+            async with (
+                timeout(self._timers, f"deadline {name}", ask.began + limit - self._now()),
+                aclosing(self._asked(ask, draft, name)) as steps,
+            ):
+                async for step in steps:
+                    yield self._stepped(ask, draft, step)
+        except TimeoutError:
+            draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
+        except GenerationClosed as closed:
+            draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
+        except ModelError as error:
+            draft.error, draft.kind = str(error), error.kind
+        if not draft.full:
+            for step in draft.finish():
+                yield self._stepped(ask, draft, step)
+        for each in draft.dropped:
+            self._trace("~unfit", plan=ask.plan, flaw=each.flaw.kind, why=each.flaw.what)
+        if draft.steps:
+            status = PlanStatus.DONE if draft.error is None else PlanStatus.PARTIAL
+            yield self._ended(ask, draft, status, tuple(draft.steps))
+            return
+        if draft.error is None:
+            draft.error = "the model's answer has no step that can be done"
+            draft.kind = ModelInvalid.kind
+        for step in ask.standby[1 if self._settings.first else 0 :]:
+            yield Stepped(ask.agent, step, self._now())
+        yield self._ended(ask, draft, PlanStatus.HEURISTIC, ask.standby)
+
+    def _stepped(self, ask: Ask, draft: _Draft, step: Step) -> Stepped:
+        now = self._now()
+        if draft.first is None:
+            draft.first = now - ask.began
+        if draft.generation is not None and not draft.generation.delivered:
+            draft.generation.deliver()
+        return Stepped(ask.agent, step, now)
+
+    def _ended(
+        self, ask: Ask, draft: _Draft, status: PlanStatus, steps: tuple[Step, ...]
+    ) -> PlanEnded:
+        now = self._now()
+        total = round(now - ask.began, 6)
+        model = None if draft.first is None else round(draft.first, 6)
+        first = 0.0 if self._settings.first else total if model is None else model
+        plan = Plan(
+            *(ask.plan, ask.agent, status, steps[0].source, steps, tuple(draft.dropped)),
+            error=draft.error,
+            kind=draft.kind,
+            first=first,
+            model=model,
+            total=total,
+            revision=ask.revision,
+        )
+        return PlanEnded(plan, now)
+
+    async def _asked(self, ask: Ask, draft: _Draft, name: str) -> AsyncGenerator[Step, None]:
+        """The model's steps; who had no room for the request is asked again, while there is time.
+
+        :raises ModelError: with which it ended.
+        """
+        until = ask.began + self._settings.deadline
+        for times in range(self._settings.retries + 1):
+            try:
+                async with aclosing(self._answer(ask, draft)) as steps:
+                    async for step in steps:
+                        yield step
+            except ModelOverloaded as error:
+                pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**times)
+                late = self._now() + pause >= until
+                if draft.steps or late or times == self._settings.retries:
+                    raise
+                draft.begin_anew()
+                await sleep(self._timers, f"patience {name}", pause)
+            else:
+                return
+
+    async def _answer(self, ask: Ask, draft: _Draft) -> AsyncGenerator[Step, None]:
+        await self._places.take()
+        try:
+            request = request_for(ask, self._registry, self._model(), self._settings)
+            self._allow(request)
+        except BaseException:
+            self._places.free()
+            raise
+        revision = self._revision()
+        generation = self._generations.open(request, (), revision=revision, plan=ask.plan)
+        lease = generation.lease()
+        draft.generation = generation
+        try:
+            async with aclosing(generation.chunks()) as chunks:
+                async for chunk in chunks:
+                    for step in draft.feed(chunk):
+                        yield step
+                    if draft.full:
+                        return
+        finally:
+            lease.release("enough" if draft.full else "superseded")
+            self._tasks.start(self._leave(generation), name=f"leave {generation.id}")
+
+    async def _leave(self, generation: Generation) -> None:
+        """Its place is free when its connection is closed; no plan has to wait for that."""
+        try:
+            await generation.closed()
+        finally:
+            self._places.free()

@@ -1,0 +1,42 @@
+"""The section of settings that is about plans."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..schedule_settings import no_truth
+from .types import Tier
+
+__all__ = ["Plans"]
+
+
+class Plans(BaseModel):
+    """How plans are made. Times are in seconds.
+
+    ``tier``: how long a prompt is. ``tools``: which of the tools that ship, where the game has none
+    of its own. ``transport``: whether a plan is asked for as structured output or as the call of a
+    tool. ``streaming``: whether steps are taken as they close, or when the answer is whole.
+    ``deadline``: when a plan ends, with what is complete. ``first``: whether a step by rules is
+    given at once, before the model's. ``streams``: requests for plans that a session has open at
+    the same time; what is asked beyond that waits its turn. ``max_steps``: of one plan.
+    ``max_tokens``: of an answer. ``retries``: of a request that the server had no room for.
+    ``max_snapshot_bytes``: the largest snapshot, as JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tier: Tier = Tier.SIMPLIFIED
+    tools: Literal["core", "full"] = "core"
+    transport: Literal["schema", "tool"] = "schema"
+    streaming: bool = True
+    deadline: float = Field(default=10.0, gt=0, le=600)
+    first: bool = True
+    streams: int = Field(default=4, ge=1, le=64)
+    max_steps: int = Field(default=5, ge=1, le=20)
+    max_tokens: int = Field(default=300, ge=32, le=4000)
+    retries: int = Field(default=2, ge=0, le=10)
+    max_snapshot_bytes: int = Field(default=64 * 1024, ge=256, le=1024 * 1024)
+
+    _numbers = field_validator("*", mode="before")(no_truth)
