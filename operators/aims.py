@@ -42,7 +42,8 @@ class Whom:
     def aims(self, actor: str, kind: str) -> tuple[Key, ...]:
         """Whom an action of a type may be aimed at; the likeliest first, as long as none is known.
 
-        An attack is aimed at a foe, anything else at anybody or at nobody.
+        An attack is aimed at a foe, or at anybody where all are of one side, or of none; anything
+        else at anybody or at nobody.
         """
         found = self._known.get((actor, kind))
         if found is None:
@@ -57,8 +58,13 @@ class Whom:
         ]
         nobody: list[Key] = [(), (ITSELF,)]
         if kind == "attack":
-            return foes or [()]
+            return foes or (friends if self._one_side() else []) or [()]
         return foes + nobody + friends if kind == "cast" else nobody + foes + friends
+
+    def _one_side(self) -> bool:
+        """Whether the state tells no foes from friends, those who are down included."""
+        actors = map(self._world.actor, self._world.actors)
+        return len({repr(each.get("side")) for each in actors}) == 1
 
     def again(self, actor: str, item: Key) -> tuple[Key, ...]:
         """The several that the actor aimed this at when it acted last, if all of them stand."""

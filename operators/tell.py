@@ -181,8 +181,9 @@ class Teller:
             for claim in self._claims.values()
             if claim.outcome.action_id == because and claim.again is None
         ]
-        if not found or found[-1].first_text is not None:
-            return []
+        anew = world.actions.get(because)
+        if not found or found[-1].first_text is not None or (anew and not anew.resolved):
+            return []  # or it names another action, of the same id, that is still open
         results = found[-1].outcome.results
         said = {result.target for result in results if "target_hp" in result.values}
         open_ones = [part for part in found[-1].parts if part.entry.happened.target not in said]

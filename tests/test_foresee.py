@@ -117,6 +117,11 @@ def test_a_target_that_has_fallen_is_replaced_by_one_that_stands() -> None:
     assert said(state(), did("mira", "snag"), fallen, turn())[0] == ("axe", "grik")
 
 
+def test_when_all_foes_are_down_no_friend_is_a_target() -> None:
+    foresight, scene = played(state(grik={"side": "foes", "hp": 0}, snag={"hp": 0}), turn())
+    assert all("tom" not in str(each.declared.action) for each in foresight.candidates(scene))
+
+
 def test_whom_its_side_aims_at_is_the_target() -> None:
     assert said(state(), did("tom", "snag"), did("tom", "snag"), turn())[0][1] == "snag"
 

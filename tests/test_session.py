@@ -240,6 +240,32 @@ async def test_one_who_is_slain_and_taken_off_the_board_is_told_as_fallen(order:
         assert len(foreground(model)) == (0 if seen_gone else 1)
 
 
+async def test_a_state_of_an_action_declared_anew_corrects_none_of_before() -> None:  # G1
+    async with opened(SLOW) as (session, model):
+        first = session.declare("mira", "longsword", target="goblin-2", action_id="blow")
+        before = first.outcome("hit", damage=3, state=after(4))
+        await instant()
+        second = session.declare("goblin-1", "dagger", target="goblin-2", action_id="blow")
+        session.update(after(3), because=second)
+        await asyncio.gather(before, second.outcome("hit", damage=1))
+        assert [text.count('"target_hp":4') for text in foreground(model)] == [1, 0]
+
+
+@pytest.mark.parametrize("side", [None, "players"])
+async def test_where_no_side_is_known_anybody_may_be_the_target(side: str | None) -> None:
+    state = deepcopy(STATE)
+    for actor in state["actors"].values():
+        actor.pop("side")
+        actor |= {"side": side} if side else {}
+    async with opened(Script({"text": TEXT}, ttft=0.5), state=state) as (session, _):
+        for _turn in range(3):
+            session.begin_turn("mira", options=[{"type": "attack", "name": "longsword"}])
+            await asyncio.sleep(10)
+            await session.outcome("mira", "longsword", "miss", target="goblin-2")
+            session.end_turn()
+        assert session.report()["served"]["hit"] >= 2
+
+
 async def test_a_blow_past_one_who_is_gone_is_told_anew() -> None:  # G1
     gone = deepcopy(STATE)
     del gone["actors"]["goblin-2"]
