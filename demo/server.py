@@ -47,8 +47,9 @@ def narrator(profile: str, seed: int) -> Iterator[str]:
 
             url = process.stdout.readline().strip()
             if not url.startswith("http://"):
-                said = process.stderr.read().strip().splitlines()
-                raise ForetellError(f"the narrator did not start: {said[-1] if said else url}")
+                said = process.stderr.read().strip().splitlines() or [url]
+                why = said[-1].removeprefix("foretell: error: ")
+                raise ForetellError(f"the narrator did not start: {why}")
             yield url
         finally:
             _end(process)
