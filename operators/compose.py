@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .partials import MISSING, PartialParser, Patch, Progress, apply
+from .partials import MISSING, Partial, PartialParser, Patch, Progress, apply
 from .slots import SlotFiller
 
 __all__ = ["Composer"]
@@ -69,6 +69,11 @@ class Composer:
         rest = piece.finish()
         self.torn = piece.torn
         return self._take(rest)
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether the piece under way, if nothing more comes, may have its text only in part."""
+        return self._piece is not None and (self._piece.torn or self._piece.broken)
 
     def append(self, text: str) -> tuple[list[Patch], str]:
         """Add plain text of our own, after a space, or an ellipsis where a sentence was cut."""
@@ -150,6 +155,12 @@ class _Piece:
             return parser is not None
         parser.finish()
         return self._text_path in parser.lost
+
+    @property
+    def broken(self) -> bool:
+        """Whether its JSON is broken somewhere; one that is only cut off so far is not."""
+        found = None if self._parser is None else self._parser.finish()
+        return isinstance(found, Partial) and found.position is not None
 
     def feed(self, chunk: str) -> list[Patch]:
         if self._parser is not None:

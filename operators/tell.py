@@ -37,6 +37,7 @@ ends with the deadline of its first."""
 SPARED = 0.05
 """What has at least this share of its deadline left is told after all, when the deadline of the
 first of its group is over."""
+TORN = "the model's answer ends in the midst of its text"
 WHOLE = Patch((), "done", None)
 
 
@@ -239,6 +240,8 @@ class Teller:
             if any(not part.told for claim in claims for part in claim.parts):
                 late = f"nothing whole within the deadline of {self._deadline:g} s"
                 error = TimeoutError(late + draft.refused)
+            elif draft.composer.breaks_off:
+                error = ModelCut(TORN)
         except (ModelError, GenerationClosed) as failure:
             error = failure
         except Exception as failure:
@@ -336,7 +339,7 @@ class Teller:
                     hand_on(*composer.feed(chunk))
             hand_on(*composer.finish())
             if composer.torn:
-                raise ModelCut("the model's answer ends in the midst of its text")
+                raise ModelCut(TORN)
             if not begun:
                 raise ModelInvalid("the model wrote nothing")
         except GenerationClosed:

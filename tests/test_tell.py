@@ -868,6 +868,23 @@ async def test_a_deadline_gives_a_typed_error_with_text_that_can_be_shown() -> N
         assert t.foreground[0].closed_at == 5.0
 
 
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ('{"text": "He says "]}{"s" and falls.", "lines": []}', Status.FAILED),
+        ('{"text": "He says no.", "cues": ["a gong", "a long silence"]}', Status.DONE),
+    ],
+)
+async def test_a_text_that_seems_whole_and_is_broken_at_the_deadline_is_not_done(
+    answer: str, status: Status
+) -> None:
+    slow = Script(answer, ttft=1.0, delay=1.0, chunk=9)
+    async with table(slow, deadline=5.5, intensity="off") as t:
+        t.session.outcome("mira", "longsword", "miss", target="goblin-2")
+        await asyncio.sleep(20)
+        assert [(end.status, end.t) for end in t.ends] == [(status, 5.5)]
+
+
 async def test_what_waits_behind_a_hanging_model_keeps_its_own_deadline() -> None:
     async with table(Script(hangs=True), deadline=5.0, overlap="queue") as t:
         t.session.outcome("mira", "one", "miss", target="goblin-2")
