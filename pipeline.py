@@ -181,7 +181,8 @@ class Pipeline(Generic[M]):
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
         self.speculated, self.supplied = before.speculated, before.supplied
-        self.speculated.tell = self.supplied.tell = self._on_alert
+        self.speculated.tell = partial(self._on_alert, "variants")
+        self.supplied.tell = partial(self._on_alert, "content")
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
         for listener in (self.speculated, self.supplied, self.economy, self.economy.bets):
@@ -650,8 +651,8 @@ class Pipeline(Generic[M]):
             for each in wanted
         )
 
-    def _on_alert(self, alert: Alert) -> None:
-        log.info("session %s: prefetch: %s", self.name, alert)
+    def _on_alert(self, of: str, alert: Alert) -> None:
+        log.info("session %s: prefetch of %s: %s", self.name, of, alert)
 
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)
