@@ -41,9 +41,11 @@ class Scheduling(BaseModel):
     ``time_budget_ms``: what all fetches of a round may take, one after the other.
 
     ``max_prefetch_tokens``: uncached input and output of one planning round.
-    ``max_concurrent_fetches``: of all together; ``max_concurrent_eager``: of eager ones.
+    ``max_concurrent_fetches``: of all together; ``max_concurrent_eager``: of eager ones, by default
+    no more than of all.
     ``max_background_tokens``, ``max_background_pending``: what is under way or next in the
-    background; ``max_background_queue``: all that waits there, what is more is dropped.
+    background, by default no more than the queue; ``max_background_queue``: all that waits there,
+    what is more is dropped.
 
     ``min_confidence_for_prefetch``: less likely items are left. ``min_confidence_for_immediate``:
     less likely ones are fetched in the background. ``min_confidence_for_variants``: actions that
