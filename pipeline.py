@@ -695,6 +695,8 @@ class Pipeline(Generic[M]):
 
     def _asked_now(self, scene: Scene, account: Account, place: str | None) -> Request:
         """What a model is asked that a player waits for."""
+        if self.contents is not None:
+            self.contents.begin()
         request = self._asker.request(scene, account, Purpose.FOREGROUND, place)
         self.spending.allow(request)
         return request

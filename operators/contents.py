@@ -202,6 +202,10 @@ class Contents:
         """
         await self.executor.ready(self._another)
 
+    def begin(self) -> None:
+        """What a player waits for starts with what is there; what must be and is not, is told."""
+        self.executor.missing(self._another)
+
     def need(self, resource: str) -> None:
         """The game needs something now, ``statblock:sea-hag`` for one.
 
