@@ -193,7 +193,8 @@ class Pipeline(Generic[M]):
         )
         self.recorder = Recorder(self.inputs.clock, writer, self.fault, self.tasks)
         self.speculated, self.supplied = before.speculated, before.supplied
-        self.speculated.tell = self.supplied.tell = self._on_alert
+        self.speculated.tell = partial(self._on_alert, "variants")
+        self.supplied.tell = partial(self._on_alert, "content")
         outer = self.recorder if replaying is None else replaying
         self.economy.now = lambda: outer.moment
         self.plan_tally = before.plans
@@ -697,8 +698,8 @@ class Pipeline(Generic[M]):
         of = about(variant.scene.world, variant.declared) if slow else ()
         await self.contents.ready(of, str(variant.slot))
 
-    def _on_alert(self, alert: Alert) -> None:
-        log.info("session %s: prefetch: %s", self.name, alert)
+    def _on_alert(self, of: str, alert: Alert) -> None:
+        log.info("session %s: prefetch of %s: %s", self.name, of, alert)
 
     def _on_slow_teardown(self, variant: Variant, seconds: float) -> None:
         log.warning("session %s: a closed stream still ran after %g s", self.name, seconds)
@@ -741,6 +742,8 @@ class Pipeline(Generic[M]):
 
     def _asked_now(self, scene: Scene, account: Account, place: str | None) -> Request:
         """What a model is asked that a player waits for."""
+        if self.contents is not None:
+            self.contents.begin()
         request = self._asker.request(scene, account, Purpose.FOREGROUND, place)
         self.spending.allow(request)
         return request

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from ..streams.content import Ask, ContentSource
 from .content_json import as_json
-from .fetch_source import Content, Source, measured
+from .fetch_source import Content, Source, contents, each, measured
 from .preload import Preload
 from .schedule_items import Item, Kind, Kinds, Priority
 
@@ -20,16 +22,15 @@ def kinds_asking(
 ) -> Kinds:
     """The kinds of preloads, each with its own source, or with the one of the game.
 
-    What a source gives is made plain JSON, and refused if it is none, or too large.
+    What a source gives is made plain JSON; what is none, or too large, is left out.
 
     :param source: ``None`` for a replay: then no kind has a source that says anything.
     :param asks: what to ask for, by key; looked into when it is asked.
     """
 
-    async def asked(items: Sequence[Item]) -> AsyncIterator[Content]:
+    async def find(item: Item) -> Any:
         assert source is not None
-        for item in items:
-            yield Content(item.key, await source.find(asks[item.key]))
+        return await source.find(asks[item.key])
 
     kinds, known = Kinds(), dict[str, None]()
     for preload in preloads:
@@ -39,18 +40,27 @@ def kinds_asking(
                 continue
             kind = kinds.get(kind) or Kind(kind, Priority.BACKGROUND)
         known[kind.name] = None
-        own = _silence if source is None else _checked(kind.source or asked)
-        kinds.register(replace(kind, source=own))
+        asked = replace(kind, source=kind.source or each(find))
+        kinds.register(replace(kind, source=_silence if source is None else _checked(asked)))
     return kinds
 
 
-def _checked(source: Source) -> Source:
+def _checked(kind: Kind) -> Source:
     async def checked(items: Sequence[Item]) -> AsyncIterator[Content]:
-        async for content in source(items):
-            key, value, tokens = Content(*content)
-            value = as_json(value)
-            size = measured(value)  # a source may say more, but not less
-            yield Content(key, value, size if tokens is None else max(size, tokens))
+        wrong: Exception | None = None
+        async with aclosing(contents(kind, items)) as given:
+            async for content in given:
+                try:
+                    key, value, tokens = Content(*content)
+                    value = as_json(value)
+                    size = measured(value)  # a source may say more, but not less
+                    plain = Content(key, value, size if tokens is None else max(size, tokens))
+                except Exception as error:
+                    wrong = wrong or error
+                else:
+                    yield plain
+        if wrong is not None:
+            raise wrong
 
     return checked
 

@@ -229,6 +229,10 @@ class Contents:
             if not over.done() and not keys & self.executor.pending:
                 over.set_result(None)
 
+    def begin(self) -> None:
+        """What a player waits for starts with what is there; what must be and is not, is told."""
+        self.executor.missing(self._another)
+
     def need(self, resource: str) -> None:
         """The game needs something now, ``statblock:sea-hag`` for one.
 

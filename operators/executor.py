@@ -15,7 +15,7 @@ from .fetch_eager import Eager
 from .fetch_events import Fetched, What
 from .fetch_heard import Heard, hand_in, nobody
 from .fetch_immediate import Immediate
-from .fetch_job import Job, Round, jobs_of
+from .fetch_job import Job, Owner, Round, jobs_of
 from .fetching import Fetching
 from .publish import Fault
 from .schedule import schedule
@@ -94,7 +94,7 @@ class Executor:
             self.settings,
             self._tell,
             fault,
-            find=self._item,
+            find=lambda key: self._items.get(key),  # noqa: PLW0108 (others with each plan)
             on_context=on_context,
             heard=heard,
         )
@@ -108,7 +108,7 @@ class Executor:
         )
         self._fetching.retry = self._retry
         self._fetching.loaded = self._background.loaded
-        self._fetching.over.append(self._over)
+        self._fetching.over.append(lambda job: self._rest())
         self._fetching.calls.freed.append(self._freed)
         self._lanes = {each.lane: each for each in (self._immediate, self._eager, self._background)}
 
@@ -201,27 +201,27 @@ class Executor:
 
     def _promote(self, entry: Entry, plan: Plan) -> None:
         """What is on its way may have become more urgent."""
-        lane: Immediate | Eager
-        sure = entry.confidence >= plan.constraints.min_confidence_for_immediate
+        if entry.confidence < plan.constraints.min_confidence_for_immediate:
+            return
         for key in entry.keys:
             job = self._fetching.jobs.get(key)
-            if job is None or not sure or entry.priority > Priority.EAGER:
+            if job is None or entry.priority > Priority.EAGER:
                 continue
+            lane: Owner = self._eager
             if entry.priority < Priority.EAGER:
                 lane = self._immediate
                 self._immediate.await_too(job)
-            else:
-                lane = self._eager
             if RANK[job.owner.lane] <= RANK[lane.lane]:
                 continue
             rank = (int(entry.priority), -entry.ratio, key)
             if job.call is not None:  # it goes on where it is, but no longer as the least wanted
                 job.call.rank = min(job.call.rank, rank)
                 job.rank = rank
-            else:
+            elif not job.tries or rank < job.rank:
                 job.owner.remove(job)
-                job.owner, job.rank = lane, rank
-                lane.add(job)
+                job.owner = job.owner if job.tries else lane  # what was late needs its two seconds
+                job.rank = rank
+                job.owner.add(job)
 
     async def ready(self, but: Collection[str] = ()) -> tuple[str, ...]:
         """Wait for what is immediate, 100 ms at most; then processing may start.
@@ -230,6 +230,10 @@ class Executor:
         :return: the keys of what is P0 and is not there; that is told as an error, once.
         """
         await self._immediate.wait()
+        return self.missing(but)
+
+    def missing(self, but: Collection[str] = ()) -> tuple[str, ...]:
+        """The same, for what starts without waiting."""
         planned = self._plan.required if self._plan is not None else ()
         required = [item for item in planned if item.key not in but]
         missing = tuple(item.key for item in required if item.key not in self._fetching.cache)
@@ -325,6 +329,7 @@ class Executor:
     # ── what happens ──────────────────────────────────────────────────────────────────────────
 
     def _retry(self, job: Job) -> None:
+        job.alone = job.alone or job.owner is self._background  # what hangs may be another
         job.owner = self._background
         self._fetching.tell(What.RETRY, job, "in the background")
         self._background.add(job)
@@ -338,9 +343,6 @@ class Executor:
                 found[key] = self._items[key]
                 key = found[key].alternative
         return found
-
-    def _item(self, key: str) -> Item | None:
-        return self._items.get(key)
 
     def _required(self, key: str) -> bool:
         """Whether it must be there, as long as the plan holds: it does not expire."""
@@ -357,9 +359,6 @@ class Executor:
     def _freed(self) -> None:
         if not self._fetching.calls:
             self._gone.set()
-
-    def _over(self, job: Job) -> None:
-        self._rest()
 
     def _rest(self) -> None:
         if self.at_rest:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from .fetch_events import Fetched, Tell, What
 from .fetch_job import Job, Line
 from .fetching import Fetching
+from .schedule_items import Priority
 from .schedule_plan import Lane
 
 __all__ = ["Background"]
@@ -32,7 +33,8 @@ class Background:
     has waited for, or is only thought to be so much, is fetched alone. What is for a turn
     does not expire before that has ended, and what is needed still has another 30 s.
 
-    :param busy: whether it has to wait; asked before anything begins.
+    :param busy: whether it has to wait, but for what was late as P0 to P2; asked before anything
+        begins.
     :param needed: whether a key is needed still; asked before it expires.
     """
 
@@ -103,20 +105,24 @@ class Background:
         now = fetching.timers.time()
         if not self._line.jobs or now < self._starts:
             return
-        if self._busy():
+        busy = self._busy()
+        if busy:
             self._start.set(now + max(self._delay, RECHECK))
-            return
+
+        def may_begin(job: Job) -> bool:
+            return not busy or _was_late(job)
 
         def fits(taken: list[Job], job: Job) -> bool:
             """Within what may be under way, beside what is."""
             others = [*self._under_way(), *taken]
             tokens = job.tokens + sum(other.tokens for other in others)  # ints
             small = tokens <= limits.max_background_tokens
-            return len(others) < limits.max_background_pending and (small or not others)
+            room = len(others) < limits.max_background_pending and (small or not others)
+            return room and may_begin(job)
 
-        while self._line.jobs and len(fetching.calls) < limits.max_concurrent_fetches:
-            job = self._line.jobs[0]
-            if not fits([], job):
+        while len(fetching.calls) < limits.max_concurrent_fetches:
+            job = next(filter(may_begin, self._line.jobs), None)
+            if job is None or not fits([], job):
                 return
             taken = self._line.take(job, fetching.most(job.asking.kind), fits)
             fetching.begin(taken, limits.max_background_time_ms / 1000)
@@ -183,6 +189,11 @@ class Background:
         self._unused.clear()
         self._start.cancel()
         self._expiry.cancel()
+
+
+def _was_late(job: Job) -> bool:
+    """Whether somebody had to go on without it: that others are busy puts it off no further."""
+    return job.tries > 0 and job.rank[0] <= Priority.EAGER
 
 
 def _may_wait(job: Job) -> bool:

@@ -37,7 +37,8 @@ class Calls:
     is a task of ``tasks``.
 
     :param came: told what came of a job: its content, and how many tokens that is.
-    :param lost: told of a job that has not come, how its call ended, and why.
+    :param lost: told of a job that has not come, how its call ended, and why; and whether it is the
+        only one that its call has not given.
     :param heard: told what comes from sources, just before it has an effect.
     """
 
@@ -46,7 +47,7 @@ class Calls:
         tasks: Tasks,
         timers: Timers,
         came: Callable[[Call, Job, Any, int], None],
-        lost: Callable[[Job, End, str], None],
+        lost: Callable[[Job, End, str, bool], None],
         heard: Heard = nobody,
     ) -> None:
         self.freed: list[Callable[[], None]] = []
@@ -143,7 +144,7 @@ class Calls:
         for job in left:
             call.let_go(job)
         for job in left:
-            self._lost(job, how, why)
+            self._lost(job, how, why or "its source has not given it", len(left) == 1)
 
     def leave(self, job: Job) -> None:
         """Take a job out of its call, if it is in one; a call with nothing left is ended."""

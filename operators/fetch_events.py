@@ -19,7 +19,7 @@ class What(StrEnum):
     TIMED_OUT = "timed out"
     """It took too long; things go on without it [1-63]."""
     RETRY = "retry"
-    """It is tried again in the background."""
+    """It is tried again: in the background, or by itself and no more with others."""
     FAILED = "failed"
     """Its source raised, or did not give it [1-64]."""
     UNAVAILABLE = "unavailable"

@@ -51,6 +51,7 @@ class Owner(Protocol):
 class Job:
     """An item to fetch.
 
+    ``alone``: it is asked for by itself, for a call for it and others has failed.
     ``asking`` is what its source is asked for: itself, or an alternative. ``demanded``: it is
     needed now, and was not foreseen. ``held``: somebody waits for it, whatever is planned.
     ``shares``: the key of the job whose content it gets, for that asks for the same; it waits in
@@ -58,8 +59,8 @@ class Job:
     """
 
     __slots__ = (
-        *("asking", "call", "demanded", "held", "item", "owner", "rank", "round", "shares"),
-        *("tokens", "tried", "tries", "turn"),
+        *("alone", "asking", "call", "demanded", "held", "item", "owner", "rank"),
+        *("round", "shares", "tokens", "tried", "tries", "turn"),
     )
 
     def __init__(
@@ -74,6 +75,7 @@ class Job:
         self.asking = item
         self.tried: dict[str, None] = {}
         self.tries = 0
+        self.alone = False
         self.demanded = False
         self.held = False
         self.shares: str | None = None
@@ -172,7 +174,7 @@ class Line:
             if len(taken) >= most:
                 break
             alike = other.asking.kind == job.asking.kind and other.asking.key not in asked
-            if alike and fits(taken, other):
+            if alike and not (job.alone or other.alone) and fits(taken, other):
                 taken.append(other)
                 asked.add(other.asking.key)
         self.jobs = [each for each in self.jobs if each not in taken]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
@@ -39,8 +39,9 @@ class Source(Protocol):
         asked    (a b c)
         gives    ---b---a------c|     each as soon as it is there
 
-    An exception ends the call; what it gave before that stays good. It is cancelled when nobody
-    wants it any more, and closed then.
+    An exception ends the call; what it gave before that stays good, and if more than one is left,
+    each is asked for once more by itself. It is cancelled when nobody wants it any more, and
+    closed then.
     """
 
     def __call__(self, items: Sequence[Item]) -> AsyncIterator[Content]:
@@ -49,16 +50,27 @@ class Source(Protocol):
 
 
 def each(fetch: Callable[[Item], Awaitable[Any]]) -> Source:
-    """A source of a function that fetches one item; asked for several, it fetches them in turn."""
+    """A source of a function that fetches one item; asked for several, it fetches them in turn.
+
+    What it raises for one costs the others nothing.
+    """
 
     async def source(items: Sequence[Item]) -> AsyncIterator[Content]:
+        failed: Exception | None = None
         for item in items:
-            yield Content(item.key, await fetch(item))
+            try:
+                value = await fetch(item)
+            except Exception as error:
+                failed = failed or error
+            else:
+                yield Content(item.key, value)
+        if failed is not None:
+            raise failed
 
     return source
 
 
-async def contents(kind: Kind, items: Sequence[Item]) -> AsyncIterator[Content]:
+async def contents(kind: Kind, items: Sequence[Item]) -> AsyncGenerator[Content, None]:
     """What the source of a kind gives, as it comes; it is closed at the end, however that comes.
 
     :raises LookupError: for a kind without one.

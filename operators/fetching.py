@@ -78,8 +78,7 @@ class Fetching:
     def tell(self, what: What, job: Job, why: str = "", seconds: float = 0.0) -> None:
         """Tell what happened to a job."""
         lane = Lane.DEFERRED if job.demanded else job.owner.lane
-        now = self.timers.time()
-        self._tell(Fetched(what, (job.key,), lane, now, job.tokens, seconds, why))
+        self._tell(Fetched(what, (job.key,), lane, self.timers.time(), job.tokens, seconds, why))
 
     # ── what is asked for, and comes ──────────────────────────────────────────────────────────
 
@@ -91,7 +90,7 @@ class Fetching:
         kind = self.kinds[jobs[0].asking.kind]
         if self.calls.deaf(kind):
             for job in jobs:
-                self._lost(job, End.FAILED, "too many calls of its source do not close")
+                self._lost(job, End.FAILED, "too many calls of its source do not close", True)
             return
         affordable = []
         for job in jobs:
@@ -140,15 +139,19 @@ class Fetching:
 
     # ── what becomes of a job that did not come ───────────────────────────────────────────────
 
-    def _lost(self, job: Job, how: End, why: str) -> None:
+    def _lost(self, job: Job, how: End, why: str, only: bool) -> None:
         match how:
             case End.DISPLACED:
                 job.owner.again(job)
             case End.TIMED_OUT:
                 self.timed_out(job)
-            case _:
-                self.tell(What.FAILED, job, why or "its source has not given it")
+            case _ if only:
+                self.tell(What.FAILED, job, why)
                 self._otherwise(job)
+            case _:  # another may have spoilt it
+                job.alone = True
+                self.tell(What.RETRY, job, f"by itself; {why}")
+                job.owner.again(job)
 
     def timed_out(self, job: Job) -> None:
         """It took too long: things go on without it, and it is tried again in the background."""

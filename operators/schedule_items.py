@@ -142,6 +142,7 @@ class Item:
     def __post_init__(self) -> None:
         key = self.key
         _named("an item's key", key, 500)
+        _named("an item's kind", self.kind, 100)
         share("confidence", self.confidence, key)
         if not isinstance(self.urgency, Urgency):
             said, all_of_them = _brief(self.urgency), ", ".join(Urgency)

@@ -15,6 +15,12 @@ from pydantic import (
 
 __all__ = ["Scheduling", "no_truth"]
 
+WITHIN = {
+    "max_background_pending": "max_background_queue",
+    "max_concurrent_eager": "max_concurrent_fetches",
+}
+"""What is a part of what; a default is no more than what is said of the whole."""
+
 
 def no_truth(cls: type[BaseModel], value: Any, info: ValidationInfo) -> Any:
     """``value``; for a field validator of all fields, before any other.
@@ -35,9 +41,11 @@ class Scheduling(BaseModel):
     ``time_budget_ms``: what all fetches of a round may take, one after the other.
 
     ``max_prefetch_tokens``: uncached input and output of one planning round.
-    ``max_concurrent_fetches``: of all together; ``max_concurrent_eager``: of eager ones.
+    ``max_concurrent_fetches``: of all together; ``max_concurrent_eager``: of eager ones, by default
+    no more than of all.
     ``max_background_tokens``, ``max_background_pending``: what is under way or next in the
-    background; ``max_background_queue``: all that waits there, what is more is dropped.
+    background, by default no more than the queue; ``max_background_queue``: all that waits there,
+    what is more is dropped.
 
     ``min_confidence_for_prefetch``: less likely items are left. ``min_confidence_for_immediate``:
     less likely ones are fetched in the background. ``min_confidence_for_variants``: actions that
@@ -79,14 +87,9 @@ class Scheduling(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Scheduling:
-        if self.max_background_pending > self.max_background_queue:
-            raise ValueError(
-                f"max_background_pending is {self.max_background_pending}, more than "
-                f"max_background_queue, {self.max_background_queue}"
-            )
-        if self.max_concurrent_eager > self.max_concurrent_fetches:
-            raise ValueError(
-                f"max_concurrent_eager is {self.max_concurrent_eager}, more than "
-                f"max_concurrent_fetches, {self.max_concurrent_fetches}"
-            )
+        for part, whole in WITHIN.items():
+            own, limit = getattr(self, part), getattr(self, whole)
+            if own > limit and part in self.model_fields_set:
+                raise ValueError(f"{part} is {own}, more than {whole}, {limit}")
+            object.__setattr__(self, part, min(own, limit))
         return self

@@ -54,6 +54,7 @@ STATE: dict[str, Any] = {
     },
 }
 TALK = {**STATE, "mode": "dialogue", "dialogue": {"npc": "Grukk", "topic": "the debts"}}
+NEVER = 1e9
 SLOW = Script({"text": "The blade bites.", "lines": [], "cues": []}, ttft=0.2, delay=0.05, chunk=5)
 
 
@@ -174,6 +175,69 @@ async def test_that_what_has_just_changed_is_not_there_already_is_no_error(
         session.update({**STATE, "location": "Cellar"})
         await asyncio.sleep(1)
         assert "missing: 1 of 2 that must be there are not" in caplog.text
+
+
+@pytest.mark.parametrize("intensity", ["off", "conservative"])
+def test_what_must_be_there_is_missed_by_a_telling_that_nothing_was_prepared_for(
+    intensity: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # 1-1
+    def rules(wait: float) -> foretell.Preload:
+        async def slow(item: Item) -> str:
+            await asyncio.sleep(wait)
+            return "roll twice"
+
+        kind = Kind("core", Priority.CRITICAL, tokens=30, source=each(slow))
+        return foretell.Preload(
+            kind, (foretell.Context.COMBAT,), lambda scene: [foretell.Need("x")]
+        )
+
+    async def evening(name: str, wait: float) -> None:
+        settings = {"intensity": intensity, "log_dir": str(tmp_path)}
+        model = ScriptedModel(SLOW)
+        given = {"preloads": (rules(wait),), "content": {}}
+        async with foretell.Game(settings, model=model, **given) as game:
+            session = await game.session(name)
+            session.update(STATE)
+            session.begin_turn("mira")
+            await asyncio.sleep(0.05)
+            assert "missing" not in caplog.text
+            await session.outcome("mira", "Hex", "hit", target="sh1")
+            events = session.prefetch_report()["content"]["events"]
+            assert ("missing" in events) is (wait == NEVER)
+            session.content_changed("core")
+            await asyncio.sleep(0.001)  # it has just become another: it cannot be there already
+            await session.outcome("mira", "Hex", "miss", target="sh1")
+
+    def without(settings: foretell.Settings) -> foretell.Game[Any]:
+        return foretell.Game(settings, model=ScriptedModel(), preloads=(rules(NEVER),))
+
+    run_virtual(evening("there", 0.01))
+    assert "missing" not in caplog.text
+    run_virtual(evening("missed", NEVER))
+    assert "core:x missing: 1 of 1 that must be there are not" in caplog.text
+    assert verify(tmp_path / "missed.jsonl", without).difference is None
+
+
+@pytest.mark.parametrize("most", [1, 4])
+async def test_what_cannot_be_kept_costs_the_others_of_its_call_nothing(most: int) -> None:  # G10
+    async def clues(items: list[Item]) -> AsyncIterator[Content]:
+        asked.append(len(items))
+        for item in items:
+            yield Content(item.key, "x" * 70_000 if "big" in item.key else item.key)
+
+    asked: list[int] = []
+    kind = Kind("clue", Priority.EAGER, tokens=20, source=clues, most=most)  # type: ignore[arg-type]
+    names = "big", "cellar", "mill", "road"
+    needs = [foretell.Need(name) for name in names]
+    own = foretell.Preload(kind, (foretell.Context.COMBAT,), lambda scene: needs)
+    async with table({}, preloads=(own,)) as (session, _):
+        attacked(session)
+        await asyncio.sleep(1)
+        contents = session._pipeline.contents
+        assert contents is not None
+        assert [name for name in names if f"clue:{name}" in contents] == ["cellar", "mill", "road"]
+        assert contents.executor.unavailable == {"clue:big"}
+        assert asked == [most] * (4 // most)
 
 
 @pytest.mark.parametrize("wait", [0.2, 3.0, 1e9])

@@ -175,6 +175,67 @@ async def test_after_100_ms_it_goes_on_without_and_tries_again_in_the_background
         assert t.told[-1][1].lane is Lane.BACKGROUND
 
 
+@pytest.mark.parametrize("every", [0.02, 0.04, 0.05, 0.1])
+@pytest.mark.parametrize(
+    ("at", "takes", "until"), [(P1, 0.15, 0.3), (P1, 1.9, 2.05), (P2, 1.5, 2.05)]
+)
+async def test_what_was_late_keeps_its_two_seconds_however_often_it_is_planned(
+    at: Priority, takes: float, until: float, every: float
+) -> None:  # 1-22 1-29 1-49
+    async with table() as t:
+        t.shelf.takes = {"a": takes}
+        while t.time() < 4:
+            t.plan("a", at=at)
+            await asyncio.sleep(every)
+        assert t.of(What.LOADED) == [(until, "a")] and t.shelf.calls == [("a",)] * 2
+
+
+async def test_what_was_late_is_not_put_off_because_others_are_busy() -> None:  # 1-22 1-31
+    async with table(most=4, more={"busy": lambda: True}) as t:
+        t.shelf.takes = {"a": 0.15, "b": 0.7}
+        doubtful = Item("d", "page", 0.6)  # of no lane but the background
+        t.plan(doubtful, "a", "b", "c", at={"a": P1, "b": P2, "c": P3, "d": P1})
+        await asyncio.sleep(5)
+        assert t.of(What.LOADED) == [(0.3, "a"), (1.25, "b")]
+        assert {*t.shelf.begun} == {"a", "b"}
+
+
+async def test_what_nobody_has_waited_for_is_put_off_though_it_was_late() -> None:  # 1-31
+    busy = [False]
+    async with table(most=3, more={"busy": lambda: busy[0]}) as t:
+        t.shelf.takes = {"a": NEVER}
+        t.plan("a")
+        await asyncio.sleep(1)
+        busy[0] = True
+        await asyncio.sleep(5)
+        assert t.shelf.calls == [("a",)] and t.of(What.RETRY) == [(2.05, "a")]
+
+
+async def test_what_was_late_and_shares_an_alternative_goes_on_to_share_it() -> None:  # 1-64
+    async with table() as t:
+        t.shelf.takes = {"a": 0.15, "b": 0.45}
+        t.shelf.gives = {"a": OSError("gone")}
+        items = Item("a", "page", alternative="b"), Item("b", "map")
+        t.plan(*items, at={"a": P1, "b": P2})
+        await asyncio.sleep(0.35)
+        t.plan(*items, at={"a": P1, "b": P2})
+        await asyncio.sleep(1)
+        assert t.cache == {"a": "B", "b": "B"} and t.shelf.calls.count(("b",)) == 1
+
+
+async def test_what_was_late_may_be_demanded_and_comes_all_the_same() -> None:  # 1-5 1-22
+    async with table() as t:
+        t.shelf.takes = {"a": 0.15}
+        t.plan("a", at=P1)
+        await t.executor.ready()
+        found = []
+        while t.time() < 0.5:
+            found.append(t.loop.create_task(t.executor.demand(Item("a", "page"))))
+            await asyncio.sleep(0.04)
+        assert t.of(What.LOADED) == [(0.3, "a")]
+        assert [await each for each in found][-3:] == [True] * 3 and not await found[0]
+
+
 async def test_a_source_that_raises_is_answered_by_the_alternative() -> None:  # 1-23 1-64
     async with table() as t:
         t.shelf.gives = {"a": OSError("gone"), "b": OSError("gone too")}
@@ -235,6 +296,9 @@ async def test_what_must_be_there_and_is_not_is_an_error_that_names_it() -> None
         assert t.time() == 0.1
         assert await t.executor.ready() == ("b",)
         assert [each.what for _, each in t.told].count(What.MISSING) == 1  # it is told once
+        t.plan("b", at=P0)
+        assert t.executor.missing(["b"]) == () and t.executor.missing() == ("b",)
+        assert [each.what for _, each in t.told].count(What.MISSING) == 2 and t.time() == 0.1
 
 
 async def test_what_must_be_there_is_missed_though_it_was_cached_when_it_was_planned() -> None:
@@ -452,8 +516,63 @@ async def test_what_a_batch_has_given_is_there_before_the_rest_and_stays() -> No
         await asyncio.sleep(0.03)
         assert list(t.cache) == ["a"]
         await asyncio.sleep(1)
-        assert list(t.cache) == ["a", "b"]
-        assert [key for _, key in t.of(What.FAILED)] == ["c", "d"]
+        assert list(t.cache) == ["a", "b", "d"]
+        assert [key for _, key in t.of(What.FAILED)] == ["c"]
+
+
+@pytest.mark.parametrize("at", [P1, P2, P3])
+@pytest.mark.parametrize("how", ["raises", "ends", "hangs"])
+async def test_what_fails_in_a_batch_costs_the_others_nothing(how: str, at: Priority) -> None:
+    # 1-25 1-32 1-64 G10
+    async def together(items: Sequence[Item]) -> AsyncIterator[Content]:
+        calls.append([item.key for item in items])
+        if "bad" in calls[-1]:
+            if how == "raises":
+                raise OSError("bad.json")
+            await asyncio.sleep(NEVER if how == "hangs" else 0)
+            return
+        for item in items:
+            yield Content(item.key, item.key)
+
+    calls: list[list[str]] = []
+    async with table(more={"kinds": [Kind("lore", P3, tokens=9, source=together, most=4)]}) as t:
+        keys = ["bad", "cellar", "mill", "road"]
+        t.plan(*(Item(key, "lore") for key in keys), at=at)
+        await asyncio.sleep(8)
+        assert [*t.cache] == ["cellar", "mill", "road"]
+        assert t.of(What.UNAVAILABLE)[0][1] == "bad" and len(t.of(What.UNAVAILABLE)) == 1
+        assert calls[0] == keys and [*map(sorted, calls)].count(keys) <= 2
+        assert [call for call in calls if len(call) == 1][:4] == [[key] for key in keys]
+        if how != "hangs":
+            assert len(calls) == 5
+            assert [key for _, key in t.of(What.RETRY)] == keys
+            assert [key for _, key in t.of(What.FAILED)] == ["bad"]
+
+
+async def test_what_was_spoilt_once_spoils_no_other_batch() -> None:  # 1-32 G10
+    async with table(most=4) as t:
+        t.shelf.takes = {"bad": NEVER}
+        t.plan("bad", "cellar")
+        await asyncio.sleep(2.07)  # both were too late, and begin again in a moment
+        t.plan("bad", "cellar", Item("new", "page", tokens=1))
+        await asyncio.sleep(1)
+        assert t.shelf.calls[1:] == [("new",), ("bad",), ("cellar",)]
+
+
+async def test_what_each_raises_for_one_is_told_of_that_one_and_it_is_asked_once() -> None:  # G10
+    async def read(item: Item) -> str:
+        asked.append(item.key)
+        if item.key == "bad":
+            raise FileNotFoundError("bad.json")
+        return item.key
+
+    asked: list[str] = []
+    async with table(more={"kinds": [Kind("lore", P3, source=each(read), most=4)]}) as t:
+        t.plan(*(Item(key, "lore") for key in ("bad", "cellar", "mill")), at=P2)
+        await asyncio.sleep(1)
+        assert [*t.cache] == ["cellar", "mill"] and asked == ["bad", "cellar", "mill"]
+        failed = [event for _, event in t.told if event.what is What.FAILED]
+        assert [(e.keys, e.why) for e in failed] == [(("bad",), "FileNotFoundError: bad.json")]
 
 
 async def test_what_is_not_needed_any_more_is_cancelled() -> None:  # 1-27

@@ -53,11 +53,11 @@ async def echoing(status: str) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
+            [size] = [each for each in head.lower().splitlines() if each.startswith(b"content-len")]
+            sent = head + await reader.readexactly(int(size.split(b":")[1]))
         except asyncio.IncompleteReadError:  # the game has closed
             writer.close()
             return
-        sizes = [line for line in head.lower().splitlines() if line.startswith(b"content-length")]
-        sent = head + await reader.readexactly(int(sizes[0].split(b":")[1]))
         where = [sent.find(secret.encode()) for secret in SECRETS]
         said = " ".join(sent[at - 30 : at + 30].decode() for at in where)
         body = orjson.dumps({"type": "error", "error": {"type": "x", "message": said}})

@@ -501,11 +501,13 @@ def test_what_is_left_for_want_of_room_would_not_have_fitted(
         ({"alternative": ["b"]}, r"alternative of 'a' is \['b'\]: choose a text, or none"),
         ({"together": [1]}, r"together of 'a' is \[1\]: choose a text, or none"),
         ({"turn": 3}, "turn of 'a' is 3: choose a text, or none"),
+        ({"kind": 5}, "an item's kind is 5: choose 1 to 100 characters"),
+        ({"kind": ["lore"]}, r"an item's kind is \['lore'\]: choose 1 to 100 characters"),
     ],
 )
 def test_an_item_that_cannot_be_is_refused_by_name(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Item("a", "lore", **wrong)
+        Item(**{"key": "a", "kind": "lore", **wrong})
 
 
 @pytest.mark.parametrize(

@@ -213,8 +213,11 @@ def test_sizes_of_layers_may_stand_in_the_section_and_only_once() -> None:  # 1-
         ({"max_eager_time_ms": 0}, "schedule.max_eager_time_ms"),
         ({"max_prefetch_tokens": -1}, "schedule.max_prefetch_tokens"),
         ({"min_confidence_for_prefetch": float("nan")}, "schedule.min_confidence_for_prefetch"),
-        ({"max_background_queue": 5}, "max_background_pending is 10, more than"),
-        ({"max_concurrent_fetches": 4}, "max_concurrent_eager is 5, more than"),
+        (
+            {"max_background_queue": 5, "max_background_pending": 10},
+            "max_background_pending is 10, more than max_background_queue, 5",
+        ),
+        ({"max_concurrent_eager": 9}, "max_concurrent_eager is 9, more than"),
         ({"colour": "red"}, "schedule.colour: unknown setting"),
         ({"max_prefetch_tokens": True}, "max_prefetch_tokens: true is neither a number nor"),
         ({"unused_seconds": True}, "unused_seconds: true is neither"),
@@ -224,6 +227,15 @@ def test_sizes_of_layers_may_stand_in_the_section_and_only_once() -> None:  # 1-
 def test_settings_that_cannot_be_are_refused_by_name(wrong: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Settings.load({"schedule": wrong})
+
+
+def test_a_limit_of_all_alone_lowers_the_default_of_a_part() -> None:
+    found = Settings.load({"schedule": {"max_concurrent_fetches": 4, "max_background_queue": 6}})
+    assert (found.schedule.max_concurrent_eager, found.schedule.max_background_pending) == (4, 6)
+    again = Settings.load({"schedule": found.schedule.model_dump()})
+    assert again.schedule == found.schedule
+    found = Settings.load({"schedule": {"max_concurrent_fetches": 4, "max_concurrent_eager": 2}})
+    assert found.schedule.max_concurrent_eager == 2
 
 
 @pytest.mark.parametrize("name", ["max_prefetch_tokens", "max_variants", "deadline", "seed"])

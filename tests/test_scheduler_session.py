@@ -232,6 +232,19 @@ async def test_a_round_of_long_prompts_keeps_to_its_tokens_and_ends_nothing_for_
         assert session.report()["served"]["hit"] >= 3
 
 
+async def test_an_alert_says_whether_it_is_of_variants_or_of_content(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # 1-41
+    caplog.set_level("INFO")
+    async with table() as (session, _):
+        pipeline = session._pipeline
+        for metrics in (pipeline.speculated.metrics, pipeline.supplied.metrics):
+            for number in range(20):
+                metrics.missed(f"x{number}", float(number))
+    assert "prefetch of variants: hit_rate has fallen to 0%" in caplog.text
+    assert "prefetch of content: hit_rate has fallen to 0%" in caplog.text
+
+
 async def test_what_a_variant_costs_is_the_size_of_its_own_prompt() -> None:  # 1-10 1-52
     model, prompts = ScriptedModel(SLOW), Long()
     async with foretell.Game(model=model, prompts=prompts) as game:
