@@ -179,11 +179,14 @@ def _doubt(m: Machine, text: str, at: int) -> None:
     around = [found[0] for found in brackets if WITH_MORE.match(prose, found.start())]
     if around:
         m._note("it follows a bracket that begins no JSON", text, at)
-    if NAMED.search(prose) or around[-1:] == ["{"]:
+    in_list = text[at] == "{" and prose.rstrip()[-1:] == "[" and bool(brackets)
+    if around and in_list:
+        m._doubt = ITEM_AFTER
+    elif NAMED.search(prose) or around[-1:] == ["{"]:
         m._doubt = MEMBER_AFTER
     elif around and not prose.rstrip().endswith(":"):
         m._doubt = ITEM_AFTER
-    elif text[at] == "{" and prose.rstrip()[-1:] == "[" and brackets[-1:]:
+    elif in_list:
         m._doubt = MORE_ITEMS
 
 

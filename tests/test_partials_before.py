@@ -562,3 +562,21 @@ def test_an_object_that_is_the_first_of_a_list_is_not_said_to_be_the_whole(size:
             assert isinstance(last, Unfinished) and last.reason == found.reason
     for text in ('[{"n": 1}]', '[{"n": 1},]', '[{"n": 1}, so', '[1] {"n": 1}, 5', '{"n": 1}, {}'):
         assert read(text, size, expect="object")[1] == Final({"n": 1})
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "before",
+    [
+        '{\n# the plan\n"steps":[',
+        "{steps = [",
+        '{-"steps":[',
+        '{<br>"steps":[',
+        '{\n  plan": "go", "steps": [',
+    ],
+)
+def test_the_first_of_a_list_whose_object_is_refused_is_not_the_whole(
+    before: str, size: int
+) -> None:  # G6
+    _, found = read(before + '{"n":1},{"n":2},{"n":3}]}', size, expect="object")
+    assert isinstance(found, Partial) and found.value == {"n": 1} and found.reason
