@@ -8,7 +8,9 @@ import inspect
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -29,6 +31,9 @@ Fetch = Callable[[str, str], Any]
 
 LONGEST = 60.0
 """Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer."""
+
+MOST_HUNG = 32
+"""So many threads that nobody waits for any longer may run in a process, before none is begun."""
 
 PLAIN = re.compile(r"[A-Za-z0-9.-]{1,40}")
 
@@ -107,5 +112,44 @@ async def warm(
 async def _called(fetch: Fetch, key: Key) -> Any:
     if inspect.iscoroutinefunction(fetch):
         return await fetch(*key)
-    found = await asyncio.to_thread(fetch, *key)
+    found = await _in_thread(fetch, key)
     return await found if inspect.isawaitable(found) else found  # of a lambda, or an object
+
+
+_hung: set[threading.Thread] = set()
+
+
+async def _in_thread(fetch: Fetch, key: Key) -> Any:
+    """Call it in a thread of its own: one that hangs takes no place in the loop's pool of threads.
+
+    Nor does it hold up the end of the process.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if not found.done():
+            found.set_result(result) if error is None else found.set_exception(error)
+
+    def run() -> None:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = fetch(*key)
+        except StopIteration as stop:  # which no future takes
+            error = RuntimeError(f"it raised {stop!r}")
+        except BaseException as failure:
+            error = failure
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    _hung.difference_update([thread for thread in _hung if not thread.is_alive()])
+    if len(_hung) >= MOST_HUNG:
+        raise TimeoutError(f"it is not begun, for {MOST_HUNG} before it have not come to an end")
+    thread = threading.Thread(target=run, name=f"fetch {key}", daemon=True)
+    thread.start()
+    try:
+        return await found
+    except asyncio.CancelledError:
+        _hung.add(thread)
+        raise

@@ -52,7 +52,8 @@ def systemd(
     path = env.get("PYTHONPATH")
     lines = [
         "[Unit]", f"Description={WHAT}", "",
-        "[Service]", "Type=oneshot", f"WorkingDirectory={folder.replace('%', '%%')}",
+        "[Service]", "Type=oneshot", "TimeoutStartSec=600",
+        f"WorkingDirectory={folder.replace('%', '%%')}",
         *([f"Environment={_quoted(f'PYTHONPATH={path}')}"] if path else []),
         f"ExecStart={words}", "Nice=10",
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from foretell.cli import main
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
+from foretell.prefetch import fetch as fetching
 from foretell.prefetch.cached import cached
 from foretell.prefetch.config import PrefetchConfig
 from foretell.prefetch.fetch import file_of, warm
@@ -386,6 +388,32 @@ async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
     found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
     assert [each.error for each in found] == ["it took longer than 60 s", None]
     assert os.listdir(tmp_path) == ["up_m_20260225.json"]
+
+
+def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "LONGEST", 0.2)
+    stuck = threading.Event()
+
+    def fetch(ticker: str, module: str) -> Any:
+        return stuck.wait() if ticker == "stuck" else 1
+
+    def warmed(*tickers: str) -> list[str | None]:
+        keys = [(each, "m") for each in tickers]
+        warming = warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+        return [each.error for each in asyncio.run(warming)]  # waits for the threads of its pool
+
+    try:
+        assert warmed("stuck", "up") == ["it took longer than 0.2 s", None]
+        monkeypatch.setattr(fetching, "MOST_HUNG", 1)
+        [refused] = warmed("up")
+        assert refused is not None and "1 before it have not come to an end" in refused
+    finally:
+        stuck.set()
+    for thread in [*fetching._hung]:
+        thread.join(10)
+    assert warmed("up") == [None]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
