@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -33,7 +34,10 @@ __all__ = ["ELSEWHERE", "LIVE", "WRITTEN", "Settings", "how"]
 MONTH = 30 * 24 * 3600.0
 LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(
-    ("base_url", "log_dir", "cache_url", "cache_timeout", "content", "rules_module", "usage_dir")
+    (
+        *("api_key", "base_url", "log_dir", "cache_url", "cache_timeout", "content"),
+        *("rules_module", "usage_dir"),
+    )
 )
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
 WRITTEN = frozenset(
@@ -56,8 +60,9 @@ class Settings(BaseModel):
     """All settings, with their defaults. Times are in seconds, sizes in tokens unless they say so.
 
     ``base_url``: where the Messages API is served; with none, and no key in the environment, the
-    built-in narrator speaks (a grammar, not a language model). The key itself is never a setting
-    of a file: it comes from ``ANTHROPIC_API_KEY`` or from ``Game(api_key=…)``.
+    built-in narrator speaks (a grammar, not a language model). ``api_key``: the key for it, where
+    it comes neither from ``ANTHROPIC_API_KEY`` nor from ``Game(api_key=…)``, which is better than
+    in a file; it is never shown and never recorded.
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
     ``style``, ``tone``, ``language``: of the default prompts, in words of your own, such as
@@ -109,6 +114,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str | None = None
+    api_key: SecretStr | None = None
     main_model: str = "claude-sonnet-5-5"
     small_model: str = "claude-haiku-5-5"
     effort: Literal["low", "medium", "high"] | None = "low"

@@ -65,7 +65,8 @@ class Game(Generic[M]):
     :param prompts: your own prompts, in the place of the default ones; a class is instantiated.
     :param narration: your own pydantic model of a telling; default :class:`~foretell.Narration`.
     :param model: your own model, in the place of the one the settings name; the caller closes it.
-    :param api_key: the key of the Messages API; default: the environment's.
+    :param api_key: the key of the Messages API; default: that of the settings, or the
+        environment's.
     :param rules: what makes a state combat, exploration or dialogue, in the place of the default
         ones; see :func:`foretell.operators.classify.classify`.
     :param odds: your own :class:`~foretell.Rules`, for the odds of what may come of an action, in
@@ -150,6 +151,8 @@ class Game(Generic[M]):
         self.price_list = price_list
         self.schema = schema_of(narration) if self.settings.output == "json" else None
         self.text_field = _text_field(narration, self.schema)
+        if api_key is None and self.settings.api_key is not None:
+            api_key = self.settings.api_key.get_secret_value()
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
         self._store: VariantStore | None = None
@@ -208,12 +211,15 @@ class Game(Generic[M]):
         :raises ConfigError: from bad settings, and for a change of what only a new game can have;
             nothing is changed then.
         """
-        before, self.settings = self.settings, self.settings.changed(settings)
+        before, after = self.settings, self.settings.changed(settings)
+        changed = before.differences(after)
+        for session in [*self._sessions.values()]:
+            session.settings.changed(changed)  # raises before anything is changed
+        self.settings = after
         self.prompts = self.prompts_for(self.settings)
         self.budgets.apply(self.settings.budget)
-        if changed := before.differences(self.settings):
-            for session in [*self._sessions.values()]:
-                session.apply(changed)
+        for session in [*self._sessions.values()] if changed else ():
+            session.apply(changed)
 
     def prompts_for(self, settings: Settings) -> Prompts:
         """The game's own prompts, or the default ones as the settings want them."""

@@ -140,7 +140,7 @@ class Budgets:
         self._settings = settings
         self._process.cap(settings.process_tokens, settings.process_usd)
         self._hour.cap(settings.hour_tokens, settings.hour_usd)
-        for owner in self._owners.values():
+        for owner in [*self._owners.values()]:  # another thread may add one
             owner.cap(settings.owner_tokens, settings.owner_usd)
 
     def of(self, owner: str) -> tuple[Budget, ...]:

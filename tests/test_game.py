@@ -112,14 +112,31 @@ def test_a_key_or_an_address_opens_the_door_to_the_api(monkeypatch: pytest.Monke
     )
     foretell.Game({"base_url": "http://localhost:1"})
     foretell.Game(api_key="k")
+    foretell.Game({"api_key": "of the file"})
+    foretell.Game({"api_key": "of the file"}, api_key="k")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     game = foretell.Game()
     assert opened == [
         {"base_url": "http://localhost:1", "api_key": None},
         {"base_url": None, "api_key": "k"},
+        {"base_url": None, "api_key": "of the file"},
+        {"base_url": None, "api_key": "k"},
         {"base_url": None, "api_key": None},
     ]
     assert isinstance(game.model, PlainFallback)
+
+
+async def test_a_key_in_the_settings_is_shown_nowhere(tmp_path: Path) -> None:
+    given = {"api_key": "sk-of-the-file", "log_dir": str(tmp_path)}
+    async with foretell.Game(given, model=ScriptedModel()) as game:
+        session = await game.session("x")
+        await miss(session)
+        with pytest.raises(ConfigError) as refused:
+            game.apply({"api_key": "sk-of-another"})
+        shown = f"{game.settings!r} {game.described()} {session.report()} {refused.value}"
+        assert game.settings.api_key is not None
+    assert "sk-of" not in shown + (tmp_path / "x.jsonl").read_text(encoding="utf-8")
+    assert "api_key" not in (tmp_path / "x.jsonl").read_text(encoding="utf-8")
 
 
 class Door(ScriptedModel):

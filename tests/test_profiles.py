@@ -181,6 +181,17 @@ async def test_what_cannot_change_is_refused_whole(change: dict[str, Any], said:
         assert game.settings == session.settings == foretell.Settings()
 
 
+async def test_what_one_session_cannot_take_changes_none() -> None:
+    async with foretell.Game({}, model=ScriptedModel()) as game:
+        first, second = await game.session("a"), await game.session("b")
+        second.apply({"length": 10})
+        await instant()
+        with pytest.raises(foretell.ConfigError, match="length 10 has no room in max_tokens 200"):
+            game.apply({"max_tokens": 200})
+        await instant()
+        assert game.settings.max_tokens == first.settings.max_tokens == 400
+
+
 async def test_a_session_keeps_what_it_changed_for_itself() -> None:
     async with foretell.Game({}, model=ScriptedModel()) as game:
         session, other = await game.session("a"), await game.session("b")
