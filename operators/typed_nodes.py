@@ -30,7 +30,8 @@ class Node:
     """A part of the value; ``key`` is its JSON name or index, ``at`` its place in its parent.
 
     ``done``: complete in the JSON. ``checked``: and validated. ``value``: the validated one;
-    what came, if it is not valid. ``hidden``: the model does not know it, and will ignore it.
+    what came, if it is not valid. ``hidden``: the model does not know it, and will ignore it,
+    or it lies in what can be nothing the model wants there.
     ``owner``: the object with the fields that its validators may look at.
     """
 

@@ -86,6 +86,12 @@ class Form:
         """Whether more is known of an array here than that it may be one."""
         return bool(self.items or self.arrays) or self.rest is not None
 
+    def misfits(self, is_list: bool) -> bool:
+        """Whether an object or array stands where the model wants something else."""
+        if self.of_array if is_list else self.of_object:
+            return False
+        return self.leaf or (self.of_object if is_list else self.of_array)
+
     def item(self, index: int) -> Shape:
         """What is expected at ``index`` of an array."""
         return self.items[index] if index < len(self.items) else self.rest or ANY

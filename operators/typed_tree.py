@@ -80,7 +80,9 @@ class Tree:
             if around is not None and around.inside and not parent.held:
                 field, node.owner = around.inner(shape), parent.owner
         node.name, node.field = name, field
-        node.hidden = name is None or (parent is not None and parent.hidden)
+        node.hidden = name is None
+        if parent is not None:
+            node.hidden |= parent.hidden or parent.shape.form.misfits(parent.is_list)
         if parent is None:
             self.root = node
         else:

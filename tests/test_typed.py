@@ -100,6 +100,19 @@ def half(model: type[Any], text: str) -> Any:
     return typed.partial
 
 
+def test_what_lies_in_what_is_of_another_kind_is_nothing_of_the_model() -> None:
+    text = '{"plan_id":["p"],"steps":[["MoveTo"],{"act":"Attack","x":{"y":[1]}},{"act":{"z":1}}]}'
+    for emit in ("field", "element"):
+        *told, last = emitted(TypedPartials(Plan, emit), text)
+        assert isinstance(last, Unfinished)
+        assert [each.path for each in told if not each.errors] == (
+            [("steps", 1, "act")] if emit == "field" else []
+        )
+        names = {"plan_id", "steps"} if emit == "field" else {0, 1, 2}
+        within = {"act", "x"} if emit == "field" else set()
+        assert {each.path[-1] for each in told} == names | within
+
+
 # ── plans, step by step ──────────────────────────────────────────────────────────────────────────
 
 
