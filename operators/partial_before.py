@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import partial_series as series
+from .partial_kin import names_of
 from .partial_patches import MISSING
 from .partial_text import FULL, INDEX, NAME, NUMBER, OPENING, begin
 
@@ -41,14 +42,18 @@ NAMED = re.compile(r"""["']\s*:\s*\Z""")
 MOST_BEFORE = 4096
 MOST_AFTER = 160
 MEMBER_AFTER = re.compile(
-    rf"""\s*(?:[\]}}]|,\s*(?:\Z|[\]}}]|"[^"\n]{{0,64}}"\s*:|'[^'\n]{{0,64}}'\s*:|{NAME}\s*:))"""
+    rf"""\s*(?:[\]}}]|,\s*(?:\Z|[\]}}]|\\?"[^"\n]{{0,64}}"\s*:|'[^'\n]{{0,64}}'\s*:|{NAME}\s*:))"""
 )
 ITEM_AFTER = re.compile(
-    rf"""\s*(?:[\]}}]|,\s*(?:\Z|["'\[{{\]}}]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z)))"""
+    rf"""[\s)`]*(?:[\]}}]|,\s*(?:\Z|["'\[{{\]}}]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z)))"""
 )
+MORE_OBJECTS = re.compile(r"[\s)`]*,\s*\{\s*[\"}]")
 MORE_ITEMS = re.compile(rf"""\s*,\s*(?:["'\[{{]|(?:{NUMBER}|{FULL})\s*(?:[,\]]|\Z))""")
-NEXT_ITEM = re.compile(r"\s*,\s*\{\s*[\"}]")
-NEXT_CUT = re.compile(r"\s*(?:,\s*(?:\{\s*)?)?")
+CLOSERS = r"\s*(?:[\]}]\s*){0,8}+"  # more brackets may follow the one that is wrong
+NEXT_ITEM = re.compile(rf"{CLOSERS},\s*(?:\[\s*)?\{{\s*[\"}}]")
+NEXT_CUT = re.compile(rf"{CLOSERS}(?:,\s*(?:\[\s*)?(?:\{{\s*)?)?")
+NEXT_NAMED = re.compile(rf"""{CLOSERS},\s*\{{\s*"([^"\\\n]{{0,64}})"\s*:""")
+NEXT_NAMED_CUT = re.compile(rf"""{CLOSERS}(?:,\s*(?:\{{\s*(?:"[^"\\\n]{{0,64}}(?:"\s*)?)?)?)?""")
 NEXT_MEMBER = re.compile(r"""\s*,\s*(?:"[^"\n]{0,64}"|'[^'\n]{0,64}')\s*:""")
 NEXT_MEMBER_CUT = re.compile(r"""\s*(?:,\s*(?:"[^"\n]{0,64}(?:"\s*)?|'[^'\n]{0,64}(?:'\s*)?)?)?""")
 ODD = re.compile(r"[^\s,;\[\]`]")  # between objects one after another
@@ -188,18 +193,20 @@ def _doubt(m: Machine, text: str, at: int) -> None:
         m._doubt = ITEM_AFTER
     elif in_list:
         m._doubt = MORE_ITEMS
+    elif around:
+        m._doubt = MORE_OBJECTS
 
 
 def doubted(m: Machine, text: str, pos: int) -> bool:
     """Whether what follows the value does not show yet that it is the whole."""
     following = text[pos : pos + MOST_AFTER]
     more = following.lstrip()
-    if (not more or more[0] == ",") and len(following) < MOST_AFTER and not m._ended:
+    if (not more or more[0] in ",)`") and len(following) < MOST_AFTER and not m._ended:
         return True
     if m._doubt is not None and m._doubt.match(following):
         within = "it lies in another value, whose beginning cannot be read"
         alone = "it is the first of a list, and the others are not read"
-        m._spoil(alone if m._doubt is MORE_ITEMS else within, m._end)
+        m._spoil(alone if m._doubt in (MORE_ITEMS, MORE_OBJECTS) else within, m._end)
     m._doubt = None
     return False
 
@@ -207,17 +214,24 @@ def doubted(m: Machine, text: str, pos: int) -> bool:
 def closed_early(m: Machine, text: str, pos: int) -> str | None:
     """What follows that would be in the value, if something does; ``None``: not known yet.
 
-    Another object after a list of them, or after an object a member.
+    Another object after a list of them, or after an object a member; or an object with a name
+    that those in its last member have.
     """
+    following = text[pos : pos + MOST_AFTER]
+    known: set[str] = set()
     if type(m._root) is dict:
-        wanted, cut = NEXT_MEMBER, NEXT_MEMBER_CUT
-        early = "a bracket closes the object, and members follow that are not read"
+        wanted, cut, what = NEXT_MEMBER, NEXT_MEMBER_CUT, "the object, and members"
+        last = next(reversed(m._root.values()), None)
+        known = names_of(last) if type(last) is list else known
     elif type(m._root) is list and m._root and type(m._root[-1]) is dict:
-        wanted, cut = NEXT_ITEM, NEXT_CUT
-        early = "a bracket closes the list, and objects follow that are not read"
+        wanted, cut, what = NEXT_ITEM, NEXT_CUT, "the list, and objects"
     else:
         return ""
-    following = text[pos : pos + MOST_AFTER]
-    if len(following) < MOST_AFTER and cut.fullmatch(following) and not m._ended:
+    is_cut = cut.fullmatch(following) or (known and NEXT_NAMED_CUT.fullmatch(following))
+    if is_cut and len(following) < MOST_AFTER and not m._ended:
         return None
-    return early if wanted.match(following) else ""
+    if (found := NEXT_NAMED.match(following)) and found[1] in known:
+        what = "the object, and objects"
+    elif not wanted.match(following):
+        return ""
+    return f"a bracket closes {what} follow that are not read"

@@ -24,6 +24,7 @@ __all__ = [
     "drop",
     "dropped",
     "line_comment",
+    "mark",
     "no_comma",
     "no_name",
     "no_scalar",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 PLAIN_WORD = re.compile(r"[\w.+\-*/%]+")  # no quote or bracket is in it, so it ends where it ends
+MARK = re.compile(r"-|[0-9]{1,3}[.)]")
+HASH = re.compile(r'#[ \t#](?:[^\n\[\]{}"]|"(?!\s*:)){0,256}+')
 GAP = 64  # so many blanks may follow it
 BOX = re.compile(r"[\[{]")
 QUOTES = {"'": "'", "“": '“”„"', "”": '“”„"', "„": '“”„"'}
@@ -52,6 +55,10 @@ def common(m: Machine, wanted: str, text: str, pos: int) -> int:
                 m._back = m._step
                 m._go(text[pos : pos + 2])
                 return pos + 2
+        if char == "#":
+            end = hash_comment(m, text, pos)
+            if end is not None:
+                return end
     return m._unexpected(wanted, text, pos)
 
 
@@ -71,6 +78,18 @@ def block_comment(m: Machine, text: str, pos: int) -> int:
         m._step = m._back
         return end + 2
     return m._hold(text, len(text) - 1) if text[-1] == "*" and not m._ended else len(text)
+
+
+def hash_comment(m: Machine, text: str, pos: int) -> int | None:
+    """The rest of a line after ``#`` and a blank, if nothing in it looks like JSON."""
+    begun = HASH.match(text, pos)
+    end = pos + 1 if begun is None else begun.end()
+    if end == len(text) and not m._ended:
+        return m._hold(text, pos)
+    if begun is None or (end < len(text) and text[end] != "\n"):
+        return None
+    m._note("a comment", text, pos)
+    return end
 
 
 def no_name(m: Machine, text: str, pos: int) -> int:
@@ -143,6 +162,22 @@ def no_scalar(m: Scalars, token: str, text: str, end: int) -> int:
         m._place(None)
         m._patches.append(Patch(at, "set", None))
     m._finish_value()
+    return after
+
+
+def mark(m: Scalars, token: str, text: str, end: int) -> int | None:
+    """The bullet or number of an element of a list: on to the element."""
+    if m._strict or type(m._box) is not list or not MARK.fullmatch(token):
+        return None
+    after = SPACE.match(text, end).end()  # type: ignore[union-attr]
+    if after - end > GAP:
+        return None
+    if after == len(text) and not m._ended:
+        return m._hold(text, end)
+    if text[after : after + 1] not in ("{", "[", '"'):
+        return None
+    m._note("a bullet or number before an element", text, end - len(token))
+    m._go("item")
     return after
 
 

@@ -18,9 +18,9 @@ __all__ = ["Contradiction", "growth", "rescue", "told"]
 
 ATTEMPTS = 16  # so many later values are tried at the end, if the first one came to nothing
 INSIDE = re.compile(
-    r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*\Z"""
+    r"""(?:[\[{,]|(?:["']|[\[{,]\s*[\w$]++)\s*:)\s*[(`]?\s*\Z"""
 )  # what precedes a value within another
-GOES_ON = re.compile(r"\s*[\]},:]")
+GOES_ON = re.compile(r"\s*(?:[)`]++\s*)?[\]},:]")
 STRING_ENDS = re.compile(  # the next quote on the line ends a string, and so began it before
     r"""(?:[^"'\\\n]|\\.|(?<=\w)'(?=\w)){0,1000}+["']\s*(?:[,:}\]]|\Z|(?<=\n))"""
 )
@@ -43,7 +43,7 @@ def rescue(m: PartialParser, patches: list[Patch]) -> None:
         inside = INSIDE.search(text[:pos]) is not None
         end = _read(reader, text, pos, inside)
         inside = inside or (GOES_ON.match(text, end) or STRING_ENDS.match(text, end)) is not None
-        if reader._complete and not inside:
+        if reader._complete and not inside and _alike(m._root, reader.value):
             break
         left -= reader._tail_at if reader._stopped else end - pos
         pos = end if reader._complete else pos + max(1, reader._position or 0)
@@ -61,6 +61,13 @@ def rescue(m: PartialParser, patches: list[Patch]) -> None:
     m._notes["the value is continued by a later one"] = m._tail_at + pos
     m._flaw, m._position = reader._flaw, None
     m._complete, m._in_string = True, False
+
+
+def _alike(old: Any, now: Any) -> bool:
+    """Whether it may be another version, and no part of what was shown."""
+    if not isinstance(old, dict) or not isinstance(now, dict):
+        return type(old) is type(now)
+    return not old or not old.keys().isdisjoint(now)
 
 
 def _read(reader: PartialParser, text: str, pos: int, inside: bool) -> int:

@@ -10,11 +10,13 @@ the value. In a list no other comma may come before it: each element keeps its p
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .partial_brackets import Place
+from .partial_kin import SEEN
 from .partial_machine import AFTER_ITEM, AFTER_MEMBER, BEFORE, COLON, FIRST_NAME, KEY
 from .partial_patches import Patch, Path
-from .partial_trials import PIECE, Place, Trials
+from .partial_trials import BEGINS, PIECE, Trials
 
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
@@ -23,6 +25,8 @@ __all__ = ["go_on"]
 
 TIMES = 256  # so often it is taken up again
 SWALLOWED = re.compile(r"(?:[\]}]\s*(?:,\s*[\[{]?|\n\s*\{)|(?:\A|[,\n])\s*\{)\s*\Z")
+BEGUN = re.compile(r"[,\n]\s*(\{\s*)\Z")
+BETWEEN = re.compile(r"\}[ \t\r]{0,64}+[,\n]\s{0,64}+\{")
 
 
 def go_on(m: PartialParser, patches: list[Patch]) -> None:
@@ -33,16 +37,23 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         if not (m._stopped and text) or m._complete or m._dropped is not None:
             return
         boxes = [box for box, _ in m._stack[1:]] + [m._box]
-        if _has_swallowed(m):
-            return
         at = m._tail_at
+        if last := _swallowed(m):
+            text = _reopened(m, last) + text
+            place = trials.around(text, boxes) if BEGINS.match(text) else None
+            if place is None:
+                return
+            m._lose(_broken_at(m), m._broken, at)
+            m._tail_at -= len(text) - sum(map(len, m._tail))
+            _take_up(m, text, place, patches)
+            continue
         if begun := trials.begun(m, text, boxes):
             m._notes.setdefault("what stands before an object or array is passed over", at)
             text, m._tail_at = begun
             _take_up(m, text, (len(boxes), 0), patches)
             continue
         if m._back is AFTER_ITEM and text[0] == ":":  # an object without its beginning
-            boxes[-2:] = [[{}] if type(box) is list else box for box in boxes[-2:]]
+            boxes[-2:] = _of_objects(boxes[-2:])
         if read := trials.read(m, text, boxes):
             text, m._tail_at = read + text, at - len(read)
         line = trials.line(m, text, boxes) if m._in_series else None
@@ -55,12 +66,37 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         _take_up(m, text, place, patches)
 
 
-def _has_swallowed(m: PartialParser) -> bool:
-    """Whether the last string or name has the end of an element in it: nobody knows of how many."""
+def _of_objects(boxes: list[Any]) -> list[Any]:
+    """Lists in which an object may lie of which the first name is shown as a string."""
+    *around, box = boxes
+    first = {box[-1]: None} if isinstance(box[-1], str) else {}
+    if any(each is not None and type(each) is not dict for each in box[-SEEN:-1]):
+        return boxes  # it is a name of the object around a list that does not end
+    if not (around and type(around[0]) is list):
+        return [*around, [*box[-SEEN:], first]]
+    instead = len(box) == 1  # of its bracket there is another
+    return [
+        [*around[0][-SEEN:], first if instead else {}],
+        [*box[-SEEN:], {} if instead else first],
+    ]
+
+
+def _swallowed(m: PartialParser) -> str:
+    """The last string or name, if it has the end of an element in it, as it was not closed."""
     if m._back is COLON and SWALLOWED.search(m._name[-80:]):
-        return True
+        return m._name
     last = next(reversed(m._box if type(m._box) is list else m._box.values()), None)
-    return isinstance(last, str) and SWALLOWED.search(last[-80:]) is not None
+    if type(m._box) is list and isinstance(last, str) and last.strip() == "{":
+        return ""  # an object in quotes, of which this is the first one
+    return last if isinstance(last, str) and SWALLOWED.search(last[-80:]) else ""
+
+
+def _reopened(m: PartialParser, last: str) -> str:
+    """The comma and the bracket that are in it, if it is known that there are no others."""
+    begun = BEGUN.search(last[-80:])
+    if begun is None or m._gap or BETWEEN.search(last[: -len(begun[0])]):
+        return ""
+    return f',{begun[1]}"'
 
 
 def _take_up(m: PartialParser, text: str, place: Place, patches: list[Patch]) -> None:

@@ -100,6 +100,8 @@ class Scalars(Reading):
         try:
             value = self._read_scalar(token)
         except orjson.JSONDecodeError:
+            if (after := repair.mark(self, token, text, end)) is not None:
+                return after
             loose = None if self._strict else word(token)
             if loose is None:
                 return repair.no_scalar(self, token, text, end)

@@ -64,15 +64,17 @@ NUMBER = rf"{WHOLE}(?:[eE][-+]?[0-9]{{1,40}}+)?+"
 FULL = "|".join(WORDS)
 CUT = "|".join(sorted({word[:n] for word in WORDS for n in range(1, len(word) + 1)}, reverse=True))
 DELIMITED = rf"(?:{FEW}(?:[,\]]|/[/*])|{BLANKS}{{16}})"
+LIST_MARK = rf"(?:-|[0-9]{{1,3}}[.)]){FEW}"  # before an object in a list
 BEGIN = re.compile(
     rf"\{{(?:{SOME}(?:[\"“”„}}]|//|/\*|'[^'\n]{{0,63}}'{FEW}:|{NAME}{FEW}:{FEW}"
     rf"(?:[\"“”„'{{\[\-+.0-9]|/[/*]|{FULL}))|{BLANKS}{{64}})"
     rf"|\[(?:{SOME}(?:[\]\[{{\"“”„']|//|/\*|{NUMBER}(?:{DELIMITED}|[0-9])"
-    rf"|(?:{FULL}){DELIMITED})|{BLANKS}{{64}})"
+    rf"|(?:{FULL}){DELIMITED}|{LIST_MARK}\{{{FEW}\")|{BLANKS}{{64}})"
 )
 MAY_BEGIN = re.compile(
     rf"\{{{SOME}(?:/|'[^'\n]{{0,63}}(?:'{FEW})?|{NAME}{FEW}(?::{FEW}(?:{CUT}|/)?)?)?"
-    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|{WHOLE}[eE][-+]?|[-+]?\.?|(?:{FULL}){FEW}/?|{CUT})?"
+    rf"|\[{SOME}(?:/|{NUMBER}{FEW}/?|{WHOLE}[eE][-+]?|[-+]?\.?|(?:{FULL}){FEW}/?|{CUT}"
+    rf"|{LIST_MARK}(?:\{{{FEW})?)?"
 )
 OPENING = {"object": re.compile(r"\{"), "array": re.compile(r"[{\[]"), "any": re.compile(r"[{\[]")}
 

@@ -7,6 +7,17 @@ import re
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from .partial_brackets import (
+    FEW,
+    NAME,
+    Place,
+    beside,
+    commas,
+    first_object,
+    names_in,
+    next_object,
+)
+from .partial_kin import kin, labelled
 from .partial_machine import (
     AFTER_ITEM,
     AFTER_MEMBER,
@@ -23,10 +34,7 @@ from .partial_series import WIDEST
 if TYPE_CHECKING:
     from .partial_parser import PartialParser
 
-__all__ = ["LEAST", "PIECE", "Place", "Trials"]
-
-Place = tuple[int, int]
-"""How many boxes stay open, and where in the text it goes on."""
+__all__ = ["BEGINS", "LEAST", "PIECE", "Trials"]
 
 AT_VALUE = (ITEM, FIRST_IN_LIST, VALUE, SCALAR)
 LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
@@ -34,14 +42,13 @@ TRIAL = 256  # and what it costs to begin
 PIECE = 1 << 12
 GAP = 64
 AROUND = " \t\n\r,`"
-NAME = r'"[^"\\\n]{0,64}"\s*:'
-TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
-COMMA = re.compile(",")
-MEMBER = re.compile(rf",\s*{NAME}")
-OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
-BEGINS_OBJECT = re.compile(rf"\{{\s*{NAME}")
-NEXT_OBJECT = re.compile(rf"{OBJECT.pattern}|\n[ \t\r]*+\{{\s*+{NAME}")
+BEGINS = re.compile(rf",\{{\s*{NAME}")
+BRACES = r"\{\s*+(?:\{\s*+)?"
+NEXT_OBJECT = re.compile(rf"[,;]\s*+{FEW}{BRACES}(?:{NAME}|\}})|\n[ \t\r]*+{BRACES}{NAME}")
 TO_BOX = re.compile(r"""[^"'\[\]{},\n]{0,16}(?=[\[{])""")
+TO_LINE = re.compile(
+    rf"(?![^\n]{{0,160}}{NAME})[^{{}}\n]{{0,160}}\n\s*(?=\{{)"
+)  # words, up to an object
 WITHIN = re.compile(r"[\[{(:,]\s*\Z")  # what begins after it, even on a new line, belongs to it
 NO_LIST = re.compile(r"[\[(:]\s*\Z")  # the same where no list is open: there it is no element's
 OVER = re.compile(r"[ \t\r]*(?:\n\s*+(?![,\]}])|`|\Z)")
@@ -55,42 +62,6 @@ def line_of(margin: str) -> re.Pattern[str]:
 
 def _is_of_objects(box: Any) -> bool:
     return type(box) is list and bool(box) and type(box[-1]) is dict
-
-
-def _beside(text: str, boxes: list[Any], upto: int) -> Place | None:
-    """The comma beside the place or around it, as brackets and strings say."""
-    depth = len(boxes) - 1
-    inner: list[str] = []
-    for found in TOKEN.finditer(text, 0, upto + 1):
-        char, in_list = found[0], type(boxes[depth]) is list
-        if char in "[{":
-            inner.append("]" if char == "[" else "}")
-        elif char in "]}":
-            if inner:
-                closes = inner.pop()
-            else:
-                closes = "]" if in_list else "}"
-                depth -= 1
-            if char != closes or depth < 0:
-                return None
-        elif char == "," and not inner:
-            if (OBJECT if in_list else MEMBER).match(text, found.start()):
-                return depth + 1, found.start()
-            if in_list:
-                return None
-    return None
-
-
-def _first_object(text: str, upto: int) -> int:
-    """Where the object ends with which the text begins; 0 if it begins with none."""
-    if not BEGINS_OBJECT.match(text):
-        return 0
-    depth = 0
-    for each in TOKEN.finditer(text, 0, upto):
-        depth += (each[0] in "[{") - (each[0] in "]}")
-        if depth == 0:
-            return each.end()
-    return upto
 
 
 class Trials:
@@ -110,19 +81,39 @@ class Trials:
         if m._back is FIRST_NAME and not m._box and text[0] == "{":
             rest = text[1:]
         elif (m._back in AT_VALUE or (m._back is AFTER_ITEM and type(m._box[-1]) is dict)) and (
-            found := TO_BOX.match(text)
+            found := TO_BOX.match(text) or (type(m._box) is list and TO_LINE.match(text))
         ):
             rest = text[found.end() :]
             if type(m._box) is dict:
                 before = f",{json.dumps(m._name)}:"
+        elif m._back is AFTER_ITEM and text[0] == ":" and labelled(boxes, text):
+            rest = text[1:].lstrip()
         if not rest:
             return None
         text, at = before + rest, m._tail_at + len(text) - len(rest) - len(before)
-        if not self._certain(boxes, text, 0):
+        if not (self._certain(boxes, text, 0) or self._is_kin(m, boxes, text)):
             return None
         if type(m._box) is list:
             m._back = AFTER_ITEM  # nothing of the element is lost
         return text, at
+
+    def _is_kin(self, m: PartialParser, boxes: list[Any], text: str) -> bool:
+        """Whether an object begins there that is of the innermost list."""
+        if m._back is FIRST_NAME:
+            boxes, text = boxes[:-1], ",{" + text[1:]
+        if not (text.startswith(",{") and boxes and type(boxes[-1]) is list):
+            return False
+        return kin(boxes, names_in(text, 1), here=True) == len(boxes)
+
+    def around(self, text: str, boxes: list[Any]) -> Place | None:
+        """In which list the object is with which the text begins, after a comma."""
+        certain = (
+            depth
+            for depth in range(len(boxes), 0, -1)
+            if type(boxes[depth - 1]) is list and self._certain(boxes[:depth], text, 0)
+        )
+        found = next(certain, None) or kin(boxes, names_in(text, 1))
+        return None if found is None else (found, 0)
 
     def read(self, m: PartialParser, text: str, boxes: list[Any]) -> str:
         """What stands before the place and may be of a box around: a comma, or the end of a line.
@@ -196,15 +187,33 @@ class Trials:
         if upto is None:
             upto = len(text)
         return (
-            _beside(text, boxes, upto)
+            beside(text, boxes, upto)
             or self._before(text, boxes, upto)
+            or self._akin(text, boxes)
             or self._beyond(text, boxes, upto)
         )
+
+    def _akin(self, text: str, boxes: list[Any]) -> Place | None:
+        """The next object, if it has the names of those in one of the lists."""
+        places: list[tuple[int, int | None]] = []
+        name = next(reversed(boxes[-1]), None) if text[:1] == ":" else None
+        own = {name} if type(boxes[-1]) is list and isinstance(name, str) else set()
+        quote = text.find('"') + 1  # the first one may be a stray one
+        for start in (0, quote) if quote else (0,):
+            if self._left <= 0:
+                return None
+            found = next_object(text[start:])
+            self._left -= (len(text) if found is None else found.bracket) // 4
+            if found is not None:
+                depth = kin(boxes, names_in(text, start + found.bracket), found.names | own)
+                places.append((start + found.comma, depth))
+        pos, first = min(places, default=(0, None), key=lambda place: place[0])
+        return None if first is None else (first, pos)
 
     def _beyond(self, text: str, boxes: list[Any], upto: int) -> Place | None:
         """The comma beside or around the place, past objects within what is lost."""
         self._left -= (len(text) - upto) // 4
-        found = _beside(text, boxes, len(text)) if self._left > 0 and upto < len(text) else None
+        found = beside(text, boxes, len(text)) if self._left > 0 and upto < len(text) else None
         if found is not None and self._certain(boxes[: found[0]], text, found[1]):
             return found
         return None
@@ -217,11 +226,10 @@ class Trials:
         named = [depth for depth in depths if type(boxes[depth - 1]) is dict]
         first = text.find(",", 0, upto + 1)
         # What is in an object is of no other, and of a list none is passed over.
-        after = _first_object(text, upto)
+        after = first_object(text, upto)
         next_object = 0 if after else upto
-        found = islice(COMMA.finditer(text, after, inside), None if named else 1)
-        commas = map(re.Match.start, found)
-        for pos in chain((next_object,), commas) if after else chain(commas, (upto,)):
+        found = islice(commas(text, after, inside), None if named else 1)
+        for pos in chain((next_object,), found) if after else chain(found, (upto,)):
             for depth in depths if pos in (first, next_object) else named:
                 box = boxes[depth - 1]
                 if type(box) is list and pos != (next_object if _is_of_objects(box) else first):

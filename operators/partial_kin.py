@@ -1,0 +1,65 @@
+"""Of which list an object is, where brackets do not say: of that whose objects have its names.
+
+Where brackets are wrong twice, nothing reads as JSON up to the end, whatever is made of the first
+of them. But the steps of a plan look like each other, and not like what they lie in or hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from .partial_brackets import Names, names_in
+
+__all__ = ["SEEN", "kin", "labelled", "names_of"]
+
+SEEN = 16  # the names of so many elements, the last ones of a list, are looked at
+LABEL = re.compile(r":\s*(?=\{)")
+AFTER_LABELLED = re.compile(r'\s*(?:\]|,\s*(?=\{)|,\s*("[^"\\\n]{0,64}"\s*:\s*)(?=\{))')
+
+
+def labelled(boxes: list[Any], text: str) -> bool:
+    """Whether an element with a name before it begins there, after that: others are like it."""
+    label = LABEL.match(text)
+    if label is None:
+        return False
+    names = names_in(text, label.end(), whole=True)
+    after = AFTER_LABELLED.match(text, names.end)
+    if after is None:
+        return False
+    another = after.lastindex and names.own & names_in(text, after.end(), whole=True).own
+    return kin(boxes, names, here=bool(another)) == len(boxes)
+
+
+def kin(
+    boxes: list[Any],
+    names: Names,
+    own: Collection[str] = (),
+    *,
+    here: bool = False,
+) -> int | None:
+    """How many of ``boxes`` stay open for an object with such names; ``None`` if nobody knows.
+
+    :param own: names of the object that broke, beside those in its box.
+    :param here: whether it stands where an element of the innermost list may stand.
+    """
+    lists = {depth: names_of(box) for depth, box in enumerate(boxes, 1) if type(box) is list}
+    for wanted in names[:2]:
+        shared = {depth: len(wanted & known) for depth, known in lists.items()}
+        if most := max(shared.values(), default=0):
+            found = [depth for depth, count in shared.items() if count == most]
+            return found[0] if len(found) == 1 else None
+    if here and not lists.get(len(boxes), {""}):
+        return len(boxes)
+    around = max((depth for depth in lists if depth < len(boxes)), default=0)
+    if not around or type(boxes[around]) is not dict:
+        return None
+    last = next(reversed(boxes[-1].values()), None) if type(boxes[-1]) is dict else None
+    held = last if type(last) is dict else ()
+    return around if names.own & {*own, *held} else None
+
+
+def names_of(box: list[Any]) -> set[str]:
+    """The names of the objects in a list."""
+    return {name for each in box[-SEEN:] if type(each) is dict for name in each}
