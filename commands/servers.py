@@ -29,9 +29,9 @@ def warming(args: Args) -> dict[str, Any]:
     """
     from ..prefetch.fetch import fetcher
 
-    if args.idle is not None and not args.fetch:
+    if args.idle is not None and args.fetch is None:
         raise ConfigError("--idle: name a fetcher with --fetch, for a warm-up would do nothing")
-    fetch = fetcher(args.fetch) if args.fetch else None
+    fetch = None if args.fetch is None else fetcher(args.fetch)
     return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle, "by": args.by}
 
 

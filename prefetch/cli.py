@@ -128,7 +128,7 @@ def warmup(
     :return: 1 if something could not be fetched.
     """
     config = PrefetchConfig.load(folder)
-    how = fetcher(fetch) if fetch else None
+    how = None if fetch is None else fetcher(fetch)
     now = _moment(at, config)
     _warn(opened(folder).set_aside)
 

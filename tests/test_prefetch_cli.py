@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -352,20 +353,39 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
     assert told.err == "foretell: error: down / m: RuntimeError: no such service\n"
     assert "fetched 1 of 2" in told.out
     assert os.listdir("data/prefetch_cache") == ["up_m_20010909.json"]
-    for name in ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x"):
-        assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
+    (tmp_path / "shop_shut.py").write_text("raise SystemExit(3)")
+    names = ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x", ".x:y", "", "shop_shut:fetch")
+    for name in names:
+        code, said = refused(capsys, "prefetch-warmup", "--fetch", name)
+        assert code == 2 and f"--fetch {name}: " in said
+    assert "cannot be imported: SystemExit: 3 (shop_shut.py, line 1)" in said
     for command in ("serve", "mcp"):
         assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
 
 
+class _Dumb(Exception):
+    def __str__(self) -> str:
+        raise ValueError("says nothing")
+
+
 @pytest.mark.real_time
 @pytest.mark.parametrize("kind", ["in a thread", "async"])
-async def test_one_that_would_end_the_program_has_failed_like_any(
-    tmp_path: Path, kind: str
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit("no API key"), "SystemExit: no API key"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (GeneratorExit(), "GeneratorExit"),
+        (ValueError("half \ud800 letter"), "ValueError: half ? letter"),
+        (_Dumb(), "_Dumb"),
+    ],
+)
+async def test_whatever_one_raises_it_alone_has_failed(
+    tmp_path: Path, kind: str, error: BaseException, said: str
 ) -> None:
     def fetch(ticker: str, module: str) -> Any:
         if ticker == "down":
-            raise SystemExit("no API key")
+            raise error
         return [ticker]
 
     async def fetch_later(ticker: str, module: str) -> Any:
@@ -374,7 +394,7 @@ async def test_one_that_would_end_the_program_has_failed_like_any(
     keys = [("down", "m"), ("up", "m")]
     how = fetch if kind == "in a thread" else fetch_later
     down, up = await warm(keys, how, str(tmp_path), "20260225", 2, lambda done: None)
-    assert down.error == "SystemExit: no API key" and up.error is None
+    assert down.error == said and up.error is None
 
 
 async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
@@ -390,6 +410,47 @@ async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
     assert os.listdir(tmp_path) == ["up_m_20260225.json"]
 
 
+async def test_one_that_will_not_be_cancelled_is_not_waited_for(tmp_path: Path) -> None:
+    let_go = asyncio.Event()
+
+    async def fetch(ticker: str, module: str) -> Any:
+        while ticker == "stuck" and not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+        return 1
+
+    keys = [("stuck", "m"), ("up", "m")]
+    found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+    assert [each.error for each in found] == ["it took longer than 60 s", None]
+    let_go.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["deaf", "willing"])
+async def test_a_warm_up_that_is_cancelled_ends_and_leaves_nothing_behind(
+    tmp_path: Path, kind: str
+) -> None:
+    let_go = asyncio.Event()
+
+    async def fetch(ticker: str, module: str) -> Any:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            if kind == "willing":
+                raise
+            await let_go.wait()
+
+    keys = [(f"s{n}", "m") for n in range(3)]
+    work = warm(keys, fetch, str(tmp_path), "20260225", 2, lambda done: None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10):
+            await work
+    assert asyncio.get_running_loop().time() < 15 and os.listdir(tmp_path) == []
+    let_go.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,9 +460,12 @@ def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
     def fetch(ticker: str, module: str) -> Any:
         return stuck.wait() if ticker == "stuck" else 1
 
+    def patient(done: int) -> None:
+        monkeypatch.setattr(fetching, "LONGEST", 60.0)  # a loaded machine begins threads late
+
     def warmed(*tickers: str) -> list[str | None]:
         keys = [(each, "m") for each in tickers]
-        warming = warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+        warming = warm(keys, fetch, str(tmp_path), "20260225", 1, patient)
         return [each.error for each in asyncio.run(warming)]  # waits for the threads of its pool
 
     try:
