@@ -59,7 +59,9 @@ class Ensemble:
             self._weights[standing] = reweighed(weights, given)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
-        """The ``k`` most probable of the keys seen, most probable first."""
+        """The ``k`` most probable of the keys seen, most probable first; for ``k`` below 1 none."""
+        if k < 1:
+            return []
         key_of = self._novelty.known.key
         proposed: dict[Token, None] = {}
         for learner in self.learners:

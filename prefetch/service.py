@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, ForetellError
 from ..progress import Step
 from . import FOLDER, Learned, closed, opened, record_query
-from .config import PrefetchConfig
+from .config import PrefetchConfig, alone
 from .fetch import CACHE, Fetch, Fetched, warm
 
 __all__ = ["Prefetch", "configured", "status", "warmed"]
@@ -51,16 +51,20 @@ def status(folder: str) -> dict[str, Any]:
 def configured(folder: str, changes: Mapping[str, Any]) -> tuple[PrefetchConfig, str | None]:
     """The configuration, after some of it was changed; and where a damaged one was set aside.
 
+    Of several that change it at once, each finds what those before it have left.
+
     :raises ConfigError: for a setting that is unknown or out of range; nothing is changed then.
     """
     if not changes:
         return PrefetchConfig.load(folder), None
-    try:
-        config = PrefetchConfig.load(folder)
-    except ConfigError:
-        config = PrefetchConfig()  # what stands there is set aside when this is saved
-    config = config.changed(changes)
-    return config, config.save(folder)
+    PrefetchConfig().changed(changes)  # before anything is made for it
+    with alone(folder):
+        try:
+            config = PrefetchConfig.load(folder)
+        except ConfigError:
+            config = PrefetchConfig()  # what stands there is set aside when this is saved
+        config = config.changed(changes)
+        return config, config.save(folder)
 
 
 async def warmed(

@@ -118,6 +118,14 @@ def test_asked_before_anything_was_learned_nothing_is_predicted() -> None:
     assert ensemble.choose(T, [("a",), ("b",)]) == [(("a",), 0.5), (("b",), 0.5)]
 
 
+@pytest.mark.parametrize("make", [standard, Document])
+def test_of_no_keys_or_fewer_none_is_predicted(make: Any) -> None:
+    predictor = make()
+    for number, word in enumerate("abcab"):
+        predictor.observe(Event(60.0 * number, (word,)))
+    assert predictor.predict(300.0, 0) == predictor.predict(300.0, -1) == []
+
+
 def test_what_other_learners_learned_is_not_taken() -> None:
     with pytest.raises(ValueError, match="saved of last"):
         standard().restore(Ensemble([LastUsed()]).to_json())

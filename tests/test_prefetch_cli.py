@@ -16,12 +16,15 @@ import orjson
 import pytest
 
 from foretell.cli import main
+from foretell.errors import ConfigError
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
+from foretell.prefetch import config as configuration
 from foretell.prefetch import fetch as fetching
 from foretell.prefetch.cached import cached
-from foretell.prefetch.config import PrefetchConfig
+from foretell.prefetch.config import PrefetchConfig, alone
 from foretell.prefetch.fetch import file_of, warm
+from foretell.prefetch.service import configured
 from foretell.sinks.usage_store import Query
 
 Capture = pytest.CaptureFixture[str]
@@ -255,6 +258,42 @@ def test_a_configuration_that_is_damaged_or_foreign_is_kept_aside(
     assert run(capsys, "prefetch-config")["top_n"] == 9
 
 
+def test_several_that_change_the_configuration_at_once_lose_nothing() -> None:
+    changes = {"top_n": (3, 4), "min_confidence": (0.1, 0.2), "horizon": (10.0, 20.0)}
+    begin, lost = threading.Barrier(len(changes)), []
+
+    def change(name: str, values: tuple[float, float]) -> None:
+        begin.wait()
+        for value in values * 20:
+            configured("data", {name: value})
+            if getattr(PrefetchConfig.load("data"), name) != value:  # nobody else changes this one
+                lost.append((name, value))
+
+    Path("data").mkdir()
+    Path("data/prefetch_config.json").write_text("{")
+    threads = [threading.Thread(target=change, args=each) for each in changes.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert {name: getattr(PrefetchConfig.load("data"), name) for name in changes} == {
+        name: last for name, (_, last) in changes.items()
+    }
+    kept = {"prefetch_config.json", "prefetch_config.json.aside-1"}
+    assert {*os.listdir("data")} == kept
+
+
+def test_who_never_lets_go_of_the_configuration_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(configuration, "TRIES", 1)
+    with alone("data"), pytest.raises(ConfigError, match=r"written by this process$"):
+        configured("data", {"top_n": 3})
+    configured("data", {"top_n": 3})
+    assert os.listdir("data") == ["prefetch_config.json"]
+
+
 # --- import and export
 
 
@@ -460,7 +499,7 @@ def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
     def fetch(ticker: str, module: str) -> Any:
         return stuck.wait() if ticker == "stuck" else 1
 
-    def patient(done: int) -> None:
+    def patient(done: float) -> None:
         monkeypatch.setattr(fetching, "LONGEST", 60.0)  # a loaded machine begins threads late
 
     def warmed(*tickers: str) -> list[str | None]:
