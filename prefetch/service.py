@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import ConfigError, ForetellError
 from ..progress import Step
-from . import FOLDER, Learned, closed, opened, record_query
+from ..sinks.usage_store import UsageStore
+from . import FOLDER, Learned, closed, opened, record_query, using
 from .config import PrefetchConfig, alone
 from .fetch import CACHE, Fetch, Fetched, warm
 
@@ -28,7 +29,7 @@ Shown = Callable[[int], AbstractContextManager[Step]]
 
 def status(folder: str) -> dict[str, Any]:
     """The hit rate of all queries, and what lies in the cache: items, bytes."""
-    totals = opened(folder).totals()
+    totals = using(folder, UsageStore.totals)
     items = size = 0
     try:
         with os.scandir(os.path.join(folder, CACHE)) as found:
@@ -153,7 +154,7 @@ class Prefetch:
         seen, quiet = -1, 0
         while True:
             try:
-                queries = (await asyncio.to_thread(lambda: opened(self.folder).totals())).queries
+                queries = (await asyncio.to_thread(using, self.folder, UsageStore.totals)).queries
                 seen, quiet = queries, quiet + 1 if queries == seen else 0
             except ForetellError as error:
                 log.warning("warm-up: %s", error)
@@ -192,7 +193,7 @@ class Prefetch:
     def _record(self, ticker: str, module: str, hit: bool) -> dict[str, Any]:
         now = self._clock()
         record_query(ticker, module, hit, at=now, folder=self.folder)
-        totals = opened(self.folder).totals()
+        totals = using(self.folder, UsageStore.totals)
         return {
             "ticker": ticker,
             "module": module,

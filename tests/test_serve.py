@@ -599,7 +599,7 @@ def test_why_it_does_not_start_is_one_line(
         code, said = refusal(capsys, "--port", str(port))
     assert code == 1 and said.startswith(f"foretell: error: cannot listen on 127.0.0.1:{port}")
     code, said = refusal(capsys, "--fetch", "nowhere:fetch")
-    assert code == 2 and "MODULE:FUNCTION" in said
+    assert code == 2 and "MODULE:NAME" in said
     for missing in ("fastapi", "uvicorn"):
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, missing, None)
