@@ -142,7 +142,7 @@ class Ensemble:
         """
         try:
             self._restore(saved)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it was not saved of an ensemble: {error!r:.100}") from None
 
     def _restore(self, saved: Mapping[str, Any]) -> None:

@@ -133,10 +133,13 @@ def test_what_other_learners_learned_is_not_taken() -> None:
     wrong: list[Any] = [
         {}, None, [], *({**saved, name: None} for name in saved),
         *({**saved, "weights": [[4, row]]} for row in ([1.0], [math.nan, 0, 0, 1], [5, -4, 0, 0])),
-        {**saved, "learners": [{}] * 3},
+        {**saved, "learners": [{}] * 3}, {**saved, "weights": [[math.inf, [1.0]]]},
+        *({**saved, "novelty": {**saved["novelty"], "rates": rates}} for rates in (
+            [], [[4, [0.5, 1.0]]], [[-1, [math.nan, 1.0]]], [[-1, [0.0, 0.0]]], [[-1, [2.0, 1.0]]],
+        )),
     ]  # fmt: skip
     for each in wrong:
-        with pytest.raises(ValueError, match=r"saved of|are no weights"):
+        with pytest.raises(ValueError, match=r"saved of|are no weights|are no rates"):
             standard().restore(each)
 
 
