@@ -114,7 +114,10 @@ def periods(text: str) -> dict[str, float]:
     """
     try:
         pairs = [each.split("=") for each in text.split(",")]
-        return {period.strip(): float(weight) for period, weight in pairs}
+        found = {period.strip(): float(weight) for period, weight in pairs}
+        if len(found) < len(pairs):
+            raise ValueError("one of them is there twice")
+        return found
     except ValueError:
         wrong = f"--hours {text[:60]}: say it as 9-17=1.5,17-9=0.3"
         raise ConfigError(wrong) from None

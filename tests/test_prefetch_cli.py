@@ -232,7 +232,8 @@ def test_the_ensemble_goes_by_the_configured_zone_and_hours() -> None:
     "change",
     [("--top", "0"), ("--top", "x"), ("--top", "1001"), ("--confidence", "1.5"),
      ("--confidence", "nan"), ("--enable", "yes"), ("--hours", "9-17"), ("--hours", "9-17=x"),
-     ("--hours", "9-99=1"), ("--hours", "9-17=-1"), ("--zone", "Europe/Nowhere"),
+     ("--hours", "9-17=1,9-17=2"), ("--hours", "9-99=1"), ("--hours", "9-17=-1"),
+     ("--zone", "Europe/Nowhere"),
      ("--zone", "../../etc/passwd"), ("--horizon", "0"), ("--horizon", "inf")],
 )  # fmt: skip
 def test_what_is_no_setting_is_refused_and_nothing_is_written(
