@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -131,14 +131,15 @@ def warmup(
     :return: 1 if something could not be fetched.
     """
     config = PrefetchConfig.load(folder)
-    how = None if fetch is None else fetcher(fetch)
-    now = _moment(at, config)
-    _warn(opened(folder).set_aside)
 
     def shown(total: int) -> AbstractContextManager[Step]:
         return progress("fetching", total, quiet=json)
 
-    found = asyncio.run(warmed(folder, how, by=by, now=now, jobs=jobs, shown=shown))
+    with redirect_stdout(sys.stderr):  # what a fetcher prints is not the answer
+        how = None if fetch is None else fetcher(fetch)
+        now = _moment(at, config)
+        _warn(opened(folder).set_aside)
+        found = asyncio.run(warmed(folder, how, by=by, now=now, jobs=jobs, shown=shown))
     failed, fetched = found["failed"], found["fetched"]
     if json:
         _json(found)

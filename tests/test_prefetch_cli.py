@@ -403,6 +403,20 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
         assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
 
 
+def test_what_a_fetcher_prints_is_not_the_answer(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = "print('imported')\ndef fetch(ticker, module): print(f'fetching {ticker}')\n"
+    (tmp_path / "shop_loud.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    opened().record_all([Query(1e9 + n, "AAPL", "price", True) for n in range(9)])
+    at = "2001-09-09T02:00"
+    assert main(["prefetch-warmup", "--fetch", "shop_loud:fetch", "--at", at, "--json"]) == 0
+    told = capsys.readouterr()
+    assert len(orjson.loads(told.out)["fetched"]) == 1
+    assert told.err == "imported\nfetching AAPL\n"
+
+
 class _Dumb(Exception):
     def __str__(self) -> str:
         raise ValueError("says nothing")
