@@ -128,8 +128,11 @@ def alone(folder: str) -> Iterator[None]:
 
     :raises ConfigError: if they come to no end, or the disk refuses it.
     """
-    os.makedirs(folder, exist_ok=True)
     path, tries = os.path.join(folder, NAME), count(1)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from None
     while True:
         try:
             lock = LogLock(path)

@@ -18,6 +18,7 @@ from ..errors import ConfigError
 from ..named import named
 from ..operators.predictors import Key
 from ..progress import Step
+from ..sinks.usage_store import UsageError
 from ..whatif import target
 
 __all__ = ["CACHE", "Fetch", "Fetched", "fetcher", "file_of", "warm"]
@@ -78,8 +79,13 @@ async def warm(
 
     One that is not there after a minute has failed.
     When cancelled, so is what is ``async``; what runs in threads comes to its end by itself.
+
+    :raises UsageError: if there can be no such folder.
     """
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from None
     room = asyncio.Semaphore(jobs)
     done = 0
 

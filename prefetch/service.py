@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError, ForetellError
 from ..progress import Step
-from ..sinks.usage_store import UsageStore
+from ..sinks.usage_store import UsageError, UsageStore
 from . import FOLDER, Learned, closed, opened, record_query, using
 from .config import PrefetchConfig, alone
 from .fetch import CACHE, Fetch, Fetched, warm
@@ -28,16 +28,21 @@ Shown = Callable[[int], AbstractContextManager[Step]]
 
 
 def status(folder: str) -> dict[str, Any]:
-    """The hit rate of all queries, and what lies in the cache: items, bytes."""
+    """The hit rate of all queries, and what lies in the cache: items, bytes.
+
+    :raises UsageError, ConfigError: for a folder that cannot be used.
+    """
     totals = using(folder, UsageStore.totals)
-    items = size = 0
+    items, size, cache = 0, 0, os.path.join(folder, CACHE)
     try:
-        with os.scandir(os.path.join(folder, CACHE)) as found:
+        with os.scandir(cache) as found:
             for each in found:
                 if each.name.endswith(".json") and each.is_file():
                     items, size = items + 1, size + each.stat().st_size
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise UsageError(f"{cache}: {error.strerror}") from None
     return {
         "enabled": PrefetchConfig.load(folder).enabled,
         "cache_hits": totals.hits,

@@ -293,6 +293,8 @@ def test_who_never_lets_go_of_the_configuration_is_named(
         configured("data", {"top_n": 3})
     configured("data", {"top_n": 3})
     assert os.listdir("data") == ["prefetch_config.json"]
+    with pytest.raises(ConfigError, match=r"prefetch_config.json: "):
+        configured("data/prefetch_config.json", {"top_n": 3})
 
 
 # --- import and export

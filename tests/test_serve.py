@@ -288,6 +288,15 @@ async def test_a_folder_that_cannot_be_used_is_said_and_not_overwritten(
     assert "prefetch_config.json.aside-1" in caplog.text
 
 
+async def test_a_cache_that_is_no_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "prefetch_cache").write_text("mine")
+    async with served(tmp_path, lambda ticker, module: 1) as http:
+        for action in ("status", "warmup"):
+            status, kind, says = refused(await http.get(PATH, params={"action": action}))
+            assert (status, kind) == (500, "failed") and "prefetch_cache: " in says
+    assert (tmp_path / "prefetch_cache").read_text() == "mine"
+
+
 async def test_a_damaged_history_is_set_aside_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
