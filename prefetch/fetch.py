@@ -29,8 +29,10 @@ CACHE = "prefetch_cache"
 Fetch = Callable[[str, str], Any]
 """Takes ticker and module, returns plain JSON; it may be ``async``, else it runs in a thread."""
 
-LONGEST = 60.0
-"""Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer."""
+LONGEST = 50.0
+"""Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer.
+
+Less than the minute that a server's answer may take: it says what has hung, and what has not."""
 
 GRACE = 1.0
 """Seconds that one that is cancelled may take for it, before nobody waits for that either."""
@@ -77,7 +79,7 @@ async def warm(
 ) -> list[Fetched]:
     """Fetch each key, ``jobs`` at a time. One that fails costs the others nothing.
 
-    One that is not there after a minute has failed.
+    One that is not there in time has failed.
     When cancelled, so is what is ``async``; what runs in threads comes to its end by itself.
 
     :raises UsageError: if there can be no such folder.
