@@ -45,6 +45,17 @@ class Source:
     recording: Recording | None = None
     fixed: frozenset[str] = frozenset()
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether the whole recording is to speak, and each sitting is under its own settings."""
+        openings = self.inputs.openings
+        return (
+            self.recording is not None
+            and self.inputs.recorded
+            and not (self.fixed or self.inputs.bounded)
+            and all(each.get("settings") == openings[0].get("settings") for each in openings)
+        )
+
     def wishes(self, fixed: Collection[str] = ()) -> list[Wish]:
         """What the recorded game asked for beside its inputs: to be asked for again.
 
