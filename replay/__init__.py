@@ -30,7 +30,7 @@ from ..sinks.replayed import describe
 from ..sinks.report import latency
 from ..sinks.terminal import counted, plain
 from ..streams import events as ev
-from ..streams.clock import run_virtual
+from ..streams.clock import VirtualLoop, run_virtual
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model
 from ..streams.recorded_model import RecordedModel, Wish
@@ -130,6 +130,7 @@ async def play(
             session._pipeline.history.past = log.after
         else:
             session._pipeline.history.past = lambda after: islice(log, after, None)
+        alone = model.recording.alone if isinstance(model, RecordedModel) else iter(())
         for event in _merged(log, wishes):
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
@@ -139,6 +140,8 @@ async def play(
                 continue
             if isinstance(event, ev.End):
                 break
+            if next(alone, False) and isinstance(loop, VirtualLoop):
+                await loop.idle()  # what is due now came first, and may be why it was said
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
             if step is not None:
                 step(event.t)
