@@ -36,7 +36,7 @@ from ..streams.models import Model
 from ..streams.recorded_model import RecordedModel, Wish
 from .cache import RecordedCold
 from .content import recorded_content
-from .night import Outcomes, Run
+from .night import Outcomes, Run, priceless
 from .source import Make, Source, opened
 from .walked import walked
 
@@ -277,6 +277,9 @@ def _report(
     if not complete(without):
         baseline = None  # told by another, at another pace, it would compare nothing
     found = run.report
+    unpriced = dict.fromkeys([*run.unpriced, *(baseline.unpriced if baseline else ())])
+    if unpriced:
+        logger.warning("%s: %s", inputs.path, priceless(unpriced))
     return {
         "session": inputs.session,
         "events": inputs.events,
@@ -300,9 +303,10 @@ def _report(
         "timely": baseline and _timely(run, baseline),
         "tokens": found["tokens"],
         "cost_usd": {
-            "with": found["cost_usd"],
-            "without": baseline and baseline.report["cost_usd"],
+            "with": run.cost_usd,
+            "without": baseline and baseline.cost_usd,
         },
+        "unpriced": [*unpriced],
         "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
         "prefetch": run.prefetch,

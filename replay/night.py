@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..operators.narrative import Ended, Narrative
 from ..session import Session
 
-__all__ = ["Outcomes", "Run"]
+__all__ = ["Outcomes", "Run", "priceless"]
 
 
 @dataclass(slots=True)
@@ -32,6 +32,23 @@ class Run:
     plans: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, int | None] | None = None
     """What the recording had of its streams, where nobody else could have been asked."""
+
+    @property
+    def unpriced(self) -> list[str]:
+        """The models it has asked that are not in the price list: what they cost is not known."""
+        asked = {row["model"] for row in self.report["ledger"]}
+        return [model for model in self.report["unpriced"] if model in asked]
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Dollars in all, if all models it has asked have a price."""
+        return None if self.unpriced else float(self.report["cost_usd"])
+
+
+def priceless(models: Collection[str]) -> str:
+    """A warning that what these models cost is not known."""
+    names, have = ", ".join(map(repr, models)), "have" if len(models) > 1 else "has"
+    return f"{names} {have} no price in the price list, so dollars are not known"
 
 
 class Outcomes:

@@ -20,7 +20,7 @@ from ..streams.recorded_model import RecordedModel, Recording, Wish
 from .lockstep import NotRecorded
 from .openings import another_version, guests_of, no_game
 
-__all__ = ["OF_A_MODEL", "Make", "Source", "opened"]
+__all__ = ["OF_A_MODEL", "Make", "Source", "opened", "stand_in"]
 
 log = logging.getLogger("foretell")
 
@@ -71,10 +71,8 @@ class Source:
         """A model for one run; ``None`` for the server that the settings name."""
         if self.model_from == "server":
             return None
-        speaker = narrator(settings)
-        if self.recording is None:
-            return speaker
-        return RecordedModel(self.recording, _StandIn(speaker, settings.narrator_profile))
+        speaker = stand_in(settings)
+        return speaker if self.recording is None else RecordedModel(self.recording, speaker)
 
 
 def _without(wish: Wish, fixed: Collection[str]) -> Wish | None:
@@ -85,6 +83,11 @@ def _without(wish: Wish, fixed: Collection[str]) -> Wish | None:
         return wish
     left = {name: value for name, value in wish.value.items() if name not in fixed}
     return wish._replace(value=left) if left else None
+
+
+def stand_in(settings: Settings) -> Model:
+    """The narrator in the place of whatever models the settings name."""
+    return _StandIn(narrator(settings), settings.narrator_profile)
 
 
 class _StandIn:

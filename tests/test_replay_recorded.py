@@ -920,7 +920,8 @@ def at_once(path: Path, answers: Any, *, first: bool) -> dict[str, Any]:
     report: dict[str, Any] = {}
 
     async def night() -> None:
-        async with foretell.Game({"log_dir": str(path.parent)}, model=ScriptedModel(answers)) as game:
+        settings = {"log_dir": str(path.parent)}
+        async with foretell.Game(settings, model=ScriptedModel(answers)) as game:
             session = await game.session(path.stem)
             session.update(STATE)
             for number in range(8):
