@@ -45,8 +45,7 @@ class Table:
 
     def blows(self, count: int) -> list[Any]:
         """So many outcomes at once."""
-        told = [self.session.outcome("mira", f"{n}", "miss", target="ilse") for n in range(count)]
-        return told
+        return [self.session.outcome("mira", f"{n}", "miss", target="ilse") for n in range(count)]
 
     @property
     def groups(self) -> list[int]:
