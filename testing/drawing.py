@@ -79,7 +79,16 @@ def draw(seed: int) -> History:
     if rng.random() < 0.2:
         contexts = rng.sample(CONTEXTS, rng.randint(1, 3))
         settings["overlap"] = {each: rng.choice(OVERLAPS) for each in contexts}
+    if rng.random() < 0.2:
+        steps = [each for step in steps for each in _reported(rng, step)]
     return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
+
+
+def _reported(rng: random.Random, step: Step) -> Sequence[Step]:
+    """Some outcomes are reported twice."""
+    if step.do != "outcome" or rng.random() < 0.6:
+        return (step,)
+    return step, Step(rng.choice((0.0, 0.0, 0.05, 0.4, 0.9)), "twice", on=step.on)
 
 
 class _Players:
