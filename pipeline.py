@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,6 +24,7 @@ from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
+from .operators.guarding import Guarding
 from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import overlap
 from .operators.plans.agents import Agents
@@ -36,6 +37,7 @@ from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
 from .operators.settle import give_way, settle
+from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
@@ -131,6 +133,7 @@ class Pipeline(Generic[M]):
         self._game = game
         self.settings = settings
         content = game.content is not None if replaying is None else replaying.content
+        guarded = game.guard is not None if replaying is None else replaying.guarded
         own_tools = game.own_tools if replaying is None else replaying.tools
         self.registry = game.registry if own_tools is None else Registry.of(own_tools)
         stage = (PLACE, *TALK) if content else (PLACE,)
@@ -202,12 +205,14 @@ class Pipeline(Generic[M]):
         for listener in listeners:
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
+        self.recorder.listen(self.ledger.heard)
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
+        judged = {"guarded": True} if guarded else {}
         tools = {} if own_tools is None else {"tools": own_tools}
-        self.recorder.trace("~opened", **game.described(), **sharing, **supplied, **tools)
+        self.recorder.trace("~opened", **game.described(), **sharing, **supplied, **judged, **tools)
         for cut in before.cut():
             self.recorder.trace("~told", **cut)
             self.tally.restore({"kind": "~told", **cut})
@@ -274,6 +279,7 @@ class Pipeline(Generic[M]):
             on_deliver=self._on_delivered,
         )
         self.generations.opened = before.opened
+        self.guarding = self._guarding(replaying) if guarded else None
         self._asker = Asker(game, self.transcript, self._views, self.contents)
         self.teller = Teller(
             self.generations,
@@ -293,6 +299,7 @@ class Pipeline(Generic[M]):
             ),
             recall=self._recall,
             shown=None if game.view is None else self._views.shown,
+            guarded=None if self.guarding is None else self._guarded,
         )
         self.agents = Agents(
             self.registry,
@@ -329,6 +336,7 @@ class Pipeline(Generic[M]):
                 self.spending.asked_of,
                 None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
+                refused=None if self.guarding is None else self._refused,
             ),
             self.tasks,
             self.fault,
@@ -421,6 +429,35 @@ class Pipeline(Generic[M]):
             anew=self._on_other_content,
             noticed=self._game.content_noticed,
         )
+
+    def _guarding(self, replaying: Lockstep | None) -> Guarding:
+        """The game's guard; in a replay it is what the recording has of it."""
+        return Guarding(
+            self._game.guard if replaying is None else None,
+            self.tasks,
+            self.timers,
+            self.settings.guard_limit,
+            self.recorder.trace,
+            self.guest_fault,
+        )
+
+    def _guarded(self, generation: Generation) -> AsyncGenerator[str, None]:
+        assert self.guarding is not None
+        ask = partial(self.guarding.ask, generation.id)
+        return sifted(generation, ask, self._game.text_field)
+
+    async def _refused(self, generation: Generation) -> bool:
+        """Whether the guard refuses a finished variant."""
+        assert self.guarding is not None
+        if generation.cleared:
+            return False
+        text = "".join(generation.text.items)
+        verdict = self.guarding.ask(generation.id, words_of(text, self._game.text_field))
+        try:
+            generation.cleared = await verdict is None
+        finally:
+            verdict.drop()
+        return not generation.cleared
 
     def _on_other_content(self) -> None:
         """What was prepared with other content is prepared anew."""

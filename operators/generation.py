@@ -105,6 +105,7 @@ class Generation:
         self.delivered = False
         self.revoked = False
         self.adopted = False
+        self.cleared = False  # the game's guard has let all of it through
         self.opened_at: float | None = None
         self.text: ReplayBuffer[str] = ReplayBuffer()
         self._owner = owner

@@ -9,6 +9,7 @@ from ..operators.narrative import Ended, Started, Status
 from ..streams.models import ModelOverloaded, Purpose
 from .changes import doubts
 from .evidence import Evidence, entries_of, may_know
+from .sentinel import said_in
 from .shown import Told
 from .stamps import Stamp, asked
 from .truth import untrue
@@ -127,6 +128,10 @@ class Tellings:
         ]
         if ended.status is Status.DONE and len(stamps) != len(parts):
             known.broke("G1", f"{ended.telling} tells {len(stamps)} of {len(parts)} things")
+        passed = known.passed
+        for said in said_in(ended.text):
+            if passed is not None and said not in passed:
+                known.broke("G2", f"{ended.telling} shows {said}, which no guard let through")
         for stamp, (truth, part) in zip(stamps, parts, strict=False):
             stream = self._stream(stamp.stream)
             ahead = (

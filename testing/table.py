@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import deepcopy
 from typing import Any
@@ -21,6 +21,7 @@ from ..streams.clock import VirtualLoop
 from ..streams.events import Delivered
 from .checker import Guarantees
 from .moods import GuestError
+from .sentinel import Said
 
 __all__ = ["Table"]
 
@@ -57,8 +58,11 @@ class Table:
     the one it builds on was taken out, does nothing.
     """
 
-    def __init__(self, session: Session[Any], number: int) -> None:
+    def __init__(
+        self, session: Session[Any], number: int, passed: Collection[Said] | None = None
+    ) -> None:
         self.held = Guarantees(session, VIEWERS)
+        self.held.known.passed = passed
         self.state = first_state()
         self.session = session
         self.guests: list[asyncio.Task[None]] = []
