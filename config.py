@@ -66,8 +66,8 @@ class Settings(BaseModel):
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
     ``style``, ``tone``, ``language``: of the default prompts, in words of your own, such as
-    ``language = "German"``; ``length``: about how many sentences a full telling has, by default
-    two to four.
+    ``language = "German"``; what is prepared in another language is not told. ``length``: about how
+    many sentences a full telling has, by default two to four.
     ``rules_module``: ``"package.module:Name"`` of your own :class:`~foretell.Rules`, for the odds
     of what may come of an action. It is imported, so name what you trust; no recording names it.
     ``guard_module``: ``"package.module:name"`` of your own guard, in the same way; see

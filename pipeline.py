@@ -41,6 +41,7 @@ from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
+from .operators.tongue import code_of
 from .operators.views import Views
 from .operators.wander import OFFERED
 from .recording import open_log
@@ -150,6 +151,7 @@ class Pipeline(Generic[M]):
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
         self._faults: set[tuple[str, str]] = set()
+        self._remarked: set[str] = set()
         self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
         self._voice = 0  # how often that has changed which another text is written for
@@ -280,7 +282,7 @@ class Pipeline(Generic[M]):
         )
         self.generations.opened = before.opened
         self.guarding = self._guarding(replaying) if guarded else None
-        self._asker = Asker(game, self.transcript, self._views, self.contents)
+        self._asker = Asker(game, self.transcript, self._views, self.contents, self._remark)
         self.teller = Teller(
             self.generations,
             store,
@@ -444,7 +446,8 @@ class Pipeline(Generic[M]):
     def _guarded(self, generation: Generation) -> AsyncGenerator[str, None]:
         assert self.guarding is not None
         ask = partial(self.guarding.ask, generation.id)
-        return sifted(generation, ask, self._game.text_field)
+        language = code_of(self.settings.language) or "en"
+        return sifted(generation, ask, self._game.text_field, language)
 
     async def _refused(self, generation: Generation) -> bool:
         """Whether the guard refuses a finished variant."""
@@ -551,8 +554,7 @@ class Pipeline(Generic[M]):
         if self.contents is not None and _other_stage(world):
             self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if world.warning is not None:
-            log.warning("session %s: %s", self.name, world.warning)
-            self.recorder.trace("~warning", text=world.warning)
+            self._warn(world.warning)
         match world.cause:
             case ev.State(because=because) | ev.Patch(because=because) if because is not None:
                 for generation in dict.fromkeys(self.teller.shown(world, because)):
@@ -564,6 +566,18 @@ class Pipeline(Generic[M]):
                 self.contents.need(resource)
             case ev.Delivered(telling=telling, viewer=viewer, upto=upto):
                 self.transcript.delivered(telling, viewer, upto)
+
+    def _warn(self, what: str) -> None:
+        log.warning("session %s: %s", self.name, what)
+        self.recorder.trace("~warning", text=what)
+
+    def _remark(self, what: str) -> None:
+        """Warn of it once, and record it each time."""
+        if what not in self._remarked:
+            log.warning("session %s: %s", self.name, what)
+        if len(self._remarked) < MOST_TRACES:
+            self._remarked.add(what)
+        self.recorder.trace("~warning", text=what)
 
     def _on_move(self, before: World, world: World) -> None:
         self.foresight.on_world(before, world)
@@ -593,6 +607,8 @@ class Pipeline(Generic[M]):
     def _on_narrative(self, event: Narrative) -> None:
         self.showing.on_event(event)
         self.agents.on_narrative(event)
+        if isinstance(event, Ended) and event.status is Status.DONE:
+            self._asker.foreign(event.text, event.telling)
         if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
             self._prepare_again(self._once_more(event))
 

@@ -148,6 +148,7 @@ async def sifted(
 
     async def passed(checks: list[_Check]) -> AsyncGenerator[str, None]:
         asked = [(check, judge(check.text) if check.text else None) for check in checks]
+        generation.judged = bool(asked)
         try:
             for check, verdict in asked:
                 if verdict is not None and (refused := await verdict) is not None:
@@ -157,6 +158,7 @@ async def sifted(
                 if out := scout.cleared(check):
                     yield out
         finally:
+            generation.judged = False
             for _, verdict in asked:
                 if verdict is not None:
                     verdict.drop()

@@ -243,7 +243,7 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
                         if len(harmless) > REMEMBERED:
                             del harmless[next(iter(harmless))]
                     for generation in doubtful:
-                        if generation.alive and not generation.bound:
+                        if generation.doubtful:
                             generation.revoke()
                             observer.on_next(generation)
 

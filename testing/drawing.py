@@ -79,6 +79,7 @@ def draw(seed: int) -> History:
     guarded = rng.random() < 0.2
     if guarded:
         settings["guard_limit"] = rng.choice((2.0, 0.3))
+    settings["language"] = rng.choice((*("",) * 8, "English", "German"))
     return History(steps, settings, models, sessions, drain, narrator, guarded)
 
 

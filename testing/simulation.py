@@ -38,6 +38,9 @@ from .table import Table
 
 __all__ = ["Simulated", "play", "simulate"]
 
+ENGLISH = ("and so it went on, with the rest of it out there",)
+"""Words by which a text is known as English, where a language was asked for."""
+
 UNREAD = ("_srcfile", "logMultiprocessing", "logProcesses", "logThreads")
 """What ``logging`` finds out for each record unless it is told not to: where and by whom."""
 
@@ -164,7 +167,7 @@ class _World:
                 "cache_url": URL if history.cached else None,
             }
         )
-        self.answers = Moody(history.models)
+        self.answers = Moody(history.models, *(ENGLISH if self.settings.language else ()))
         self.model: ScriptedModel | Narrated = ScriptedModel(self.answers)
         if history.narrator:
             self.model = Narrated(history.narrator, self.answers)

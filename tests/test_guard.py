@@ -21,7 +21,7 @@ from foretell import Ended, Patched, Served, Status
 from foretell.errors import ConfigError
 from foretell.operators.sifting import words_of
 from foretell.replay.verify import verify
-from foretell.streams.models import Request
+from foretell.streams.models import ModelCut, Request
 from foretell.streams.narrator.profiles import profile
 from foretell.streams.narrator.server import running
 from foretell.testing import Script, ScriptedModel, run_virtual
@@ -357,3 +357,20 @@ async def test_a_guard_stands_between_the_narrator_and_the_players(tmp_path: Pat
             assert "longsword against Goblin: miss" in failed.value.fallback
     walked = await asyncio.to_thread(verify, tmp_path / "table.jsonl", _anybody)
     assert walked.difference is None
+
+
+async def test_what_broke_off_and_is_judged_is_not_told_of_a_world_that_has_changed() -> None:
+    def answer(request: Request, number: int) -> Script:
+        if request.purpose == "prefetch":
+            cut = ModelCut("cut")
+            return Script({"text": "The goblin ducks. So."}, ttft=0.5, error=cut, chunks=4)
+        return Script({"text": "The ogre ducks."})
+
+    async with table(answer, Asked(seconds=1.0)) as t:
+        action = t.declare()
+        await asyncio.sleep(0.52)
+        telling = action.outcome("miss")
+        await asyncio.sleep(0.5)  # cut by now, and judged
+        changed = {**STATE, "actors": {**STATE["actors"], "goblin": {"name": "Ogre", "hp": 12}}}
+        t.session.update(changed)
+        assert (await telling).text == "The ogre ducks."

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from foretell import pipeline, recording
+from foretell import asking, pipeline, recording
 from foretell.operators import choice, claim, compose, fingerprint, guarding, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
@@ -566,6 +566,11 @@ def what_a_crash_has_broken_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) 
             restore(self, line)
 
     monkeypatch.setattr(Ledger, "restore", unheard)
+
+
+@bug("G1")
+def any_language_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "foreign", lambda text, code: None)
 
 
 @bug("G2")
