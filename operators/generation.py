@@ -105,6 +105,8 @@ class Generation:
         self.delivered = False
         self.revoked = False
         self.adopted = False
+        self.cleared = False  # the game's guard has let all of it through
+        self.judged = False  # some of it is about to be told, and waits for the guard
         self.opened_at: float | None = None
         self.text: ReplayBuffer[str] = ReplayBuffer()
         self._owner = owner
@@ -123,6 +125,14 @@ class Generation:
     def alive(self) -> bool:
         """True unless it failed, was closed or revoked; a finished one lives on."""
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
+
+    @property
+    def doubtful(self) -> bool:
+        """True while the world may yet make it untrue: it is alive, or what came of it is judged.
+
+        What is part of a telling that has reached a viewer is not.
+        """
+        return not self.bound and not self.revoked and (self.alive or self.judged)
 
     @property
     def running(self) -> bool:

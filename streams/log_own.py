@@ -76,6 +76,10 @@ def _is_plan(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"p[0-9]{1,15}", value) is not None
 
 
+def _is_check(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"k[0-9]{1,15}", value) is not None
+
+
 def _are_objects(value: Any) -> bool:
     return value is None or (isinstance(value, list | tuple) and all(map(_is_object, value)))
 
@@ -114,6 +118,11 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~gate": {"what": lambda value: value in GATE, "generation": _is_text},
     "~generation": {"generation": _is_text},
+    "~guard": {
+        "check": _is_check,
+        "generation": _is_text,
+        "refused": lambda value: value is None or isinstance(value, str),
+    },
     "~intensity": {"intensity": _is_intensity},
     "~kept": {
         "generation": _is_text,
