@@ -330,7 +330,7 @@ class Session(Generic[M]):
 
         ``system`` and ``user`` are its text, ``characters`` and, estimated, ``tokens`` its size.
 
-        :param tier: ``simplified`` or ``compact``; default: that of the settings.
+        :param tier: ``full``, ``simplified`` or ``compact``; default: that of the settings.
         :raises StateError: as :meth:`plan` does.
         :raises ConfigError: for another tier.
         """

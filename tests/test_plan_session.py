@@ -161,6 +161,16 @@ async def test_a_plan_is_asked_for_as_structured_output_or_as_a_tool(transport: 
     assert schema == Registry.core().schema
 
 
+@pytest.mark.parametrize("tier", ["full", "simplified", "compact"])
+async def test_a_plan_says_by_which_prompt_it_came(tier: str) -> None:
+    async with table(tier=tier) as (session, model):
+        plan = await session.plan("grik", SNAPSHOT)
+        request = model.streams[0].request
+        prompt = session.plan_prompt("grik", SNAPSHOT, tier=tier)
+    assert plan.source == tier and plan.source.model
+    assert (request.system, request.messages[0].text) == (prompt.system, prompt.user)
+
+
 async def test_what_cannot_be_done_is_left_out_with_its_reason() -> None:  # 3-6
     bad = [{"do": "Fly"}, {"do": "Attack", "target": "snag"}, {"do": "MoveTo", "x": 1e7, "y": 0}]
     async with table(Script({"steps": [bad[0], ATTACK, *bad[1:]]})) as (session, _):

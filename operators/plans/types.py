@@ -28,8 +28,9 @@ __all__ = [
 
 
 class Tier(StrEnum):
-    """How long a prompt is."""
+    """How long a prompt is; the longest first."""
 
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
 
@@ -37,6 +38,7 @@ class Tier(StrEnum):
 class Source(StrEnum):
     """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'."""
 
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
     FALLBACK = "fallback"
@@ -45,7 +47,7 @@ class Source(StrEnum):
     @property
     def model(self) -> bool:
         """Whether a model has written it."""
-        return self in (Source.SIMPLIFIED, Source.COMPACT)
+        return self in (Source.FULL, Source.SIMPLIFIED, Source.COMPACT)
 
 
 class PlanStatus(StrEnum):
