@@ -8,6 +8,7 @@ import random
 from copy import deepcopy
 from typing import Any
 
+import orjson
 import pytest
 
 import foretell
@@ -18,7 +19,7 @@ from foretell.operators.plans.types import Flaw
 from foretell.streams.models import ModelCut, ModelOverloaded, Request
 from foretell.testing import Script, ScriptedModel, guarantees, run_virtual
 
-SEEDS = 60
+SEEDS = 320
 DEADLINE, STREAMS, AGENTS, ROUNDS = 6.0, 3, 8, 12
 CORE = Registry.core()
 STATE: dict[str, Any] = {
@@ -42,7 +43,23 @@ class Trouble:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(f"trouble {seed}")
         self.model = ScriptedModel(self.answer)
-        self.most = 0
+        self.most = self.together = 0
+
+    def steps(self) -> list[dict[str, Any]]:
+        return self.rng.sample(TOOLS, self.rng.randint(1, 6))
+
+    def spoilt(self, plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Now and then a plan is missing, twice there, for a stranger, or in another place."""
+        rng = self.rng
+        if rng.random() < 0.2:
+            plans.pop(rng.randrange(len(plans)))
+        if rng.random() < 0.1:
+            plans.insert(0, {"agent": "nobody", "steps": self.steps()})
+        if rng.random() < 0.1:
+            plans.append({**rng.choice(plans), "steps": self.steps()})
+        if rng.random() < 0.1:
+            rng.shuffle(plans)
+        return plans
 
     def answer(self, request: Request, number: int) -> Script:
         rng = self.rng
@@ -52,7 +69,10 @@ class Trouble:
             return Script(TELLING, **times)
         planning = [each for each in self.model.open if each.request.purpose == "plan"]
         self.most = max(self.most, len(planning) + 1)
-        whole = {"steps": rng.sample(TOOLS, rng.randint(1, 6))}
+        told = orjson.loads(request.messages[-1].text.split("\nFACTS ")[1])["agents"]
+        drawn = [{"agent": each["id"], "steps": self.steps()} for each in told]
+        whole = drawn[0] if len(told) == 1 else {"plans": self.spoilt(drawn)}
+        self.together += len(told) > 1
         if rng.random() < 0.3:
             later = rng.choice((None, 0.5, 4.0))
             return Script(error=ModelOverloaded("529", retry_after=later), ttft=0.05)
@@ -119,7 +139,8 @@ class World:
                 for _ in range(ROUNDS):
                     for agent in rng.sample(range(AGENTS), rng.randint(1, AGENTS)):
                         seen = scene(rng)
-                        planning = session.plan(f"agent {agent}", seen)
+                        ask = rng.choice((session.plan, session.queue_agent))
+                        planning = ask(f"agent {agent}", seen)
                         if latest.get(agent) is not planning:
                             if agent in latest:
                                 self.superseded.add(latest[agent].id)
@@ -127,6 +148,8 @@ class World:
                             now = asyncio.get_running_loop().time()
                             self.asked[planning.id] = now, deepcopy(seen)
                             following.append(asyncio.ensure_future(self.follow(planning)))
+                    if rng.random() < 0.2:
+                        following.append(asyncio.ensure_future(session.execute_batch()))
                     if rng.random() < 0.3:
                         session.outcome("mira", "longsword", "hit", target="grik", damage=1)
                     await asyncio.sleep(rng.choice((0.0, 0.3, 2.0, 7.0)))
@@ -150,11 +173,13 @@ def test_every_agent_has_a_valid_plan_by_its_deadline_whatever_goes_wrong(part: 
     logging.disable(logging.WARNING)  # 3-15, 3-40; G1, G3, G4 of plans
     try:
         met: set[str] = set()
+        together = 0
         for seed in range(part, SEEDS, 4):
             world = World(seed)
             run_virtual(world.play())
             assert not world.wrong, f"seed {seed}: {world.wrong[0]}"
             met |= {str(plan.status) for plan in world.ended.values()}
-        assert met == {"done", "partial", "heuristic", "superseded"}
+            together += world.trouble.together
+        assert met == {"done", "partial", "heuristic", "superseded"} and together > SEEDS // 4
     finally:
         logging.disable(logging.NOTSET)

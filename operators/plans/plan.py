@@ -6,14 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from ...streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
-from ...streams.tasks import Tasks
+from ...streams.models import ModelError, ModelInvalid, ModelOverloaded
 from ...streams.timers import Timers, sleep, timeout
-from ..generation import Generation, GenerationClosed, Generations, Trace
+from ..generation import GenerationClosed, Trace
+from .answer import Share
+from .batch import Batches
 from .check import MOST_DROPPED, check
-from .places import Places
-from .prompts import request_for
-from .reader import StepReader
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
@@ -36,31 +34,23 @@ class _Draft:
         self.first: float | None = None
         self.full = False
         """More steps have come than a plan may have."""
-        self.generation: Generation | None = None
+        self.share: Share | None = None
         self._ask = ask
         self._registry = registry
         self._settings = settings
         self._source = Source(settings.tier)
         self._sight = Sight(ask.snapshot)
-        self._reader = StepReader()
-        self._held: list[str] = []
 
-    def feed(self, text: str) -> list[Step]:
-        """The steps that can be done, of those that a piece of the answer completes."""
-        if not self._settings.streaming:
-            self._held.append(text)
-            return []
-        return self._taken(self._reader.feed(text))
+    def begin(self, share: Share) -> None:
+        """An answer is read, in the place of one before of which nothing can be used."""
+        self.share, self._source = share, Source(share.tier)
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
-        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
+        return [] if self.share is None else self.take(self.share.rest())
 
-    def begin_anew(self) -> None:
-        """Another answer is read, for of this one nothing can be used."""
-        self._reader, self._held = StepReader(), []
-
-    def _taken(self, raw: Iterable[Any]) -> list[Step]:
+    def take(self, raw: Iterable[Any]) -> list[Step]:
+        """The steps that can be done, of those that a piece of the answer completes."""
         fit: list[Step] = []
         ask = self._ask
         for each in raw:
@@ -94,38 +84,25 @@ class Planner:
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
-    :param model: whom to ask, as the settings are now.
-    :param places: how many requests there may be at the same time.
+    :param batches: makes the requests, for one or for several.
     :param now: seconds of the session.
-    :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
-    :param revision: of the world, for the account of a stream.
     """
 
     def __init__(
         self,
         registry: Registry,
         settings: Plans,
-        model: Callable[[], str],
-        generations: Generations,
-        places: Places,
-        tasks: Tasks,
+        batches: Batches,
         timers: Timers,
         now: Callable[[], float],
         trace: Trace,
-        allow: Callable[[Request], None],
-        revision: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._settings = settings
-        self._model = model
-        self._generations = generations
-        self._places = places
-        self._tasks = tasks
+        self._batches = batches
         self._timers = timers
         self._now = now
         self._trace = trace
-        self._allow = allow
-        self._revision = revision
 
     async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
         """The events of a plan, from the model's first step to the end."""
@@ -164,8 +141,8 @@ class Planner:
         now = self._now()
         if draft.first is None:
             draft.first = now - ask.began
-        if draft.generation is not None and not draft.generation.delivered:
-            draft.generation.deliver()
+        if draft.share is not None and not draft.share.generation.delivered:
+            draft.share.generation.deliver()
         return Stepped(ask.agent, step, now)
 
     def _ended(
@@ -202,37 +179,32 @@ class Planner:
                 late = self._now() + pause >= until
                 if draft.steps or late or times == self._settings.retries:
                     raise
-                draft.begin_anew()
                 await sleep(self._timers, f"patience {name}", pause)
             else:
                 return
 
     async def _answer(self, ask: Ask, draft: _Draft) -> AsyncGenerator[Step, None]:
-        await self._places.take()
-        try:
-            request = request_for(ask, self._registry, self._model(), self._settings)
-            self._allow(request)
-        except BaseException:
-            self._places.free()
-            raise
-        revision = self._revision()
-        generation = self._generations.open(request, (), revision=revision, plan=ask.plan)
-        lease = generation.lease()
-        draft.generation = generation
-        try:
-            async with aclosing(generation.chunks()) as chunks:
-                async for chunk in chunks:
-                    for step in draft.feed(chunk):
-                        yield step
-                    if draft.full:
-                        return
-        finally:
-            lease.release("enough" if draft.full else "superseded")
-            self._tasks.start(self._leave(generation), name=f"leave {generation.id}")
-
-    async def _leave(self, generation: Generation) -> None:
-        """Its place is free when its connection is closed; no plan has to wait for that."""
-        try:
-            await generation.closed()
-        finally:
-            self._places.free()
+        """The steps of one answer; whom a batch has none for is asked about once more, alone."""
+        alone = False
+        while True:
+            share = await self._batches.share(ask, self._settings.tier, alone=alone)
+            draft.begin(share)
+            try:
+                async with aclosing(share.pieces(streaming=self._settings.streaming)) as pieces:
+                    async for piece in pieces:
+                        for step in draft.take(piece):
+                            yield step
+                        if draft.full:
+                            return
+                for step in draft.finish():
+                    yield step
+            except ModelOverloaded:
+                raise
+            except ModelError:
+                if draft.steps or not share.several:
+                    raise
+            finally:
+                share.release("enough" if draft.full else "superseded")
+            if draft.steps or not share.several:
+                return
+            alone = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,14 +13,18 @@ from .manual import examples, priorities, tool_manual
 from .registry import PlanTool, Registry
 from .settings import Plans
 from .sight import Sight
-from .texts import LONG, RULES, SHORT
+from .texts import LONG, RULES, SEVERAL, SHORT
 from .types import Ask, Tier
 
-__all__ = ["PlanPrompt", "prompt_for", "request_for"]
+__all__ = ["PlanPrompt", "prompt_for", "request_for", "request_of", "told_of"]
 
 CHARS_PER_TOKEN = 4
 LATEST, WHY = 4, 80
 """Of what was done before so many steps are told, and of why one failed so many characters."""
+BATCH_STEPS = 3
+"""Steps of each agent where several are asked for in one: the last waits for all before it."""
+EACH_TOKENS = 90
+"""Of such an answer, for each agent."""
 ROOM = {Tier.FULL: (40, 4000), Tier.SIMPLIFIED: (12, 900), Tier.COMPACT: (4, 680)}
 """Others that are told of at most, and characters for what is told of an agent."""
 
@@ -42,8 +47,8 @@ class PlanPrompt:
         return round(self.characters / CHARS_PER_TOKEN)
 
 
-def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> PlanPrompt:
-    """The prompt of a tier. What stays the same stands first, for the server's cache of prompts."""
+def told_of(ask: Ask, registry: Registry, tier: Tier) -> dict[str, Any]:
+    """What a prompt of a tier says of an agent; equal, but for its id, for equal inputs."""
     most, room = ROOM[tier]
     before: dict[str, Any] = {}
     if ask.done:
@@ -53,26 +58,60 @@ def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> Pla
         before["failed"] = {**step, **({"why": why[:WHY]} if why else {})}
     room -= len(dumped(before))
     facts = facts_of(ask.agent, ask.goal, registry, Sight(ask.snapshot), most=most, room=room)
-    facts |= before
-    told = dumped({"agents": [facts], "most": most_steps})
-    return PlanPrompt(_stable(registry, tier, most_steps), f"What will it do?\nFACTS {told}")
+    return facts | before
 
 
-def request_for(ask: Ask, registry: Registry, model: str, settings: Plans) -> Request:
-    """What a model is asked: structured output, or the call of one tool."""
-    prompt = prompt_for(ask, registry, settings.tier, settings.max_steps)
-    how: dict[str, Any] = {"schema": registry.schema}
+def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> PlanPrompt:
+    """The prompt of a tier. What stays the same stands first, for the server's cache of prompts."""
+    return _prompt([told_of(ask, registry, tier)], registry, tier, most_steps)
+
+
+def request_for(
+    ask: Ask, registry: Registry, model: str, settings: Plans, tier: Tier | None = None
+) -> Request:
+    """What a model is asked: structured output, or the call of one tool.
+
+    :param tier: of the prompt, where it is not that of the settings.
+    """
+    tier = tier or settings.tier
+    return request_of([told_of(ask, registry, tier)], registry, model, settings, tier)
+
+
+def request_of(
+    told: Sequence[Mapping[str, Any]], registry: Registry, model: str, settings: Plans, tier: Tier
+) -> Request:
+    """The request for the plan of one agent, or for those of several in one answer.
+
+    :param told: what :func:`told_of` says of each; several have ids that differ.
+    """
+    several = len(told) > 1
+    most = min(settings.max_steps, BATCH_STEPS) if several else settings.max_steps
+    prompt = _prompt(told, registry, tier, most)
+    schema = registry.schema_of_several if several else registry.schema
+    how: dict[str, Any] = {"schema": schema}
     if settings.transport == "tool":
-        tool = Tool("plan", registry.schema, "The steps of the plan.")
-        how = {"tools": (tool,), "tool_choice": "plan", "parallel_tools": False}
+        tool = Tool("plans", schema, "The plan of each agent.")
+        if not several:
+            tool = Tool("plan", schema, "The steps of the plan.")
+        how = {"tools": (tool,), "tool_choice": tool.name, "parallel_tools": False}
+    room = min(settings.max_tokens, EACH_TOKENS) if several else settings.max_tokens
     return Request(
         model=model,
         messages=(Message("user", prompt.user),),
         system=prompt.system,
-        max_tokens=settings.max_tokens,
+        max_tokens=room * len(told),
         purpose=Purpose.PLAN,
         **how,
     )
+
+
+def _prompt(
+    told: Sequence[Mapping[str, Any]], registry: Registry, tier: Tier, most: int
+) -> PlanPrompt:
+    system, facts = _stable(registry, tier, most), dumped({"agents": list(told), "most": most})
+    if len(told) == 1:
+        return PlanPrompt(system, f"What will it do?\nFACTS {facts}")
+    return PlanPrompt(system + SEVERAL, f"What will each of them do?\nFACTS {facts}")
 
 
 @lru_cache(maxsize=64)

@@ -196,6 +196,7 @@ class Ask:
     :param done: what was done of the plan before, as it was written.
     :param failed: the step that failed, as it was written, and why.
     :param barred: keys of steps that are not to come again.
+    :param together: it was queued, to be asked with others in one request.
     """
 
     plan: str
@@ -208,3 +209,4 @@ class Ask:
     done: tuple[Mapping[str, Any], ...] = ()
     failed: tuple[Mapping[str, Any], str] | None = None
     barred: frozenset[bytes] = frozenset()
+    together: bool = False
