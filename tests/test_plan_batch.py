@@ -119,6 +119,15 @@ async def test_they_stand_in_the_order_of_their_ids_however_they_were_queued() -
     assert [wires(plan) for plan in came[0].values()] == [wires(plan) for plan in came[1].values()]
 
 
+async def test_so_they_do_when_not_all_were_asked_about_before() -> None:
+    async with table(streams=1) as (session, model):
+        await session.plan("a0", scene(0))
+        for n in range(3):
+            session.queue_agent(f"a{n}", scene(n), goal="hold on")
+        await session.execute_batch()
+    assert list(facts(model.streams[1].request)) == ["a0", "a1", "a2"]
+
+
 async def test_a_batch_is_asked_when_it_is_full() -> None:
     async with table(batch_size=5, batch_wait=3.0) as (session, model):  # 3-4, 3-12
         queued(session, *range(7))
@@ -155,6 +164,13 @@ async def test_or_when_it_is_said_to_be_due() -> None:
         assert sizes(model) == [2]
         await session.execute_batch()
         assert sizes(model) == [2, 1]
+
+
+async def test_and_that_may_be_said_in_the_same_breath() -> None:
+    async with table(batch_wait=5.0) as (session, model):
+        queued(session, 0, 1)
+        await session.execute_batch()
+    assert sizes(model) == [2] and model.streams[0].opened_at == 0.0
 
 
 async def test_the_first_agent_moves_long_before_the_last_is_planned_for() -> None:
@@ -394,7 +410,7 @@ async def test_who_leaves_the_queue_is_not_asked_about() -> None:
 
 async def test_who_is_given_a_place_and_leaves_in_one_moment_leaves_it_to_others() -> None:
     def slow(request: Request, number: int) -> Script:
-        return Script(plans(request), ttft=1.0)
+        return Script(plans(request), ttft=1.0, hangs=number == 2, chunks=0)
 
     async with table(slow, streams=1, batch_size=1) as (session, model):
         batches = session._pipeline.agents._batches
@@ -481,6 +497,18 @@ async def test_what_waits_when_a_place_becomes_free_is_asked_together() -> None:
         for n, planning in enumerate(late):
             assert wires(await planning) == own(10 + n)
     assert sizes(model)[:3] == [1, 1, 3] and sum(sizes(model)) == 8  # ints
+
+
+async def test_of_those_who_were_never_asked_about_who_waits_longest_comes_first() -> None:
+    def paced(request: Request, number: int) -> Script:
+        return Script(plans(request), ttft=1.0)
+
+    async with table(paced, streams=1, batch_size=2) as (session, model):
+        for n in (9, 8, 7, 6):
+            session.plan(f"a{n}", scene(n))
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+    assert [[*facts(s.request)] for s in model.streams] == [["a9"], ["a7", "a8"], ["a6"]]
 
 
 async def test_with_a_batch_size_of_one_nobody_is_asked_about_with_others() -> None:
