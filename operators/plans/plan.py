@@ -6,23 +6,21 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from ...streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
+from ...streams.models import ModelError, ModelInvalid, Request
 from ...streams.tasks import Tasks
 from ...streams.timers import Timers, sleep, timeout
 from ..generation import Generation, GenerationClosed, Generations, Trace
 from .check import MOST_DROPPED, check
+from .ladder import Ladder, Pace, Stalled
 from .places import Places
 from .prompts import request_for
 from .reader import StepReader
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
-from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped
+from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped, Tier
 
 __all__ = ["Planner"]
-
-FIRST_PAUSE = 0.5
-"""Seconds until a server that had no room is asked again, unless it says more; it doubles."""
 
 
 class _Draft:
@@ -40,7 +38,7 @@ class _Draft:
         self._ask = ask
         self._registry = registry
         self._settings = settings
-        self._source = Source(settings.tier)
+        self.source = Source(settings.tier)
         self._sight = Sight(ask.snapshot)
         self._reader = StepReader()
         self._held: list[str] = []
@@ -56,9 +54,10 @@ class _Draft:
         """Those that the end of the answer completes, wherever it came."""
         return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
 
-    def begin_anew(self) -> None:
-        """Another answer is read, for of this one nothing can be used."""
+    def begin_anew(self, tier: Tier) -> None:
+        """The answer to another prompt is read, for of this one nothing can be used."""
         self._reader, self._held = StepReader(), []
+        self.source = Source(tier)
 
     def _taken(self, raw: Iterable[Any]) -> list[Step]:
         fit: list[Step] = []
@@ -73,7 +72,7 @@ class _Draft:
                 continue
             self._sight = self._sight.after(self._registry[found.tool], found.args)
             number = len(self.steps) + 1
-            step = found.told_by(self._source, ask.plan, number, ask.revision)
+            step = found.told_by(self.source, ask.plan, number, ask.revision)
             self.steps.append(step)
             fit.append(step)
         del self.dropped[MOST_DROPPED:]
@@ -89,14 +88,16 @@ class Planner:
         standby   s1                              (given before: see Agents)
         model       ....[m1 --- m2 - m3|          m1 m2 m3 ended(done)
         or          ....[m1 --- x                 m1 ended(partial)
-        or          ....x                         s2 s3 ended(heuristic)
+        or          ....x  ...[m1 --- m2|         m1 m2 ended(done), by another prompt
+        or          ....x  ...x                   s2 s3 ended(heuristic)
 
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
     :param model: whom to ask, as the settings are now.
     :param places: how many requests there may be at the same time.
-    :param now: seconds of the session.
+    :param now: seconds of the session; ``moment``: when the last thing came from outside, which is
+        the same in a replay.
     :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
     :param revision: of the world, for the account of a stream.
     """
@@ -111,6 +112,7 @@ class Planner:
         tasks: Tasks,
         timers: Timers,
         now: Callable[[], float],
+        moment: Callable[[], float],
         trace: Trace,
         allow: Callable[[Request], None],
         revision: Callable[[], int],
@@ -123,6 +125,8 @@ class Planner:
         self._tasks = tasks
         self._timers = timers
         self._now = now
+        self._moment = moment
+        self._pace = Pace()
         self._trace = trace
         self._allow = allow
         self._revision = revision
@@ -139,6 +143,8 @@ class Planner:
                 async for step in steps:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
+            if draft.generation is not None:
+                draft.generation.overdue()
             draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
             draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
@@ -156,6 +162,7 @@ class Planner:
         if draft.error is None:
             draft.error = "the model's answer has no step that can be done"
             draft.kind = ModelInvalid.kind
+        self._fell(ask, draft.source, ask.standby[0].source, draft.kind)
         for step in ask.standby[1 if self._settings.first else 0 :]:
             yield Stepped(ask.agent, step, self._now())
         yield self._ended(ask, draft, PlanStatus.HEURISTIC, ask.standby)
@@ -187,30 +194,46 @@ class Planner:
         return PlanEnded(plan, now)
 
     async def _asked(self, ask: Ask, draft: _Draft, name: str) -> AsyncGenerator[Step, None]:
-        """The model's steps; who had no room for the request is asked again, while there is time.
+        """The model's steps; where it gives none, it is asked again as the ladder says.
 
         :raises ModelError: with which it ended.
         """
         until = ask.began + self._settings.deadline
-        for times in range(self._settings.retries + 1):
+        ladder = Ladder(ask, self._settings.tier, self._settings.retries)
+        while True:
+            error: ModelError | None = None
             try:
-                async with aclosing(self._answer(ask, draft)) as steps:
+                async with aclosing(self._answer(ask, draft, ladder, name)) as steps:
                     async for step in steps:
                         yield step
-            except ModelOverloaded as error:
-                pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**times)
-                late = self._now() + pause >= until
-                if draft.steps or late or times == self._settings.retries:
-                    raise
-                draft.begin_anew()
-                await sleep(self._timers, f"patience {name}", pause)
-            else:
-                return
+            except ModelError as failed:
+                error = failed
+            if not draft.full:
+                for step in draft.finish():
+                    yield step
+            if not draft.steps:
+                error = error or ModelInvalid("the model's answer has no step that can be done")
+                before, fall = ladder.tier, ladder.fall(error, until - self._moment())
+                if fall is not None:
+                    self._fell(ask, before, fall.tier, fall.why)
+                    draft.begin_anew(fall.tier)
+                    if fall.pause:
+                        await sleep(self._timers, f"patience {name}", fall.pause)
+                    continue
+            if error is not None:
+                raise error
+            return
 
-    async def _answer(self, ask: Ask, draft: _Draft) -> AsyncGenerator[Step, None]:
+    async def _answer(
+        self, ask: Ask, draft: _Draft, ladder: Ladder, name: str
+    ) -> AsyncGenerator[Step, None]:
         await self._places.take()
         try:
-            request = request_for(ask, self._registry, self._model(), self._settings)
+            model, settings = self._model(), self._settings
+            left = ask.began + settings.deadline - self._moment()
+            if left <= self._pace.least(model):
+                raise TimeoutError  # it would come too late
+            request = request_for(ask, self._registry, model, settings, ladder.tier)
             self._allow(request)
         except BaseException:
             self._places.free()
@@ -219,8 +242,9 @@ class Planner:
         generation = self._generations.open(request, (), revision=revision, plan=ask.plan)
         lease = generation.lease()
         draft.generation = generation
+        limit = None if ladder.shorter is None else self._pace.stalled(model)
         try:
-            async with aclosing(generation.chunks()) as chunks:
+            async with aclosing(self._chunks(generation, model, limit, name)) as chunks:
                 async for chunk in chunks:
                     for step in draft.feed(chunk):
                         yield step
@@ -229,6 +253,35 @@ class Planner:
         finally:
             lease.release("enough" if draft.full else "superseded")
             self._tasks.start(self._leave(generation), name=f"leave {generation.id}")
+
+    async def _chunks(
+        self, generation: Generation, model: str, limit: float | None, name: str
+    ) -> AsyncGenerator[str, None]:
+        """The text, of which the first must come in so many seconds, where there is a limit.
+
+        :raises Stalled: if it does not.
+        """
+        opened = self._moment()
+        async with aclosing(generation.chunks()) as chunks:
+            try:
+                if limit is None:
+                    first = await anext(chunks, None)
+                else:
+                    async with timeout(self._timers, f"deadline {name} first", limit):
+                        first = await anext(chunks, None)
+            except TimeoutError:
+                generation.overdue()
+                raise Stalled(f"nothing came within {limit:g} s") from None
+            if first is None:
+                return
+            self._pace.heard(model, self._moment() - opened)
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+    def _fell(self, ask: Ask, above: str, to: str, why: str | None) -> None:
+        about = {"from": above, "to": to, "why": why}
+        self._trace("~fell", plan=ask.plan, revision=ask.revision, **about)
 
     async def _leave(self, generation: Generation) -> None:
         """Its place is free when its connection is closed; no plan has to wait for that."""

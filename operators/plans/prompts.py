@@ -75,9 +75,14 @@ def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> Pla
     return PlanPrompt(_stable(registry, tier, most_steps), f"What will it do?\nFACTS {told}")
 
 
-def request_for(ask: Ask, registry: Registry, model: str, settings: Plans) -> Request:
-    """What a model is asked: structured output, or the call of one tool."""
-    prompt = prompt_for(ask, registry, settings.tier, settings.max_steps)
+def request_for(
+    ask: Ask, registry: Registry, model: str, settings: Plans, tier: Tier | None = None
+) -> Request:
+    """What a model is asked: structured output, or the call of one tool.
+
+    :param tier: of the prompt, where it is not that of the settings.
+    """
+    prompt = prompt_for(ask, registry, tier or settings.tier, settings.max_steps)
     how: dict[str, Any] = {"schema": registry.schema}
     if settings.transport == "tool":
         tool = Tool("plan", registry.schema, "The steps of the plan.")

@@ -28,19 +28,23 @@ __all__ = [
 
 
 class Tier(StrEnum):
-    """How long a prompt is."""
+    """How long a prompt is; the longest stands first."""
 
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
 
 
 class Source(StrEnum):
-    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'."""
+    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'.
+
+    ``wait``: the safe tool, for nothing else can be done, or is worth it.
+    """
 
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
     FALLBACK = "fallback"
     HEURISTIC = "heuristic"
+    WAIT = "wait"
 
     @property
     def model(self) -> bool:
