@@ -302,6 +302,7 @@ class Pipeline(Generic[M]):
             self.tasks,
             self.timers,
             lambda: self.inputs.now,
+            self.economy.now,
             self.recorder.trace,
             self.spending.allow,
             lambda: self.world_now.revision,

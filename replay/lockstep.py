@@ -68,6 +68,7 @@ OPERATORS = {
     "~dropped": "generation",
     "~ended": "generation",
     "~error": "generation",
+    "~fell": "plan",
     "~fault": "session",
     "~fetched": "preload",
     "~foreseen": "foresee",

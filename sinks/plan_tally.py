@@ -22,12 +22,14 @@ class PlanTally:
         self._status: dict[str, int] = {}
         self._source: dict[str, int] = {}
         self._flaws: dict[str, int] = {}
+        self._falls: dict[str, int] = {}
         self._steps = 0
         self._failed = 0
         self._first: deque[float] = deque(maxlen=KEPT)
         self._model: deque[float] = deque(maxlen=KEPT)
         self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             "~agent": self._on_agent,
+            "~fell": self._on_fell,
             "~planned": self._on_planned,
             "~unfit": self._on_unfit,
         }
@@ -53,6 +55,9 @@ class PlanTally:
         if model is not None:
             self._model.append(model)
 
+    def _on_fell(self, t: float, line: Mapping[str, Any]) -> None:
+        _count(self._falls, f"{line['from']} > {line['to']}")
+
     def _on_unfit(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._flaws, line["flaw"])
 
@@ -60,8 +65,10 @@ class PlanTally:
         """All of it, as plain JSON.
 
         ``status`` and ``source``: how many plans ended so, and who answered. ``steps``: of all of
-        them; ``dropped``: by what was wrong; ``failed``: that the game could not do. ``first_ms``:
-        to the first step, whoever made it; ``model_ms``: to the model's first, where it gave one.
+        them; ``dropped``: by what was wrong; ``failed``: that the game could not do. ``falls``: how
+        often another was asked in the place of one, ``simplified > compact`` and so on.
+        ``first_ms``: to the first step, whoever made it; ``model_ms``: to the model's first, where
+        it gave one.
         """
         return {
             "plans": sum(self._status.values()),  # ints
@@ -70,6 +77,7 @@ class PlanTally:
             "steps": self._steps,
             "dropped": dict(self._flaws),
             "failed": self._failed,
+            "falls": dict(self._falls),
             "first_ms": latency(self._first),
             "model_ms": latency(self._model),
         }

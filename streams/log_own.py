@@ -105,6 +105,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~ended": {"generation": _is_text, "phase": _is_text},
     "~error": {"generation": _is_text, "retry_after": _is_number},
+    "~fell": {"from": _is_text, "to": _is_text},
     "~fault": {"where": _is_text, "error": _is_text},
     "~fetched": {
         "what": lambda value: value in FETCHED,

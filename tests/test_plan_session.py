@@ -280,7 +280,8 @@ async def test_a_server_without_room_is_asked_again_after_a_while() -> None:  # 
     full = Script(error=ModelOverloaded("later", retry_after=1.0), ttft=0.1)
     async with table([full, full, Script(WHOLE)]) as (session, model):
         plan = await session.plan("grik", SNAPSHOT)
-        assert [round(s.opened_at or 0, 3) for s in model.streams] == [0.0, 1.1, 2.2]
+        first, second, third = (each.opened_at or 0 for each in model.streams)
+        assert first == 0.0 and 1.1 <= second < 1.1 + 0.25 and 2.2 <= third < 2.2 + 0.75
     assert wires(plan.steps) == [COVER, ATTACK, SCAN] and plan.status is PlanStatus.DONE
 
 
@@ -290,7 +291,7 @@ async def test_of_an_answer_that_broke_off_nothing_is_left_in_the_next() -> None
         assert wires((await session.plan("grik", SNAPSHOT)).steps) == [COVER, ATTACK, SCAN]
 
 
-@pytest.mark.parametrize(("retry_after", "asked"), [(None, 3), (60.0, 1)])
+@pytest.mark.parametrize(("retry_after", "asked"), [(None, 4), (60.0, 1)])
 async def test_it_is_not_asked_for_ever_nor_past_the_deadline(
     retry_after: float | None, asked: int
 ) -> None:  # 3-40
@@ -557,7 +558,7 @@ async def test_who_finds_no_place_in_time_has_a_plan_by_rules() -> None:  # 3-40
     async with table(Script(WHOLE, ttft=6), streams=1, batch_size=1) as (session, model):
         plannings = [session.plan(f"agent {n}", moved(pos=[n, 4])) for n in range(3)]
         statuses = [str((await each).status) for each in plannings]
-        assert now() == 10.0 and len(model.streams) == 2
+        assert len(model.streams) == 1 and now() < 7  # what would come too late is not asked for
     assert statuses == ["done", "heuristic", "heuristic"]
 
 

@@ -75,6 +75,7 @@ class Agents:
     All that comes from outside goes through :meth:`hand_in`, and leaves an ``~agent`` line.
 
     :param model: whom to ask, as the settings are now.
+    :param moment: when the last thing came from outside, in seconds, which is the same in a replay.
     :param events: where the events of all plans go.
     """
 
@@ -87,6 +88,7 @@ class Agents:
         tasks: Tasks,
         timers: Timers,
         now: Callable[[], float],
+        moment: Callable[[], float],
         trace: Trace,
         allow: Callable[[Request], None],
         revision: Callable[[], int],
@@ -97,6 +99,7 @@ class Agents:
         self._settings = settings
         self._tasks = tasks
         self._now = now
+        self._moment = moment
         self._trace = trace
         about = generations, tasks, timers, trace, allow, revision
         self._batches = Batches(registry, settings, model, *about)
@@ -105,7 +108,7 @@ class Agents:
         self._changed = False
         self._over = False
         self._asks: Subject[tuple[Ask, ...]] = Subject()
-        planner = Planner(registry, settings, self._batches, timers, now, trace)
+        planner = Planner(registry, settings, self._batches, timers, now, moment, trace)
         planned = switch_map(planner.plan, tasks, fault, timers, key=lambda ask: ask.agent)
         self._planning = self._asks.pipe(planned).subscribe(self._on_planned)
 
@@ -160,7 +163,7 @@ class Agents:
             data["agent"],
             data.get("snapshot") or {},
             data.get("goal") or "",
-            self._now(),
+            self._moment(),
             together=data.get("together") is True,
         )
         self._begin(ask, data.get("fallback"))
@@ -174,7 +177,7 @@ class Agents:
             old.agent,
             data.get("snapshot") or {},
             old.goal,
-            self._now(),
+            self._moment(),
             old.revision + 1,
             done=tuple(data.get("done") or ()),
             failed=(step, data.get("reason") or ""),
@@ -191,6 +194,8 @@ class Agents:
             steps = tuple(found)
         if not steps:
             steps, source = by_rules(self._registry, sight, ask.barred), Source.HEURISTIC
+            if [step.tool for step in steps] == [self._registry.safe.name]:
+                source = Source.WAIT
         standby = tuple(
             step.told_by(source, ask.plan, number, ask.revision)
             for number, step in enumerate(steps, 1)

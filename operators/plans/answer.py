@@ -33,6 +33,7 @@ class Answer:
         """Plans in it that are nobody's."""
         self._reader = self._fresh()
         self._read = 0
+        self._overdue = False
 
     def advance(self) -> None:
         """Read what has come since."""
@@ -48,6 +49,12 @@ class Answer:
             self.whole = self._reader.whole
         if isinstance(self._reader, PlansReader):
             self.odd = self._reader.odd
+
+    def overdue(self) -> None:
+        """Somebody waits for it no longer; that it was silent so long counts once."""
+        if not self._overdue:
+            self._overdue = True
+            self.generation.overdue()
 
     def as_if_ended(self, name: str) -> list[Any]:
         """The steps of an agent, if what has come until now were all."""
@@ -76,7 +83,9 @@ class Share:
         of b                                                                 3  |
     """
 
-    def __init__(self, answer: Answer, name: str) -> None:
+    def __init__(self, answer: Answer, name: str, *, leads: bool = False) -> None:
+        self.leads = leads
+        """Whether it is the first of those for whom the request was made."""
         self.generation = answer.generation
         self.tier = answer.tier
         self.several = len(answer.names) > 1
@@ -85,6 +94,10 @@ class Share:
         self._name = name
         self._lease = answer.generation.lease()
         self._taken = 0
+
+    def overdue(self) -> None:
+        """Its time is over, or that of this prompt."""
+        self._answer.overdue()
 
     def release(self, reason: str) -> None:
         """Give it back; more than once is fine."""

@@ -25,6 +25,7 @@ KEPT = 1024
 """Agents of whom it is known when they were last asked about."""
 
 Key = tuple[str, ...]
+InTime = Callable[[str], bool]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,12 +37,19 @@ class _Wish:
     told: Mapping[str, Any]
     alone: bool
     since: int
+    in_time: InTime
     turns: list[asyncio.Future[Share]] = field(default_factory=list)
 
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for it still."""
         return any(not turn.done() for turn in self.turns)
+
+    def fail(self, error: Exception) -> None:
+        """Nobody is asked."""
+        for turn in self.turns:
+            if not turn.done():
+                turn.set_exception(error)
 
 
 class Batches:
@@ -128,11 +136,15 @@ class Batches:
         """The session is over."""
         self._patience.cancel()
 
-    async def share(self, ask: Ask, tier: Tier, *, alone: bool = False) -> Share:
+    async def share(
+        self, ask: Ask, tier: Tier, *, alone: bool = False, in_time: InTime = lambda model: True
+    ) -> Share:
         """The share of an agent in an answer; give it back. Cancelled meanwhile, there is none.
 
         :param alone: nobody else is asked about with it.
+        :param in_time: whether an answer of that model, asked now, may still be of use.
         :raises ModelTooDear: where no budget has room for it.
+        :raises TimeoutError: if it was not asked, for it would have come too late.
         """
         told = told_of(ask, self._registry, tier)
         same = dumped({name: value for name, value in told.items() if name != "id"})
@@ -143,7 +155,9 @@ class Batches:
             return Share(answer, name)
         queues = ask.together and not alone and self._settings.batch_size > 1
         turn: asyncio.Future[Share] = asyncio.get_running_loop().create_future()
-        self._wish_for(key, _Wish(ask, tier, told, alone, self._deals), queues).turns.append(turn)
+        wish = self._wish_for(key, _Wish(ask, tier, told, alone, self._deals, in_time), queues)
+        wish.turns.append(turn)
+        wish.in_time = in_time  # of those who wait for it the last has the most time
         if queues and len(self._queued) >= self._settings.batch_size:
             self.close_queue()
         self._deal_soon()
@@ -174,8 +188,8 @@ class Batches:
         self._dealing = False
         self._deals += 1
         while not self._held and self._free and self._due:
-            self._open([(key, wish) for key, wish in self._due.pop(0).items() if wish.wanted])
-        wishes = [(key, wish) for key, wish in self._waiting.items() if wish.wanted]
+            self._open(self._askable(self._due.pop(0)))
+        wishes = self._askable(self._waiting)
         self._waiting = dict(wishes)
         if self._held or not self._free:
             return
@@ -185,6 +199,16 @@ class Batches:
             for key, _ in group:
                 del self._waiting[key]
             self._open(group)
+
+    def _askable(self, queue: Mapping[Key, _Wish]) -> list[tuple[Key, _Wish]]:
+        """What is still wanted, and not too late."""
+        found = []
+        for key, wish in queue.items():
+            if not wish.in_time(key[0]):
+                wish.fail(TimeoutError())
+            elif wish.wanted:
+                found.append((key, wish))
+        return found
 
     def _sizes(self, waiting: int) -> tuple[int, ...]:
         """How many are asked about in each request that can begin now, the most first."""
@@ -244,7 +268,7 @@ class Batches:
             self._flying[key] = answer, name
             for turn in wish.turns:
                 if not turn.done():
-                    turn.set_result(Share(answer, name))
+                    turn.set_result(Share(answer, name, leads=not answer.generation.leases))
         while len(self._asked) > KEPT:
             del self._asked[next(iter(self._asked))]
         keys = [key for key, _ in group]
@@ -258,9 +282,7 @@ class Batches:
                 self._waiting[key] = wish
                 self._deal_soon()
             else:
-                for turn in wish.turns:
-                    if not turn.done():
-                        turn.set_exception(error)
+                wish.fail(error)
 
     async def _leave(self, answer: Answer, keys: list[Key]) -> None:
         """Its place is free when its connection is closed; no plan has to wait for that."""

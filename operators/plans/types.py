@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Tier(StrEnum):
-    """How long a prompt is; the longest first."""
+    """How long a prompt is; the longest stands first."""
 
     FULL = "full"
     SIMPLIFIED = "simplified"
@@ -36,13 +36,17 @@ class Tier(StrEnum):
 
 
 class Source(StrEnum):
-    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'."""
+    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'.
+
+    ``wait``: the safe tool, for nothing else can be done, or is worth it.
+    """
 
     FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
     FALLBACK = "fallback"
     HEURISTIC = "heuristic"
+    WAIT = "wait"
 
     @property
     def model(self) -> bool:
