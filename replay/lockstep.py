@@ -75,6 +75,7 @@ OPERATORS = {
     "~gate": "gate",
     "~generation": "speculate or tell",
     "~intensity": "session",
+    "~judged": "plan",
     "~kept": "kept",
     "~opened": "session",
     "~looked": "preload",

@@ -117,6 +117,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     "~gate": {"what": lambda value: value in GATE, "generation": _is_text},
     "~generation": {"generation": _is_text},
     "~intensity": {"intensity": _is_intensity},
+    "~judged": {"tier": _is_text, "valid": _is_value, "dropped": _is_value},
     "~kept": {
         "generation": _is_text,
         "slot": _is_slot,

@@ -16,6 +16,7 @@ import foretell
 from foretell import Plan, Planning, PlanStatus, Registry, Session
 from foretell.operators.plans.check import checked
 from foretell.operators.plans.sight import Sight
+from foretell.operators.plans.types import Ask, Tier
 from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.streams.models import (
@@ -409,24 +410,24 @@ async def test_who_leaves_the_queue_is_not_asked_about() -> None:
 
 
 async def test_who_is_given_a_place_and_leaves_in_one_moment_leaves_it_to_others() -> None:
-    def slow(request: Request, number: int) -> Script:
-        return Script(plans(request), ttft=1.0, hangs=number == 2, chunks=0)
-
-    async with table(slow, streams=1, batch_size=1) as (session, model):
+    async with table(streams=1, batch_size=1) as (session, model):
         batches = session._pipeline.agents._batches
-        give, left = batches._open, []
+        give, shares = batches._open, []
 
         def given(group: Any) -> None:
             give(group)
-            if group[0][1].ask.agent == "a1":
-                left.append(plannings[1])
-                plannings[1].cancel()  # before it has heard of its place
+            if group and group[0][1].ask.agent == "a0":
+                shares[0].cancel()  # before it has heard of its place
 
         batches._open = given  # type: ignore[method-assign]
-        plannings = [session.plan(f"a{n}", scene(n)) for n in range(3)]
-        assert wires(await plannings[2]) == own(2)
-        assert left and (await plannings[1]).status is PlanStatus.CANCELLED
-    assert model.most_open == 1
+        for n in range(2):
+            ask = Ask(f"p{n}", f"a{n}", scene(n), "", 0.0)
+            shares.append(asyncio.ensure_future(batches.share(ask, Tier.COMPACT)))
+        second = await shares[1]
+        await instant()
+        assert shares[0].cancelled()
+        assert [[*facts(each.request)] for each in model.streams] == [["a1"]]
+        second.release("enough")
 
 
 async def test_equal_inputs_under_way_are_asked_for_once() -> None:

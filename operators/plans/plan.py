@@ -22,6 +22,7 @@ from .ladder import Ladder, Pace, Stalled
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
+from .tiers import Tiers
 from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped, Tier
 
 __all__ = ["Planner"]
@@ -42,6 +43,8 @@ class _Draft:
         self.full = False
         """More steps have come than a plan may have."""
         self.share: Share | None = None
+        self.unfit = 0
+        """Steps of the answer that is read that could not be done."""
         self._ask = ask
         self._registry = registry
         self._settings = settings
@@ -51,6 +54,7 @@ class _Draft:
     def begin(self, share: Share) -> None:
         """An answer is read, in the place of one before of which nothing can be used."""
         self.share, self.source = share, Source(share.tier)
+        self.unfit = 0
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
@@ -71,6 +75,7 @@ class _Draft:
             found = check(each, self._registry, self._sight, ask.barred)
             if isinstance(found, Flaw):
                 self.dropped.append(Dropped(each, found))
+                self.unfit += 1
                 continue
             self._sight = self._sight.after(self._registry[found.tool], found.args)
             number = len(self.steps) + 1
@@ -118,6 +123,7 @@ class Planner:
         self._now = now
         self._moment = moment
         self._pace = Pace()
+        self._tiers = Tiers(settings)
         self._trace = trace
 
     async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
@@ -188,7 +194,9 @@ class Planner:
         :raises ModelError: with which it ended.
         """
         until = ask.began + self._settings.deadline
-        ladder = Ladder(ask, self._settings.tier, self._settings.retries)
+        begins = self._tiers.begins(ask, self._batches.model())
+        ladder = Ladder(ask, begins, self._settings.retries)
+        draft.begin_anew(begins)
         while True:
             error: ModelError | None = None
             try:
@@ -229,9 +237,11 @@ class Planner:
                         for step in draft.take(piece):
                             yield step
                         if draft.full:
+                            self._judge(share, draft)
                             return
                 for step in draft.finish():
                     yield step
+                self._judge(share, draft)
             except OF_THE_BATCH:
                 if draft.steps or not share.several:
                     raise
@@ -241,6 +251,15 @@ class Planner:
                 return
             alone = True
             self._fell(ask, ladder.tier, ladder.tier, "alone")
+
+    def _judge(self, share: Share, draft: _Draft) -> None:
+        """Say of a whole answer how much of it could be done."""
+        found = len(draft.steps), draft.unfit
+        if share.several and not any(found):
+            return  # it was left out among others, which is no matter of how long the prompt was
+        self._tiers.heard(share.generation.request.model, share.tier, *found)
+        about = {"tier": share.tier, "valid": found[0], "dropped": found[1]}
+        self._trace("~judged", generation=share.generation.id, **about)
 
     def _in_time(self, ask: Ask, model: str) -> bool:
         """Whether an answer may be there before the deadline."""
