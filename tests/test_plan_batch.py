@@ -24,6 +24,7 @@ from foretell.streams.models import (
     ModelCut,
     ModelOverloaded,
     ModelTooDear,
+    ModelUnavailable,
     Request,
 )
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
@@ -326,6 +327,43 @@ async def test_a_server_without_room_is_asked_again_after_a_pause_for_all() -> N
     assert {plan.status for plan in found.values()} == {PlanStatus.DONE}
     assert sum(sizes(model)) == 10 and len(sizes(model)) < 10  # ints
     assert model.most_open == 1
+
+
+async def test_a_server_out_of_reach_is_not_asked_for_each_at_once() -> None:
+    def answer(request: Request, number: int) -> Script:
+        gone = Script(error=ModelUnavailable("gone"), ttft=0.1)
+        return gone if number == 1 else Script(plans(request))
+
+    async with table(answer) as (session, model):
+        queued(session, 0, 1, 2)
+        found = await session.execute_batch()
+        second = model.streams[1].opened_at
+    assert {plan.status for plan in found.values()} == {PlanStatus.DONE}
+    assert second is not None and second >= 0.6
+
+
+async def test_a_request_that_is_silent_is_one_failure_however_many_wait_for_it() -> None:
+    def answer(request: Request, number: int) -> Script:
+        return Script(ttft=1e9) if number == 1 else Script(plans(request))
+
+    async with table(answer, tier="compact", deadline=6.0) as (session, _):
+        queued(session, *range(8))
+        found = await session.execute_batch()
+        assert {plan.kind for plan in found.values()} == {"deadline"}
+        assert wires(await session.plan("b1", scene(20))) == own(20)  # its circuit is not open
+
+
+async def test_who_joins_late_says_nothing_of_how_soon_a_server_answers() -> None:
+    def answer(request: Request, number: int) -> Script:
+        return Script(plans(request), ttft=6.0)
+
+    async with table(answer, streams=1, batch_size=1) as (session, model):
+        session.plan("a1", scene(1))
+        third = session.plan("a3", scene(3))
+        await asyncio.sleep(5.5)
+        session.plan("a2", scene(1))  # asked for already
+        assert (await third).status is PlanStatus.HEURISTIC
+        assert asyncio.get_running_loop().time() < 7 and len(model.streams) == 1
 
 
 async def test_plans_for_nobody_and_second_plans_are_left_out_and_counted() -> None:

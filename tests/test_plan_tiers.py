@@ -77,6 +77,10 @@ def test_it_is_one_thing_for_each_model_and_for_each_prompt() -> None:
     tiers.heard("large", COMPACT, *BAD)  # where it was only a rung of the ladder
     tiers.heard("large", COMPACT, *BAD)
     assert tiers.begins(ASK, "large") is SIMPLIFIED
+    tiers = Tiers(Plans(tier=COMPACT, window=1))
+    assert begun(tiers, BAD, BAD)[-1] is FULL
+    tiers.heard("m", COMPACT, *BAD)
+    assert tiers.begins(ASK, "m") is FULL
 
 
 def test_prompts_that_are_compared_take_turns_whatever_comes_of_them() -> None:
@@ -125,6 +129,29 @@ def test_a_session_moves_to_the_longer_prompt_and_replays_it(
     }
     walked = verify(tmp_path / "table-7.jsonl", heavy=True)
     assert walked.difference is None and walked.closed
+
+
+async def test_each_answer_is_counted_by_its_prompt_and_none_that_was_left_out_of_a_batch() -> None:
+    def answer(request: Request, number: int) -> Script:
+        if "# The tools" in request.system:
+            return Script({"steps": [SCAN, WAIT]})
+        if number == 1:
+            return Script({"plans": [{"agent": f"a{n}", "steps": [SCAN]} for n in range(2)]})
+        return Script({"steps": [FLY]})
+
+    async with (
+        foretell.Game({"intensity": "off"}, model=ScriptedModel(answer)) as game,
+        await game.session("table-7") as session,
+    ):
+        for n in range(3):
+            session.queue_agent(f"a{n}", scene(n))
+        sources = [str(plan.source) for plan in (await session.execute_batch()).values()]
+        tiers = session.plans_report()["tiers"]
+    assert sources == ["simplified", "simplified", "full"]
+    assert tiers == {
+        "simplified": {"answers": 3, "usable": 2, "valid": 2, "dropped": 1},
+        "full": {"answers": 1, "usable": 1, "valid": 2, "dropped": 0},
+    }
 
 
 def test_what_is_known_of_the_prompts_is_counted_on_in_the_next_sitting(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class Planner:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
             if draft.share is not None:
-                draft.share.overdue()
+                draft.share.generation.overdue()
             draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
             draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
@@ -283,7 +283,7 @@ class Planner:
                     async with timeout(self._timers, f"deadline {name} first", limit):
                         first = await anext(pieces, None)
             except TimeoutError:
-                share.overdue()
+                share.generation.overdue()
                 raise Stalled(f"nothing came within {limit:g} s") from None
             if first is None:
                 return
