@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...streams.models import Message, Purpose, Request, Tool
+from ...streams.parts import timed
 from .compress import dumped, facts_of
 from .registry import PlanTool, Registry
 from .settings import Plans
@@ -75,6 +76,7 @@ def prompt_for(ask: Ask, registry: Registry, tier: Tier, most_steps: int) -> Pla
     return PlanPrompt(_stable(registry, tier, most_steps), f"What will it do?\nFACTS {told}")
 
 
+@timed("build")
 def request_for(
     ask: Ask, registry: Registry, model: str, settings: Plans, tier: Tier | None = None
 ) -> Request:

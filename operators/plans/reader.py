@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...streams.parts import timed
 from ..partials import MISSING, PartialParser, Patch, Path
 
 __all__ = ["StepReader"]
@@ -34,6 +35,7 @@ class StepReader:
         self._found = False
         self._over = False
 
+    @timed("parse")
     def feed(self, text: str) -> list[Any]:
         """The steps that a piece of the text completes, as they were written."""
         steps: list[Any] = []
