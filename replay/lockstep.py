@@ -87,6 +87,7 @@ OPERATORS = {
     "~scene": "settle, classify",
     "~served": "tell",
     "~settings": "session",
+    "~shared": "plan",
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",

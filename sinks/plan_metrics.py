@@ -44,10 +44,10 @@ class PlanMetrics:
 
     It changes nothing in them. Counts only grow; another thread may read them at any time.
 
-    ``seconds``, by part: ``build`` a prompt, ``queue`` until a request is sent, ``ttft`` from there
-    to the first token, ``first`` from asking to the first step whoever made it, ``model`` to the
-    model's first, ``total`` to the end, ``parse`` a piece of an answer; ``told`` to the first text
-    of an outcome's telling.
+    ``seconds``, by part: ``build`` what is told of an agent, and a prompt; ``queue`` until a
+    request is sent; ``ttft`` from there to the first token; ``first`` from asking to the first step
+    whoever made it, ``model`` to the model's first, ``total`` to the end; ``parse`` a piece of an
+    answer; ``told`` to the first text of an outcome's telling.
     """
 
     def __init__(self) -> None:
@@ -58,6 +58,8 @@ class PlanMetrics:
         """The model's, by what was wrong with them; ``valid``: nothing."""
         self.falls: dict[Labels, int] = {}
         """From whom, to whom, why."""
+        self.hits: dict[Labels, int] = {}
+        """Plans that needed no request of their own: ``in_flight``, another had asked the same."""
         self.served: dict[Labels, int] = {}
         """Outcomes, by what there was for them."""
         self.tokens: dict[Labels, int] = {}
@@ -88,6 +90,7 @@ class _Session:
             "~agent": self._on_agent,
             "~generation": self._on_generation,
             "~asked": self._on_asked,
+            "~shared": self._on_shared,
             "~chunk": self._on_chunk,
             "~ended": self._on_ended,
             "~account": self._on_account,
@@ -108,7 +111,15 @@ class _Session:
         purpose = str(line["purpose"])
         about = {"purpose": purpose, "asked": None, "said": False}
         _bound(self._streams)[line["generation"]] = about
-        begun = self._asked.pop(line.get("plan", ""), None)
+        for plan in (line.get("plan"), *line.get("plans", ())):
+            self._begun(t, plan)
+
+    def _on_shared(self, t: float, line: Mapping[str, Any]) -> None:
+        self._begun(t, line["plan"])
+        _count(self._all.hits, ("in_flight",))
+
+    def _begun(self, t: float, plan: str | None) -> None:
+        begun = None if plan is None else self._asked.pop(plan, None)
         if begun is not None:
             self._all.seconds["queue"].add(t - begun)
 

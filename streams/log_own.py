@@ -18,7 +18,7 @@ FETCHED = (
     *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
     *("cancelled", "dropped", "expired", "missing"),
 )
-AGENT = ("asked", "failed", "left")
+AGENT = ("asked", "failed", "left", "due")
 LANES = ("immediate", "eager", "background", "deferred")
 
 
@@ -89,6 +89,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "goal": lambda value: value is None or isinstance(value, str),
         "step": _is_object,
         "done": _are_objects,
+        "together": lambda value: value in (None, True),
         "fallback": lambda value: value is None or isinstance(value, list),
     },
     "~asked": {"generation": _is_text},

@@ -19,6 +19,7 @@ memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_expo
 export = pytest.importorskip("opentelemetry.sdk.trace.export")
 
 SNAPSHOT: dict[str, Any] = {"me": {"side": "foes"}, "others": {"mira": {"side": "party"}}}
+OTHER: dict[str, Any] = {"me": {"side": "party"}, "others": {}}
 STEPS = {"steps": [{"do": "Scan"}, {"do": "Wait"}]}
 
 
@@ -48,7 +49,7 @@ async def test_a_plan_is_a_span_within_which_those_of_the_sdk_stand() -> None:  
     model = Instrumented(ScriptedModel(Script(STEPS)), tracer)
     async with foretell.Game(model=model, tracer=tracer) as game:
         session = await game.session("table-7")
-        await asyncio.gather(session.plan("grik", SNAPSHOT), session.plan("snag", SNAPSHOT))
+        await asyncio.gather(session.plan("grik", SNAPSHOT), session.plan("snag", OTHER))
     spans = exporter.get_finished_spans()
     plans = [each for each in spans if each.name == "foretell plan"]
     posts = [each for each in spans if each.name == "POST /v1/messages"]

@@ -15,9 +15,9 @@ from ..generation import Generations, Trace
 from ..narrative import Narrative, Patched, Started
 from ..publish import Fault
 from ..switch_map import switch_map
+from .batch import Batches
 from .check import checked
 from .heuristic import by_rules
-from .places import Places
 from .plan import Planner
 from .registry import Registry
 from .settings import Plans
@@ -40,7 +40,10 @@ __all__ = ["Agents"]
 KEPT = 1024
 """Agents whose last plan is remembered when it is over, for a step of it that fails."""
 
-FIELDS = ("what", "plan", "agent", "snapshot", "goal", "fallback", "step", "reason", "done")
+FIELDS = (
+    *("what", "plan", "agent", "snapshot", "goal", "fallback", "together"),
+    *("step", "reason", "done"),
+)
 """What an ``~agent`` line says."""
 
 
@@ -98,19 +101,19 @@ class Agents:
         self._now = now
         self._moment = moment
         self._trace = trace
-        self._places = Places(settings.streams)
+        about = generations, tasks, timers, trace, allow, revision
+        self._batches = Batches(registry, settings, model, *about)
         self._runs: dict[str, _Run] = {}
         self._untold: dict[str, None] = {}
         self._changed = False
         self._over = False
         self._asks: Subject[tuple[Ask, ...]] = Subject()
-        beside = generations, self._places, tasks, timers
-        planner = Planner(registry, settings, model, *beside, now, moment, trace, allow, revision)
+        planner = Planner(registry, settings, self._batches, timers, now, moment, trace)
         planned = switch_map(planner.plan, tasks, fault, timers, key=lambda ask: ask.agent)
         self._planning = self._asks.pipe(planned).subscribe(self._on_planned)
 
     def hand_in(self, data: Mapping[str, Any]) -> None:
-        """Take in what was said of an agent: ``asked``, ``failed`` or ``left``."""
+        """Take in what was said of an agent: ``asked``, ``failed``, ``left`` or ``due``."""
         if self._over:
             return
         said = {name: value for name, value in data.items() if name in FIELDS}
@@ -118,6 +121,9 @@ class Agents:
         if data["what"] == "asked":
             self._trace("~agent", **said)
             self._asked(data, run)
+        elif data["what"] == "due":  # whoever was queued until now, and not this one alone
+            self._trace("~agent", **said)
+            self._batches.due()
         elif run is None or run.ask.plan != data["plan"]:  # another has taken its place meanwhile
             if data["what"] == "failed":  # who was to go on waits for an end
                 plan = Plan(data["plan"], data["agent"], PlanStatus.SUPERSEDED, None)
@@ -136,7 +142,7 @@ class Agents:
             self._untold[event.telling] = None
         elif not isinstance(event, Patched) or event.text:
             self._untold.pop(event.telling, None)
-        self._places.hold(bool(self._untold))
+        self._batches.hold(bool(self._untold))
 
     def close(self) -> None:
         """End all plans, at once."""
@@ -145,6 +151,7 @@ class Agents:
             if run.live:
                 self._end(run, PlanStatus.CANCELLED)
         self._planning.dispose()
+        self._batches.close()
         self.events.on_completed()
 
     def _asked(self, data: Mapping[str, Any], before: _Run | None) -> None:
@@ -157,6 +164,7 @@ class Agents:
             data.get("snapshot") or {},
             data.get("goal") or "",
             self._moment(),
+            together=data.get("together") is True,
         )
         self._begin(ask, data.get("fallback"))
 

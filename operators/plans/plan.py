@@ -6,21 +6,28 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from ...streams.models import ModelError, ModelInvalid, Request
-from ...streams.tasks import Tasks
+from ...streams.models import (
+    ModelBadRequest,
+    ModelError,
+    ModelInvalid,
+    ModelProtocolError,
+    ModelRefusal,
+)
 from ...streams.timers import Timers, sleep, timeout
-from ..generation import Generation, GenerationClosed, Generations, Trace
+from ..generation import GenerationClosed, Trace
+from .answer import Share
+from .batch import Batches
 from .check import MOST_DROPPED, check
 from .ladder import Ladder, Pace, Stalled
-from .places import Places
-from .prompts import request_for
-from .reader import StepReader
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
 from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped, Tier
 
 __all__ = ["Planner"]
+
+OF_THE_BATCH = (ModelBadRequest, ModelInvalid, ModelProtocolError, ModelRefusal)
+"""What may be wrong with a request for several, and right with one for each."""
 
 
 class _Draft:
@@ -34,32 +41,27 @@ class _Draft:
         self.first: float | None = None
         self.full = False
         """More steps have come than a plan may have."""
-        self.generation: Generation | None = None
+        self.share: Share | None = None
         self._ask = ask
         self._registry = registry
         self._settings = settings
         self.source = Source(settings.tier)
         self._sight = Sight(ask.snapshot)
-        self._reader = StepReader()
-        self._held: list[str] = []
 
-    def feed(self, text: str) -> list[Step]:
-        """The steps that can be done, of those that a piece of the answer completes."""
-        if not self._settings.streaming:
-            self._held.append(text)
-            return []
-        return self._taken(self._reader.feed(text))
+    def begin(self, share: Share) -> None:
+        """An answer is read, in the place of one before of which nothing can be used."""
+        self.share, self.source = share, Source(share.tier)
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
-        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
+        return [] if self.share is None else self.take(self.share.rest())
 
     def begin_anew(self, tier: Tier) -> None:
         """The answer to another prompt is read, for of this one nothing can be used."""
-        self._reader, self._held = StepReader(), []
-        self.source = Source(tier)
+        self.share, self.source = None, Source(tier)
 
-    def _taken(self, raw: Iterable[Any]) -> list[Step]:
+    def take(self, raw: Iterable[Any]) -> list[Step]:
+        """The steps that can be done, of those that a piece of the answer completes."""
         fit: list[Step] = []
         ask = self._ask
         for each in raw:
@@ -94,42 +96,29 @@ class Planner:
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
-    :param model: whom to ask, as the settings are now.
-    :param places: how many requests there may be at the same time.
+    :param batches: makes the requests, for one or for several.
     :param now: seconds of the session; ``moment``: when the last thing came from outside, which is
         the same in a replay.
-    :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
-    :param revision: of the world, for the account of a stream.
     """
 
     def __init__(
         self,
         registry: Registry,
         settings: Plans,
-        model: Callable[[], str],
-        generations: Generations,
-        places: Places,
-        tasks: Tasks,
+        batches: Batches,
         timers: Timers,
         now: Callable[[], float],
         moment: Callable[[], float],
         trace: Trace,
-        allow: Callable[[Request], None],
-        revision: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._settings = settings
-        self._model = model
-        self._generations = generations
-        self._places = places
-        self._tasks = tasks
+        self._batches = batches
         self._timers = timers
         self._now = now
         self._moment = moment
         self._pace = Pace()
         self._trace = trace
-        self._allow = allow
-        self._revision = revision
 
     async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
         """The events of a plan, from the model's first step to the end."""
@@ -143,8 +132,8 @@ class Planner:
                 async for step in steps:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
-            if draft.generation is not None:
-                draft.generation.overdue()
+            if draft.share is not None:
+                draft.share.overdue()
             draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
             draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
@@ -171,8 +160,8 @@ class Planner:
         now = self._now()
         if draft.first is None:
             draft.first = now - ask.began
-        if draft.generation is not None and not draft.generation.delivered:
-            draft.generation.deliver()
+        if draft.share is not None and not draft.share.generation.delivered:
+            draft.share.generation.deliver()
         return Stepped(ask.agent, step, now)
 
     def _ended(
@@ -227,65 +216,64 @@ class Planner:
     async def _answer(
         self, ask: Ask, draft: _Draft, ladder: Ladder, name: str
     ) -> AsyncGenerator[Step, None]:
-        await self._places.take()
-        try:
-            model, settings = self._model(), self._settings
-            left = ask.began + settings.deadline - self._moment()
-            if left <= self._pace.least(model):
-                raise TimeoutError  # it would come too late
-            request = request_for(ask, self._registry, model, settings, ladder.tier)
-            self._allow(request)
-        except BaseException:
-            self._places.free()
-            raise
-        revision = self._revision()
-        generation = self._generations.open(request, (), revision=revision, plan=ask.plan)
-        lease = generation.lease()
-        draft.generation = generation
-        limit = None if ladder.shorter is None else self._pace.stalled(model)
-        try:
-            async with aclosing(self._chunks(generation, model, limit, name)) as chunks:
-                async for chunk in chunks:
-                    for step in draft.feed(chunk):
-                        yield step
-                    if draft.full:
-                        return
-        finally:
-            lease.release("enough" if draft.full else "superseded")
-            self._tasks.start(self._leave(generation), name=f"leave {generation.id}")
+        """The steps of one answer; whom a batch has none for is asked about once more, alone."""
+        alone = False
+        while True:
+            share = await self._batches.share(
+                ask, ladder.tier, alone=alone, in_time=lambda model: self._in_time(ask, model)
+            )
+            draft.begin(share)
+            try:
+                async with aclosing(self._pieces(share, ladder, name)) as pieces:
+                    async for piece in pieces:
+                        for step in draft.take(piece):
+                            yield step
+                        if draft.full:
+                            return
+                for step in draft.finish():
+                    yield step
+            except OF_THE_BATCH:
+                if draft.steps or not share.several:
+                    raise
+            finally:
+                share.release("enough" if draft.full else "superseded")
+            if draft.steps or not share.several:
+                return
+            alone = True
+            self._fell(ask, ladder.tier, ladder.tier, "alone")
 
-    async def _chunks(
-        self, generation: Generation, model: str, limit: float | None, name: str
-    ) -> AsyncGenerator[str, None]:
-        """The text, of which the first must come in so many seconds, where there is a limit.
+    def _in_time(self, ask: Ask, model: str) -> bool:
+        """Whether an answer may be there before the deadline."""
+        left = ask.began + self._settings.deadline - self._moment()
+        return left > self._pace.least(model)
+
+    async def _pieces(
+        self, share: Share, ladder: Ladder, name: str
+    ) -> AsyncGenerator[list[Any], None]:
+        """The answer, of which the first piece must come in time, where there is a shorter prompt.
 
         :raises Stalled: if it does not.
         """
-        opened = self._moment()
-        async with aclosing(generation.chunks()) as chunks:
+        model, opened = share.generation.request.model, self._moment()
+        limit = None if ladder.shorter is None else self._pace.stalled(model)
+        async with aclosing(share.pieces(streaming=self._settings.streaming)) as pieces:
             try:
                 if limit is None:
-                    first = await anext(chunks, None)
+                    first = await anext(pieces, None)
                 else:
                     async with timeout(self._timers, f"deadline {name} first", limit):
-                        first = await anext(chunks, None)
+                        first = await anext(pieces, None)
             except TimeoutError:
-                generation.overdue()
+                share.overdue()
                 raise Stalled(f"nothing came within {limit:g} s") from None
             if first is None:
                 return
-            self._pace.heard(model, self._moment() - opened)
+            if share.leads:
+                self._pace.heard(model, self._moment() - opened)
             yield first
-            async for chunk in chunks:
-                yield chunk
+            async for piece in pieces:
+                yield piece
 
     def _fell(self, ask: Ask, above: str, to: str, why: str | None) -> None:
         about = {"from": above, "to": to, "why": why}
         self._trace("~fell", plan=ask.plan, revision=ask.revision, **about)
-
-    async def _leave(self, generation: Generation) -> None:
-        """Its place is free when its connection is closed; no plan has to wait for that."""
-        try:
-            await generation.closed()
-        finally:
-            self._places.free()

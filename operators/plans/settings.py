@@ -20,7 +20,9 @@ class Plans(BaseModel):
     tool. ``streaming``: whether steps are taken as they close, or when the answer is whole.
     ``deadline``: when a plan ends, with what is complete. ``first``: whether a step by rules is
     given at once, before the model's. ``streams``: requests for plans that a session has open at
-    the same time; what is asked beyond that waits its turn. ``max_steps``: of one plan.
+    the same time; what is asked beyond that waits its turn, and is then asked for together, so many
+    agents in one: ``batch_size`` (1: never). ``batch_wait``: how long who was queued waits for
+    others. ``max_steps``: of one plan.
     ``max_tokens``: of an answer. ``retries``: of a request that the server had no room for.
     ``max_snapshot_bytes``: the largest snapshot, as JSON.
     """
@@ -34,6 +36,8 @@ class Plans(BaseModel):
     deadline: float = Field(default=10.0, gt=0, le=600)
     first: bool = True
     streams: int = Field(default=4, ge=1, le=64)
+    batch_size: int = Field(default=10, ge=1, le=20)
+    batch_wait: float = Field(default=0.005, ge=0, le=10)
     max_steps: int = Field(default=5, ge=1, le=20)
     max_tokens: int = Field(default=300, ge=32, le=4000)
     retries: int = Field(default=2, ge=0, le=10)

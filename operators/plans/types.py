@@ -30,6 +30,7 @@ __all__ = [
 class Tier(StrEnum):
     """How long a prompt is; the longest stands first."""
 
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
 
@@ -40,6 +41,7 @@ class Source(StrEnum):
     ``wait``: the safe tool, for nothing else can be done, or is worth it.
     """
 
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
     FALLBACK = "fallback"
@@ -49,7 +51,7 @@ class Source(StrEnum):
     @property
     def model(self) -> bool:
         """Whether a model has written it."""
-        return self in (Source.SIMPLIFIED, Source.COMPACT)
+        return self in (Source.FULL, Source.SIMPLIFIED, Source.COMPACT)
 
 
 class PlanStatus(StrEnum):
@@ -198,6 +200,7 @@ class Ask:
     :param done: what was done of the plan before, as it was written.
     :param failed: the step that failed, as it was written, and why.
     :param barred: keys of steps that are not to come again.
+    :param together: it was queued, to be asked with others in one request.
     """
 
     plan: str
@@ -210,3 +213,4 @@ class Ask:
     done: tuple[Mapping[str, Any], ...] = ()
     failed: tuple[Mapping[str, Any], str] | None = None
     barred: frozenset[bytes] = frozenset()
+    together: bool = False
