@@ -202,6 +202,8 @@ class Pipeline(Generic[M]):
         for listener in listeners:
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
+        if game.metrics is not None and replaying is None:
+            self.recorder.listen(game.metrics.session())
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}

@@ -25,11 +25,11 @@ PATIENT = 3600.0
 
 
 class Circuit(StrEnum):
-    """Whether a server is asked: by all; by none; by one, who tries it."""
+    """Whether a server is asked: by all; by one, who tries it; by none."""
 
     CLOSED = "closed"
-    OPEN = "open"
     HALF_OPEN = "half_open"
+    OPEN = "open"
 
 
 class Breaker:

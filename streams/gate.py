@@ -19,7 +19,7 @@ from .models import (
     ModelUnavailable,
 )
 
-__all__ = ["Gate", "Member", "OpenGate", "Stream", "gate_to"]
+__all__ = ["Gate", "Member", "OpenGate", "Stream", "circuits", "gate_to"]
 
 RECHECK = 1.0
 """Seconds; so often it is looked whether another loop is done trying the server."""
@@ -337,3 +337,14 @@ def gate_to(model: Any) -> Gate:
         if gate is None or gate.loop() is not loop:  # of one that is gone
             gate = _gates[key] = Gate(model)
     return gate
+
+
+def circuits() -> list[tuple[Any, Circuit]]:
+    """The endpoint of each server that games are open to now, and whether it is asked."""
+    found = []
+    for gate in [*_gates.values()]:
+        loop = gate.loop()
+        if loop is not None:
+            endpoint = getattr(gate.model, "endpoint", None)
+            found.append((endpoint, gate.breaker.circuit(loop.time())))
+    return found

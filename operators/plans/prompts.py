@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...streams.models import Message, Purpose, Request, Tool
+from ...streams.parts import timed
 from .compress import dumped, facts_of
 from .manual import examples, priorities, tool_manual
 from .registry import PlanTool, Registry
@@ -47,6 +48,7 @@ class PlanPrompt:
         return round(self.characters / CHARS_PER_TOKEN)
 
 
+@timed("build")
 def told_of(ask: Ask, registry: Registry, tier: Tier) -> dict[str, Any]:
     """What a prompt of a tier says of an agent; equal, but for its id, for equal inputs."""
     most, room = ROOM[tier]
@@ -77,6 +79,7 @@ def request_for(
     return request_of([told_of(ask, registry, tier)], registry, model, settings, tier)
 
 
+@timed("build")
 def request_of(
     told: Sequence[Mapping[str, Any]], registry: Registry, model: str, settings: Plans, tier: Tier
 ) -> Request:

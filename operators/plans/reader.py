@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
+from ...streams.parts import timed
 from ..partials import MISSING, PartialParser, Patch, Path
 
 __all__ = ["PlansReader", "StepReader"]
@@ -29,6 +30,7 @@ class _Reader(ABC, Generic[T]):
         self._found = False
         self._over = False
 
+    @timed("parse")
     def feed(self, text: str) -> list[T]:
         """What a piece of the text completes, as it was written."""
         found: list[T] = []
