@@ -208,6 +208,8 @@ class Pipeline(Generic[M]):
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
         self.recorder.listen(self.ledger.heard)
+        if game.metrics is not None and replaying is None:
+            self.recorder.listen(game.metrics.session())
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -311,6 +313,7 @@ class Pipeline(Generic[M]):
             self.tasks,
             self.timers,
             lambda: self.inputs.now,
+            self.economy.now,
             self.recorder.trace,
             self.spending.allow,
             lambda: self.world_now.revision,
