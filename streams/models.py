@@ -49,6 +49,7 @@ class Purpose(StrEnum):
     REFINE = "refine"
     FOREGROUND = "foreground"
     PLAN = "plan"
+    SUMMARY = "summary"
 
 
 @dataclass(frozen=True, slots=True)
