@@ -92,9 +92,9 @@ def next_object(text: str) -> Next | None:
     return None
 
 
-def commas(text: str, start: int, end: int) -> Iterator[int]:
-    """Those that lie in no object that begins in ``text`` and is no value of a name."""
-    parts = PART.finditer(text, 0, min(end, LONGEST))
+def commas(text: str, start: int, end: int, elements: bool) -> Iterator[int]:
+    """Those that lie in no element that begins in ``text``: an object that is no value of a name."""
+    parts = PART.finditer(text, 0, min(end, LONGEST) if elements else 0)
     within, after = _beside(parts, text, end)
     for found in COMMA.finditer(text, start, end):
         while found.start() >= after:

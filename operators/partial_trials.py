@@ -228,7 +228,8 @@ class Trials:
         # What is in an object is of no other, and of a list none is passed over.
         after = first_object(text, upto)
         next_object = 0 if after else upto
-        found = islice(commas(text, after, inside), None if named else 1)
+        elements = any(type(box) is list for box in boxes)  # what begins may be the next one
+        found = islice(commas(text, after, inside, elements), None if named else 1)
         for pos in chain((next_object,), found) if after else chain(found, (upto,)):
             for depth in depths if pos in (first, next_object) else named:
                 box = boxes[depth - 1]

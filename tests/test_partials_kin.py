@@ -356,6 +356,7 @@ def test_the_next_object_lies_in_nothing_that_begins_after_the_place() -> None:
 
 def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
     text = ' x, {"a":1, "b":2}, "c":{"d":1, "e":2}, f(1, {so, so}) {a:1, b:2}, ({"g":1, "h'
-    assert [text[at:][:5] for at in commas(text, 0, len(text))] == [
+    assert [text[at:][:5] for at in commas(text, 0, len(text), True)] == [
         ', {"a', ', "c"', ', "e"', ", f(1", ", {so", ", so}", ', ({"'
     ]  # fmt: skip
+    assert len([*commas(text, 0, len(text), False)]) == text.count(",")
