@@ -16,6 +16,7 @@ __all__ = [
     "commas",
     "first_object",
     "names_in",
+    "next_member",
     "next_object",
 ]
 
@@ -30,7 +31,7 @@ BEGINS_OBJECT = re.compile(rf"\{{\s*{NAME}")
 LONGEST = 1 << 12  # so many characters of an object are looked at
 GAP = 64
 DEEPEST = 512  # no value is deeper
-NEAR = 8  # so many brackets one of another kind may close
+NEAR = range(-1, -9, -1)  # so many brackets one of another kind may close
 FEW = r"(?![\w$-]{1,64}\s*[:=])[^\"'\[\]{},\n]{0,16}"  # what may stand before an object by mistake
 COMMA = re.compile(",")
 PART = re.compile(
@@ -38,6 +39,8 @@ PART = re.compile(
     re.DOTALL,
 )
 VALUE_FOLLOWS = re.compile(r"[:=]\s*\Z")
+WITH_OBJECT = re.compile(r"\s*(?=\{)")
+COMMA_BEFORE = re.compile(r",\s*\Z")
 OBJECT_BEGINS = re.compile(r"""\{\s*(?:["'“”„]|[\w$-]{1,64}\s*[:：])""")
 GOES_ON = re.compile(r'\s*,\s*"[^"\\\n]{0,64}"\s*:')
 OPENS = {"}": "{", "]": "[", ")": "("}
@@ -60,9 +63,10 @@ def _close(inside: list[str], bracket: str) -> bool:
             if inside.pop() == "{":
                 return False
         return True
-    for at in range(len(inside) - 1, max(-1, len(inside) - 1 - NEAR), -1):
-        if inside[at] == "{":
-            return False
+    size = len(inside)
+    for at in NEAR:
+        if at < -size or inside[at] == "{":
+            break
         if inside[at] == OPENS[bracket]:
             del inside[at:]
             return False
@@ -75,11 +79,12 @@ def next_object(text: str) -> Next | None:
     beyond = 0
     names: set[str] = set()
     for found in PART.finditer(text):
-        part, pos = found[0], found.start()
+        part = found[0]
         if part[0] == '"':
             if found[2] and not inside and beyond < 2:
                 names.add(found[1])
         elif part[0] in ",;\n":
+            pos = found.start()
             if not inside and not VALUE_FOLLOWS.search(text, max(0, pos - GAP), pos):
                 return Next(pos, found.end() - 1, names)
             inside += "{" * part.count("{")
@@ -92,8 +97,32 @@ def next_object(text: str) -> Next | None:
     return None
 
 
+def next_member(text: str) -> tuple[int | None, int]:
+    """Where the comma before the next name with an object stands, and where that object begins.
+
+    If there is none, how far it was looked for.
+    """
+    inside: list[str] = []
+    for found in PART.finditer(text):
+        part = found[0]
+        if part[0] == '"':
+            member = None if inside or not found[2] else WITH_OBJECT.match(text, found.end())
+            pos = found.start()
+            if member and (comma := COMMA_BEFORE.search(text, max(0, pos - GAP), pos)):
+                return comma.start(), member.end()
+        elif part[0] in ",;\n" and not inside:
+            return None, found.end()
+        elif part in OPENS:
+            _close(inside, part)
+        else:
+            inside += "{" * part.count("{") or part
+            if len(inside) > DEEPEST:
+                return None, found.end()
+    return None, len(text)
+
+
 def commas(text: str, start: int, end: int, elements: bool) -> Iterator[int]:
-    """Those that lie in no element that begins in ``text``: an object that is no value of a name."""
+    """Those in no element that begins in ``text``: in no object but the value of a name."""
     parts = PART.finditer(text, 0, min(end, LONGEST) if elements else 0)
     within, after = _beside(parts, text, end)
     for found in COMMA.finditer(text, start, end):

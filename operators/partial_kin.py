@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
-from .partial_brackets import Names, names_in
+from .partial_brackets import Names, Place, names_in, next_member, next_object
 
-__all__ = ["SEEN", "kin", "labelled", "names_of"]
+__all__ = ["SEEN", "element", "kin", "labelled", "member", "names_of"]
 
 SEEN = 16  # the names of so many elements, the last ones of a list, are looked at
 LABEL = re.compile(r":\s*(?=\{)")
@@ -32,24 +33,51 @@ def labelled(boxes: list[Any], text: str) -> bool:
     return kin(boxes, names, here=bool(another)) == len(boxes)
 
 
+def element(text: str, boxes: list[Any]) -> tuple[Place | None, int]:
+    """The next object, if it has the names of those in one of the lists; how far it looked."""
+    name = next(reversed(boxes[-1]), None) if text[:1] == ":" else None
+    own = {name} if type(boxes[-1]) is list and isinstance(name, str) else set()
+    depth, pos, seen = None, len(text), 0
+    quote = text.find('"') + 1  # the first one may be a stray one
+    for start in (0, quote) if quote else (0,):
+        found = next_object(text[start:pos])
+        seen += pos if found is None else found.bracket
+        if found is not None:
+            one = kin(boxes, names_in(text, start + found.bracket), found.names | own)
+            if one or not start:
+                depth, pos = one, start + found.comma
+    return None if depth is None else (depth, pos), seen
+
+
+def member(text: str, boxes: list[Any]) -> tuple[Place | None, int]:
+    """The next name with an object, if it has the names of those in one of the objects."""
+    comma, bracket = next_member(text)
+    depth = None if comma is None else kin(boxes, names_in(text, bracket), among=dict)
+    return None if comma is None or depth is None else (depth, comma), bracket
+
+
 def kin(
     boxes: list[Any],
     names: Names,
     own: Collection[str] = (),
     *,
     here: bool = False,
+    among: type = list,
 ) -> int | None:
     """How many of ``boxes`` stay open for an object with such names; ``None`` if nobody knows.
 
     :param own: names of the object that broke, beside those in its box.
     :param here: whether it stands where an element of the innermost list may stand.
+    :param among: whether it is an element of a list, or a member of an object.
     """
-    lists = {depth: names_of(box) for depth, box in enumerate(boxes, 1) if type(box) is list}
+    lists = {depth: names_of(box) for depth, box in enumerate(boxes, 1) if type(box) is among}
     for wanted in names[:2]:
         shared = {depth: len(wanted & known) for depth, known in lists.items()}
         if most := max(shared.values(), default=0):
             found = [depth for depth, count in shared.items() if count == most]
             return found[0] if len(found) == 1 else None
+    if among is dict:
+        return None
     if here and not lists.get(len(boxes), {""}):
         return len(boxes)
     around = max((depth for depth in lists if depth < len(boxes)), default=0)
@@ -60,6 +88,7 @@ def kin(
     return around if names.own & {*own, *held} else None
 
 
-def names_of(box: list[Any]) -> set[str]:
-    """The names of the objects in a list."""
-    return {name for each in box[-SEEN:] if type(each) is dict for name in each}
+def names_of(box: Any) -> set[str]:
+    """The names of the objects in a list or an object."""
+    last = islice(reversed(box if type(box) is list else box.values()), SEEN)
+    return {name for each in last if type(each) is dict for name in each}

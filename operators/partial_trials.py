@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,8 @@ from .partial_brackets import (
     commas,
     first_object,
     names_in,
-    next_object,
 )
-from .partial_kin import kin, labelled
+from .partial_kin import element, kin, labelled, member
 from .partial_machine import (
     AFTER_ITEM,
     AFTER_MEMBER,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .partial_parser import PartialParser
 
 __all__ = ["BEGINS", "LEAST", "PIECE", "Trials"]
+
+Look = Callable[[str, list[Any]], tuple[Place | None, int]]
 
 AT_VALUE = (ITEM, FIRST_IN_LIST, VALUE, SCALAR)
 LEAST = 1 << 18  # what looking for a place may cost, in characters, beside those of the text
@@ -188,27 +190,19 @@ class Trials:
             upto = len(text)
         return (
             beside(text, boxes, upto)
+            or self._paid(member, text, boxes)
             or self._before(text, boxes, upto)
-            or self._akin(text, boxes)
+            or self._paid(element, text, boxes)
             or self._beyond(text, boxes, upto)
         )
 
-    def _akin(self, text: str, boxes: list[Any]) -> Place | None:
-        """The next object, if it has the names of those in one of the lists."""
-        places: list[tuple[int, int | None]] = []
-        name = next(reversed(boxes[-1]), None) if text[:1] == ":" else None
-        own = {name} if type(boxes[-1]) is list and isinstance(name, str) else set()
-        quote = text.find('"') + 1  # the first one may be a stray one
-        for start in (0, quote) if quote else (0,):
-            if self._left <= 0:
-                return None
-            found = next_object(text[start:])
-            self._left -= (len(text) if found is None else found.bracket) // 4
-            if found is not None:
-                depth = kin(boxes, names_in(text, start + found.bracket), found.names | own)
-                places.append((start + found.comma, depth))
-        pos, first = min(places, default=(0, None), key=lambda place: place[0])
-        return None if first is None else (first, pos)
+    def _paid(self, look: Look, text: str, boxes: list[Any]) -> Place | None:
+        """What is found, if it can be paid how far it was looked for."""
+        if self._left <= 0:
+            return None
+        place, seen = look(text, boxes)
+        self._left -= seen // 4
+        return place if self._left > 0 else None
 
     def _beyond(self, text: str, boxes: list[Any], upto: int) -> Place | None:
         """The comma beside or around the place, past objects within what is lost."""

@@ -92,6 +92,16 @@ def test_three_wrong_brackets_of_two_agents_cost_no_step() -> None:
     assert [agent["who"] for agent in found.value["agents"]] == ["A", "B", "C"]
 
 
+def test_two_wrong_brackets_in_an_object_of_objects_cost_no_other() -> None:
+    _, found = read('{"s":{"a":{"n":1},"b":{"n":2]},"c":{"n":3},"d":{"n":4]},"e":{"n":5}},"id":5}')
+    assert found.value == {"s": {name: {"n": n} for n, name in enumerate("abcde", 1)}, "id": 5}
+    _, found = read('{"A":{"s":[{"n":1},{"n":2]},"B":{"s":[{"n":3},{"n":4]},"C":{"s":[{"n":5}]}}')
+    steps = [[step["n"] for step in agent["s"]] for agent in found.value.values()]
+    assert steps == [[1, 2], [3, 4], [5]]
+    _, found = read('{"A":{"s":[{"n":1},{"n":2]},{"s":[]},"B":{"s":[{"n":4]},"C":{"n":[]}}')
+    assert [*found.value] == ["A"]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
