@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from .operators.compose import Composer
 from .operators.contents import Contents
 from .operators.narration import validate_final
 from .operators.prompts import MOST, Account, prompted
+from .operators.tongue import code_of, foreign
 from .operators.views import Views
 from .operators.wander import way_of
 from .sinks.transcript import Transcript
@@ -35,6 +36,7 @@ class Asker:
     A text for some of the viewers is asked for with what they may know, and with nothing else.
 
     :param contents: the content of its scenes, if there is any.
+    :param remark: told of a text in another language than it should be.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Asker:
         transcript: Transcript,
         views: Views,
         contents: Contents | None,
+        remark: Callable[[str], None],
     ) -> None:
         self._game = game
+        self._remark = remark
         self.apply(game.settings)
         self._transcript = transcript
         self._views = views
@@ -54,6 +58,7 @@ class Asker:
         """Ask as these say from now on."""
         self._settings = settings
         self._prompts = self._game.prompts_for(settings)
+        self._language = code_of(settings.language)
 
     def request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
@@ -84,13 +89,25 @@ class Asker:
         )
 
     def flawed(self, text: str) -> bool:
-        """Whether a finished variant is not what was asked for; told, it would have to fail."""
+        """Whether a finished variant is not what was asked for: told, it would have to fail.
+
+        Or it is in another language: that is remarked, and is no reason to keep a player waiting.
+        """
         composer = Composer(self._game.text_field)
         composer.begin({}, last=True)
         composer.feed(text)
         composer.finish()
         unfit = composer.torn or not composer.text.strip()
-        return unfit or self.check(composer.value) is not None
+        if unfit or self.check(composer.value) is not None:
+            return True
+        return self.foreign(composer.text, "what is prepared")
+
+    def foreign(self, text: str, what: str) -> bool:
+        """Whether a text is not in the language of the settings; if so, it is remarked."""
+        wrong = foreign(text, self._language)
+        if wrong is not None:
+            self._remark(f"{what} is not in {self._settings.language}: {wrong}")
+        return wrong is not None
 
     def check(self, value: Any) -> str | None:
         """Why a whole value is no instance of the game's narration; ``None`` if it is one."""

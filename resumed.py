@@ -25,7 +25,10 @@ from .streams.world import Numbered, World
 __all__ = ["Resumed"]
 
 OF_LEDGER = frozenset(
-    ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
+    (
+        *("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served"),
+        *("~revoked", "~guard"),
+    )
 )
 OF_TRANSCRIPT = frozenset(("~telling", "~text", "~told"))
 
@@ -107,7 +110,7 @@ class Resumed:
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":
             self.live = True
-        elif kind in ("~stop", "~gate"):
+        elif kind in ("~stop", "~gate", "~guard"):
             self.tally.restore(line)
         elif kind in ("~told", "~fault"):
             self.tally.restore(line)
