@@ -47,7 +47,7 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "budget"),
+        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -88,6 +88,9 @@ class Settings(BaseModel):
     (``"interrupt"``). A table has one by the context in which it comes:
     ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
+    ``memory_tokens``: about how much of what was told last a prompt has. ``summary_tokens``: about
+    how much of it sums up what was told before; the small model writes that, each time as much
+    was told as is remembered, when nothing else is to be done. With 0 there is none.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``volatile``: names of fields, of actors and of the place, that change all the time and that no
     text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
@@ -154,6 +157,7 @@ class Settings(BaseModel):
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)
+    summary_tokens: int = Field(default=0, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)

@@ -36,6 +36,8 @@ RECALLED = Request("", (), purpose=Purpose.PREFETCH)
 
 SILENT = 5.0
 """Seconds; a server that says nothing for so long may be dead, for all one knows."""
+AHEAD = (Purpose.PREFETCH, Purpose.SUMMARY)
+"""What nobody waits for."""
 
 Trace = Callable[..., None]
 """Records what happened: ``trace(kind, **fields)``."""
@@ -145,12 +147,12 @@ class Generation:
     @property
     def spare(self) -> bool:
         """True while it is under way, and nobody but who opened it wants it."""
-        return self.running and not self.adopted and self.request.purpose is Purpose.PREFETCH
+        return self.running and not self.adopted and self.request.purpose in AHEAD
 
     @property
     def tells(self) -> bool:
         """Whether it is for what has happened."""
-        return self.adopted or self.request.purpose is not Purpose.PREFETCH
+        return self.adopted or self.request.purpose not in AHEAD
 
     @property
     def age(self) -> float:
@@ -421,7 +423,7 @@ class Generations:
             **why,
         )
         self._on_open(generation)
-        if request.purpose is Purpose.PREFETCH:
+        if request.purpose in AHEAD:
             self._waiting.append(generation)
             self._admit()
         else:

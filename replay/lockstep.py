@@ -93,6 +93,7 @@ OPERATORS = {
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",
+    "~summary": "summary",
     "~take": "claim",
     "~telling": "tell",
     "~text": "tell",

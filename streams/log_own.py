@@ -30,6 +30,11 @@ def _is_count(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _is_number_of(value: Any) -> bool:
+    """The number of an input."""
+    return value is not None and _is_count(value)
+
+
 def _is_intensity(value: Any) -> bool:
     return value in ("off", "conservative", "aggressive", "auto")
 
@@ -149,6 +154,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "reason": _is_text,
         "whole": lambda value: value in (None, True),
     },
+    "~summary": {"text": _is_text, "upto": _is_number_of, "last": _is_number_of},
     "~timer": {"name": _is_text},
     "~unfit": {"flaw": _is_text},
     "~usage": {

@@ -81,6 +81,7 @@ def draw(seed: int) -> History:
         settings["overlap"] = {each: rng.choice(OVERLAPS) for each in contexts}
     if rng.random() < 0.2:
         steps = [each for step in steps for each in _reported(rng, step)]
+    settings["summary_tokens"] = rng.choice((0, 0, 40, 120))
     models = rng.randrange(2**32)
     guarded = rng.random() < 0.2
     if guarded:

@@ -19,7 +19,7 @@ from ..streams.models import (
     Request,
 )
 from .scripted import Script
-from .stamps import asked, stamped
+from .stamps import asked, stamped, summed
 from .watch import WatchedStream
 
 __all__ = ["GuestError", "Moody"]
@@ -71,7 +71,9 @@ class Moody:
         what, count = self.drawn_from(request)
         rng = random.Random(f"{what} {count}")
         text = stamped(request, number, *self._words)
-        whole = {"text": text, "lines": [], "cues": ["drums"]}
+        whole: Any = {"text": text, "lines": [], "cues": ["drums"]}
+        if request.purpose is Purpose.SUMMARY:
+            text = whole = summed(request)
         script: dict[str, Any] = {
             "answer": text if rng.random() < 0.1 else whole,
             "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),

@@ -17,7 +17,7 @@ import pytest
 from reactivex import operators as ops
 
 from foretell import asking, pipeline, recording
-from foretell.operators import choice, claim, compose, fingerprint, guarding, tell
+from foretell.operators import choice, claim, compose, fingerprint, guarding, summary, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -554,6 +554,27 @@ def what_belongs_to_a_moment_outlives_it(monkeypatch: pytest.MonkeyPatch) -> Non
 @bug("G2")
 def what_is_reported_twice_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats.Repeats, "of", lambda self, said, t: None)
+
+
+@bug("G7")
+def a_summary_outlives_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary.Summaries, "stands", lambda self, each: True)
+
+
+@bug("G7")
+def a_summary_tells_what_only_some_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = Transcript.since
+
+    def all_of_it(self: Transcript, outcome: int) -> Any:
+        told = [seen.to for seen in self._seen]
+        for seen in self._seen:
+            seen.to = ()
+        found = since(self, outcome)
+        for seen, to in zip(self._seen, told, strict=True):
+            seen.to = to
+        return found
+
+    monkeypatch.setattr(Transcript, "since", all_of_it)
 
 
 @bug("G2")
