@@ -110,7 +110,7 @@ class Misplanned(Trouble):
             *("badtool", "badarg", "badtarget", "badplan", "noplan", "twice", "stranger"),
             *("mixed", "chatty"),
         )
-        pace = self.rng.choice(("hosted-small", "hosted-large", "local-8b"))
+        pace = self.rng.choice(("hosted-small", "local-8b", "instant"))
         faults = Faults.parse(",".join(f"{kind}:0.04" for kind in kinds))
         self.engine = Engine(profile(pace), seed, faults=faults)
         self.model = NarratorModel(self.engine)  # type: ignore[assignment]
