@@ -29,7 +29,7 @@ from .operators.overlap import overlap
 from .operators.plans.agents import Agents
 from .operators.plans.registry import Registry
 from .operators.plans.types import PlanEvent
-from .operators.predict import Intensity, Variant, planner
+from .operators.predict import Intensity, Variant, apart, planner, together
 from .operators.prompts import Account
 from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
@@ -329,6 +329,7 @@ class Pipeline(Generic[M]):
                 self.spending.asked_of,
                 None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
+                text_field=game.text_field,
             ),
             self.tasks,
             self.fault,
@@ -347,6 +348,7 @@ class Pipeline(Generic[M]):
             scene_of=self._classify,
             otherwise=chances.likely,
             harm=chances.harm,
+            strategy=lambda: together if self.settings.variants == "trunk" else apart,
         )
         self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
@@ -564,9 +566,11 @@ class Pipeline(Generic[M]):
         self.spending.ended(generation)
 
     def _on_delivered(self, generation: Generation) -> None:
-        self.ledger.served(generation.id)
+        share = generation.share
+        self.ledger.served(generation.id, share)
         self.kept.told(generation)
-        self.recorder.trace("~served", generation=generation.id)
+        part = {} if share == 1 else {"share": share}
+        self.recorder.trace("~served", generation=generation.id, **part)
 
     # ── what is told again ────────────────────────────────────────────────────────────────────
 
@@ -654,7 +658,8 @@ class Pipeline(Generic[M]):
         declared, to, views = variant.declared, variant.to, self._views
         if variant.account is not None:
             return True
-        about = declared.actor, variant.target
+        ends = variant.endings or (variant,)
+        about = dict.fromkeys((declared.actor, *(each.target for each in ends)))
         return all(views.sees(world, declared, each, to) for each in about) and (
             variant.source == "declared"
             or self.foresight.openly(declared.action)

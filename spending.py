@@ -128,6 +128,8 @@ class Spending:
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
+            if account.share == 1:
+                del known["share"]
             phase = generation.phase
             if phase == "done" and generation.request.purpose is not Purpose.PLAN:
                 uncached = account.used - account.output

@@ -16,7 +16,7 @@ from .claim import Again, Claim, Lookup, Part, Piece, again_of, claim_of, pieces
 from .classify import Scene
 from .compose import Composer
 from .fallback import fallback_text
-from .generation import Generation, GenerationClosed, Generations, Lease, Trace
+from .generation import Generation, GenerationClosed, Generations, Lease, Told, Trace
 from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
 from .prompts import Account
@@ -313,7 +313,7 @@ class Teller:
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         for each in piece.parts:
-            each.written = generation
+            each.written = generation.stream
         composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         values, lacking = self._values(claims, piece.parts[0])
         composer.begin(values, last=last, lacking=lacking)
@@ -409,7 +409,7 @@ class Teller:
         self,
         claims: Sequence[Claim],
         piece: Piece,
-        generation: Generation,
+        generation: Told,
         emit: Emit,
         patches: Sequence[Patch],
         text: str,

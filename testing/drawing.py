@@ -75,7 +75,10 @@ def draw(seed: int) -> History:
             settings |= {"max_prefetch_tokens": None, "budget": {}, "spend": "none"}
         for _ in range(rng.randint(1, 3)):
             steps += draw_outing(rng.choice(players), killed is not None)
-    return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
+    models = rng.randrange(2**32)
+    if rng.random() < 0.4:
+        settings["variants"] = "trunk"
+    return History(steps, settings, models, sessions, drain, narrator)
 
 
 class _Players:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,7 +19,7 @@ from ..streams.models import (
     Request,
 )
 from .scripted import Script
-from .stamps import asked, stamped
+from .stamps import answer_for, asked, stamped
 from .watch import WatchedStream
 
 __all__ = ["GuestError", "Moody"]
@@ -69,7 +69,7 @@ class Moody:
         what, count = self.drawn_from(request)
         rng = random.Random(f"{what} {count}")
         text = stamped(request, number)
-        whole = {"text": text, "lines": [], "cues": ["drums"]}
+        whole = answer_for(asked(request), number)
         script: dict[str, Any] = {
             "answer": text if rng.random() < 0.1 else whole,
             "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),
@@ -78,7 +78,7 @@ class Moody:
             "teardown": rng.choice((0.0, 0.0, 0.05)),
         }
         if rng.random() < self.trouble:
-            self.given[number], way = rng.choice(_troubles(rng, text))
+            self.given[number], way = rng.choice(_troubles(rng, text, whole))
             script |= way
         elif self.cuts:
             prepares = request.purpose is Purpose.PREFETCH
@@ -103,8 +103,10 @@ def _came_to_pass(name: str, stream: WatchedStream) -> bool:
     return (stream.gone_at or 0.0) - (stream.opened_at or 0.0) > NOTICED
 
 
-def _troubles(rng: random.Random, text: str) -> Sequence[tuple[str, dict[str, Any]]]:
-    torn = orjson.dumps({"text": text, "lines": []}).decode()
+def _troubles(
+    rng: random.Random, text: str, whole: Mapping[str, Any]
+) -> Sequence[tuple[str, dict[str, Any]]]:
+    torn = orjson.dumps(whole if "tails" in whole else {"text": text, "lines": []}).decode()
     return (
         ("gone", {"error": ModelUnavailable("no server")}),
         ("400", {"error": ModelBadRequest("no")}),

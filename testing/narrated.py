@@ -13,7 +13,7 @@ from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
 from .moods import Moody
-from .stamps import asked, stamps_for
+from .stamps import answer_for, asked, stamps_for
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -70,7 +70,6 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = stamps_for(about, about["stream"])
     if schema is None:
-        return text
-    return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()
+        return stamps_for(about, about["stream"])
+    return orjson.dumps(answer_for(about, about["stream"])).decode()
