@@ -22,7 +22,7 @@ from pydantic import (
 
 from .errors import ConfigError
 from .operators.budget_settings import Budgeting
-from .operators.overlap import Overlap
+from .operators.overlap import Overlap, Overlaps
 from .operators.plans.settings import Plans
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling, no_truth
@@ -82,6 +82,10 @@ class Settings(BaseModel):
     streams all sessions of the process may have open at one server, those a player waits for
     included, for another to be prepared; where as many are open, a player's stream closes the least
     valuable speculation of any session. A server of your own: what it answers at once.
+    ``overlap``: what becomes of an outcome that comes while another is told: it is told with all
+    that come meanwhile (``"conflate"``), in its turn by itself (``"queue"``), or ends the other
+    (``"interrupt"``). A table has one by the context in which it comes:
+    ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``volatile``: names of fields, of actors and of the place, that change all the time and that no
@@ -136,7 +140,7 @@ class Settings(BaseModel):
     )
     dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
-    overlap: Overlap = Overlap.CONFLATE
+    overlap: Overlaps = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     quiet: float = Field(default=0.05, ge=0)

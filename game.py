@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -17,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
+from .named import named
 from .operators.classify import DEFAULT_RULES, Rule
 from .operators.narration import Narration, schema_of, schema_of_tails
 from .operators.plans.registry import Registry
@@ -139,7 +139,7 @@ class Game(Generic[M]):
         if not (model is None or callable(getattr(model, "stream", None))):
             raise ConfigError(f"model must have a method stream, not {brief(model)}")
         if odds is None and self.settings.rules_module is not None:
-            odds = _named(self.settings.rules_module)
+            odds = named("rules_module", self.settings.rules_module)
         made = odds() if isinstance(odds, type) else odds
         if made is not None and not all(
             callable(getattr(made, each, None)) for each in ("odds", "damage")
@@ -468,16 +468,6 @@ def _content(given: Any, folder: str | None) -> ContentSource | None:
             f"{brief(given)}"
         )
     return given  # type: ignore[no-any-return]
-
-
-def _named(path: str) -> Any:
-    """What a dotted path names."""
-    module, colon, name = path.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        hint = "" if colon else ": write package.module:Name"
-        raise ConfigError(f"rules_module {path!r}: {error}{hint}") from None
 
 
 def _open_model(settings: Settings, api_key: str | None) -> Model:

@@ -25,7 +25,7 @@ from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.narrative import Ended, Narrative, Status
-from .operators.overlap import overlap
+from .operators.overlap import Overlap, overlap, overlap_in
 from .operators.plans.agents import Agents
 from .operators.plans.registry import Registry
 from .operators.plans.types import PlanEvent
@@ -310,7 +310,7 @@ class Pipeline(Generic[M]):
         tell = overlap(
             self.teller.tell,
             self.teller.skip,
-            lambda: self.settings.overlap,
+            self._overlap_of,
             self.tasks,
             together=self.teller.together,
             crosses=cross,
@@ -582,6 +582,9 @@ class Pipeline(Generic[M]):
         if claim.cancelled:
             log.warning("session %s: %r cannot be told again", self.name, name)
         return claim
+
+    def _overlap_of(self, claim: Claim) -> Overlap:
+        return overlap_in(self._classified(claim.world).context, self.settings.overlap)
 
     def _unclear(self, world: World) -> Claim:
         if isinstance(world.cause, ev.Retell):
