@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..streams.models import ModelInvalid
+from ..streams.models import ModelInvalid, ModelRefusal
 from .generation import Generation, GenerationClosed, Lease, Phase
 from .partials import PartialParser
 from .predict import Variant
@@ -28,7 +28,7 @@ class Tails:
         critical   (running)                                                              failed
 
     A tail that is no telling, or never comes, costs only itself; so does a stream that is cut off
-    cost only those that are not whole. A trunk that has a slot costs all, for nobody knows yet of
+    cost only those that are not whole; one that is refused costs all. A trunk that has a slot costs all, for nobody knows yet of
     which ending that would be.
 
     :param text_field: the field of a telling that holds its text.
@@ -132,9 +132,11 @@ class Tail:
 
     @property
     def phase(self) -> Phase:
-        """How far it is; one that is whole stays so, whatever becomes of the others."""
+        """How far it is; one that is whole stays so, unless its model takes back what it wrote."""
         self._tails.read()
         now = self.stream.phase
+        if isinstance(self.stream.error, ModelRefusal):
+            return Phase.FAILED
         return self._phase or (Phase.FAILED if now is Phase.DONE else now)
 
     @property

@@ -309,6 +309,15 @@ async def test_rubbish_has_no_tails() -> None:
             assert phases(tails) == ["failed"] * 3 and not tails.usable
 
 
+async def test_of_what_a_model_refuses_to_go_on_with_nothing_is_told() -> None:
+    async with reading() as (stream, tails):
+        stream.receive(Delta(whole(tail(0), tail(1))[:-30]))
+        assert tails.usable
+        stream.receive(Stop("refusal"))
+        stream.finish()
+        assert phases(tails) == ["failed"] * 3 and not stream.usable
+
+
 async def test_what_is_whole_outlives_its_stream_but_not_a_change_of_the_world() -> None:  # G1
     for end in ("cut", "closed"):
         async with reading() as (stream, tails):
