@@ -27,9 +27,9 @@ class Tails:
         miss       (running)                                                 done
         critical   (running)                                                              failed
 
-    A tail that is no telling, or never comes, costs only itself; so does a stream that is cut off
-    cost only those that are not whole; one that is refused costs all. A trunk that has a slot costs all, for nobody knows yet of
-    which ending that would be.
+    A tail that is no telling, or never comes, costs only itself; a stream that is cut off costs
+    those that are not whole, one that its model declines to go on with costs all. So does a trunk
+    with a slot: nobody knows yet of which ending that would be.
 
     :param text_field: the field of a telling that holds its text.
     :param flawed: whether a telling, as JSON, is not what was asked for.
