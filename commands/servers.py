@@ -49,9 +49,10 @@ def warming(args: Args) -> dict[str, Any]:
         "--faults",
         metavar="LIST",
         help="what goes wrong, each with its rate: KIND[=SECONDS][@SHARE]:RATE,… of 429, 500, 529 "
-        "(refused), slow, stall, cut, error, torn, garbled, prose, empty, refusal; drawn by --seed "
-        "and the request's number. SHARE: of the answer that has come. One request asks for one "
-        "with the header x-narrator-fault: KIND[=SECONDS][@SHARE]",
+        "(refused), slow, stall, cut, error, torn, garbled, prose, empty, refusal; of plans "
+        "badtool, badarg, badtarget, badplan, noplan, twice, stranger, mixed, chatty; drawn by "
+        "--seed and the request's number. SHARE: of the answer that has come. One request asks for "
+        "one with the header x-narrator-fault: KIND[=SECONDS][@SHARE]",
     ),
     example="foretell narrator --port 8787 --profile local-8b\n"
     "  foretell narrator --faults 429=2:0.1,stall:0.05,slow=8:0.05,cut@0.5:0.02",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from reactivex import Observable, abc
@@ -13,7 +13,7 @@ from ..streams.models import Request
 from ..streams.timers import Timers, sleep
 from ..streams.world import Change, World
 from .fingerprint import only_leaves
-from .generation import Generation, Generations, Told
+from .generation import Generation, Generations, Phase, Told
 from .predict import Variant
 from .prompts import Account
 from .trunk import Tails
@@ -91,6 +91,7 @@ def speculate(
     ready: Callable[[Variant], Awaitable[None]] | None = None,
     limit: float = math.inf,
     text_field: str = "text",
+    judge: Callable[[Sequence[Told]], Awaitable[None]] | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -112,7 +113,8 @@ def speculate(
     Before it is made, it waits until what its prompt may need is ``ready``.
 
     Of a trunk each tail is offered by itself, and those that are whole stay, however its stream
-    ends. A telling has its text in ``text_field``.
+    ends. A telling has its text in ``text_field``. What ``judge`` does not clear goes as what is
+    flawed does; a telling that adopts it before that is known has it judged.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
@@ -176,8 +178,10 @@ def speculate(
         lease = generation.lease()
         tails = Tails(generation, variant, text_field, flawed) if variant.endings else None
         offered: list[tuple[Variant, Told]] = [(variant, generation)]
+        told: Sequence[Told] = [generation]
         if tails is not None:
             offered += [(tail.variant, tail) for tail in tails.each]
+            told = tails.each
         for each in offered:
             store.put(*each)
         try:
@@ -185,6 +189,13 @@ def speculate(
             sound = generation.alive and (tails is not None or not flawed(generation.written))
             if not (sound if tails is None else tails.usable):
                 return
+            if judge is not None:
+                await judge([each for each in told if each.phase is Phase.DONE])
+                for each in offered:
+                    if each[1] in told and not each[1].cleared:
+                        store.discard(*each)
+                if not (generation.usable and any(each.cleared for each in told)):
+                    return
             if keeper is not None and sound:
                 keeper.keep(variant, request, generation)
             yield generation
@@ -250,7 +261,7 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
                         if len(harmless) > REMEMBERED:
                             del harmless[next(iter(harmless))]
                     for generation in doubtful:
-                        if generation.usable and not generation.bound:
+                        if generation.doubtful:
                             generation.revoke()
                             observer.on_next(generation)
 

@@ -54,6 +54,7 @@ class Tails:
         self._parser = PartialParser(expect="object")
         self._read = self._over = 0
         stream.parts = self
+        self.read()
 
     @property
     def usable(self) -> bool:
@@ -63,7 +64,6 @@ class Tails:
     @property
     def share(self) -> float:
         """How much of what was written has reached a viewer, if any has."""
-        self.read()
         told = sum(len(tail.text) for tail in self.each if tail.delivered)  # ints
         rest = sum(len(tail.text) for tail in self.each if not tail.delivered)  # ints
         return round(1 - rest / max(1, len(self.trunk) + told + rest), 4)
@@ -107,6 +107,7 @@ class Tail:
     def __init__(self, tails: Tails, variant: Variant) -> None:
         self.variant = variant
         self.delivered = False
+        self.cleared = False
         self.text = ""
         self._tails = tails
         self._telling: Mapping[str, Any] | None = None
@@ -133,7 +134,6 @@ class Tail:
     @property
     def phase(self) -> Phase:
         """How far it is; one that is whole stays so, unless its model takes back what it wrote."""
-        self._tails.read()
         now = self.stream.phase
         if isinstance(self.stream.error, ModelRefusal):
             return Phase.FAILED
@@ -147,7 +147,6 @@ class Tail:
     @property
     def written(self) -> str:
         """What there is of it, as JSON."""
-        self._tails.read()
         return self._said(trunk=True)
 
     def take(self, telling: Any, *, over: bool, lost: bool) -> None:

@@ -13,7 +13,7 @@ from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
 from .moods import Moody
-from .stamps import answer_for, asked, stamps_for
+from .stamps import answer_for, asked, stamps_for, summed
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -47,6 +47,8 @@ class Narrated:
         """See :class:`~foretell.streams.models.Model`."""
         number = len(self.streams) + 1
         about = {**asked(request), "stream": number}
+        if request.purpose is Purpose.SUMMARY:
+            about["summed"] = summed(request)
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
         trouble = self._moods.trouble
@@ -71,5 +73,5 @@ class Narrated:
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
     if schema is None:
-        return stamps_for(about, about["stream"])
+        return str(about.get("summed") or stamps_for(about, about["stream"]))
     return orjson.dumps(answer_for(about, about["stream"])).decode()

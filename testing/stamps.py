@@ -20,7 +20,16 @@ from ..streams.footprint import targets_of
 from ..streams.models import Request
 from ..streams.world import Declared
 
-__all__ = ["Stamp", "answer_for", "asked", "stamped", "stamped_prompts", "stamps_for"]
+__all__ = [
+    "Stamp",
+    "answer_for",
+    "asked",
+    "marks",
+    "stamped",
+    "stamped_prompts",
+    "stamps_for",
+    "summed",
+]
 
 STAMP = re.compile(r"⟦([^⟦⟧]*)⟧")
 FIELDS = ("actor", "action", "target", "result", "damage", "hp", "name")
@@ -91,6 +100,16 @@ def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def marks(text: str) -> list[str]:
+    """The whole stamps in a text, as they stand there."""
+    return [f"⟦{body}⟧" for body in STAMP.findall(text)]
+
+
+def summed(request: Request) -> str:
+    """The answer to a stream that is to sum up what was told: its stamps, the last ones first."""
+    return " ".join(f"{each}. " for each in reversed(marks(request.messages[-1].text)))
+
+
 def asked(request: Request) -> Mapping[str, Any]:
     """What :func:`stamped_prompts` asked for; nothing of a prompt that is not its own."""
     return _asked(request.messages[-1].text)
@@ -125,11 +144,11 @@ def stamps_for(about: Mapping[str, Any], number: int, words: str = "and so it we
     )
 
 
-def answer_for(about: Mapping[str, Any], number: int) -> dict[str, Any]:
+def answer_for(about: Mapping[str, Any], number: int, *words: str) -> dict[str, Any]:
     """The whole answer of stream ``number``, in the form that was asked for."""
 
     def telling(entries: Sequence[Any]) -> dict[str, Any]:
-        text = stamps_for({**about, "entries": entries}, number)
+        text = stamps_for({**about, "entries": entries}, number, *words)
         return {"text": text, "lines": [], "cues": ["drums"]}
 
     entries = about.get("entries", ())

@@ -524,6 +524,50 @@ async def test_no_ending_names_a_number_that_the_viewers_may_not_know() -> None:
             assert telling.text.startswith(TRUNK) and ("26" in telling.text) is (to == ("gm",))
 
 
+async def test_the_guard_is_asked_of_each_tail_and_refuses_none_for_another() -> None:  # G2
+    asked: list[str] = []
+
+    async def guard(text: str) -> str | None:
+        asked.append(text)
+        return "no misses at this table" if "miss" in text else None
+
+    for result, how in (("critical", "hit"), ("miss", "miss")):
+        asked.clear()
+        model = ScriptedModel(lambda request, number: trunk(request))
+        async with foretell.Game({"variants": "trunk"}, model=model, guard=guard) as game:
+            session = await game.session("t")
+            session.update(STATE)
+            session.begin_turn("mira", turn="t1")
+            action = session.declare("mira", "longsword", target="goblin")
+            await asyncio.sleep(5)
+            assert len(asked) == 3 and all(text.startswith(TRUNK) for text in asked)
+            assert not any('"' in text for text in asked), "never the stream as it is"
+            telling = await action.outcome(result)
+            assert (TRUNK in telling.text) is (how == "hit") and "miss" not in telling.text
+            assert session.report()["served"][how] == 1
+
+
+async def test_a_tail_that_is_told_as_it_comes_is_guarded_sentence_by_sentence() -> None:  # G2
+    async def guard(text: str) -> str | None:
+        return "not that" if "critical" in text else None
+
+    def slowly(request: Request, number: int) -> Script:
+        return trunk(request, delay=0.2)
+
+    model = ScriptedModel(slowly)
+    async with foretell.Game({"variants": "trunk"}, model=model, guard=guard) as game:
+        session = await game.session("t")
+        session.update(STATE)
+        session.begin_turn("mira", turn="t1")
+        action = session.declare("mira", "longsword", target="goblin")
+        await until(lambda: "tails" in told(model))
+        handle = action.outcome("critical", damage=9)
+        with pytest.raises(foretell.TellingError):
+            await handle
+        shown = session.transcript.text()
+        assert shown.startswith(TRUNK) and "Goblin: critical" not in shown
+
+
 # ── what it costs ────────────────────────────────────────────────────────────────────────────────
 
 
