@@ -81,12 +81,14 @@ class Asker:
         scene, account = self._views.shown(scene, account)
         declared = account.entries[0].declared
         prompt = prompted(self._prompts, scene, declared, account, memory, content)
+        further = len(account.endings) or min(len(account.entries), MOST)
+        schema = self._game.tails_schema if account.endings else self._game.schema
         return Request(
             model=settings.main_model,
             messages=tuple(prompt.messages),
             system=prompt.system,
-            max_tokens=settings.max_tokens + EACH_FURTHER * (min(len(account.entries), MOST) - 1),
-            schema=self._game.schema,
+            max_tokens=settings.max_tokens + EACH_FURTHER * (further - 1),
+            schema=schema,
             effort=settings.effort,
             thinking=settings.thinking,
             purpose=purpose,

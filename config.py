@@ -47,7 +47,7 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget"),
+        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget", "variants"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -79,6 +79,8 @@ class Settings(BaseModel):
     ``"none"`` it is not looked at. The default goes by the intensity: 1.35 at conservative, 3.9 at
     aggressive; at auto nothing is bounded but what each is worth.
     ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
+    ``variants``: what may come of an action is prepared as ``"separate"`` texts side by side, or as
+    a ``"trunk"``: one text that begins it, and a tail for each thing it may come to.
     ``max_speculations``: what a session prepares at once. ``max_speculations_process``: how many
     streams all sessions of the process may have open at one server, those a player waits for
     included, for another to be prepared; where as many are open, a player's stream closes the least
@@ -155,6 +157,7 @@ class Settings(BaseModel):
     max_speculations: int = Field(default=8, ge=1, le=64)
     max_speculations_process: int = Field(default=256, ge=1, le=100_000)
     max_variants: int = Field(default=8, ge=1, le=64)
+    variants: Literal["separate", "trunk"] = "separate"
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)
     summary_tokens: int = Field(default=0, ge=0, le=4000)
@@ -228,6 +231,8 @@ class Settings(BaseModel):
             raise ValueError(
                 f"length {self.length} has no room in max_tokens {self.max_tokens}: use {room}"
             )
+        if self.variants == "trunk" and self.output == "text":
+            raise ValueError('variants = "trunk" is JSON: it cannot be had with output = "text"')
         if self.cache_url is not None and not self.cache_url.startswith(CACHES):
             raise ValueError(f"cache_url is not the URL of a cache: begin it {', '.join(CACHES)}")
         return self

@@ -23,14 +23,14 @@ from .operators.contents import Contents, SceneContent
 from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
-from .operators.generation import Generation, Generations
+from .operators.generation import Generation, Generations, Told
 from .operators.guarding import Guarding
 from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import Overlap, overlap, overlap_in
 from .operators.plans.agents import Agents
 from .operators.plans.registry import Registry
 from .operators.plans.types import PlanEvent
-from .operators.predict import Intensity, Variant, planner
+from .operators.predict import Intensity, Variant, apart, planner, together
 from .operators.prompts import Account
 from .operators.publish import Published, publish
 from .operators.schedule_given import Constraints
@@ -358,7 +358,8 @@ class Pipeline(Generic[M]):
                 self.spending.asked_of,
                 None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
-                refused=None if self.guarding is None else self._refused,
+                text_field=game.text_field,
+                judge=None if self.guarding is None else self._judge,
             ),
             self.tasks,
             self.fault,
@@ -377,6 +378,7 @@ class Pipeline(Generic[M]):
             scene_of=self._classify,
             otherwise=chances.likely,
             harm=chances.harm,
+            strategy=lambda: together if self.settings.variants == "trunk" else apart,
         )
         self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
@@ -463,24 +465,24 @@ class Pipeline(Generic[M]):
             self.guest_fault,
         )
 
-    def _guarded(self, generation: Generation) -> AsyncGenerator[str, None]:
+    def _guarded(self, generation: Told) -> AsyncGenerator[str, None]:
         assert self.guarding is not None
         ask = partial(self.guarding.ask, generation.id)
         language = code_of(self.settings.language) or "en"
         return sifted(generation, ask, self._game.text_field, language)
 
-    async def _refused(self, generation: Generation) -> bool:
-        """Whether the guard refuses a finished variant."""
-        assert self.guarding is not None
-        if generation.cleared:
-            return False
-        text = "".join(generation.text.items)
-        verdict = self.guarding.ask(generation.id, words_of(text, self._game.text_field))
+    async def _judge(self, finished: Sequence[Told]) -> None:
+        """Clear those finished variants that the guard lets through; it is asked of all at once."""
+        guarding, field = self.guarding, self._game.text_field
+        assert guarding is not None
+        left = [each for each in finished if not each.cleared]
+        asked = [guarding.ask(each.id, words_of(each.written, field)) for each in left]
         try:
-            generation.cleared = await verdict is None
+            for each, verdict in zip(left, asked, strict=True):
+                each.cleared = await verdict is None
         finally:
-            verdict.drop()
-        return not generation.cleared
+            for verdict in asked:
+                verdict.drop()
 
     def _summary_due(self) -> int:
         """So many characters have to be told for another summary; 0 is for none at all."""
@@ -647,9 +649,11 @@ class Pipeline(Generic[M]):
         self.spending.ended(generation)
 
     def _on_delivered(self, generation: Generation) -> None:
-        self.ledger.served(generation.id)
+        share = generation.share
+        self.ledger.served(generation.id, share)
         self.kept.told(generation)
-        self.recorder.trace("~served", generation=generation.id)
+        part = {} if share == 1 else {"share": share}
+        self.recorder.trace("~served", generation=generation.id, **part)
 
     # ── what is told again ────────────────────────────────────────────────────────────────────
 
@@ -740,7 +744,8 @@ class Pipeline(Generic[M]):
         declared, to, views = variant.declared, variant.to, self._views
         if variant.account is not None:
             return True
-        about = declared.actor, variant.target
+        ends = variant.endings or (variant,)
+        about = dict.fromkeys((declared.actor, *(each.target for each in ends)))
         return all(views.sees(world, declared, each, to) for each in about) and (
             variant.source == "declared"
             or self.foresight.openly(declared.action)

@@ -138,6 +138,8 @@ class Spending:
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
+            if account.share == 1:
+                del known["share"]
             phase = generation.phase
             told = generation.request.purpose not in (Purpose.PLAN, Purpose.SUMMARY)
             if phase == "done" and told:

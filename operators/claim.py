@@ -12,7 +12,7 @@ from ..streams.health import number
 from ..streams.saves import is_save
 from ..streams.world import Declared, World
 from .fingerprint import Dependence, dependence, fingerprint
-from .generation import Generation, Lease, Phase, Trace
+from .generation import Generation, Lease, Phase, Told, Trace
 from .narrative import Served
 from .prompts import Entry
 from .results import KILL, Happened, as_shown, happened, numbers_of
@@ -50,7 +50,7 @@ class Found(Protocol):
         ...
 
     @property
-    def generation(self) -> Generation:
+    def generation(self) -> Told:
         """Its text, finished or not."""
         ...
 
@@ -95,7 +95,7 @@ class Part:
             return None
         self.entry = replace(self.entry, happened=what)
         lease = self.lease
-        return self.written or (lease.generation if lease is not None else None)
+        return self.written or (lease.generation.stream if lease is not None else None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -275,10 +275,10 @@ def _resolved(world: World) -> tuple[World, Declared]:
     return world, world.doing(outcome)
 
 
-def _slots(generation: Generation, asked: Collection[str]) -> set[str]:
+def _slots(generation: Told, asked: Collection[str]) -> set[str]:
     """The slots of a variant: those it has, or those it was asked for while it is under way."""
     if generation.phase is Phase.DONE:
-        return slots_in("".join(generation.text.items))
+        return slots_in(generation.written)
     return set(asked)
 
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple, Protocol
 
 from .compose import Composer
-from .generation import Generation, GenerationClosed
+from .generation import GenerationClosed, Told
 from .guarding import TextRefused
 from .partials import Patch, Path
 from .sentences import Sentence, Sentences
@@ -124,12 +124,12 @@ def _checks(path: Path, sentences: list[Sentence]) -> list[_Check]:
 
 
 async def sifted(
-    generation: Generation,
+    told: Told,
     judge: Callable[[str], Judged],
     text_field: str,
     language: str = "en",
 ) -> AsyncGenerator[str, None]:
-    """The text of a stream, as :meth:`Generation.chunks` gives it, as far as it was judged.
+    """What is told of a stream, as its ``chunks`` give it, as far as it was judged.
 
     ::
 
@@ -144,7 +144,7 @@ async def sifted(
     :raises TextRefused: for the first that is not let through: nothing of it was handed on.
     :raises ModelError: and :class:`GenerationClosed`, as the stream itself does.
     """
-    scout = _Scout(text_field, language)
+    scout, generation = _Scout(text_field, language), told.stream
 
     async def passed(checks: list[_Check]) -> AsyncGenerator[str, None]:
         asked = [(check, judge(check.text) if check.text else None) for check in checks]
@@ -163,7 +163,7 @@ async def sifted(
                 if verdict is not None:
                     verdict.drop()
 
-    async with aclosing(generation.chunks()) as chunks:
+    async with aclosing(told.chunks()) as chunks:
         async for chunk in chunks:
             async with aclosing(passed(scout.feed(chunk))) as pieces:
                 async for piece in pieces:

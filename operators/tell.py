@@ -23,7 +23,7 @@ from .claim import Again, Claim, Lookup, Part, Piece, again_of, claim_of, pieces
 from .classify import Scene
 from .compose import Composer
 from .fallback import fallback_text
-from .generation import Generation, GenerationClosed, Generations, Lease, Trace
+from .generation import Generation, GenerationClosed, Generations, Lease, Told, Trace
 from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
 from .prompts import Account
@@ -97,7 +97,7 @@ class Teller:
         on_serve: Callable[[str, Happened], None],
         recall: Callable[[int], Again | None] = lambda number: None,
         shown: Shown | None = None,
-        guarded: Callable[[Generation], AsyncGenerator[str, None]] | None = None,
+        guarded: Callable[[Told], AsyncGenerator[str, None]] | None = None,
     ) -> None:
         self._generations = generations
         self._store = store
@@ -324,7 +324,7 @@ class Teller:
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         for each in piece.parts:
-            each.written = generation
+            each.written = generation.stream
         composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         values, lacking = self._values(claims, piece.parts[0])
         composer.begin(values, last=last, lacking=lacking)
@@ -372,7 +372,7 @@ class Teller:
             lease.release("told")
         return True
 
-    def _chunks(self, generation: Generation) -> AsyncGenerator[str, None]:
+    def _chunks(self, generation: Told) -> AsyncGenerator[str, None]:
         """The text of a stream, as far as it can be shown."""
         if self._guarded is None or generation.cleared:
             return generation.chunks()
@@ -426,7 +426,7 @@ class Teller:
         self,
         claims: Sequence[Claim],
         piece: Piece,
-        generation: Generation,
+        generation: Told,
         emit: Emit,
         patches: Sequence[Patch],
         text: str,

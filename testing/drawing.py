@@ -87,6 +87,8 @@ def draw(seed: int) -> History:
     if guarded:
         settings["guard_limit"] = rng.choice((2.0, 0.3))
     settings["language"] = rng.choice((*("",) * 8, "English", "German"))
+    if rng.random() < 0.4:
+        settings["variants"] = "trunk"
     return History(steps, settings, models, sessions, drain, narrator, guarded)
 
 

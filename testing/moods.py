@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,7 +19,7 @@ from ..streams.models import (
     Request,
 )
 from .scripted import Script
-from .stamps import asked, stamped, summed
+from .stamps import answer_for, asked, stamped, summed
 from .watch import WatchedStream
 
 __all__ = ["GuestError", "Moody"]
@@ -71,7 +71,7 @@ class Moody:
         what, count = self.drawn_from(request)
         rng = random.Random(f"{what} {count}")
         text = stamped(request, number, *self._words)
-        whole: Any = {"text": text, "lines": [], "cues": ["drums"]}
+        whole: Any = answer_for(asked(request), number, *self._words)
         if request.purpose is Purpose.SUMMARY:
             text = whole = summed(request)
         script: dict[str, Any] = {
@@ -82,7 +82,7 @@ class Moody:
             "teardown": rng.choice((0.0, 0.0, 0.05)),
         }
         if rng.random() < self.trouble:
-            self.given[number], way = rng.choice(_troubles(rng, text))
+            self.given[number], way = rng.choice(_troubles(rng, text, whole))
             script |= way
         elif self.cuts:
             prepares = request.purpose is Purpose.PREFETCH
@@ -107,8 +107,10 @@ def _came_to_pass(name: str, stream: WatchedStream) -> bool:
     return (stream.gone_at or 0.0) - (stream.opened_at or 0.0) > NOTICED
 
 
-def _troubles(rng: random.Random, text: str) -> Sequence[tuple[str, dict[str, Any]]]:
-    torn = orjson.dumps({"text": text, "lines": []}).decode()
+def _troubles(
+    rng: random.Random, text: str, whole: Mapping[str, Any]
+) -> Sequence[tuple[str, dict[str, Any]]]:
+    torn = orjson.dumps(whole if "tails" in whole else {"text": text, "lines": []}).decode()
     return (
         ("gone", {"error": ModelUnavailable("no server")}),
         ("400", {"error": ModelBadRequest("no")}),

@@ -13,7 +13,7 @@ from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
 from .moods import Moody
-from .stamps import asked, stamps_for, summed
+from .stamps import answer_for, asked, stamps_for, summed
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -72,7 +72,6 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = about.get("summed") or stamps_for(about, about["stream"])
     if schema is None:
-        return text
-    return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()
+        return str(about.get("summed") or stamps_for(about, about["stream"]))
+    return orjson.dumps(answer_for(about, about["stream"])).decode()
