@@ -47,6 +47,7 @@ from .showing import Showing
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
+from .sinks.plan_shelf import PlanShelf
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
@@ -309,6 +310,7 @@ class Pipeline(Generic[M]):
             self.spending.allow,
             lambda: self.world_now.revision,
             self.fault,
+            PlanShelf.of(self.registry, settings.plans, self.economy.now),
         )
         tell = overlap(
             self.teller.tell,

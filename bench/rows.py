@@ -30,10 +30,13 @@ class Row:
     plans: Mapping[str, Any]
 
 
-BEFORE: Mapping[str, Any] = {"tier": "full", "streaming": False, "first": False, "batch_size": 1}
+BEFORE: Mapping[str, Any] = {
+    "tier": "full", "streaming": False, "cache_size": 0, "batch_size": 1, "first": False,
+}  # fmt: skip
 PARTS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("shorter prompt", {"tier": "simplified"}),
     ("early steps", {"streaming": True}),
+    ("cache", {"cache_size": 500}),
     ("batches", {"batch_size": 10}),
     ("rules first", {"first": True}),
 )
@@ -70,6 +73,7 @@ class Found:
     total: list[float] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
+    reused: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     prompt: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
@@ -100,6 +104,8 @@ class Found:
             "perceived_ms": latency(self.first),
             "model_ms": latency(self.model),
             "total_ms": latency(self.total),
+            "reused": dict(self.reused),
+            "hits": len([plan for plan in self.plans if plan.source == "cache"]) / max(1, count),
             "requests": self.requests,
             "prompt_characters": round(self.prompt / self.requests) if self.requests else 0,
             "tokens": dict(self.tokens),
@@ -140,7 +146,7 @@ async def play(
                 found_plan = await planning
                 _enter(found, each, found_plan, game.settings.plans.deadline, session)
             await asyncio.sleep(PAUSE)
-        report = session.report()
+        report, found.reused = session.report(), session.plans_report()["reused"]
         found.requests, found.prompt = asked.requests, asked.characters
         found.cost = report["cost_usd"]
         rows = [each for each in report["ledger"] if each["purpose"] == "plan"]

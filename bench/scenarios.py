@@ -17,6 +17,8 @@ __all__ = ["Scenario", "drawn", "recorded", "scenarios"]
 OWN = ("name", "side", "hp", "max_hp", "pos", "ammo", "conditions", "class", "species", "active")
 SEEN = ("name", "side", "hp", "max_hp", "pos", "conditions", "active")
 """What is known of oneself, and of others."""
+ROW = 10
+"""Moments that follow one another, so that a cache meets them as in play."""
 GOALS = ("hold the bridge", "take the bridge", "get away")
 
 
@@ -30,7 +32,7 @@ class Scenario:
 
 
 def scenarios(logs: Sequence[str], count: int, seed: int) -> tuple[list[Scenario], str]:
-    """So many of recordings, in their order and evenly of all; drawn ones, where there are none.
+    """So many of recordings, in their order: ten in a row, evenly of all; or drawn ones.
 
     :returns: them, and in a line where they are from.
     :raises LogError: for a log that cannot be read.
@@ -42,7 +44,9 @@ def scenarios(logs: Sequence[str], count: int, seed: int) -> tuple[list[Scenario
     if not found:
         raise ConfigError("nobody acts in these logs: there is nobody to plan for")
     count = min(count, len(found))
-    chosen = [found[n * len(found) // count] for n in range(count)]
+    rows = -(-count // ROW)
+    starts = [n * (len(found) - min(ROW, count)) // max(1, rows - 1) for n in range(rows)]
+    chosen = [each for at in starts for each in found[at : at + ROW]][:count]
     return chosen, f"{count} of the {len(found)} moments of {len(logs)} recordings"
 
 

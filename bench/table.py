@@ -17,7 +17,7 @@ NARRATOR = (
     "Of the quality of plans it says nothing: not measured. Name a model with --base-url."
 )
 HEAD = (
-    *("", "perceived", "p50", "p95", "model", "p95", "requests", "characters"),
+    *("", "perceived", "p50", "p95", "model", "p95", "hits", "requests", "characters"),
     *("in", "cached", "out", "$", "valid steps", "usable plans"),
 )
 
@@ -51,6 +51,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         row["name"],
         *(_ms(perceived[each]) for each in ("mean", "p50", "p95")),
         *(_ms(model[each]) for each in ("mean", "p95")),
+        f"{row['hits']:.0%}",
         *(f"{row[each]:,}" for each in ("requests", "prompt_characters")),
         *(f"{tokens[each]:,}" for each in ("input", "cache_read", "output")),
         f"{row['cost_usd']:.3f}",

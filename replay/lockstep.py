@@ -83,6 +83,7 @@ OPERATORS = {
     "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
+    "~reused": "plan",
     "~revoked": "revoke",
     "~scene": "settle, classify",
     "~served": "tell",

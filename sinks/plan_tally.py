@@ -23,6 +23,7 @@ class PlanTally:
         self._source: dict[str, int] = {}
         self._flaws: dict[str, int] = {}
         self._falls: dict[str, int] = {}
+        self._reused: dict[str, int] = {}
         self._steps = 0
         self._failed = 0
         self._first: deque[float] = deque(maxlen=KEPT)
@@ -31,6 +32,7 @@ class PlanTally:
             "~agent": self._on_agent,
             "~fell": self._on_fell,
             "~planned": self._on_planned,
+            "~reused": self._on_reused,
             "~unfit": self._on_unfit,
         }
 
@@ -58,6 +60,9 @@ class PlanTally:
     def _on_fell(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._falls, f"{line['from']} > {line['to']}")
 
+    def _on_reused(self, t: float, line: Mapping[str, Any]) -> None:
+        _count(self._reused, line["how"])
+
     def _on_unfit(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._flaws, line["flaw"])
 
@@ -67,8 +72,9 @@ class PlanTally:
         ``status`` and ``source``: how many plans ended so, and who answered. ``steps``: of all of
         them; ``dropped``: by what was wrong; ``failed``: that the game could not do. ``falls``: how
         often another was asked in the place of one, ``simplified > compact`` and so on.
-        ``first_ms``: to the first step, whoever made it; ``model_ms``: to the model's first, where
-        it gave one.
+        ``reused``: of plans that were made before, ``exact`` and ``near`` ones, a ``part``, and
+        those of which no step could be done, ``mismatch``. ``first_ms``: to the first step, whoever
+        made it; ``model_ms``: to the model's first, where it gave one.
         """
         return {
             "plans": sum(self._status.values()),  # ints
@@ -78,6 +84,7 @@ class PlanTally:
             "dropped": dict(self._flaws),
             "failed": self._failed,
             "falls": dict(self._falls),
+            "reused": dict(self._reused),
             "first_ms": latency(self._first),
             "model_ms": latency(self._model),
         }

@@ -65,11 +65,17 @@ def test_a_moment_is_what_one_sees_who_begins_a_turn(tmp_path: Path) -> None:
     assert "spy" not in str(snapshot)
 
 
-def test_of_many_moments_so_many_are_taken_evenly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 3, 10, 25, 60, 90])
+def test_of_many_moments_so_many_are_taken_evenly_ten_in_a_row(tmp_path: Path, count: int) -> None:
     log = recording(tmp_path)
-    chosen, source = scenarios([log, log, log], 3, 0)
-    assert [each.agent for each in chosen] == ["mira", "mira", "mira"]
-    assert source.startswith("3 of the 9 moments")
+    every = [each for _ in range(30) for each in scenarios([log], 3, 0)[0]]
+    chosen, source = scenarios([log] * 30, count, 0)
+    assert source.startswith(f"{count} of the 90 moments") and len(chosen) == count
+    for start in range(0, count, 10):
+        row = chosen[start : start + 10]
+        assert any(row == every[at : at + len(row)] for at in range(90))
+    if count == 90:
+        assert chosen == every
 
 
 def test_logs_in_which_nobody_acts_are_refused(tmp_path: Path) -> None:
