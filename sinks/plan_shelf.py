@@ -63,21 +63,21 @@ class PlanShelf:
     def find(self, ask: Ask, model: str) -> Reused | None:
         """The steps of a plan for one who saw nearly the same, as they were written."""
         told = self._told(ask)
-        found = self.store.near_ready(told, scope=self._scope(ask), fingerprint=model)
+        found = self.store.near_ready(told, fingerprint=model)
         if found is None:
             return None
         key = found[0]["key"]
         self._remember(ask.plan, key)
-        exact = key == self.store.name_of(told, self._scope(ask))
+        exact = key == self.store.name_of(told)
         return Reused("exact" if exact else "near", tuple(found[0]["steps"]))
 
     def keep(self, ask: Ask, model: str, steps: Sequence[Step]) -> None:
         """Keep a whole plan."""
-        told, scope = self._told(ask), self._scope(ask)
-        key = self.store.name_of(told, scope)
+        told = self._told(ask)
+        key = self.store.name_of(told)
         made = [{"key": key, "steps": [step.wire for step in steps]}]
         ttl = self._settings.cache_ttl
-        self.store.store(key, made, ttl, snapshot=told, scope=scope, fingerprint=model)
+        self.store.store(key, made, ttl, snapshot=told, fingerprint=model)
         self._remember(ask.plan, key)
 
     def _remember(self, plan: str, key: str) -> None:
@@ -98,6 +98,3 @@ class PlanShelf:
         if isinstance(me, Mapping):
             see["me"] = {name: value for name, value in me.items() if name not in OF_NOBODY}
         return {name: value for name, value in told.items() if name not in OF_NOBODY} | {"see": see}
-
-    def _scope(self, ask: Ask) -> str:
-        return f"plan {self._settings.max_steps} {ask.goal}"
