@@ -660,6 +660,10 @@ class Action(Generic[M]):
         :param to: the viewers who may see it; default: those it was declared to, or all. ``()`` is
             all.
         :raises StateError: without a result, or with a state that cannot be used.
+
+        The same again within a second, with the same results and values, is a report that was made
+        twice: it is told once, with a warning, and gives the telling of the first. A second blow of
+        one action differs in its values, or is declared as an action of its own.
         """
         found = results_of(result, results, values)
         viewers = viewers_of(self._to if to is None else to)

@@ -16,6 +16,7 @@ import foretell
 from foretell import Plan, Planning, PlanStatus, Registry, Session
 from foretell.operators.plans.check import checked
 from foretell.operators.plans.sight import Sight
+from foretell.operators.plans.types import Ask, Tier
 from foretell.replay.verify import verify
 from foretell.streams.log import read
 from foretell.streams.models import (
@@ -23,6 +24,7 @@ from foretell.streams.models import (
     ModelCut,
     ModelOverloaded,
     ModelTooDear,
+    ModelUnavailable,
     Request,
 )
 from foretell.testing import Script, ScriptedModel, instant, run_virtual
@@ -327,6 +329,43 @@ async def test_a_server_without_room_is_asked_again_after_a_pause_for_all() -> N
     assert model.most_open == 1
 
 
+async def test_a_server_out_of_reach_is_not_asked_for_each_at_once() -> None:
+    def answer(request: Request, number: int) -> Script:
+        gone = Script(error=ModelUnavailable("gone"), ttft=0.1)
+        return gone if number == 1 else Script(plans(request))
+
+    async with table(answer) as (session, model):
+        queued(session, 0, 1, 2)
+        found = await session.execute_batch()
+        second = model.streams[1].opened_at
+    assert {plan.status for plan in found.values()} == {PlanStatus.DONE}
+    assert second is not None and second >= 0.6
+
+
+async def test_a_request_that_is_silent_is_one_failure_however_many_wait_for_it() -> None:
+    def answer(request: Request, number: int) -> Script:
+        return Script(ttft=1e9) if number == 1 else Script(plans(request))
+
+    async with table(answer, tier="compact", deadline=6.0) as (session, _):
+        queued(session, *range(8))
+        found = await session.execute_batch()
+        assert {plan.kind for plan in found.values()} == {"deadline"}
+        assert wires(await session.plan("b1", scene(20))) == own(20)  # its circuit is not open
+
+
+async def test_who_joins_late_says_nothing_of_how_soon_a_server_answers() -> None:
+    def answer(request: Request, number: int) -> Script:
+        return Script(plans(request), ttft=6.0)
+
+    async with table(answer, streams=1, batch_size=1) as (session, model):
+        session.plan("a1", scene(1))
+        third = session.plan("a3", scene(3))
+        await asyncio.sleep(5.5)
+        session.plan("a2", scene(1))  # asked for already
+        assert (await third).status is PlanStatus.HEURISTIC
+        assert asyncio.get_running_loop().time() < 7 and len(model.streams) == 1
+
+
 async def test_plans_for_nobody_and_second_plans_are_left_out_and_counted() -> None:
     def answer(request: Request, number: int) -> Script:
         whole = plans(request)
@@ -409,24 +448,24 @@ async def test_who_leaves_the_queue_is_not_asked_about() -> None:
 
 
 async def test_who_is_given_a_place_and_leaves_in_one_moment_leaves_it_to_others() -> None:
-    def slow(request: Request, number: int) -> Script:
-        return Script(plans(request), ttft=1.0, hangs=number == 2, chunks=0)
-
-    async with table(slow, streams=1, batch_size=1) as (session, model):
+    async with table(streams=1, batch_size=1) as (session, model):
         batches = session._pipeline.agents._batches
-        give, left = batches._open, []
+        give, shares = batches._open, []
 
         def given(group: Any) -> None:
             give(group)
-            if group[0][1].ask.agent == "a1":
-                left.append(plannings[1])
-                plannings[1].cancel()  # before it has heard of its place
+            if group and group[0][1].ask.agent == "a0":
+                shares[0].cancel()  # before it has heard of its place
 
         batches._open = given  # type: ignore[method-assign]
-        plannings = [session.plan(f"a{n}", scene(n)) for n in range(3)]
-        assert wires(await plannings[2]) == own(2)
-        assert left and (await plannings[1]).status is PlanStatus.CANCELLED
-    assert model.most_open == 1
+        for n in range(2):
+            ask = Ask(f"p{n}", f"a{n}", scene(n), "", 0.0)
+            shares.append(asyncio.ensure_future(batches.share(ask, Tier.COMPACT)))
+        second = await shares[1]
+        await instant()
+        assert shares[0].cancelled()
+        assert [[*facts(each.request)] for each in model.streams] == [["a1"]]
+        second.release("enough")
 
 
 async def test_equal_inputs_under_way_are_asked_for_once() -> None:

@@ -162,7 +162,11 @@ def test_of_two_plans_the_first_stands_and_those_of_strangers_are_left_out() -> 
     assert [kind for kind, _ in reader.odd] == ["stranger", "twice"]
 
 
-@given(st.sampled_from(AROUND[:-1]), st.lists(st.integers(1, 20), max_size=60), st.data())
+@given(
+    st.sampled_from((*AROUND[:-1], 'Of [{"name": "a"}, {"id": "z"}]: {}')),
+    st.lists(st.integers(1, 20), max_size=60),
+    st.data(),
+)
 def test_in_any_pieces_several_plans_are_the_same_and_a_cut_has_the_first_steps_of_each(
     around: str, sizes: list[int], data: st.DataObject
 ) -> None:  # 3-18, 3-19, 3-52

@@ -21,7 +21,7 @@ from foretell.replay.verify import verify
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable, Request
 from foretell.testing import Script, ScriptedModel, guarantees, run_virtual
 
-SEEDS, RECORDED = 320, 20
+SEEDS, RECORDED = 120, 12
 DEADLINE, STREAMS, AGENTS, ROUNDS = 6.0, 3, 8, 12
 CORE = Registry.core()
 STATE: dict[str, Any] = {

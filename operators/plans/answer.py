@@ -33,7 +33,6 @@ class Answer:
         """Plans in it that are nobody's."""
         self._reader = self._fresh()
         self._read = 0
-        self._overdue = False
 
     def advance(self) -> None:
         """Read what has come since."""
@@ -49,12 +48,6 @@ class Answer:
             self.whole = self._reader.whole
         if isinstance(self._reader, PlansReader):
             self.odd = self._reader.odd
-
-    def overdue(self) -> None:
-        """Somebody waits for it no longer; that it was silent so long counts once."""
-        if not self._overdue:
-            self._overdue = True
-            self.generation.overdue()
 
     def as_if_ended(self, name: str) -> list[Any]:
         """The steps of an agent, if what has come until now were all."""
@@ -94,10 +87,6 @@ class Share:
         self._name = name
         self._lease = answer.generation.lease()
         self._taken = 0
-
-    def overdue(self) -> None:
-        """Its time is over, or that of this prompt."""
-        self._answer.overdue()
 
     def release(self, reason: str) -> None:
         """Give it back; more than once is fine."""

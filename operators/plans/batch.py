@@ -90,7 +90,7 @@ class Batches:
     ) -> None:
         self._registry = registry
         self._settings = settings
-        self._model = model
+        self.model = model
         self._generations = generations
         self._tasks = tasks
         self._trace = trace
@@ -148,7 +148,7 @@ class Batches:
         """
         told = told_of(ask, self._registry, tier)
         same = dumped({name: value for name, value in told.items() if name != "id"})
-        key: Key = (self._model(), tier, same, *([ask.plan] if alone else []))
+        key: Key = (self.model(), tier, same, *([ask.plan] if alone else []))
         answer, name = self._flying.get(key, (None, ""))
         if answer is not None and answer.generation.running and not alone:
             self._trace("~shared", plan=ask.plan, generation=answer.generation.id)

@@ -22,6 +22,7 @@ from .ladder import Ladder, Pace, Stalled
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
+from .tiers import Tiers
 from .types import (
     Ask,
     Dropped,
@@ -54,6 +55,8 @@ class _Draft:
         self.full = False
         """More steps have come than a plan may have."""
         self.share: Share | None = None
+        self.unfit = 0
+        """Steps of the answer that is read that could not be done."""
         self._ask = ask
         self._registry = registry
         self._settings = settings
@@ -63,6 +66,7 @@ class _Draft:
     def begin(self, share: Share) -> None:
         """An answer is read, in the place of one before of which nothing can be used."""
         self.share, self.source = share, Source(share.tier)
+        self.unfit = 0
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
@@ -93,6 +97,7 @@ class _Draft:
             found = check(each, self._registry, self._sight, ask.barred)
             if isinstance(found, Flaw):
                 self.dropped.append(Dropped(each, found))
+                self.unfit += 1
                 continue
             self._sight = self._sight.after(self._registry[found.tool], found.args)
             number = len(self.steps) + 1
@@ -147,6 +152,7 @@ class Planner:
         self._pace = Pace()
         self._model = model
         self._shelf = shelf
+        self._tiers = Tiers(settings)
         self._trace = trace
 
     async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
@@ -167,7 +173,7 @@ class Planner:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
             if draft.share is not None:
-                draft.share.overdue()
+                draft.share.generation.overdue()
             draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
             draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
@@ -244,7 +250,9 @@ class Planner:
         :raises ModelError: with which it ended.
         """
         until = ask.began + self._settings.deadline
-        ladder = Ladder(ask, self._settings.tier, self._settings.retries)
+        begins = self._tiers.begins(ask, self._batches.model())
+        ladder = Ladder(ask, begins, self._settings.retries)
+        draft.begin_anew(begins)
         while True:
             error: ModelError | None = None
             try:
@@ -285,9 +293,11 @@ class Planner:
                         for step in draft.take(piece):
                             yield step
                         if draft.full:
+                            self._judge(share, draft)
                             return
                 for step in draft.finish():
                     yield step
+                self._judge(share, draft)
             except OF_THE_BATCH:
                 if draft.steps or not share.several:
                     raise
@@ -297,6 +307,15 @@ class Planner:
                 return
             alone = True
             self._fell(ask, ladder.tier, ladder.tier, "alone")
+
+    def _judge(self, share: Share, draft: _Draft) -> None:
+        """Say of a whole answer how much of it could be done."""
+        found = len(draft.steps), draft.unfit
+        if share.several and not any(found):
+            return  # it was left out among others, which is no matter of how long the prompt was
+        self._tiers.heard(share.generation.request.model, share.tier, *found)
+        about = {"tier": share.tier, "valid": found[0], "dropped": found[1]}
+        self._trace("~judged", generation=share.generation.id, **about)
 
     def _in_time(self, ask: Ask, model: str) -> bool:
         """Whether an answer may be there before the deadline."""
@@ -320,7 +339,7 @@ class Planner:
                     async with timeout(self._timers, f"deadline {name} first", limit):
                         first = await anext(pieces, None)
             except TimeoutError:
-                share.overdue()
+                share.generation.overdue()
                 raise Stalled(f"nothing came within {limit:g} s") from None
             if first is None:
                 return

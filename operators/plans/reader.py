@@ -169,12 +169,10 @@ class PlansReader(_Reader[tuple[str, Any]]):
         if agent in self._entries.values():
             self._leave_out(entry, "twice", f"a second plan for {agent[:40]!r}")
             return []
-        self._found = True
         self._entries[entry] = agent
         return [(agent, step) for step in held]
 
     def _leave_out(self, entry: Path, kind: str, what: str) -> None:
-        self._found = True
         self._entries[entry] = None
         if len(self.odd) < len(self._agents):
             self.odd.append((kind, what))

@@ -23,9 +23,11 @@ class Plans(BaseModel):
     the same time; what is asked beyond that waits its turn, and is then asked for together, so many
     agents in one: ``batch_size`` (1: never). ``batch_wait``: how long who was queued waits for
     others. ``max_steps``: of one plan.
-    ``max_tokens``: of an answer. ``retries``: of a request that the server had no room for.
-    ``max_snapshot_bytes``: the largest snapshot, as JSON. ``cache_size``: plans that are kept for
-    agents who see nearly the same (0: none), for ``cache_ttl`` seconds; places may differ by
+    ``longer_below``: of the steps of ``window`` answers so many have to be such as can be done,
+    else plans begin with the next longer prompt. ``ab``: prompts that take turns instead, to be
+    compared. ``max_tokens``: of an answer. ``retries``: of a request that the server had no room
+    for. ``max_snapshot_bytes``: the largest snapshot, as JSON. ``cache_size``: plans that are kept
+    for agents who see nearly the same (0: none), for ``cache_ttl`` seconds; places may differ by
     ``cache_tolerance``.
     """
 
@@ -40,6 +42,9 @@ class Plans(BaseModel):
     streams: int = Field(default=4, ge=1, le=64)
     batch_size: int = Field(default=10, ge=1, le=20)
     batch_wait: float = Field(default=0.005, ge=0, le=10)
+    longer_below: float = Field(default=0.85, ge=0, le=1)
+    window: int = Field(default=20, ge=1, le=1000)
+    ab: tuple[Tier, ...] = Field(default=(), max_length=3)
     max_steps: int = Field(default=5, ge=1, le=20)
     max_tokens: int = Field(default=300, ge=32, le=4000)
     retries: int = Field(default=2, ge=0, le=10)

@@ -36,6 +36,22 @@ class Tier(StrEnum):
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
 
+    @property
+    def shorter(self) -> Tier | None:
+        """The next shorter, if there is one."""
+        return _beside(self, 1)
+
+    @property
+    def longer(self) -> Tier | None:
+        """The next longer, if there is one."""
+        return _beside(self, -1)
+
+
+def _beside(tier: Tier, far: int) -> Tier | None:
+    tiers = [*Tier]
+    at = tiers.index(tier) + far
+    return tiers[at] if 0 <= at < len(tiers) else None
+
 
 class Source(StrEnum):
     """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'.
