@@ -36,7 +36,7 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(
     (
         *("api_key", "base_url", "log_dir", "cache_url", "cache_timeout", "content"),
-        *("rules_module", "usage_dir"),
+        *("rules_module", "guard_module", "usage_dir"),
     )
 )
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
@@ -47,7 +47,7 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "budget"),
+        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -66,10 +66,13 @@ class Settings(BaseModel):
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
     ``style``, ``tone``, ``language``: of the default prompts, in words of your own, such as
-    ``language = "German"``; ``length``: about how many sentences a full telling has, by default
-    two to four.
+    ``language = "German"``; what is prepared in another language is not told. ``length``: about how
+    many sentences a full telling has, by default two to four.
     ``rules_module``: ``"package.module:Name"`` of your own :class:`~foretell.Rules`, for the odds
     of what may come of an action. It is imported, so name what you trust; no recording names it.
+    ``guard_module``: ``"package.module:name"`` of your own guard, in the same way; see
+    :class:`~foretell.Game`. ``guard_limit``: seconds it may take for a text; what it has said
+    nothing of by then is refused.
     ``main_from``: the small model prepares what is less likely than this, and what the main model
     would be too late for; with 0, or a main model that costs nothing, the main model writes all.
     ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
@@ -85,6 +88,9 @@ class Settings(BaseModel):
     (``"interrupt"``). A table has one by the context in which it comes:
     ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
+    ``memory_tokens``: about how much of what was told last a prompt has. ``summary_tokens``: about
+    how much of it sums up what was told before; the small model writes that, each time as much
+    was told as is remembered, when nothing else is to be done. With 0 there is none.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``volatile``: names of fields, of actors and of the place, that change all the time and that no
     text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
@@ -129,6 +135,8 @@ class Settings(BaseModel):
     language: str = ""
     length: int | None = Field(default=None, ge=1, le=20)
     rules_module: str | None = None
+    guard_module: str | None = None
+    guard_limit: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
@@ -149,6 +157,7 @@ class Settings(BaseModel):
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)
+    summary_tokens: int = Field(default=0, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)
@@ -185,7 +194,7 @@ class Settings(BaseModel):
 
     _numbers = field_validator("*", mode="before")(no_truth)
 
-    @field_validator("base_url", "main_model", "small_model", "rules_module")
+    @field_validator("base_url", "main_model", "small_model", "rules_module", "guard_module")
     @classmethod
     def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and not value.strip():

@@ -18,6 +18,7 @@ from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
 from .named import named
 from .operators.classify import DEFAULT_RULES, Rule
+from .operators.guarding import Guard
 from .operators.narration import Narration, schema_of
 from .operators.plans.registry import Registry
 from .operators.preload import PRELOADS, Preload
@@ -78,6 +79,9 @@ class Game(Generic[M]):
         what it shows to ``None``. Default: all of the state to everybody. See ``docs/views.md``.
     :param content_view: what a viewer may know of content, a function of its kind, its name or whom
         it is about, its value, and the viewer. Default: all; with a ``view``, nothing.
+    :param guard: asked about each text before a viewer has it, as moderation is: ``None`` lets it
+        through, a reason does not. A plain function, called in a thread, or an async one. Default:
+        the one the settings name, if any. See ``docs/telling.md``.
     :param price_list: dollars per million tokens by model; default: the list that ships.
     :param content: where stat blocks, spell lists, lore and the like come from: a
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
@@ -103,6 +107,7 @@ class Game(Generic[M]):
         odds: Rules | type[Rules] | None = None,
         view: View | None = None,
         content_view: ContentView | None = None,
+        guard: Guard | None = None,
         price_list: Mapping[str, Price] | None = None,
         content: ContentSource | Mapping[str, Any] | None = None,
         preloads: Sequence[Preload] = PRELOADS,
@@ -151,6 +156,12 @@ class Game(Generic[M]):
         ):
             raise ConfigError(f"odds must have methods odds and damage, not {brief(odds)}")
         self.odds: Rules = made or SrdRules()
+        if guard is None and self.settings.guard_module is not None:
+            guard = named("guard_module", self.settings.guard_module)
+        given = guard
+        if not (given is None or callable(given)) or isinstance(given, type):
+            raise ConfigError(f"guard must be a function, not {brief(guard)}")
+        self.guard = guard
         self.view = view
         self.content_view = content_view
         self.price_list = price_list
@@ -248,6 +259,7 @@ class Game(Generic[M]):
                 ("prompts", self.prompts),
                 ("view", self.view),
                 ("content_view", self.content_view),
+                ("guard", self.guard),
             )
             if guest is not None and not isinstance(guest, DefaultPrompts)
             for maker in (guest if inspect.isroutine(guest) else type(guest),)

@@ -36,6 +36,8 @@ RECALLED = Request("", (), purpose=Purpose.PREFETCH)
 
 SILENT = 5.0
 """Seconds; a server that says nothing for so long may be dead, for all one knows."""
+AHEAD = (Purpose.PREFETCH, Purpose.SUMMARY)
+"""What nobody waits for."""
 
 Trace = Callable[..., None]
 """Records what happened: ``trace(kind, **fields)``."""
@@ -108,6 +110,8 @@ class Generation:
         self.delivered = False
         self.revoked = False
         self.adopted = False
+        self.cleared = False  # the game's guard has let all of it through
+        self.judged = False  # some of it is about to be told, and waits for the guard
         self.opened_at: float | None = None
         self.text: ReplayBuffer[str] = ReplayBuffer()
         self._owner = owner
@@ -128,6 +132,14 @@ class Generation:
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
 
     @property
+    def doubtful(self) -> bool:
+        """True while the world may yet make it untrue: it is alive, or what came of it is judged.
+
+        What is part of a telling that has reached a viewer is not.
+        """
+        return not self.bound and not self.revoked and (self.alive or self.judged)
+
+    @property
     def running(self) -> bool:
         """True from its turn to its end, or until it is closed."""
         return self.phase is Phase.RUNNING
@@ -135,12 +147,12 @@ class Generation:
     @property
     def spare(self) -> bool:
         """True while it is under way, and nobody but who opened it wants it."""
-        return self.running and not self.adopted and self.request.purpose is Purpose.PREFETCH
+        return self.running and not self.adopted and self.request.purpose in AHEAD
 
     @property
     def tells(self) -> bool:
         """Whether it is for what has happened."""
-        return self.adopted or self.request.purpose is not Purpose.PREFETCH
+        return self.adopted or self.request.purpose not in AHEAD
 
     @property
     def age(self) -> float:
@@ -411,7 +423,7 @@ class Generations:
             **why,
         )
         self._on_open(generation)
-        if request.purpose is Purpose.PREFETCH:
+        if request.purpose in AHEAD:
             self._waiting.append(generation)
             self._admit()
         else:

@@ -53,7 +53,7 @@ LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
     "~agent", "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
-    "~intensity", "~settings", "~stop", "~timer", "~usage",
+    "~guard", "~intensity", "~settings", "~stop", "~timer", "~usage",
 )  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
@@ -74,6 +74,7 @@ OPERATORS = {
     "~foreseen": "foresee",
     "~gate": "gate",
     "~generation": "speculate or tell",
+    "~guard": "guard",
     "~intensity": "session",
     "~judged": "plan",
     "~kept": "kept",
@@ -84,6 +85,7 @@ OPERATORS = {
     "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
+    "~reused": "plan",
     "~revoked": "revoke",
     "~scene": "settle, classify",
     "~served": "tell",
@@ -92,6 +94,7 @@ OPERATORS = {
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",
+    "~summary": "summary",
     "~take": "claim",
     "~telling": "tell",
     "~text": "tell",
@@ -107,7 +110,7 @@ OPERATORS = {
 LIMITS = ("deadline ", "teardown ")
 """Alarms that end what takes too long, by name; at the end of a walk nothing does."""
 
-GUEST = re.compile(r"subscriber|fallback|content|fetch .*|g[0-9]+", re.DOTALL)
+GUEST = re.compile(r"subscriber|fallback|content|fetch .*|guard|g[0-9]+", re.DOTALL)
 """Where a fault is one of somebody whom a replay does not have."""
 
 
@@ -258,6 +261,8 @@ class Lockstep:
         """Whether the session had a cache that it shared; what that answered is recorded."""
         self.content = False
         """Whether it had a source of content; what that gave is recorded."""
+        self.guarded = False
+        """Whether it had a guard; what that said is recorded."""
         self.tools: Mapping[str, Any] | None = None
         """The tools its plans were made of, where they were its game's own."""
         self.moment = 0.0
@@ -441,6 +446,7 @@ class Lockstep:
             self.moment = opening.record.t
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
             self.content = bool(opening.record.data.get("content"))
+            self.guarded = bool(opening.record.data.get("guarded"))
             self.tools = opening.record.data.get("tools")
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
             async with self._game(settings) as game:
@@ -545,6 +551,9 @@ class Lockstep:
             pipeline.plan_at(data["intensity"])
         elif kind == "~settings":
             pipeline.apply_now(data["changed"])
+        elif kind == "~guard":
+            if pipeline.guarding is not None:
+                pipeline.guarding.say(data["check"], data["refused"])
         elif kind == "~gate":
             if data["what"] == "granted":
                 pipeline.generations.granted()

@@ -20,14 +20,19 @@ REASONS = {"failed": "failed", "closed": "superseded", "done": "never asked"}
 """Why a speculation was wasted, by the phase it came to."""
 EXPIRED = "expired"
 SUPERSEDED = "superseded"
+REFUSED = "refused"
 
 Row = tuple[str, str, bool, bool, str]
 
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
-ASKED_FOR = ("foreground", "plan")
-"""Purposes of what somebody waits for; the others are speculation."""
+ASKED_FOR = ("foreground", "plan", "summary")
+"""Purposes of what is needed in any case; the others are speculation."""
+TOLD = ("foreground", "summary")
+"""Purposes of what is spent on the narrative with nothing prepared."""
+OTHERWISE = ("plan", "summary")
+"""Purposes of what is no telling: it says nothing of how long one is."""
 
 COUNTS = ("input", "output", "cache_read", "cache_write")
 
@@ -115,6 +120,8 @@ class Ledger:
         self.cancelled = 0
         self._at_turn: tuple[int, float] = (0, 0.0)
         self.unpriced: dict[str, None] = {}
+        self.heard = {"~guard": lambda t, line: self._on_guard(line)}
+        """Who listens to which lines of the recording: their time in seconds, and their fields."""
 
     def add(self, generation: Any) -> Account | None:
         """Enter a generation that has ended; one that never began costs nothing, and has none."""
@@ -126,7 +133,7 @@ class Ledger:
         finished = usage.final and usage.output is not None
         if finished:
             output = usage.output
-            if chars and request.purpose != "plan":  # of thoughts alone, it says nothing of text
+            if chars and request.purpose not in OTHERWISE:
                 self._calibrate(request.model, chars, output)
         else:
             output = round(chars / self._chars_per_token(request.model))
@@ -212,13 +219,19 @@ class Ledger:
             begun = self._begun.pop(name)
             self._change(account, **known, reason=_reason(begun.reason, line["phase"]))
             self.cancelled += line["phase"] == "closed"
-            told = begun.chars and begun.purpose != "plan"
+            told = begun.chars and begun.purpose not in OTHERWISE
             if told and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
             self._change(account, served=True)
         elif kind == "~revoked":
             self.wasted(name, SUPERSEDED)
+        elif kind == "~guard":
+            self._on_guard(line)
+
+    def _on_guard(self, line: Mapping[str, Any]) -> None:
+        if line["refused"] is not None:
+            self.wasted(line["generation"], REFUSED)
 
     def _calibrate(self, model: str, chars: int, tokens: int) -> None:
         before = self._written.get(model, (0, 0))
@@ -324,7 +337,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose == "foreground" or (row.served and row.purpose != "plan")
+                if row.purpose in TOLD or (row.served and row.purpose != "plan")
             )
         return self._totals[main]
 
@@ -352,7 +365,8 @@ class Ledger:
         """All streams by purpose, model and what became of them, as plain JSON.
 
         ``fate`` is ``told``, or of a speculation why it was wasted: ``superseded``, ``expired``,
-        ``never asked`` or ``failed``; what was asked for, and nobody was told of, is ``untold``.
+        ``never asked``, ``refused`` (by the game's guard) or ``failed``; what was asked for, and
+        nobody was told of, is ``untold``.
         ``estimated`` are tokens that no server has billed.
         """
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -381,7 +395,7 @@ class Ledger:
             ("prefetch", "refine", "foreground", "plan", "saved", "wasted", "estimated"), 0
         )
         for account in self._rows.values():
-            totals[account.purpose] += account.used
+            totals[account.purpose] = totals.get(account.purpose, 0) + account.used
             if account.purpose == "prefetch":
                 totals["saved" if account.served else "wasted"] += account.used
             if account.estimated:

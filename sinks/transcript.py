@@ -156,16 +156,24 @@ class Transcript:
         recent = islice(reversed(self._seen), last)
         return len([seen for seen in recent if seen.retells is not None]) / last
 
-    def delivered(self, telling: str, viewer: str, upto: int) -> None:
+    def delivered(self, telling: str, viewer: str, upto: int) -> int | None:
         """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut.
 
         It may stand before that text, if both are of one moment: it is kept as it was said.
+
+        :returns: where not all viewers have heard as much of it as was thought, the input that it,
+            or what it tells again, was told of first.
         """
         seen = self._by_id.get(telling)
         known = self._early.setdefault(telling, {}) if seen is None else seen.upto
+        before = len(_heard(seen, ())) if seen is not None else 0
         known[viewer] = max(0, upto)
         if len(self._early) > EARLY:
             del self._early[next(iter(self._early))]
+        if seen is None or len(_heard(seen, ())) >= before:
+            return None
+        first = self._by_id.get(seen.retells or telling, seen)
+        return min(first.outcomes, default=None)
 
     def tellings(self, viewer: str | None = None) -> list[Seen]:
         """What a viewer may see (all of it for ``None``), oldest first."""
@@ -199,10 +207,7 @@ class Transcript:
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
-            text = seen.text
-            if seen.upto:
-                readers = [each for each in seen.upto if not audience or each in ("", *audience)]
-                text = text[: min((seen.upto[each] for each in readers), default=None)]
+            text = _heard(seen, audience)
             if len(text) > left and starts:
                 kept = kept[: max(starts)[1]]
                 break
@@ -215,8 +220,40 @@ class Transcript:
                 starts.append((first.number & -first.number, len(kept)))
         return "\n".join(text for text in reversed(kept) if text)
 
+    def since(self, outcome: int) -> tuple[list[str], int, int]:
+        """What everybody was told of what happened after an outcome, named by its input.
+
+        Only what is over by now, and nothing that is undone. With it come the last outcome of that,
+        and the last input of all: of what was told again, that is when it was asked for.
+        """
+        found: list[tuple[str, int, int]] = []
+        for first in reversed(self._seen):
+            last = max(first.outcomes, default=0)
+            if first.undone or first.retells is not None:
+                continue
+            if last <= outcome:
+                break
+            if not first.ended:
+                found.clear()
+                continue
+            seen = self._last_version(first)
+            if not seen.to:
+                found.append((_heard(seen, ()), last, max(last, *seen.outcomes)))
+        texts, upto, last = [text for text, *_ in reversed(found) if text], outcome, outcome
+        for _, of, by in found:
+            upto, last = max(upto, of), max(last, by)
+        return texts, upto, last
+
     def _last_version(self, first: Seen) -> Seen:
         again = self._again.get(first.telling)
         if not again:
             return first
         return next((seen for seen in reversed(again) if seen.whole and not seen.undone), first)
+
+
+def _heard(seen: Seen, audience: tuple[str, ...]) -> str:
+    """What all of an audience have heard of a telling, or all viewers where none are named."""
+    if not seen.upto:
+        return seen.text
+    readers = [each for each in seen.upto if not audience or each in ("", *audience)]
+    return seen.text[: min((seen.upto[each] for each in readers), default=None)]

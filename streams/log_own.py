@@ -30,6 +30,11 @@ def _is_count(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _is_number_of(value: Any) -> bool:
+    """The number of an input."""
+    return value is not None and _is_count(value)
+
+
 def _is_intensity(value: Any) -> bool:
     return value in ("off", "conservative", "aggressive", "auto")
 
@@ -76,6 +81,10 @@ def _is_plan(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"p[0-9]{1,15}", value) is not None
 
 
+def _is_check(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"k[0-9]{1,15}", value) is not None
+
+
 def _are_objects(value: Any) -> bool:
     return value is None or (isinstance(value, list | tuple) and all(map(_is_object, value)))
 
@@ -116,6 +125,11 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~gate": {"what": lambda value: value in GATE, "generation": _is_text},
     "~generation": {"generation": _is_text},
+    "~guard": {
+        "check": _is_check,
+        "generation": _is_text,
+        "refused": lambda value: value is None or isinstance(value, str),
+    },
     "~intensity": {"intensity": _is_intensity},
     "~judged": {"tier": _is_text, "valid": _is_value, "dropped": _is_value},
     "~kept": {
@@ -134,12 +148,14 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "latency": lambda value: isinstance(value, list | tuple) and len(value) == 3,
     },
     "~preload": {"keys": _are_texts},
+    "~reused": {"plan": _is_plan, "how": _is_text, "steps": _is_count},
     "~settings": {"changed": lambda value: isinstance(value, Mapping)},
     "~stop": {
         "generation": _is_text,
         "reason": _is_text,
         "whole": lambda value: value in (None, True),
     },
+    "~summary": {"text": _is_text, "upto": _is_number_of, "last": _is_number_of},
     "~timer": {"name": _is_text},
     "~unfit": {"flaw": _is_text},
     "~usage": {

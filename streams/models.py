@@ -50,6 +50,7 @@ class Purpose(StrEnum):
     REFINE = "refine"
     FOREGROUND = "foreground"
     PLAN = "plan"
+    SUMMARY = "summary"
 
 
 @dataclass(frozen=True, slots=True)

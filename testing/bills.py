@@ -16,7 +16,7 @@ from .watch import WatchedStream
 
 __all__ = ["MICRODOLLAR", "PURPOSES", "Bills", "Due"]
 
-PURPOSES = ("prefetch", "refine", "foreground", "plan")
+PURPOSES = ("prefetch", "refine", "foreground", "plan", "summary")
 CHARS_PER_TOKEN = 4.0
 MILLION = 1_000_000
 MICRODOLLAR = 1e-6
@@ -238,8 +238,8 @@ class Bills:
         self.settle()
         tokens = report["tokens"]
         for purpose, due in self._tokens.items():
-            if not due.has(tokens[purpose]):
-                return f"{tokens[purpose]} {purpose} tokens are counted, and {due} were used"
+            if not due.has(tokens.get(purpose, 0)):
+                return f"{tokens.get(purpose, 0)} {purpose} tokens are counted, and {due} were used"
         if tokens["saved"] + tokens["wasted"] != tokens["prefetch"]:
             return f"{tokens['saved']} and {tokens['wasted']} are not {tokens['prefetch']} tokens"
         if not self._dollars.has(report["cost_usd"], MICRODOLLAR):

@@ -81,7 +81,13 @@ def draw(seed: int) -> History:
         settings["overlap"] = {each: rng.choice(OVERLAPS) for each in contexts}
     if rng.random() < 0.2:
         steps = [each for step in steps for each in _reported(rng, step)]
-    return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
+    settings["summary_tokens"] = rng.choice((0, 0, 40, 120))
+    models = rng.randrange(2**32)
+    guarded = rng.random() < 0.2
+    if guarded:
+        settings["guard_limit"] = rng.choice((2.0, 0.3))
+    settings["language"] = rng.choice((*("",) * 8, "English", "German"))
+    return History(steps, settings, models, sessions, drain, narrator, guarded)
 
 
 def _reported(rng: random.Random, step: Step) -> Sequence[Step]:

@@ -13,7 +13,7 @@ from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
 from .moods import Moody
-from .stamps import asked, stamps_for
+from .stamps import asked, stamps_for, summed
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -47,6 +47,8 @@ class Narrated:
         """See :class:`~foretell.streams.models.Model`."""
         number = len(self.streams) + 1
         about = {**asked(request), "stream": number}
+        if request.purpose is Purpose.SUMMARY:
+            about["summed"] = summed(request)
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
         trouble = self._moods.trouble
@@ -70,7 +72,7 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = stamps_for(about, about["stream"])
+    text = about.get("summed") or stamps_for(about, about["stream"])
     if schema is None:
         return text
     return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()

@@ -25,7 +25,7 @@ from foretell.streams.narrator.model import NarratorModel
 from foretell.streams.narrator.profiles import profile
 from foretell.testing import Script, ScriptedModel, guarantees, run_virtual
 
-SEEDS, RECORDED = 300, 12
+SEEDS, RECORDED = 120, 12
 DEADLINE, STREAMS, AGENTS, ROUNDS = 6.0, 3, 8, 12
 CORE = Registry.core()
 STATE: dict[str, Any] = {
@@ -172,6 +172,7 @@ class World:
         rng, latest, following = self.rng, {}, []  # type: ignore[var-annotated]
         tier = rng.choice(("simplified", "compact"))
         settings = {"plans": {"deadline": DEADLINE, "streams": STREAMS, "tier": tier}}
+        settings["plans"]["cache_size"] = rng.choice((0, 50))
         settings |= self.settings  # type: ignore[arg-type]
         async with foretell.Game(settings, model=self.trouble.model) as game:
             session = await game.session("trouble")

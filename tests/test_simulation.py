@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from foretell import pipeline, recording
-from foretell.operators import choice, claim, compose, fingerprint, tell
+from foretell import asking, pipeline, recording
+from foretell.operators import choice, claim, compose, fingerprint, guarding, summary, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -556,6 +556,27 @@ def what_is_reported_twice_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(repeats.Repeats, "of", lambda self, said, t: None)
 
 
+@bug("G7")
+def a_summary_outlives_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary.Summaries, "stands", lambda self, each: True)
+
+
+@bug("G7")
+def a_summary_tells_what_only_some_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = Transcript.since
+
+    def all_of_it(self: Transcript, outcome: int) -> Any:
+        told = [seen.to for seen in self._seen]
+        for seen in self._seen:
+            seen.to = ()
+        found = since(self, outcome)
+        for seen, to in zip(self._seen, told, strict=True):
+            seen.to = to
+        return found
+
+    monkeypatch.setattr(Transcript, "since", all_of_it)
+
+
 @bug("G2")
 def a_dollar_counts_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
     dollars = Ledger.dollars
@@ -571,6 +592,22 @@ def what_a_crash_has_broken_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) 
             restore(self, line)
 
     monkeypatch.setattr(Ledger, "restore", unheard)
+
+
+@bug("G1")
+def any_language_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "foreign", lambda text, code: None)
+
+
+@bug("G2")
+def a_guard_is_asked_and_not_minded(monkeypatch: pytest.MonkeyPatch) -> None:
+    say = guarding.Guarding.say
+    monkeypatch.setattr(guarding.Guarding, "say", lambda self, name, refused: say(self, name, None))
+
+
+@bug("G2")
+def what_is_adopted_is_shown_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "sifted", lambda generation, *_: generation.chunks())
 
 
 @bug("G3")
