@@ -51,6 +51,7 @@ from .showing import Showing
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
+from .sinks.plan_shelf import PlanShelf
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
@@ -322,6 +323,7 @@ class Pipeline(Generic[M]):
             self.spending.allow,
             lambda: self.world_now.revision,
             self.fault,
+            PlanShelf.of(self.registry, settings.plans, self.economy.now),
         )
         self.chronicle = Chronicle(
             before.summaries,

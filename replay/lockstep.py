@@ -85,6 +85,7 @@ OPERATORS = {
     "~preload": "preload",
     "~recalled": "kept",
     "~refused": "speculate",
+    "~reused": "plan",
     "~revoked": "revoke",
     "~scene": "settle, classify",
     "~served": "tell",
