@@ -19,6 +19,10 @@ from foretell.operators.plans.sight import Sight
 from foretell.operators.plans.types import Flaw
 from foretell.replay.verify import verify
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable, Request
+from foretell.streams.narrator.engine import Engine
+from foretell.streams.narrator.faults import Faults
+from foretell.streams.narrator.model import NarratorModel
+from foretell.streams.narrator.profiles import profile
 from foretell.testing import Script, ScriptedModel, guarantees, run_virtual
 
 SEEDS, RECORDED = 120, 12
@@ -51,6 +55,10 @@ class Trouble:
         self.most = self.together = 0
         begins = self.rng.uniform(0, 15) if seed % 3 == 0 else 1e9
         self.outage = begins, begins + self.rng.uniform(5, 90)
+
+    @property
+    def open(self) -> object:
+        return self.model.open
 
     def steps(self) -> list[dict[str, Any]]:
         return self.rng.sample(TOOLS, self.rng.randint(1, 6))
@@ -92,6 +100,26 @@ class Trouble:
         return Script(whole, **times)
 
 
+class Misplanned(Trouble):
+    """The narrator, with plans that are wrong in every way there is, beside all other trouble."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        kinds = (
+            *("429=1", "529", "stall", "cut", "error", "torn", "prose", "empty", "refusal"),
+            *("badtool", "badarg", "badtarget", "badplan", "noplan", "twice", "stranger"),
+            *("mixed", "chatty"),
+        )
+        pace = self.rng.choice(("hosted-small", "local-8b", "instant"))
+        faults = Faults.parse(",".join(f"{kind}:0.04" for kind in kinds))
+        self.engine = Engine(profile(pace), seed, faults=faults)
+        self.model = NarratorModel(self.engine)  # type: ignore[assignment]
+
+    @property
+    def open(self) -> object:
+        return self.engine.open
+
+
 def scene(rng: random.Random) -> dict[str, Any]:
     others = {"mira": {"side": "party", "pos": [9, 4], "hp": rng.choice((20, 20, 4, 0))}}
     for foe in range(rng.choice((0, 0, 1, 3))):
@@ -103,10 +131,12 @@ def scene(rng: random.Random) -> dict[str, Any]:
 class World:
     """One evening: agents asked for again and again, blows told beside it."""
 
-    def __init__(self, seed: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, seed: int, folder: Path | None = None, trouble: type[Trouble] = Trouble
+    ) -> None:
         self.rng = random.Random(f"plans {seed}")
         self.settings = {} if folder is None else {"log_dir": str(folder)}
-        self.trouble = Trouble(seed)
+        self.trouble = trouble(seed)
         self.asked: dict[str, tuple[float, dict[str, Any]]] = {}
         self.ended: dict[str, Plan] = {}
         self.handed: dict[str, dict[str, Any]] = {}
@@ -169,8 +199,8 @@ class World:
                 await asyncio.sleep(2 * DEADLINE)
                 await asyncio.gather(*following)
                 await session.close()
-        if self.trouble.model.open:
-            self.wrong.append(f"left open: {self.trouble.model.open}")
+        if self.trouble.open:
+            self.wrong.append(f"left open: {self.trouble.open}")
         if self.trouble.most > STREAMS:
             self.wrong.append(f"{self.trouble.most} requests for plans were open at once")
         if missing := self.asked.keys() - self.ended.keys():
@@ -202,5 +232,19 @@ def test_every_agent_has_a_valid_plan_by_its_deadline_whatever_goes_wrong(
                 assert walked.difference is None, f"seed {seed}: {walked.difference}"
         assert met >= {"done", "partial", "heuristic", "superseded", "shut", "deadline", "cut"}
         assert together > SEEDS // 4
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def test_every_agent_has_a_valid_plan_whatever_is_wrong_with_those_of_a_narrator() -> None:
+    logging.disable(logging.WARNING)  # G1, G3, G4 of plans
+    try:
+        met: set[str] = set()
+        for seed in range(40):
+            world = World(seed, trouble=Misplanned)
+            run_virtual(world.play())
+            assert not world.wrong, f"seed {seed}: {world.wrong[0]}"
+            met |= {flaw.flaw.kind for plan in world.ended.values() for flaw in plan.dropped}
+        assert met >= {"unknown_tool", "range", "target"}
     finally:
         logging.disable(logging.NOTSET)

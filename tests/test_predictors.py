@@ -199,7 +199,7 @@ def test_what_followed_the_last_key_is_more_probable_after_it() -> None:
 @pytest.mark.parametrize(
     "periods",
     [{"9": 1.0}, {"9-9": 1.0}, {"24-3": 1.0}, {"9-25": 1.0}, {"a-b": 1.0}, {"9-11": -1.0},
-     {"9-11": math.nan}, {"9-11": math.inf}, {"9-11": "2"}],
+     {"9-11": math.nan}, {"9-11": math.inf}, {"9-11": 1e308}, {"9-11": "2"}],
 )  # fmt: skip
 def test_periods_that_are_none_are_refused(periods: Any) -> None:
     with pytest.raises(ValueError, match="is no"):
