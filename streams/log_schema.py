@@ -40,7 +40,7 @@ __all__ = [
 FORMAT = 1
 """The format this version writes, and the newest one it reads."""
 
-RECORDING = 5
+RECORDING = 6
 """The revision of what a session records beside its inputs: one more wherever another line, field
 or order of lines comes out of the same inputs, so that an older recording is known as such."""
 
