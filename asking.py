@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from .operators.contents import Contents
 from .operators.narration import validate_final
 from .operators.prompts import MOST, Account, prompted
 from .operators.summary import CHARS_PER_TOKEN, Summaries, shortened, summary_request
+from .operators.tongue import code_of, foreign
 from .operators.views import Views
 from .operators.wander import way_of
 from .sinks.transcript import Transcript
@@ -37,6 +38,7 @@ class Asker:
     A text for some of the viewers is asked for with what they may know, and with nothing else.
 
     :param contents: the content of its scenes, if there is any.
+    :param remark: told of a text in another language than it should be.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Asker:
         transcript: Transcript,
         views: Views,
         contents: Contents | None,
+        remark: Callable[[str], None],
         summaries: Summaries,
     ) -> None:
         self._game = game
+        self._remark = remark
         self.apply(game.settings)
         self._transcript = transcript
         self._summaries = summaries
@@ -58,6 +62,7 @@ class Asker:
         """Ask as these say from now on."""
         self._settings = settings
         self._prompts = self._game.prompts_for(settings)
+        self._language = code_of(settings.language)
 
     def request(
         self, scene: Scene, account: Account, purpose: Purpose, place: str | None = None
@@ -101,13 +106,25 @@ class Asker:
         return summary_request(settings.main_model, settings.summary_tokens, before, told)
 
     def flawed(self, text: str) -> bool:
-        """Whether a finished variant is not what was asked for; told, it would have to fail."""
+        """Whether a finished variant is not what was asked for: told, it would have to fail.
+
+        Or it is in another language: that is remarked, and is no reason to keep a player waiting.
+        """
         composer = Composer(self._game.text_field)
         composer.begin({}, last=True)
         composer.feed(text)
         composer.finish()
         unfit = composer.torn or not composer.text.strip()
-        return unfit or self.check(composer.value) is not None
+        if unfit or self.check(composer.value) is not None:
+            return True
+        return self.foreign(composer.text, "what is prepared")
+
+    def foreign(self, text: str, what: str) -> bool:
+        """Whether a text is not in the language of the settings; if so, it is remarked."""
+        wrong = foreign(text, self._language)
+        if wrong is not None:
+            self._remark(f"{what} is not in {self._settings.language}: {wrong}")
+        return wrong is not None
 
     def check(self, value: Any) -> str | None:
         """Why a whole value is no instance of the game's narration; ``None`` if it is one."""

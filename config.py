@@ -36,7 +36,7 @@ LAYER_SIZES = ("hot_cache_size", "warm_cache_size", "cold_cache_size")
 ELSEWHERE = frozenset(
     (
         *("api_key", "base_url", "log_dir", "cache_url", "cache_timeout", "content"),
-        *("rules_module", "usage_dir"),
+        *("rules_module", "guard_module", "usage_dir"),
     )
 )
 """Settings that say where, not how: a replay asks no server for them, and writes no log."""
@@ -66,10 +66,13 @@ class Settings(BaseModel):
     ``effort`` and ``thinking`` are sent as they are, and low by default, for thinking delays the
     first word; a server that refuses them is asked without.
     ``style``, ``tone``, ``language``: of the default prompts, in words of your own, such as
-    ``language = "German"``; ``length``: about how many sentences a full telling has, by default
-    two to four.
+    ``language = "German"``; what is prepared in another language is not told. ``length``: about how
+    many sentences a full telling has, by default two to four.
     ``rules_module``: ``"package.module:Name"`` of your own :class:`~foretell.Rules`, for the odds
     of what may come of an action. It is imported, so name what you trust; no recording names it.
+    ``guard_module``: ``"package.module:name"`` of your own guard, in the same way; see
+    :class:`~foretell.Game`. ``guard_limit``: seconds it may take for a text; what it has said
+    nothing of by then is refused.
     ``main_from``: the small model prepares what is less likely than this, and what the main model
     would be too late for; with 0, or a main model that costs nothing, the main model writes all.
     ``spend``: what a night may cost, as a multiple of what it costs with nothing prepared; with
@@ -132,6 +135,8 @@ class Settings(BaseModel):
     language: str = ""
     length: int | None = Field(default=None, ge=1, le=20)
     rules_module: str | None = None
+    guard_module: str | None = None
+    guard_limit: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     output: Literal["json", "text"] = "json"
 
     intensity: Intensity = Intensity.CONSERVATIVE
@@ -189,7 +194,7 @@ class Settings(BaseModel):
 
     _numbers = field_validator("*", mode="before")(no_truth)
 
-    @field_validator("base_url", "main_model", "small_model", "rules_module")
+    @field_validator("base_url", "main_model", "small_model", "rules_module", "guard_module")
     @classmethod
     def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and not value.strip():

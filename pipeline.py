@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,6 +24,7 @@ from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
+from .operators.guarding import Guarding
 from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import Overlap, overlap, overlap_in
 from .operators.plans.agents import Agents
@@ -36,10 +37,12 @@ from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
 from .operators.settle import give_way, settle
+from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
 from .operators.summary import CHARS_PER_TOKEN, Chronicle
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
+from .operators.tongue import code_of
 from .operators.views import Views
 from .operators.wander import OFFERED
 from .recording import open_log
@@ -132,6 +135,7 @@ class Pipeline(Generic[M]):
         self._game = game
         self.settings = settings
         content = game.content is not None if replaying is None else replaying.content
+        guarded = game.guard is not None if replaying is None else replaying.guarded
         own_tools = game.own_tools if replaying is None else replaying.tools
         self.registry = game.registry if own_tools is None else Registry.of(own_tools)
         stage = (PLACE, *TALK) if content else (PLACE,)
@@ -148,6 +152,7 @@ class Pipeline(Generic[M]):
         self._scene: Scene | None = None
         self._planned_anew: Subject[Scene] = Subject()
         self._faults: set[tuple[str, str]] = set()
+        self._remarked: set[str] = set()
         self._views = Views(game.view, game.content_view, self._classify, self.fault)
         self._spare: Variant | None = None
         self._voice = 0  # how often that has changed which another text is written for
@@ -204,12 +209,16 @@ class Pipeline(Generic[M]):
         for listener in listeners:
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
+        self.recorder.listen(self.ledger.heard)
+        if game.metrics is not None and replaying is None:
+            self.recorder.listen(game.metrics.session())
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
         supplied = {"content": True} if content else {}
+        judged = {"guarded": True} if guarded else {}
         tools = {} if own_tools is None else {"tools": own_tools}
-        self.recorder.trace("~opened", **game.described(), **sharing, **supplied, **tools)
+        self.recorder.trace("~opened", **game.described(), **sharing, **supplied, **judged, **tools)
         for cut in before.cut():
             self.recorder.trace("~told", **cut)
             self.tally.restore({"kind": "~told", **cut})
@@ -276,7 +285,10 @@ class Pipeline(Generic[M]):
             on_deliver=self._on_delivered,
         )
         self.generations.opened = before.opened
-        self._asker = Asker(game, self.transcript, self._views, self.contents, before.summaries)
+        self.guarding = self._guarding(replaying) if guarded else None
+        self._asker = Asker(
+            game, self.transcript, self._views, self.contents, self._remark, before.summaries
+        )
         self.teller = Teller(
             self.generations,
             store,
@@ -295,6 +307,7 @@ class Pipeline(Generic[M]):
             ),
             recall=self._recall,
             shown=None if game.view is None else self._views.shown,
+            guarded=None if self.guarding is None else self._guarded,
         )
         self.agents = Agents(
             self.registry,
@@ -304,6 +317,7 @@ class Pipeline(Generic[M]):
             self.tasks,
             self.timers,
             lambda: self.inputs.now,
+            self.economy.now,
             self.recorder.trace,
             self.spending.allow,
             lambda: self.world_now.revision,
@@ -344,6 +358,7 @@ class Pipeline(Generic[M]):
                 self.spending.asked_of,
                 None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
+                refused=None if self.guarding is None else self._refused,
             ),
             self.tasks,
             self.fault,
@@ -436,6 +451,36 @@ class Pipeline(Generic[M]):
             anew=self._on_other_content,
             noticed=self._game.content_noticed,
         )
+
+    def _guarding(self, replaying: Lockstep | None) -> Guarding:
+        """The game's guard; in a replay it is what the recording has of it."""
+        return Guarding(
+            self._game.guard if replaying is None else None,
+            self.tasks,
+            self.timers,
+            self.settings.guard_limit,
+            self.recorder.trace,
+            self.guest_fault,
+        )
+
+    def _guarded(self, generation: Generation) -> AsyncGenerator[str, None]:
+        assert self.guarding is not None
+        ask = partial(self.guarding.ask, generation.id)
+        language = code_of(self.settings.language) or "en"
+        return sifted(generation, ask, self._game.text_field, language)
+
+    async def _refused(self, generation: Generation) -> bool:
+        """Whether the guard refuses a finished variant."""
+        assert self.guarding is not None
+        if generation.cleared:
+            return False
+        text = "".join(generation.text.items)
+        verdict = self.guarding.ask(generation.id, words_of(text, self._game.text_field))
+        try:
+            generation.cleared = await verdict is None
+        finally:
+            verdict.drop()
+        return not generation.cleared
 
     def _summary_due(self) -> int:
         """So many characters have to be told for another summary; 0 is for none at all."""
@@ -534,8 +579,7 @@ class Pipeline(Generic[M]):
         if self.contents is not None and _other_stage(world):
             self.contents.on_scene(self._classified(world))  # it does not wait until that settles
         if world.warning is not None:
-            log.warning("session %s: %s", self.name, world.warning)
-            self.recorder.trace("~warning", text=world.warning)
+            self._warn(world.warning)
         match world.cause:
             case ev.State(because=because) | ev.Patch(because=because) if because is not None:
                 for generation in dict.fromkeys(self.teller.shown(world, because)):
@@ -549,6 +593,18 @@ class Pipeline(Generic[M]):
                 unheard = self.transcript.delivered(telling, viewer, upto)
                 if unheard is not None:
                     self.chronicle.unheard(unheard)
+
+    def _warn(self, what: str) -> None:
+        log.warning("session %s: %s", self.name, what)
+        self.recorder.trace("~warning", text=what)
+
+    def _remark(self, what: str) -> None:
+        """Warn of it once, and record it each time."""
+        if what not in self._remarked:
+            log.warning("session %s: %s", self.name, what)
+        if len(self._remarked) < MOST_TRACES:
+            self._remarked.add(what)
+        self.recorder.trace("~warning", text=what)
 
     def _on_move(self, before: World, world: World) -> None:
         self.foresight.on_world(before, world)
@@ -580,6 +636,8 @@ class Pipeline(Generic[M]):
     def _on_narrative(self, event: Narrative) -> None:
         self.showing.on_event(event)
         self.agents.on_narrative(event)
+        if isinstance(event, Ended) and event.status is Status.DONE:
+            self._asker.foreign(event.text, event.telling)
         self.chronicle.on_narrative(event)
         if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
             self._prepare_again(self._once_more(event))

@@ -26,7 +26,10 @@ from .streams.world import Numbered, World
 __all__ = ["Resumed"]
 
 OF_LEDGER = frozenset(
-    ("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served", "~revoked")
+    (
+        *("~generation", "~asked", "~chunk", "~usage", "~ended", "~account", "~served"),
+        *("~revoked", "~guard"),
+    )
 )
 OF_TRANSCRIPT = frozenset(("~telling", "~text", "~told"))
 
@@ -114,7 +117,7 @@ class Resumed:
             self.live = True
         elif kind == "~summary":
             self.summaries.restore(line)
-        elif kind in ("~stop", "~gate"):
+        elif kind in ("~stop", "~gate", "~guard"):
             self.tally.restore(line)
         elif kind in ("~told", "~fault"):
             self.tally.restore(line)

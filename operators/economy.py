@@ -45,8 +45,8 @@ SECOND = 1_000_000
 
 FROM_OUTSIDE = frozenset(
     (
-        *("~agent", "~cancel", "~chunk", "~content", "~error", "~intensity", "~settings", "~stop"),
-        *("~timer", "~usage"),
+        *("~agent", "~cancel", "~chunk", "~content", "~error", "~guard", "~intensity"),
+        *("~settings", "~stop", "~timer", "~usage"),
     )
 )
 

@@ -16,9 +16,9 @@ from ..streams.models import (
     ModelCut,
     ModelError,
     ModelEvent,
-    ModelOverloaded,
     ModelProtocolError,
     ModelRefusal,
+    ModelUnavailable,
     Purpose,
     Request,
     Stop,
@@ -34,6 +34,8 @@ __all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "T
 RECALLED = Request("", (), purpose=Purpose.PREFETCH)
 """In the place of what was asked for a text that is there already."""
 
+SILENT = 5.0
+"""Seconds; a server that says nothing for so long may be dead, for all one knows."""
 AHEAD = (Purpose.PREFETCH, Purpose.SUMMARY)
 """What nobody waits for."""
 
@@ -108,6 +110,8 @@ class Generation:
         self.delivered = False
         self.revoked = False
         self.adopted = False
+        self.cleared = False  # the game's guard has let all of it through
+        self.judged = False  # some of it is about to be told, and waits for the guard
         self.opened_at: float | None = None
         self.text: ReplayBuffer[str] = ReplayBuffer()
         self._owner = owner
@@ -126,6 +130,14 @@ class Generation:
     def alive(self) -> bool:
         """True unless it failed, was closed or revoked; a finished one lives on."""
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
+
+    @property
+    def doubtful(self) -> bool:
+        """True while the world may yet make it untrue: it is alive, or what came of it is judged.
+
+        What is part of a telling that has reached a viewer is not.
+        """
+        return not self.bound and not self.revoked and (self.alive or self.judged)
 
     @property
     def running(self) -> bool:
@@ -231,6 +243,9 @@ class Generation:
         """
         pieces: list[str] = []
         try:
+            gate, plans = self._owner.gate, self.request.purpose is Purpose.PLAN
+            if plans and (shut := gate.bars(self)) is not None:
+                raise shut
             async with aclosing(model.stream(self.request)) as stream:
                 async for event in stream:
                     if self.phase is not Phase.RUNNING:
@@ -253,11 +268,11 @@ class Generation:
 
     def _receive_text(self, pieces: list[str]) -> None:
         if self.phase is Phase.RUNNING:
-            self._owner.gate.answered(self)
             self._say("".join(pieces))
         pieces.clear()
 
     def _say(self, text: str) -> None:
+        self._owner.gate.answered(self)
         self._owner.trace("~chunk", generation=self.id, text=text)
         self.text.append(text)
 
@@ -265,7 +280,6 @@ class Generation:
         """An event of the model's stream."""
         if self.phase is not Phase.RUNNING:
             return
-        self._owner.gate.answered(self)
         match event:
             case Delta(text=text) if text:
                 self._say(text)
@@ -274,6 +288,7 @@ class Generation:
                 known = {name: getattr(event, name) for name in event.__slots__}
                 self._owner.trace("~usage", generation=self.id, **known)
             case Stop(reason=reason, whole=whole):
+                self._owner.gate.answered(self)
                 self.stop, self.whole = reason, whole
                 how = {"whole": True} if whole else {}
                 self._owner.trace("~stop", generation=self.id, reason=reason, **how)
@@ -289,9 +304,15 @@ class Generation:
         if self.phase is Phase.RUNNING:
             self.error = error
             self._owner.trace("~error", generation=self.id, **described(error))
-            if isinstance(error, ModelOverloaded):
-                self._owner.gate.refused(error.retry_after)
+            if not self.text.items:
+                self._owner.gate.failed(self, error)
             self._end(Phase.FAILED)
+
+    def overdue(self) -> None:
+        """Who asked waits no longer; one that has said nothing in all that time is no server."""
+        if not self.text.items and self.stop is None and self.age >= SILENT:
+            silent = ModelUnavailable(f"nothing came within {self.age:g} s")
+            self._owner.gate.failed(self, silent)
 
     def _flaw(self) -> ModelError | None:
         if self.stop == "refusal":

@@ -89,6 +89,7 @@ def speculate(
     asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
     ready: Callable[[Variant], Awaitable[None]] | None = None,
     limit: float = math.inf,
+    refused: Callable[[Generation], Awaitable[bool]] | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -107,7 +108,8 @@ def speculate(
     that a state that never holds still does not cost a request at every tick. What ``keeper`` has
     as the answer to this very request is not asked for again, and costs nothing; for any other,
     ``asked_of`` says what is asked of which model, and says nothing where no budget affords it.
-    Before it is made, it waits until what its prompt may need is ``ready``.
+    Before it is made, it waits until what its prompt may need is ``ready``. What is ``refused``
+    goes as what is flawed does; a telling that adopts it before that is known has it judged.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
@@ -175,6 +177,8 @@ def speculate(
             await whole(generation)
             if not generation.alive or flawed("".join(generation.text.items)):
                 return
+            if refused is not None and (await refused(generation) or not generation.alive):
+                return
             if keeper is not None:
                 keeper.keep(variant, request, generation)
             yield generation
@@ -239,7 +243,7 @@ def revoke(generations: Generations) -> Callable[[Observable[World]], Observable
                         if len(harmless) > REMEMBERED:
                             del harmless[next(iter(harmless))]
                     for generation in doubtful:
-                        if generation.alive and not generation.bound:
+                        if generation.doubtful:
                             generation.revoke()
                             observer.on_next(generation)
 

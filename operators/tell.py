@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Hashable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -66,6 +73,8 @@ class Teller:
         decided by it is decided alike in a replay.
     :param shown: a scene and what is told of it, as those may know them whom it is for; none, if
         everybody may know everything.
+    :param guarded: the text of a stream as far as the game's guard lets it through; none, if there
+        is no guard.
     :param on_serve: told, for each prepared part that reaches a viewer, the result it was made
         for and what happened.
     """
@@ -88,6 +97,7 @@ class Teller:
         on_serve: Callable[[str, Happened], None],
         recall: Callable[[int], Again | None] = lambda number: None,
         shown: Shown | None = None,
+        guarded: Callable[[Generation], AsyncGenerator[str, None]] | None = None,
     ) -> None:
         self._generations = generations
         self._store = store
@@ -104,6 +114,7 @@ class Teller:
         self._on_serve = on_serve
         self._recall = recall
         self._shown = shown
+        self._guarded = guarded
         self._active: dict[str, asyncio.Task[Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._unwanted: dict[str, None] = {}
@@ -334,7 +345,7 @@ class Teller:
                 words = ""
 
         try:
-            async with aclosing(generation.chunks()) as chunks:
+            async with aclosing(self._chunks(generation)) as chunks:
                 async for chunk in chunks:
                     hand_on(*composer.feed(chunk))
             hand_on(*composer.finish())
@@ -360,6 +371,12 @@ class Teller:
         finally:
             lease.release("told")
         return True
+
+    def _chunks(self, generation: Generation) -> AsyncGenerator[str, None]:
+        """The text of a stream, as far as it can be shown."""
+        if self._guarded is None or generation.cleared:
+            return generation.chunks()
+        return self._guarded(generation)
 
     def _values(
         self, claims: Sequence[Claim], part: Part

@@ -53,7 +53,7 @@ LEFT_OUT = frozenset((*SEAL, "guests", "latency", "recording", "t", "version", "
 OUTSIDE = (
     *(kind for kind in KINDS if kind != "session"),
     "~agent", "~cancel", "~chunk", "~closed", "~content", "~ended", "~error", "~fault", "~gate",
-    "~intensity", "~settings", "~stop", "~timer", "~usage",
+    "~guard", "~intensity", "~settings", "~stop", "~timer", "~usage",
 )  # fmt: skip
 """What may have come from outside; ``~closed`` and the like may be the pipeline's own as well."""
 OPERATORS = {
@@ -68,12 +68,15 @@ OPERATORS = {
     "~dropped": "generation",
     "~ended": "generation",
     "~error": "generation",
+    "~fell": "plan",
     "~fault": "session",
     "~fetched": "preload",
     "~foreseen": "foresee",
     "~gate": "gate",
     "~generation": "speculate or tell",
+    "~guard": "guard",
     "~intensity": "session",
+    "~judged": "plan",
     "~kept": "kept",
     "~opened": "session",
     "~looked": "preload",
@@ -86,6 +89,7 @@ OPERATORS = {
     "~scene": "settle, classify",
     "~served": "tell",
     "~settings": "session",
+    "~shared": "plan",
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",
@@ -105,7 +109,7 @@ OPERATORS = {
 LIMITS = ("deadline ", "teardown ")
 """Alarms that end what takes too long, by name; at the end of a walk nothing does."""
 
-GUEST = re.compile(r"subscriber|fallback|content|fetch .*|g[0-9]+", re.DOTALL)
+GUEST = re.compile(r"subscriber|fallback|content|fetch .*|guard|g[0-9]+", re.DOTALL)
 """Where a fault is one of somebody whom a replay does not have."""
 
 
@@ -227,6 +231,7 @@ class Lockstep:
         killed, and opened again has several.
     :param opened: called with the session of each part before it begins.
     :param after: called with it after each line that came from outside.
+    :param ending: called with it before it is closed.
     :param upto: seconds; the walk ends before the first line that is later.
     :raises NotRecorded: for a log that holds inputs alone, or is a later part of one.
     """
@@ -238,11 +243,16 @@ class Lockstep:
         *,
         opened: Callable[[Session[Any]], None] = lambda session: None,
         after: Callable[[Session[Any]], None] = lambda session: None,
+        ending: Callable[[Session[Any]], None] = lambda session: None,
         upto: float = math.inf,
     ) -> None:
         self.difference: Difference | None = None
         self.lines = 0
         """Lines that came again as they were recorded."""
+        self.asked = 0
+        """Of these, streams that were asked for."""
+        self.guest_faults = 0
+        """Of these, faults of somebody whom a replay does not have."""
         self.last_t = 0.0
         self.closed = False
         """Whether it ends with the end of a session that was closed; a killed one has none."""
@@ -250,6 +260,8 @@ class Lockstep:
         """Whether the session had a cache that it shared; what that answered is recorded."""
         self.content = False
         """Whether it had a source of content; what that gave is recorded."""
+        self.guarded = False
+        """Whether it had a guard; what that said is recorded."""
         self.tools: Mapping[str, Any] | None = None
         """The tools its plans were made of, where they were its game's own."""
         self.moment = 0.0
@@ -261,6 +273,7 @@ class Lockstep:
         self._game = game
         self._opened = opened
         self._after = after
+        self._ending = ending
         self._lines = self._read(upto)
         self._line = next(self._lines, None)
         """The next line; it has not come again yet."""
@@ -360,6 +373,7 @@ class Lockstep:
             pass  # what a killed process still did is not known; one that is closed says ~over
         elif line.wrong is None and (line.raw == raw or line.fields == orjson.loads(raw)):
             self.lines += 1
+            self.asked += record["kind"] == "~asked"
             self._pass_on()
         else:
             self._differs(line, orjson.loads(raw))
@@ -431,6 +445,7 @@ class Lockstep:
             self.moment = opening.record.t
             self.shared_cache = bool(opening.record.data.get("shared_cache"))
             self.content = bool(opening.record.data.get("content"))
+            self.guarded = bool(opening.record.data.get("guarded"))
             self.tools = opening.record.data.get("tools")
             settings = Settings.load(dict(opening.record.data.get("settings") or {}))
             async with self._game(settings) as game:
@@ -510,6 +525,7 @@ class Lockstep:
         data, kind = record.data, record.kind
         session, pipeline = self._session, self._session._pipeline
         if kind == "end":
+            self._ending(session)
             session.say_end()
             pipeline.inputs.finish()
             pipeline.inputs.flush()
@@ -534,6 +550,9 @@ class Lockstep:
             pipeline.plan_at(data["intensity"])
         elif kind == "~settings":
             pipeline.apply_now(data["changed"])
+        elif kind == "~guard":
+            if pipeline.guarding is not None:
+                pipeline.guarding.say(data["check"], data["refused"])
         elif kind == "~gate":
             if data["what"] == "granted":
                 pipeline.generations.granted()
@@ -541,6 +560,7 @@ class Lockstep:
                 pipeline.generations.displaced(data["generation"])
         elif kind == "~fault":
             if GUEST.fullmatch(data["where"]):
+                self.guest_faults += 1
                 pipeline.refault(data["where"], data["error"])
         elif (generation := pipeline.generations.find(str(data["generation"]))) is not None:
             if kind == "~error":

@@ -20,6 +20,7 @@ REASONS = {"failed": "failed", "closed": "superseded", "done": "never asked"}
 """Why a speculation was wasted, by the phase it came to."""
 EXPIRED = "expired"
 SUPERSEDED = "superseded"
+REFUSED = "refused"
 
 Row = tuple[str, str, bool, bool, str]
 
@@ -119,6 +120,8 @@ class Ledger:
         self.cancelled = 0
         self._at_turn: tuple[int, float] = (0, 0.0)
         self.unpriced: dict[str, None] = {}
+        self.heard = {"~guard": lambda t, line: self._on_guard(line)}
+        """Who listens to which lines of the recording: their time in seconds, and their fields."""
 
     def add(self, generation: Any) -> Account | None:
         """Enter a generation that has ended; one that never began costs nothing, and has none."""
@@ -223,6 +226,12 @@ class Ledger:
             self._change(account, served=True)
         elif kind == "~revoked":
             self.wasted(name, SUPERSEDED)
+        elif kind == "~guard":
+            self._on_guard(line)
+
+    def _on_guard(self, line: Mapping[str, Any]) -> None:
+        if line["refused"] is not None:
+            self.wasted(line["generation"], REFUSED)
 
     def _calibrate(self, model: str, chars: int, tokens: int) -> None:
         before = self._written.get(model, (0, 0))
@@ -356,7 +365,8 @@ class Ledger:
         """All streams by purpose, model and what became of them, as plain JSON.
 
         ``fate`` is ``told``, or of a speculation why it was wasted: ``superseded``, ``expired``,
-        ``never asked`` or ``failed``; what was asked for, and nobody was told of, is ``untold``.
+        ``never asked``, ``refused`` (by the game's guard) or ``failed``; what was asked for, and
+        nobody was told of, is ``untold``.
         ``estimated`` are tokens that no server has billed.
         """
         found: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -50,11 +50,18 @@ class Tally:
         self.unstreamed = 0
         self.errors: dict[str, int] = {}
         self.gate = {"waits": 0, "granted": 0, "displaced": 0}
-        self.heard = {"~gate": lambda t, fields: self._on_gate(fields)}
+        self.guard = {"cleared": 0, "refused": 0}
+        self.heard = {
+            "~gate": lambda t, fields: self._on_gate(fields),
+            "~guard": lambda t, fields: self._on_guard(fields),
+        }
 
     def _on_gate(self, line: Mapping[str, Any]) -> None:
         if line["what"] in self.gate:
             self.gate[line["what"]] += 1
+
+    def _on_guard(self, line: Mapping[str, Any]) -> None:
+        self.guard["cleared" if line["refused"] is None else "refused"] += 1
 
     def on_ended(self, event: Any) -> None:
         """Enter a telling that is over."""
@@ -70,13 +77,15 @@ class Tally:
                 self.latencies.append(seconds)
 
     def restore(self, line: Mapping[str, Any]) -> None:
-        """Take in a recording's ``~told``, ``~fault``, ``~gate`` and ``~stop`` lines."""
+        """Take in what a recording's own lines say of tellings, faults, the gate and the guard."""
         if line["kind"] == "~fault":
             self.faults += 1
         elif line["kind"] == "~stop":
             self.unstreamed += bool(line.get("whole"))
         elif line["kind"] == "~gate":
             self._on_gate(line)
+        elif line["kind"] == "~guard":
+            self._on_guard(line)
         elif line["kind"] == "~told":
             blank = [None] * len(line["served"])
             told = {
@@ -103,7 +112,8 @@ class Tally:
         """All of it, as plain JSON. Tokens are output and uncached input; dollars at list price.
 
         ``gate`` counts what came of other sessions at the same server: how often a speculation had
-        to wait and was let in, and how many were closed for a player.
+        to wait and was let in, and how many were closed for a player. ``guard`` counts the texts
+        and sentences that the game's guard has let through, and those it has not.
         """
         return {
             "outcomes": self.outcomes,
@@ -122,6 +132,7 @@ class Tally:
             "errors": dict(self.errors),
             "unstreamed": self.unstreamed,
             "gate": dict(self.gate),
+            "guard": dict(self.guard),
         }
 
     def table(self, ledger: Ledger) -> str:

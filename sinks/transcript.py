@@ -20,6 +20,7 @@ class Seen:
     ``outcomes`` are the inputs it answers. ``whole`` is true of one that came to its own end.
     ``undone`` is true while a rewind has undone what it tells: viewers saw it, but nothing that is
     told now may know of it. ``retells`` is the telling that this one tells again, if it does.
+    ``number`` counts the tellings from 1.
     """
 
     telling: str
@@ -32,6 +33,7 @@ class Seen:
     whole: bool = False
     undone: bool = False
     retells: str | None = None
+    number: int = 0
 
     def for_viewer(self, viewer: str | None) -> str:
         """The text as this viewer saw it: up to what was reported delivered, if anything was.
@@ -73,6 +75,7 @@ class Transcript:
         self._of: dict[int, Seen] = {}
         self._again: dict[str, list[Seen]] = {}
         self._stands: Callable[[int], bool] = lambda number: True
+        self._told = 0
 
     def on_event(self, event: _Event) -> None:
         """Take in an event of the narrative."""
@@ -106,6 +109,8 @@ class Transcript:
     def _keep(self, seen: Seen) -> None:
         if len(self._seen) == self._seen.maxlen:
             self._forget(self._seen[0])
+        self._told += 1
+        seen.number = self._told
         seen.undone = not all(map(self._stands, seen.outcomes))
         seen.upto = self._early.pop(seen.telling, {})
         self._by_id[seen.telling] = seen
@@ -182,11 +187,16 @@ class Transcript:
     def memory(self, tokens: int, audience: tuple[str, ...] = (), before: str | None = None) -> str:
         """The end of what everybody in ``audience`` has seen, about ``tokens`` long at the most.
 
-        With no audience named the text goes to all, so only what all have seen may enter it.
+        With no audience named the text goes to all, so only what all have seen may enter it. Where
+        it is not all of that, at least half of it is filled, and it begins with the telling there
+        whose number more powers of two divide than any other's: so it keeps its beginning, which a
+        server may have cached, while tellings are added at its end.
 
         :param before: only what was told before this telling.
         """
-        left, kept = tokens * CHARS_PER_TOKEN, []
+        left = room = tokens * CHARS_PER_TOKEN
+        kept: list[str] = []
+        starts: list[tuple[int, int]] = []
         told: Iterator[Seen] = reversed(self._seen)
         if before in self._by_id:
             told = islice(dropwhile(lambda seen: seen.telling != before, told), 1, None)
@@ -198,11 +208,16 @@ class Transcript:
             if not known or not seen.text:
                 continue
             text = _heard(seen, audience)
+            if len(text) > left and starts:
+                kept = kept[: max(starts)[1]]
+                break
             if len(text) > left:
                 kept.append(text[len(text) - left :].partition(" ")[2])  # whole words
                 break
             left -= len(text)
             kept.append(text)
+            if 2 * left <= room:
+                starts.append((first.number & -first.number, len(kept)))
         return "\n".join(text for text in reversed(kept) if text)
 
     def since(self, outcome: int) -> tuple[list[str], int, int]:

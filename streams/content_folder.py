@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from ..errors import ConfigError, ForetellError
-from .clock import VirtualLoop
+from .aside import aside
 from .content import Ask, Library, kind_of
 
 __all__ = ["JsonFolder"]
@@ -25,7 +24,8 @@ log = logging.getLogger("foretell")
 MOST_BYTES = 64 * 1024 * 1024
 PATIENCE = 5.0
 """Seconds to wait for another who reads; a disk that hangs must not gather threads."""
-R = TypeVar("R")
+NAME = "foretell content"
+"""Of its threads."""
 Stamps = dict[Path, tuple[int, int]]
 
 
@@ -57,19 +57,19 @@ class JsonFolder:
         :raises ForetellError: if it is not there, and a file of its kind could not be read; the
             message names the file.
         """
-        return await _aside(lambda: self._find(ask))
+        return await aside(lambda: self._find(ask), NAME)
 
     async def changes(self) -> AsyncGenerator[str, None]:
         """The kinds of which a file has changed, come or gone, as that is noticed.
 
         First it is all read, so that it is there when it is asked for.
         """
-        known = await _aside(self._look)
+        known = await aside(self._look, NAME)
         with suppress(ForetellError):  # whoever asks for it is told
-            await _aside(self._current)
+            await aside(self._current, NAME)
         while True:
             await asyncio.sleep(self._every)
-            now = await _aside(self._look)
+            now = await aside(self._look, NAME)
             changed = {path for path in {**known, **now} if known.get(path) != now.get(path)}
             known = now
             for kind in sorted({self._kind(path) for path in changed}):
@@ -147,33 +147,3 @@ def _named(entries: list[Any]) -> dict[str, Any]:
         if isinstance(name, str):
             found[name] = each
     return found
-
-
-async def _aside(work: Callable[[], R]) -> R:
-    """In a thread, so that nobody waits for the disk; a virtual loop waits for no thread.
-
-    It is a daemon: neither a session nor a program that ends waits for a disk that hangs.
-    """
-    loop = asyncio.get_running_loop()
-    if isinstance(loop, VirtualLoop):
-        return work()
-    done: asyncio.Future[R] = loop.create_future()
-
-    def settle(result: Future[R]) -> None:
-        if not done.done():
-            if (error := result.exception()) is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result.result())
-
-    def run() -> None:
-        result: Future[R] = Future()
-        try:
-            result.set_result(work())
-        except Exception as error:
-            result.set_exception(error)
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=run, name="foretell content", daemon=True).start()
-    return await done

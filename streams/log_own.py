@@ -18,7 +18,7 @@ FETCHED = (
     *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
     *("cancelled", "dropped", "expired", "missing"),
 )
-AGENT = ("asked", "failed", "left")
+AGENT = ("asked", "failed", "left", "due")
 LANES = ("immediate", "eager", "background", "deferred")
 
 
@@ -81,6 +81,10 @@ def _is_plan(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"p[0-9]{1,15}", value) is not None
 
 
+def _is_check(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"k[0-9]{1,15}", value) is not None
+
+
 def _are_objects(value: Any) -> bool:
     return value is None or (isinstance(value, list | tuple) and all(map(_is_object, value)))
 
@@ -94,6 +98,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "goal": lambda value: value is None or isinstance(value, str),
         "step": _is_object,
         "done": _are_objects,
+        "together": lambda value: value in (None, True),
         "fallback": lambda value: value is None or isinstance(value, list),
     },
     "~asked": {"generation": _is_text},
@@ -109,6 +114,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~ended": {"generation": _is_text, "phase": _is_text},
     "~error": {"generation": _is_text, "retry_after": _is_number},
+    "~fell": {"from": _is_text, "to": _is_text},
     "~fault": {"where": _is_text, "error": _is_text},
     "~fetched": {
         "what": lambda value: value in FETCHED,
@@ -119,7 +125,13 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~gate": {"what": lambda value: value in GATE, "generation": _is_text},
     "~generation": {"generation": _is_text},
+    "~guard": {
+        "check": _is_check,
+        "generation": _is_text,
+        "refused": lambda value: value is None or isinstance(value, str),
+    },
     "~intensity": {"intensity": _is_intensity},
+    "~judged": {"tier": _is_text, "valid": _is_value, "dropped": _is_value},
     "~kept": {
         "generation": _is_text,
         "slot": _is_slot,

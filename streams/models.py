@@ -30,6 +30,7 @@ __all__ = [
     "ModelProtocolError",
     "ModelRefusal",
     "ModelRefusedKey",
+    "ModelShut",
     "ModelTooDear",
     "ModelUnavailable",
     "Purpose",
@@ -234,6 +235,12 @@ class ModelUnavailable(ModelError):
     """The server cannot be reached, or did not answer in time."""
 
     kind = "unavailable"
+
+
+class ModelShut(ModelUnavailable):
+    """It was not asked: the server has failed too often, and is given time."""
+
+    kind = "shut"
 
 
 class ModelRefusedKey(ModelError):

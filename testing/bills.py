@@ -112,10 +112,12 @@ class Bill:
             if self.lost:
                 asked = Due(0, max(asked.most, self.asked))
                 written = Due(0, max(written.most, len(self.stream.text)))
-        self.tokens = asked.plus(written).plus(Due(kept, kept))
+        # What the server said of its cache may not have been heard before it was closed.
+        self.tokens = asked.plus(written).plus(Due(kept if self.ended else 0, kept))
         if price is not None:
-            cached = read * price.cache_read + kept * price.cache_write
-            dollars = Due(cached, cached).plus(asked, price.input).plus(written, price.output)
+            most = read * price.cache_read + kept * price.cache_write
+            cached = Due(most if self.ended else 0.0, most)
+            dollars = cached.plus(asked, price.input).plus(written, price.output)
             self.dollars = NOTHING.plus(dollars, 1 / MILLION)
 
     def _asked(self, stream: WatchedStream) -> Due:

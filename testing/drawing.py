@@ -82,7 +82,12 @@ def draw(seed: int) -> History:
     if rng.random() < 0.2:
         steps = [each for step in steps for each in _reported(rng, step)]
     settings["summary_tokens"] = rng.choice((0, 0, 40, 120))
-    return History(steps, settings, rng.randrange(2**32), sessions, drain, narrator)
+    models = rng.randrange(2**32)
+    guarded = rng.random() < 0.2
+    if guarded:
+        settings["guard_limit"] = rng.choice((2.0, 0.3))
+    settings["language"] = rng.choice((*("",) * 8, "English", "German"))
+    return History(steps, settings, models, sessions, drain, narrator, guarded)
 
 
 def _reported(rng: random.Random, step: Step) -> Sequence[Step]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..streams.models import Purpose
 from ..streams.world import Numbered
 from .broken import Broken
 from .changes import Changes, Happening
+from .sentinel import Said
 from .shown import Shown, Told
 from .stamps import asked
 from .watch import WatchedStream
@@ -56,7 +57,8 @@ class Evidence:
     ``again`` are the streams that tell again what happened: no change of the world makes them
     untrue. ``hps`` are the healths after an outcome that only the game knows, and ``handles`` the
     tellings it was given. ``asleep`` is when the whole process slept, from and to: no deadline can
-    be kept then. ``offset`` is the loop's time at the session's second 0; ``now`` tells it.
+    be kept then. ``passed`` is what the game's guard has let through, if it has one.
+    ``offset`` is the loop's time at the session's second 0; ``now`` tells it.
     """
 
     session: Session[Any]
@@ -72,6 +74,7 @@ class Evidence:
     asleep: list[tuple[float, float]] = field(default_factory=list)
     rewinds: list[float] = field(default_factory=list)
     was: list[tuple[float, Told]] = field(default_factory=list)
+    passed: Collection[Said] | None = None
     closing: bool = False
     offset: float | None = None
     found: Broken | None = None

@@ -44,6 +44,7 @@ class History:
     :param sessions: how many tables play in one game.
     :param drain: seconds that closing may take.
     :param narrator: the profile of the narrator who tells it; a scripted model, if there is none.
+    :param guarded: whether the game has a guard, of whom not much good can be said.
     """
 
     steps: Sequence[Step]
@@ -52,6 +53,7 @@ class History:
     sessions: int = 1
     drain: float = 5.0
     narrator: str = ""
+    guarded: bool = False
 
     @property
     def recorded(self) -> bool:

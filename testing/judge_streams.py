@@ -247,6 +247,7 @@ class Streams:
             return  # which stream is whose, only stamps can tell
         for stream in reversed(known.streams):
             closed = stream.closed_at is None or stream.closed_at >= first.at - EPSILON
+            closed = closed or known.passed is not None  # it may wait for the guard
             if stream.opened_at is not None and closed:
                 if first.again is not None and stream in known.again:
                     return

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..operators.narrative import Ended, Started, Status
+from ..operators.narrative import Ended, Served, Started, Status
+from ..operators.tongue import code_of, foreign
 from ..streams.models import ModelOverloaded, Purpose
 from .changes import doubts
 from .evidence import Evidence, entries_of, may_know
+from .sentinel import said_in
 from .shown import Told
 from .stamps import Stamp, asked
 from .truth import untrue
@@ -75,6 +77,7 @@ class Tellings:
                 what = f"{event.telling} stands in the place of {event.retells}, not of {first}"
                 known.broke("G7", what)
         self._text(event, told, outcomes)
+        self._language(event)
 
     def check(self) -> None:
         """After a step: nobody waits beyond a deadline, and handles have come to their ends."""
@@ -127,6 +130,10 @@ class Tellings:
         ]
         if ended.status is Status.DONE and len(stamps) != len(parts):
             known.broke("G1", f"{ended.telling} tells {len(stamps)} of {len(parts)} things")
+        passed = known.passed
+        for said in said_in(ended.text):
+            if passed is not None and said not in passed:
+                known.broke("G2", f"{ended.telling} shows {said}, which no guard let through")
         for stamp, (truth, part) in zip(stamps, parts, strict=False):
             stream = self._stream(stamp.stream)
             ahead = (
@@ -147,6 +154,14 @@ class Tellings:
             if before != ended.telling:
                 what = f"the text of stream {number} was told twice: {before}, {told.id}"
                 known.broke("G1", what)
+
+    def _language(self, ended: Ended) -> None:
+        """What was prepared, and is told in one instant, is in the language of the settings."""
+        ready = ended.served == (Served.HIT,) and ended.status is Status.DONE
+        if ready and ended.latency == (0.0,) and ended.retells is None:
+            wrong = foreign(ended.text, code_of(self._known.settings.language))
+            if wrong is not None:
+                self._known.broke("G1", f"{ended.telling} was prepared, and {wrong}")
 
     def _fresh(self, stamp: Stamp, stream: WatchedStream, told: Told, began: int) -> None:
         known, entries = self._known, entries_of(stream)

@@ -44,9 +44,11 @@ class Moody:
     so that a history with a step taken out plays the rest as it was.
 
     :param seed: decides all that is drawn.
+    :param words: what follows each stamp, where it is not the usual.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *words: str) -> None:
+        self._words = words
         self.trouble = 0.0
         """How likely a stream is to fail, in one of the ways in which models do."""
         self.cuts = 0.0
@@ -68,7 +70,7 @@ class Moody:
         """The script of stream ``number``."""
         what, count = self.drawn_from(request)
         rng = random.Random(f"{what} {count}")
-        text = stamped(request, number)
+        text = stamped(request, number, *self._words)
         whole: Any = {"text": text, "lines": [], "cues": ["drums"]}
         if request.purpose is Purpose.SUMMARY:
             text = whole = summed(request)

@@ -30,12 +30,16 @@ from .moods import GuestError, Moody
 from .narrated import Narrated
 from .relived import check_log
 from .scripted import ScriptedModel
+from .sentinel import Sentinel
 from .shrinking import shrink
 from .stamps import stamped_prompts
 from .sweeping import swept_once
 from .table import Table
 
 __all__ = ["Simulated", "play", "simulate"]
+
+ENGLISH = ("and so it went on, with the rest of it out there",)
+"""Words by which a text is known as English, where a language was asked for."""
 
 UNREAD = ("_srcfile", "logMultiprocessing", "logProcesses", "logThreads")
 """What ``logging`` finds out for each record unless it is told not to: where and by whom."""
@@ -49,7 +53,8 @@ class Simulated:
     :param digest: of the trace and of all that viewers got; equal for equal runs.
     :param served: outcomes by how they were served, and what was told ``again``.
     :param seen: what happened, by kind of step.
-    :param met: what went wrong with models and the cache, by kind: how often it came to pass.
+    :param met: what went wrong with models and the cache, by kind: how often it came to pass; and
+        what a guard did.
     """
 
     seconds: float = 0.0
@@ -162,11 +167,12 @@ class _World:
                 "cache_url": URL if history.cached else None,
             }
         )
-        self.answers = Moody(history.models)
+        self.answers = Moody(history.models, *(ENGLISH if self.settings.language else ()))
         self.model: ScriptedModel | Narrated = ScriptedModel(self.answers)
         if history.narrator:
             self.model = Narrated(history.narrator, self.answers)
         self.cache = CacheServer(history.models) if history.cached else None
+        self.sentinel = Sentinel(history.models) if history.guarded else None
         self.slept = 0.0
         self.escaped = escaped
         self.digest = hashlib.sha256()
@@ -177,7 +183,8 @@ class _World:
         self.game = self.started()
         names = [f"table-{number}" for number in range(self.history.sessions)]
         sessions = [await self.game.session(name) for name in names]
-        self.tables = [Table(session, number) for number, session in enumerate(sessions)]
+        passed = None if self.sentinel is None else self.sentinel.passed
+        self.tables = [Table(session, number, passed) for number, session in enumerate(sessions)]
         for table in self.tables:
             table.update()
         try:
@@ -203,7 +210,8 @@ class _World:
 
     def started(self) -> Game[Any]:
         """The game of a process that has just begun."""
-        game = Game(self.settings, model=self.model, prompts=stamped_prompts)
+        guard = self.sentinel
+        game = Game(self.settings, model=self.model, prompts=stamped_prompts, guard=guard)
         if self.cache is not None:
             wall, limit = self.loop.time, self.settings.cache_timeout
             game._cold = SharedCold(URL, wall=wall, limit=limit, server=self.cache)
@@ -266,6 +274,8 @@ class _World:
         self.done.met.update(self.answers.met(self.model.streams))
         if self.cache is not None:
             self.done.met.update({f"cache {mood}": n for mood, n in self.cache.met.items()})
+        if self.sentinel is not None:
+            self.done.met.update(self.sentinel.met)
         self.done.seconds = begun - self.slept
         self.done.digest = self.digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import deepcopy
 from functools import partial
@@ -24,6 +24,7 @@ from .broken import Broken
 from .checker import Guarantees
 from .evidence import EPSILON
 from .moods import GuestError
+from .sentinel import Said
 
 __all__ = ["Table"]
 
@@ -60,8 +61,11 @@ class Table:
     the one it builds on was taken out, does nothing.
     """
 
-    def __init__(self, session: Session[Any], number: int) -> None:
+    def __init__(
+        self, session: Session[Any], number: int, passed: Collection[Said] | None = None
+    ) -> None:
         self.held = Guarantees(session, VIEWERS)
+        self.held.known.passed = passed
         self.state = first_state()
         self.session = session
         self.guests: list[asyncio.Task[None]] = []

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from foretell import pipeline, recording
-from foretell.operators import choice, claim, compose, fingerprint, summary, tell
+from foretell import asking, pipeline, recording
+from foretell.operators import choice, claim, compose, fingerprint, guarding, summary, tell
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -592,6 +592,22 @@ def what_a_crash_has_broken_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) 
             restore(self, line)
 
     monkeypatch.setattr(Ledger, "restore", unheard)
+
+
+@bug("G1")
+def any_language_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "foreign", lambda text, code: None)
+
+
+@bug("G2")
+def a_guard_is_asked_and_not_minded(monkeypatch: pytest.MonkeyPatch) -> None:
+    say = guarding.Guarding.say
+    monkeypatch.setattr(guarding.Guarding, "say", lambda self, name, refused: say(self, name, None))
+
+
+@bug("G2")
+def what_is_adopted_is_shown_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "sifted", lambda generation, *_: generation.chunks())
 
 
 @bug("G3")
