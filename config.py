@@ -156,8 +156,8 @@ class Settings(BaseModel):
     max_speculations_process: int = Field(default=256, ge=1, le=100_000)
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
-    memory_tokens: int = Field(default=180, ge=0)
-    summary_tokens: int = Field(default=100, ge=0, le=4000)
+    memory_tokens: int = Field(default=160, ge=0)
+    summary_tokens: int = Field(default=80, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)
