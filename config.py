@@ -159,8 +159,8 @@ class Settings(BaseModel):
     max_variants: int = Field(default=8, ge=1, le=64)
     variants: Literal["separate", "trunk"] = "separate"
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
-    memory_tokens: int = Field(default=300, ge=0)
-    summary_tokens: int = Field(default=0, ge=0, le=4000)
+    memory_tokens: int = Field(default=160, ge=0)
+    summary_tokens: int = Field(default=80, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)

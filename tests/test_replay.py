@@ -68,7 +68,7 @@ def test_the_report_has_all_its_figures(log: Path, capsys: pytest.CaptureFixture
     assert found["stale"] == found["untrue"] == found["faults"] == 0
     assert set(found["latency_ms"]) == set(found["baseline_latency_ms"]) == {"mean", "p50", "p95"}
     assert set(found["tokens"]) == {
-        "prefetch", "refine", "foreground", "plan", "saved", "wasted", "estimated",
+        "prefetch", "refine", "foreground", "plan", "summary", "saved", "wasted", "estimated",
     }  # fmt: skip
     assert found["tokens"]["prefetch"] == found["tokens"]["saved"] + found["tokens"]["wasted"]
     assert set(found["cost_usd"]) == {"with", "without"}
