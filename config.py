@@ -47,7 +47,8 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "budget"),
+        *("max_prefetch_tokens", "memory_tokens", "budget", "refine", "refine_limit"),
+        *("select", "select_limit"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -84,6 +85,11 @@ class Settings(BaseModel):
     included, for another to be prepared; where as many are open, a player's stream closes the least
     valuable speculation of any session. A server of your own: what it answers at once.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
+    ``refine``: whether the small model says what a prepared text has no room for, behind it: an
+    effect, a number nobody foresaw, a blow heavier than usual; without it, such a text is not told.
+    ``refine_limit``: seconds it may take.
+    ``select``: whether the small model is asked which prepared text tells a result of a name that
+    nobody prepared; ``select_limit``: seconds it may take.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``volatile``: names of fields, of actors and of the place, that change all the time and that no
     text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
@@ -139,6 +145,10 @@ class Settings(BaseModel):
     )
     dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
+    select: bool = True
+    select_limit: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    refine: bool = True
+    refine_limit: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     overlap: Overlap = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)

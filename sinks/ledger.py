@@ -27,8 +27,8 @@ Row = tuple[str, str, bool, bool, str]
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
-ASKED_FOR = ("foreground", "plan")
-"""Purposes of what somebody waits for; the others are speculation."""
+ASKED_FOR = ("foreground", "plan", "refine")
+"""Purposes of what is asked for when something happens; the others are speculation."""
 
 COUNTS = ("input", "output", "cache_read", "cache_write")
 
@@ -333,7 +333,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose == "foreground" or (row.served and row.purpose != "plan")
+                if row.purpose == "foreground" or (row.served and row.purpose == "prefetch")
             )
         return self._totals[main]
 

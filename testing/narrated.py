@@ -12,7 +12,7 @@ from ..streams.narrator.engine import Engine
 from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
-from .moods import Moody
+from .moods import CHOICES, LIES, MORE, Moody
 from .stamps import asked, stamps_for
 from .watch import WatchedStream
 
@@ -47,6 +47,9 @@ class Narrated:
         """See :class:`~foretell.streams.models.Model`."""
         number = len(self.streams) + 1
         about = {**asked(request), "stream": number}
+        if request.purpose is Purpose.REFINE:
+            chooses = request.messages[-1].text.startswith("PREPARED")
+            about["more"] = (CHOICES if chooses else (MORE, *LIES))[number % 3]
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
         trouble = self._moods.trouble
@@ -70,7 +73,7 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = stamps_for(about, about["stream"])
+    text = about.get("more") or stamps_for(about, about["stream"])
     if schema is None:
         return text
     return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()

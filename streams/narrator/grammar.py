@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from .additions import add
 from .facts import HELPS, Happening, find_facts, find_scene, read_telling
 from .lexicon import Named, possessive, title
 from .voice import Voice, phrases
@@ -329,6 +330,8 @@ def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
     facts = find_facts(prompt)
     if facts is None:
         return plain(prompt, Voice(seed, prompt, said=said))
+    if isinstance(adds := facts.get("adds"), list):
+        return Story(add(adds, Voice(seed, prompt, said, said=said)))
     raw = facts.get("slots")
     slots = [s for s in raw if isinstance(s, str)] if isinstance(raw, list) else []
     entries = facts.get("tellings")

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from .bounds import FORMATS, fitted, with_limits
+from .choosing import choice_for
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
 from .plans import plans_for
@@ -284,6 +285,8 @@ def answer(
     """
     if schema is not None and (plans := plans_for(prompt, seed, schema, room)) is not None:
         return plans
+    if schema is not None and (chosen := choice_for(prompt)) is not None:
+        return chosen
     story = tell(prompt, said, seed)
     if schema is None:
         return story.text
