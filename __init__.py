@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .errors import ConfigError, ForetellError, StateError, TellingError
     from .game import Game
+    from .measuring import collector
     from .operators.blocks import blocks, reading_blocks
     from .operators.classify import DEFAULT_RULES, Context, Rule, Scene
     from .operators.narration import Line, Narration
@@ -60,6 +61,7 @@ _HOME = {
     "config": ("Settings",),
     "errors": ("ConfigError", "ForetellError", "StateError", "TellingError"),
     "game": ("Game",),
+    "measuring": ("collector",),
     "operators.blocks": ("blocks", "reading_blocks"),
     "operators.classify": ("DEFAULT_RULES", "Context", "Rule", "Scene"),
     "operators.narration": ("Line", "Narration"),
@@ -184,6 +186,7 @@ __all__ = [
     "apply",
     "background",
     "blocks",
+    "collector",
     "follow",
     "from_async_iterable",
     "partials",

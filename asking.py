@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .operators.prompts import MOST, Account, Prompt, prompted, styled
 from .operators.refine import TOKENS, Addition, refinement
 from .operators.select import SCHEMA, Offer, selection
 from .operators.select import TOKENS as CHOICE_TOKENS
+from .operators.summary import CHARS_PER_TOKEN, Summaries, shortened, summary_request
 from .operators.tongue import code_of, foreign
 from .operators.views import Views
 from .operators.wander import way_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Asker", "about"]
 
+EARLIER = "Earlier: "
 EACH_FURTHER = 80
 """Tokens a group told together may take for each entry beyond the first."""
 
@@ -49,11 +51,13 @@ class Asker:
         views: Views,
         contents: Contents | None,
         remark: Callable[[str], None],
+        summaries: Summaries,
     ) -> None:
         self._game = game
         self._remark = remark
         self.apply(game.settings)
         self._transcript = transcript
+        self._summaries = summaries
         self._views = views
         self._contents = contents
 
@@ -68,7 +72,7 @@ class Asker:
     ) -> Request:
         """What a model is asked; ``place`` is the telling in whose place a retelling stands."""
         settings = self._settings
-        memory = self._transcript.memory(settings.memory_tokens, account.to, before=place)
+        memory = self._memory(account.to, place)
         if place is not None:
             account = replace(account, told=self._transcript.versions(place))
         content: Mapping[str, Any] = {}
@@ -128,6 +132,19 @@ class Asker:
             thinking=settings.thinking,
             purpose=Purpose.REFINE,
         )
+
+    def _memory(self, to: tuple[str, ...], place: str | None) -> str:
+        """The summary, which is of what everybody knows, and the end of what those have seen."""
+        tokens, most = self._settings.memory_tokens, self._settings.summary_tokens * CHARS_PER_TOKEN
+        before = None if place is None else int(place.removeprefix("t"))
+        summed = shortened(self._summaries.standing(before).text, most) if most else ""
+        told = self._transcript.memory(tokens, to, before=place)
+        return "\n".join(filter(None, (summed and f"{EARLIER}{summed}", told)))
+
+    def summary(self, before: str, told: Sequence[str]) -> Request:
+        """What a model is asked for the summary of an earlier one, and of what was told since."""
+        settings = self._settings
+        return summary_request(settings.main_model, settings.summary_tokens, before, told)
 
     def flawed(self, text: str) -> bool:
         """Whether a finished variant is not what was asked for: told, it would have to fail.

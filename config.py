@@ -22,7 +22,7 @@ from pydantic import (
 
 from .errors import ConfigError
 from .operators.budget_settings import Budgeting
-from .operators.overlap import Overlap
+from .operators.overlap import Overlap, Overlaps
 from .operators.plans.settings import Plans
 from .operators.predict import Intensity
 from .operators.schedule_settings import Scheduling, no_truth
@@ -47,8 +47,8 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "budget", "refine", "refine_limit"),
-        *("select", "select_limit"),
+        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget"),
+        *("refine", "refine_limit", "select", "select_limit"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -84,12 +84,19 @@ class Settings(BaseModel):
     streams all sessions of the process may have open at one server, those a player waits for
     included, for another to be prepared; where as many are open, a player's stream closes the least
     valuable speculation of any session. A server of your own: what it answers at once.
+    ``overlap``: what becomes of an outcome that comes while another is told: it is told with all
+    that come meanwhile (``"conflate"``), in its turn by itself (``"queue"``), or ends the other
+    (``"interrupt"``). A table has one by the context in which it comes:
+    ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
     ``refine``: whether the small model says what a prepared text has no room for, behind it: an
     effect, a number nobody foresaw, a blow heavier than usual; without it, such a text is not told.
     ``refine_limit``: seconds it may take.
     ``select``: whether the small model is asked which prepared text tells a result of a name that
     nobody prepared; ``select_limit``: seconds it may take.
+    ``memory_tokens``: about how much of what was told last a prompt has. ``summary_tokens``: about
+    how much of it sums up what was told before; the small model writes that, each time as much
+    was told as is remembered, when nothing else is to be done. With 0 there is none.
     ``listen``: whether what is said and typed at the table points to what is prepared.
     ``volatile``: names of fields, of actors and of the place, that change all the time and that no
     text speaks of, such as a clock that ticks: such a change takes back nothing that is prepared.
@@ -149,7 +156,7 @@ class Settings(BaseModel):
     select_limit: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     refine: bool = True
     refine_limit: float = Field(default=3.0, gt=0, allow_inf_nan=False)
-    overlap: Overlap = Overlap.CONFLATE
+    overlap: Overlaps = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     quiet: float = Field(default=0.05, ge=0)
@@ -160,6 +167,7 @@ class Settings(BaseModel):
     max_variants: int = Field(default=8, ge=1, le=64)
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
     memory_tokens: int = Field(default=300, ge=0)
+    summary_tokens: int = Field(default=0, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)

@@ -15,6 +15,7 @@ from .errors import StateError
 from .sinks.telling import Telling
 from .streams import events as ev
 from .streams.inputs import snapshot
+from .streams.repeats import Repeats
 from .streams.said import brief, checked
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Entry(Generic[M]):
         self._limit = settings.max_state_bytes
         self._recorded = settings.log_dir is not None
         self._named = pipeline.named
+        self._repeats = Repeats[Telling[M]]()
         self._lock = threading.RLock()
         self.closed = False
 
@@ -123,9 +125,15 @@ class Entry(Generic[M]):
     ) -> Telling[M]:
         """An outcome of the open turn, and before it its state, if there is one.
 
+        One that is reported twice is told once: the second time has the telling of the first.
+
         :param of: the actor and action it names, for when the world does not know them (any more).
         """
         with self._lock:
+            if (same := self._repeated(outcome, at)) is not None:
+                if raw is not None:
+                    self.state(raw, outcome.action_id)
+                return same
             said = self._standing(outcome, of)
             if said.turn is None:
                 said = replace(said, turn=self._named.turn)
@@ -143,7 +151,7 @@ class Entry(Generic[M]):
                     return replace(said, t=t)
                 return replace(said, t=t, actor=of[0], action=of[1])
 
-            return self._tell(said, build, at)
+            return self._tell(said, build, at, outcome)
 
     def rewind(self, to: float) -> None:
         """Back to a time or a revision, if it is still known how things were then."""
@@ -237,8 +245,31 @@ class Entry(Generic[M]):
         numbered: Callable[[int], None] | None = None,
     ) -> None:
         self._named.note(said, self._inputs.put(build, at=at, numbered=numbered))
+        self._repeats.note(said, self._time(at))
 
-    def _tell(self, said: ev.Outcome | ev.Retell, build: Build, at: float | None) -> Telling[M]:
+    def _time(self, at: float | None) -> float:
+        return self._inputs.now if at is None else at
+
+    def _repeated(self, outcome: ev.Outcome, at: float | None) -> Telling[M] | None:
+        """The telling of an outcome that has been reported a moment ago."""
+        self.check_open()
+        same = self._repeats.of(outcome, self._time(at))
+        if same is not None:
+            log.warning(
+                "session %s: outcome of action %s is reported twice, and told once",
+                self._pipeline.name,
+                brief(outcome.action_id),
+            )
+        return same
+
+    def _tell(
+        self,
+        said: ev.Outcome | ev.Retell,
+        build: Build,
+        at: float | None,
+        asked: ev.Input | None = None,
+    ) -> Telling[M]:
+        """Hand in what is to be told; ``asked`` is what the game said, before it was completed."""
         made: list[Telling[M]] = []
 
         def numbered(number: int) -> None:
@@ -246,6 +277,7 @@ class Entry(Generic[M]):
             self._pipeline.showing.handles[number] = made[0]
 
         self._hand(said, build, at, numbered)
+        self._repeats.note(asked or said, self._time(at), made[0])
         return made[0]
 
     def _standing(self, said: ev.Outcome, of: Doing | None) -> ev.Outcome:

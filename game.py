@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -17,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from .config import ELSEWHERE, Settings
 from .errors import ConfigError, StateError
+from .named import named
 from .operators.classify import DEFAULT_RULES, Rule
 from .operators.guarding import Guard
 from .operators.narration import Narration, schema_of
@@ -41,6 +41,7 @@ from .streams.log_schema import RECORDING
 from .streams.models import Message, Model, ModelUnavailable, Request
 from .streams.plain import PlainFallback
 from .streams.said import brief
+from .streams.traced import TracedModel
 
 __all__ = ["Game", "narrator"]
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from .prefetch.accesses import Accesses
+    from .sinks.plan_metrics import PlanMetrics
 
     M = TypeVarWithDefault("M", bound=BaseModel, default=Narration)
 else:
@@ -85,6 +87,8 @@ class Game(Generic[M]):
         :class:`~foretell.ContentSource`, or a mapping by kind and name; default: the folder the
         settings name, if any.
     :param preloads: what of it is loaded ahead, when, in the place of ``foretell.PRELOADS``.
+    :param tracer: an OpenTelemetry tracer; each request to a model is a span of its own, within
+        which the spans of the SDK and of HTTP stand. See ``docs/metrics.md``.
     :param tools: what plans are made of: a :class:`~foretell.Registry`, a mapping or a JSON file;
         default: those that ship which the settings name. See ``docs/plans.md``.
     :raises ConfigError: from bad settings, a narration model with no text field, or a guest that is
@@ -108,6 +112,7 @@ class Game(Generic[M]):
         content: ContentSource | Mapping[str, Any] | None = None,
         preloads: Sequence[Preload] = PRELOADS,
         tools: Registry | Mapping[str, Any] | str | PathLike[str] | None = None,
+        tracer: Any = None,
     ) -> None:
         self.settings = Settings.load(settings)
         shipped = Registry.core() if self.settings.plans.tools == "core" else Registry.full()
@@ -144,7 +149,7 @@ class Game(Generic[M]):
         if not (model is None or callable(getattr(model, "stream", None))):
             raise ConfigError(f"model must have a method stream, not {brief(model)}")
         if odds is None and self.settings.rules_module is not None:
-            odds = _named("rules_module", self.settings.rules_module)
+            odds = named("rules_module", self.settings.rules_module)
         made = odds() if isinstance(odds, type) else odds
         if made is not None and not all(
             callable(getattr(made, each, None)) for each in ("odds", "damage")
@@ -152,7 +157,7 @@ class Game(Generic[M]):
             raise ConfigError(f"odds must have methods odds and damage, not {brief(odds)}")
         self.odds: Rules = made or SrdRules()
         if guard is None and self.settings.guard_module is not None:
-            guard = _named("guard_module", self.settings.guard_module)
+            guard = named("guard_module", self.settings.guard_module)
         given = guard
         if not (given is None or callable(given)) or isinstance(given, type):
             raise ConfigError(f"guard must be a function, not {brief(guard)}")
@@ -166,6 +171,11 @@ class Game(Generic[M]):
             api_key = self.settings.api_key.get_secret_value()
         self._door = PlainFallback(_open_model(self.settings, api_key)) if model is None else None
         self.model: Model = self._door if model is None else model  # type: ignore[assignment]
+        if tracer is not None and not callable(getattr(tracer, "start_span", None)):
+            raise ConfigError(f"tracer must be one of OpenTelemetry, not {brief(tracer)}")
+        self._asked = self.model
+        if tracer is not None:
+            self.model = TracedModel(self.model, tracer)
         self._store: VariantStore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cold: Cold | None = None
@@ -174,6 +184,7 @@ class Game(Generic[M]):
         self._sessions: dict[str, Session[M]] = {}
         self.budgets = Budgets(self.settings.budget)
         self._gate: Gate | None = None
+        self.metrics: PlanMetrics | None = None  # what a monitor reads, once it is wanted
         self._opening: set[str] = set()
         self._closed = False
         self.lane = Lane()
@@ -344,7 +355,7 @@ class Game(Generic[M]):
 
     def gate(self) -> Gate:
         """Where all sessions of the running loop that ask this server let players go first."""
-        self._gate = gate_to(self.model)  # held, for a pause outlasts the sessions
+        self._gate = gate_to(self._asked)  # held, for a pause outlasts the sessions
         return self._gate
 
     def shared_cache(self) -> Cold | None:
@@ -479,16 +490,6 @@ def _content(given: Any, folder: str | None) -> ContentSource | None:
             f"{brief(given)}"
         )
     return given  # type: ignore[no-any-return]
-
-
-def _named(setting: str, path: str) -> Any:
-    """What the dotted path in a setting names."""
-    module, colon, name = path.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        hint = "" if colon else ": write package.module:Name"
-        raise ConfigError(f"{setting} {path!r}: {error}{hint}") from None
 
 
 def _open_model(settings: Settings, api_key: str | None) -> Model:

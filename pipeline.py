@@ -26,7 +26,7 @@ from .operators.foresee import Candidate, Foresight
 from .operators.generation import Generation, Generations
 from .operators.guarding import Guarding
 from .operators.narrative import Ended, Narrative, Status
-from .operators.overlap import overlap
+from .operators.overlap import Overlap, overlap, overlap_in
 from .operators.plans.agents import Agents
 from .operators.plans.registry import Registry
 from .operators.plans.types import PlanEvent
@@ -41,6 +41,7 @@ from .operators.select import Offer, Selector
 from .operators.settle import give_way, settle
 from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
+from .operators.summary import CHARS_PER_TOKEN, Chronicle
 from .operators.switch_map import switch_map
 from .operators.tell import Teller
 from .operators.tongue import code_of
@@ -184,6 +185,7 @@ class Pipeline(Generic[M]):
         self.transcript, self.tally, self.ledger = before.transcript, before.tally, before.ledger
         self.named, self.world_now, self.audit = before.named, before.world, before.audit
         self.foresight, self.economy = before.foresight, before.economy
+        self.summaries = before.summaries
         self._said: Mapping[str, Any] = {}  # of what is foreseen
         until = max(self.world_now.t, writer.last_t if writer is not None else 0.0)
         self.tasks = Tasks(self.fault)
@@ -210,6 +212,8 @@ class Pipeline(Generic[M]):
             self.recorder.listen(listener.heard)
         self.recorder.listen(self.tally.heard)
         self.recorder.listen(self.ledger.heard)
+        if game.metrics is not None and replaying is None:
+            self.recorder.listen(game.metrics.session())
         cache = game.shared_cache() if replaying is None else None
         shared = cache is not None if replaying is None else replaying.shared_cache
         sharing = {"shared_cache": True} if shared else {}
@@ -284,7 +288,9 @@ class Pipeline(Generic[M]):
         )
         self.generations.opened = before.opened
         self.guarding = self._guarding(replaying) if guarded else None
-        self._asker = Asker(game, self.transcript, self._views, self.contents, self._remark)
+        self._asker = Asker(
+            game, self.transcript, self._views, self.contents, self._remark, before.summaries
+        )
         refiner = Refiner(
             self._to_refine,
             self.generations,
@@ -334,15 +340,29 @@ class Pipeline(Generic[M]):
             self.tasks,
             self.timers,
             lambda: self.inputs.now,
+            self.economy.now,
             self.recorder.trace,
             self.spending.allow,
             lambda: self.world_now.revision,
             self.fault,
         )
+        self.chronicle = Chronicle(
+            before.summaries,
+            self.transcript.since,
+            lambda summed, told: self.spending.beside(self._asker.summary(summed, told)),
+            self.generations,
+            self.timers,
+            self.tasks,
+            self.recorder.trace,
+            due=self._summary_due,
+            most=lambda: self.settings.summary_tokens * CHARS_PER_TOKEN,
+            idle=lambda: not self.teller.open,
+            revision=lambda: self.world_now.revision,
+        )
         tell = overlap(
             self.teller.tell,
             self.teller.skip,
-            lambda: self.settings.overlap,
+            self._overlap_of,
             self.tasks,
             together=self.teller.together,
             crosses=cross,
@@ -488,6 +508,11 @@ class Pipeline(Generic[M]):
             verdict.drop()
         return not generation.cleared
 
+    def _summary_due(self) -> int:
+        """So many characters have to be told for another summary; 0 is for none at all."""
+        tokens, remembered = self.settings.summary_tokens, self.settings.memory_tokens
+        return max(tokens, remembered) * CHARS_PER_TOKEN if tokens else 0
+
     def _on_other_content(self) -> None:
         """What was prepared with other content is prepared anew."""
         if self._scene is not None:
@@ -591,7 +616,9 @@ class Pipeline(Generic[M]):
             case ev.Need(resource=resource) if self.contents is not None:
                 self.contents.need(resource)
             case ev.Delivered(telling=telling, viewer=viewer, upto=upto):
-                self.transcript.delivered(telling, viewer, upto)
+                unheard = self.transcript.delivered(telling, viewer, upto)
+                if unheard is not None:
+                    self.chronicle.unheard(unheard)
 
     def _warn(self, what: str) -> None:
         log.warning("session %s: %s", self.name, what)
@@ -613,6 +640,8 @@ class Pipeline(Generic[M]):
         self.speculated.on_world(world)
         if isinstance(world.cause, ev.Rewind):
             self.transcript.rewound(world.stands)
+            self.summaries.rewound(world.stands)
+            self.chronicle.rewound()
             self.teller.cancel_unheard(world.stands)
         self._moved = world.number
         if isinstance(world.cause, ev.Outcome | ev.Rewind):
@@ -635,6 +664,7 @@ class Pipeline(Generic[M]):
         self.agents.on_narrative(event)
         if isinstance(event, Ended) and event.status is Status.DONE:
             self._asker.foreign(event.text, event.telling)
+        self.chronicle.on_narrative(event)
         if isinstance(event, Ended) and event.status is Status.DONE and event.retells is None:
             self._prepare_again(self._once_more(event))
 
@@ -657,6 +687,9 @@ class Pipeline(Generic[M]):
         if claim.cancelled:
             log.warning("session %s: %r cannot be told again", self.name, name)
         return claim
+
+    def _overlap_of(self, claim: Claim) -> Overlap:
+        return overlap_in(self._classified(claim.world).context, self.settings.overlap)
 
     def _unclear(self, world: World) -> Claim:
         if isinstance(world.cause, ev.Retell):
@@ -876,6 +909,7 @@ class Pipeline(Generic[M]):
     def _on_last_input(self) -> None:
         self._preparing.dispose()
         self.agents.close()
+        self.chronicle.close()
         if self.contents is not None:
             self.contents.close()
         self.inputs.complete()

@@ -15,7 +15,7 @@ from .errors import StateError
 from .operators.plans.prompts import PlanPrompt, prompt_for
 from .operators.plans.registry import Registry
 from .operators.plans.sight import Sight
-from .operators.plans.types import Ask, PlanEnded, PlanEvent, Step, Stepped, Tier
+from .operators.plans.types import Ask, Plan, PlanEnded, PlanEvent, Step, Stepped, Tier
 from .sinks.planning import Planning
 from .streams.inputs import snapshot as snapped
 from .streams.said import brief
@@ -61,13 +61,16 @@ class Planned:
         self._number = number
         self._lock = threading.RLock()
         self._latest: dict[str, Planning] = {}
+        self._queued: dict[str, Planning] = {}  # since a batch was executed
         self._restless: dict[str, int] = {}
         self._handles: WeakValueDictionary[str, Planning] = WeakValueDictionary()
         self._fallbacks: dict[str, Fallback | None] = {}
         pipeline.plans.subscribe(self._on_event, on_completed=self._on_completed)
 
-    def plan(self, agent: Any, snapshot: Any, goal: Any, fallback: Any) -> Planning:
-        """See :meth:`Session.plan`."""
+    def plan(
+        self, agent: Any, snapshot: Any, goal: Any, fallback: Any, *, together: bool = False
+    ) -> Planning:
+        """See :meth:`Session.plan` and, for who is asked ``together``, :meth:`queue_agent`."""
         self._check(agent, goal, fallback)
         limit = self._settings.max_snapshot_bytes
         raw = snapped(snapshot, limit, "the snapshot", "plans.max_snapshot_bytes")
@@ -79,6 +82,8 @@ class Planned:
             if before is not None:
                 if before.goes_on(goal, raw, sight, restless=restless >= RESTLESS):
                     self._fallbacks[agent] = fallback
+                    if together:
+                        self._queue(before)
                     return before
                 self._restless[agent] = 0 if before.answered else restless + 1
                 before.stop()
@@ -101,8 +106,27 @@ class Planned:
             said: dict[str, Any] = {"what": "asked", "plan": name, "agent": agent, "snapshot": seen}
             said |= {"goal": goal} if goal else {}
             said |= {"fallback": steps} if steps is not None else {}
+            said |= {"together": True} if together else {}
             self._tell(said)
+            if together:
+                self._queue(made)
         return made
+
+    async def execute(self) -> dict[str, Plan]:
+        """See :meth:`Session.execute_batch`."""
+        with self._lock:
+            self._check_open()
+            queued, self._queued = self._queued, {}
+            if queued:
+                last = next(reversed(queued.values()))
+                self._tell({"what": "due", "plan": last.id, "agent": last.agent})
+        return {agent: await planning for agent, planning in sorted(queued.items())}
+
+    def _queue(self, planning: Planning) -> None:
+        self._queued.pop(planning.agent, None)
+        self._queued[planning.agent] = planning
+        if len(self._queued) > KEPT:
+            del self._queued[next(iter(self._queued))]
 
     def prompt(self, agent: Any, snapshot: Any, goal: Any, tier: Tier) -> PlanPrompt:
         """See :meth:`Session.plan_prompt`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .operators.economy import Economy
 from .operators.foresee import Foresight
+from .operators.summary import Summaries
 from .sinks.audit import Audit
 from .sinks.ledger import EXPIRED, Ledger
 from .sinks.plan_tally import PlanTally
@@ -50,6 +51,7 @@ class Resumed:
     speculated: Speculated = field(default_factory=Speculated)
     supplied: Supplied = field(default_factory=Supplied)
     plans: PlanTally = field(default_factory=PlanTally)
+    summaries: Summaries = field(default_factory=Summaries)
     number: int = 0
     """How many inputs there were."""
     opened: int = 0
@@ -71,6 +73,7 @@ class Resumed:
             else:
                 self._own(record)
         self.transcript.rewound(self.world.stands)
+        self.summaries.rewound(self.world.stands)
         turn = self.world.turn
         self.named.go_on(turn.turn if turn is not None else None)
 
@@ -88,7 +91,9 @@ class Resumed:
         self.speculated.on_world(self.world)
         self.named.note(event, self.number)
         if isinstance(event, ev.Delivered):
-            self.transcript.delivered(event.telling, event.viewer, event.upto)
+            unheard = self.transcript.delivered(event.telling, event.viewer, event.upto)
+            if unheard is not None:
+                self.summaries.unheard(unheard)
         if self.live and isinstance(event, ev.Outcome | ev.Retell):
             self.waiting[self.number] = getattr(event, "to", ())
 
@@ -110,6 +115,8 @@ class Resumed:
             self.opened = max(self.opened, int(str(line["generation"]).removeprefix("g")))
         elif kind == "~opened":
             self.live = True
+        elif kind == "~summary":
+            self.summaries.restore(line)
         elif kind in ("~stop", "~gate", "~guard"):
             self.tally.restore(line)
         elif kind in ("~told", "~fault"):

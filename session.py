@@ -22,7 +22,7 @@ from .errors import ConfigError, StateError
 from .operators.generation import Generations
 from .operators.narrative import Narrative
 from .operators.plans.prompts import PlanPrompt
-from .operators.plans.types import PlanEvent, Tier
+from .operators.plans.types import Plan, PlanEvent, Tier
 from .operators.predict import Intensity
 from .operators.publish import GUEST
 from .pipeline import Pipeline
@@ -323,6 +323,29 @@ class Session(Generic[M]):
         """
         return self._planned.plan(agent, snapshot, goal, fallback)
 
+    def queue_agent(
+        self, agent: str, snapshot: Any, *, goal: str = "", fallback: Fallback | None = None
+    ) -> Planning:
+        """The same, but asked together with others in one request: see :meth:`execute_batch`.
+
+        It is asked with those queued beside it when ``plans.batch_size`` agents are,
+        ``plans.batch_wait`` seconds after the first of them, or with :meth:`execute_batch`. Of two
+        for one agent the later stands. On a server that answers many at once, :meth:`plan` is
+        quicker; see ``docs/plans.md``.
+
+        :raises StateError: as :meth:`plan` does.
+        """
+        return self._planned.plan(agent, snapshot, goal, fallback, together=True)
+
+    async def execute_batch(self) -> dict[str, Plan]:
+        """Ask what was queued now, and wait for the plans: by agent, in the order of their ids.
+
+        One that came to nothing is there with its status; it costs the others nothing. Each agent
+        has its steps before, as they come, from what :meth:`queue_agent` gave. Cancelled, it leaves
+        all as it is. On the session's loop.
+        """
+        return await self._planned.execute()
+
     def plan_prompt(
         self, agent: str, snapshot: Any, *, goal: str = "", tier: Tier | str | None = None
     ) -> PlanPrompt:
@@ -330,7 +353,7 @@ class Session(Generic[M]):
 
         ``system`` and ``user`` are its text, ``characters`` and, estimated, ``tokens`` its size.
 
-        :param tier: ``simplified`` or ``compact``; default: that of the settings.
+        :param tier: ``full``, ``simplified`` or ``compact``; default: that of the settings.
         :raises StateError: as :meth:`plan` does.
         :raises ConfigError: for another tier.
         """
@@ -637,6 +660,10 @@ class Action(Generic[M]):
         :param to: the viewers who may see it; default: those it was declared to, or all. ``()`` is
             all.
         :raises StateError: without a result, or with a state that cannot be used.
+
+        The same again within a second, with the same results and values, is a report that was made
+        twice: it is told once, with a warning, and gives the telling of the first. A second blow of
+        one action differs in its values, or is declared as an action of its own.
         """
         found = results_of(result, results, values)
         viewers = viewers_of(self._to if to is None else to)

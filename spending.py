@@ -16,9 +16,9 @@ from .operators.publish import Fault
 from .operators.schedule_given import Constraints
 from .operators.variant_costs import VariantCosts
 from .sinks.budget import Budget, Spent
-from .sinks.ledger import Ledger, prompt_tokens
+from .sinks.ledger import OTHERWISE, Ledger, prompt_tokens
 from .sinks.purse import Purse
-from .streams.models import ModelTooDear, Purpose, Request
+from .streams.models import ModelTooDear, Request
 
 __all__ = ["Spending"]
 
@@ -121,6 +121,16 @@ class Spending:
             self._trace("~refused", purpose=request.purpose, why=why)
             raise ModelTooDear(f"the budget of the {why} is used up: raise budget.{why}_…")
 
+    def beside(self, request: Request) -> Request | None:
+        """What the small model is asked, if there is one; none, if a budget has no room for it."""
+        small = self._economy.alternative(self._terms())
+        asked = request if small is None else replace(request, model=small)
+        why = self.purse.refuses(asked)
+        if why is not None:
+            self._trace("~refused", purpose=request.purpose, why=why)
+            return None
+        return asked
+
     def ended(self, generation: Generation) -> None:
         """A model stream is over: what it took is booked, and what was held for it is free."""
         account = self._ledger.add(generation)
@@ -129,7 +139,8 @@ class Spending:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
             phase = generation.phase
-            if phase == "done" and generation.request.purpose is not Purpose.PLAN:
+            told = generation.request.purpose not in OTHERWISE
+            if phase == "done" and told:
                 uncached = account.used - account.output
                 self.costs.observe(prompt_tokens(generation.request), uncached, account.output)
             self._trace("~account", generation=generation.id, phase=phase, **known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as plain_json
+import logging
 import random
 import sys
 import tomllib
@@ -16,6 +17,7 @@ from rich.table import Table
 from .config import Settings
 from .errors import ConfigError, ForetellError
 from .replay import load
+from .replay.night import priceless
 from .sinks.terminal import counted, plain, safe
 from .streams import events as ev
 from .whatif import target
@@ -23,6 +25,8 @@ from .whatif.objective import NAMES, Objective
 from .whatif.tuning import tune
 
 __all__ = ["run", "split", "to_toml"]
+
+log = logging.getLogger("foretell")
 
 SHOWN_WIDE = 200
 
@@ -52,6 +56,8 @@ def run(
     training, held = split(_usable(logs), holdout, random.Random(base.seed))
     found = tune(training, held, objective, base, budget=budget, jobs=jobs)
     found["verdict"] = _verdict(found)
+    if found["unpriced"]:
+        log.warning("%s; the expression counts them as free", priceless(found["unpriced"]))
     if real is not None:
         target.write(real, to_toml(found, base).encode())
     if json:

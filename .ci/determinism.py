@@ -108,6 +108,53 @@ def session_of(log: Path, folder: Path) -> Path:
     return folder / "recording.jsonl"
 
 
+def planned_night(folder: Path, seed: int) -> Path:
+    """The recording of a session that plans for eight agents, with all that may go wrong."""
+    import asyncio
+
+    import foretell
+    from foretell.streams.models import ModelCut, ModelOverloaded
+    from foretell.testing import Script, ScriptedModel, run_virtual
+
+    rng = random.Random(f"planned {seed}")
+    steps = [{"do": "TakeCover", "x": 1, "y": 2}, {"do": "Fly"}, {"do": "Scan"}, {"do": "Wait"}]
+
+    def answer(request: Any, number: int) -> Script:
+        told = json.loads(request.messages[-1].text.split("\nFACTS ")[1])["agents"]
+        several = [{"agent": each["id"], "steps": rng.sample(steps, 3)} for each in told]
+        whole = {"plans": several} if len(told) > 1 else several[0]
+        wrong = rng.choice((None, None, ModelOverloaded("529"), ModelCut("cut")))
+        pace = {"ttft": rng.uniform(0.1, 2), "teardown": rng.choice((0, 3, 3))}
+        return Script(whole, error=wrong, chunks=rng.randrange(8), **pace)
+
+    async def follow(planning: foretell.Planning) -> None:
+        async for step in planning:
+            await asyncio.sleep(rng.choice((0, 0.4)))
+            if rng.random() < 0.2:
+                step.failed("it is barred")
+
+    async def record() -> None:
+        plans = {"deadline": 4.0, "streams": 6, "batch_size": 3, "window": 3}
+        settings = {"log_dir": str(folder), "plans": plans}
+        async with foretell.Game(settings, model=ScriptedModel(answer)) as game:
+            session, following = await game.session(f"planned-{seed}"), []
+            for _ in range(80):
+                await asyncio.sleep(rng.choice((0, 0, 0.01, 0.7)))
+                seen = {"me": {"pos": [3, 4], "hp": 9, "ammo": rng.randrange(3)}, "others": {}}
+                seen["others"] = {f"foe {n}": {"pos": [n, 9]} for n in range(rng.randrange(3))}
+                ask = rng.choice((session.plan, session.queue_agent))
+                planning = ask(f"agent {rng.randrange(8)}", seen)
+                following.append(asyncio.ensure_future(follow(planning)))
+            for number in range(8):  # and many are still open at the end
+                session.plan(f"agent {number}", {"me": {"pos": [number, 4]}}, goal="hold on")
+            await asyncio.sleep(0.01)
+            await session.close()
+            await asyncio.gather(*following)
+
+    run_virtual(record())
+    return folder / f"planned-{seed}.jsonl"
+
+
 def hashes(folder: Path, data: Path, runs: int) -> dict[str, str]:
     from foretell.config import Settings
     from foretell.replay import play
@@ -119,6 +166,9 @@ def hashes(folder: Path, data: Path, runs: int) -> dict[str, str]:
     logs = [*made, *recorded_logs(folder, data)]
     for log in logs:
         found[f"{log.stem}: log"] = hashlib.sha256(log.read_bytes()).hexdigest()
+    planned = planned_night(folder, 0)
+    lines = planned.read_bytes().splitlines()[2:]  # what stands before them has the date
+    found["planned: recording"] = hashlib.sha256(b"".join(lines)).hexdigest()
     conservative, aggressive = (
         Settings.load({"intensity": intensity, "seed": 5})
         for intensity in ("conservative", "aggressive")
@@ -126,6 +176,7 @@ def hashes(folder: Path, data: Path, runs: int) -> dict[str, str]:
     nights = [(log, conservative, runs) for log in logs]
     nights += [(log, aggressive, 1) for log in logs if not log.stem.startswith("nwn")]
     nights.append((session_of(logs[0], folder), aggressive, runs))
+    nights.append((planned, conservative, runs))
     for log, settings, times in nights:
         name = f"{log.stem}: {settings.intensity}"
         for number in range(1, times + 1):

@@ -27,11 +27,14 @@ def warming(args: Args) -> dict[str, Any]:
 
     :raises ConfigError: for a fetcher that is none, or an idle warm-up without one.
     """
+    from contextlib import redirect_stdout
+
     from ..prefetch.fetch import fetcher
 
-    if args.idle is not None and not args.fetch:
+    if args.idle is not None and args.fetch is None:
         raise ConfigError("--idle: name a fetcher with --fetch, for a warm-up would do nothing")
-    fetch = fetcher(args.fetch) if args.fetch else None
+    with redirect_stdout(sys.stderr):  # a module that prints does not speak to the client
+        fetch = None if args.fetch is None else fetcher(args.fetch)
     return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle, "by": args.by}
 
 
@@ -46,9 +49,10 @@ def warming(args: Args) -> dict[str, Any]:
         "--faults",
         metavar="LIST",
         help="what goes wrong, each with its rate: KIND[=SECONDS][@SHARE]:RATE,… of 429, 500, 529 "
-        "(refused), slow, stall, cut, error, torn, garbled, prose, empty, refusal; drawn by --seed "
-        "and the request's number. SHARE: of the answer that has come. One request asks for one "
-        "with the header x-narrator-fault: KIND[=SECONDS][@SHARE]",
+        "(refused), slow, stall, cut, error, torn, garbled, prose, empty, refusal; of plans "
+        "badtool, badarg, badtarget, badplan, noplan, twice, stranger, mixed, chatty; drawn by "
+        "--seed and the request's number. SHARE: of the answer that has come. One request asks for "
+        "one with the header x-narrator-fault: KIND[=SECONDS][@SHARE]",
     ),
     example="foretell narrator --port 8787 --profile local-8b\n"
     "  foretell narrator --faults 429=2:0.1,stall:0.05,slow=8:0.05,cut@0.5:0.02",

@@ -16,9 +16,9 @@ from ..streams.models import (
     ModelCut,
     ModelError,
     ModelEvent,
-    ModelOverloaded,
     ModelProtocolError,
     ModelRefusal,
+    ModelUnavailable,
     Purpose,
     Request,
     Stop,
@@ -33,6 +33,11 @@ __all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "T
 
 RECALLED = Request("", (), purpose=Purpose.PREFETCH)
 """In the place of what was asked for a text that is there already."""
+
+SILENT = 5.0
+"""Seconds; a server that says nothing for so long may be dead, for all one knows."""
+AHEAD = (Purpose.PREFETCH, Purpose.SUMMARY)
+"""What nobody waits for."""
 
 Trace = Callable[..., None]
 """Records what happened: ``trace(kind, **fields)``."""
@@ -142,12 +147,12 @@ class Generation:
     @property
     def spare(self) -> bool:
         """True while it is under way, and nobody but who opened it wants it."""
-        return self.running and not self.adopted and self.request.purpose is Purpose.PREFETCH
+        return self.running and not self.adopted and self.request.purpose in AHEAD
 
     @property
     def tells(self) -> bool:
         """Whether it is for what has happened."""
-        return self.adopted or self.request.purpose is not Purpose.PREFETCH
+        return self.adopted or self.request.purpose not in AHEAD
 
     @property
     def age(self) -> float:
@@ -238,6 +243,9 @@ class Generation:
         """
         pieces: list[str] = []
         try:
+            gate, plans = self._owner.gate, self.request.purpose is Purpose.PLAN
+            if plans and (shut := gate.bars(self)) is not None:
+                raise shut
             async with aclosing(model.stream(self.request)) as stream:
                 async for event in stream:
                     if self.phase is not Phase.RUNNING:
@@ -260,11 +268,11 @@ class Generation:
 
     def _receive_text(self, pieces: list[str]) -> None:
         if self.phase is Phase.RUNNING:
-            self._owner.gate.answered(self)
             self._say("".join(pieces))
         pieces.clear()
 
     def _say(self, text: str) -> None:
+        self._owner.gate.answered(self)
         self._owner.trace("~chunk", generation=self.id, text=text)
         self.text.append(text)
 
@@ -272,7 +280,6 @@ class Generation:
         """An event of the model's stream."""
         if self.phase is not Phase.RUNNING:
             return
-        self._owner.gate.answered(self)
         match event:
             case Delta(text=text) if text:
                 self._say(text)
@@ -281,6 +288,7 @@ class Generation:
                 known = {name: getattr(event, name) for name in event.__slots__}
                 self._owner.trace("~usage", generation=self.id, **known)
             case Stop(reason=reason, whole=whole):
+                self._owner.gate.answered(self)
                 self.stop, self.whole = reason, whole
                 how = {"whole": True} if whole else {}
                 self._owner.trace("~stop", generation=self.id, reason=reason, **how)
@@ -296,9 +304,15 @@ class Generation:
         if self.phase is Phase.RUNNING:
             self.error = error
             self._owner.trace("~error", generation=self.id, **described(error))
-            if isinstance(error, ModelOverloaded):
-                self._owner.gate.refused(error.retry_after)
+            if not self.text.items:
+                self._owner.gate.failed(self, error)
             self._end(Phase.FAILED)
+
+    def overdue(self) -> None:
+        """Who asked waits no longer; one that has said nothing in all that time is no server."""
+        if not self.text.items and self.stop is None and self.age >= SILENT:
+            silent = ModelUnavailable(f"nothing came within {self.age:g} s")
+            self._owner.gate.failed(self, silent)
 
     def _flaw(self) -> ModelError | None:
         if self.stop == "refusal":
@@ -409,7 +423,7 @@ class Generations:
             **why,
         )
         self._on_open(generation)
-        if request.purpose is Purpose.PREFETCH:
+        if request.purpose in AHEAD:
             self._waiting.append(generation)
             self._admit()
         else:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-__all__ = ["HOUR_WEIGHTS", "SLOT", "Hours", "hour_weights"]
+__all__ = ["HEAVIEST", "HOUR_WEIGHTS", "SLOT", "Hours", "hour_weights"]
 
 HOUR_WEIGHTS: Mapping[str, float] = {
     "9-11": 1.5,
@@ -18,6 +18,9 @@ HOUR_WEIGHTS: Mapping[str, float] = {
     "21-9": 0.3,
 }
 """The document's. A period goes up to, not with, its last hour; midnight may lie in it."""
+
+HEAVIEST = 1_000_000
+"""No weight needs to be greater, and sums of these are still numbers."""
 
 SLOT = 900.0
 """Seconds in which the hour cannot change: offsets are whole quarters of an hour."""
@@ -30,7 +33,7 @@ FIRST, LAST = -62_000_000_000.0, 253_402_000_000.0
 def hour_weights(periods: Mapping[str, float]) -> tuple[float, ...]:
     """The weight of each of the 24 hours. An hour in no period counts 1; in two, as the first says.
 
-    :raises ValueError: for a period that is none, or a weight that is negative or not finite.
+    :raises ValueError: for a period that is none, or a weight below 0 or above :data:`HEAVIEST`.
     """
     weights: dict[int, float] = {}
     for period, weight in periods.items():
@@ -39,8 +42,8 @@ def hour_weights(periods: Mapping[str, float]) -> tuple[float, ...]:
         if first == last or not (first < 24 and last <= 24):
             raise ValueError(f"{period[:40]!r} is no period of hours, such as 9-11 or 21-9")
         number: Any = weight
-        if not (isinstance(number, (int, float)) and 0 <= number < math.inf):
-            raise ValueError(f"{period}: {weight!r} is no weight: choose 0 or more")
+        if not (isinstance(number, (int, float)) and 0 <= number <= HEAVIEST):
+            raise ValueError(f"{period}: {weight!r} is no weight: choose 0 to {HEAVIEST:,}")
         for hour in range(first, last if first < last else last + 24):
             weights.setdefault(hour % 24, float(weight))
     return tuple(weights.get(hour, 1.0) for hour in range(24))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from .numbers import Numbers
@@ -78,7 +79,13 @@ class Novelty:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`to_json` gave."""
+        """Go on from what :meth:`to_json` gave.
+
+        :raises ValueError: for rates that are none.
+        """
+        rates = {int(n): [float(a), float(b)] for n, (a, b) in saved["rates"]}
+        if -1 not in rates or not all(0.0 <= a <= b and 0.0 < b < inf for a, b in rates.values()):
+            raise ValueError(f"{str(saved['rates'])[:100]} are no rates of what is new")
         self.known.restore(saved["known"])
         self._own = OrderedDict((str(who), frozen(keys)) for who, keys in saved["own"])
-        self._rates = {int(n): [float(a), float(b)] for n, (a, b) in saved["rates"]}
+        self._rates = rates

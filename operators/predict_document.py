@@ -121,7 +121,9 @@ class Document:
         return self._share(event.key, self._parts(event.t))
 
     def scored(self, now: float, k: int) -> list[Scored]:
-        """The ``k`` best by the formula, with scores and probabilities."""
+        """The ``k`` best by the formula, with scores and probabilities; for ``k`` below 1 none."""
+        if k < 1:
+            return []
         parts = self._parts(now)
         whole = math.fsum(share for share, _, _ in parts)
         weighed = ((key, self._share(key, parts)) for key in self.propose(now, 2 * k, ANYONE))

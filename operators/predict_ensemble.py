@@ -59,7 +59,9 @@ class Ensemble:
             self._weights[standing] = reweighed(weights, given)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
-        """The ``k`` most probable of the keys seen, most probable first."""
+        """The ``k`` most probable of the keys seen, most probable first; for ``k`` below 1 none."""
+        if k < 1:
+            return []
         key_of = self._novelty.known.key
         proposed: dict[Token, None] = {}
         for learner in self.learners:
@@ -140,7 +142,7 @@ class Ensemble:
         """
         try:
             self._restore(saved)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it was not saved of an ensemble: {error!r:.100}") from None
 
     def _restore(self, saved: Mapping[str, Any]) -> None:

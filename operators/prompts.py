@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -153,6 +154,10 @@ def styled(style: str, tone: str, language: str) -> str:
 class DefaultPrompts:
     """The prompts Foretell ships: stable text first, what changes last.
 
+    First the instructions, equal for a whole campaign, then the end of the transcript, equal for
+    all that is prepared in a moment, then whom an action is about, equal for all its results. After
+    each a server may cache what it has read, see ``docs/money.md``.
+
     :param style: a sentence on tone, world or language, added to the instructions; so are ``tone``
         and ``language``, each a few words.
     :param length: about how many sentences a full telling has; default: two to four.
@@ -198,15 +203,27 @@ class DefaultPrompts:
             "slots": outcome.slots,
             "form": "part" if outcome.part else "full",
         }
-        told = f"The story so far ends:\n{memory}\n\n" if memory else ""
         wish = _wish(outcome) + _more(tellings)
         return Prompt(
             self.system,
             (
-                Message("user", f"{told}SCENE {orjson.dumps(stage).decode()}", cache=True),
+                *_story(memory),
+                Message("user", f"SCENE {orjson.dumps(stage).decode()}", cache=True),
                 Message("user", f"{wish}\nFACTS {orjson.dumps(facts).decode()}"),
             ),
         )
+
+
+BLOCK = re.compile(r"[^\n]*\S[^\n]*\n\s*")
+"""A line, with the empty ones after it: the API takes no block without a word."""
+
+
+def _story(memory: str) -> list[Message]:
+    """The end of the transcript in blocks: the next prompt has one more, and these are cached."""
+    blocks = BLOCK.findall(f"{memory}\n")
+    if blocks:
+        blocks[0] = f"The story so far ends:\n{blocks[0]}"
+    return [Message("user", each, cache=n == len(blocks)) for n, each in enumerate(blocks, 1)]
 
 
 def _wish(outcome: Account) -> str:

@@ -14,20 +14,23 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import median_low
-from typing import Any
+from typing import Any, TypeVar
 
+from ..errors import ForetellError
 from ..operators.calibration import Calibration
 from ..operators.novelty import Novelty
 from ..operators.predict_document import Document, Scored
 from ..operators.predict_ensemble import Ensemble, standard
 from ..operators.predictors import ANYONE, Event, Key
-from ..sinks.usage_store import Query, Totals, UsageStore
+from ..sinks.usage_store import Query, Totals, UsageError, UsageStore
 from .config import PrefetchConfig, zone_of
 from .wanted import Said, Wanted
 
-__all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query"]
+__all__ = ["FOLDER", "Learned", "closed", "opened", "pruned", "record_query", "using"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("foretell")
 
@@ -80,6 +83,20 @@ def closed(folder: str | os.PathLike[str] = FOLDER) -> None:
         store.close()
 
 
+def using(folder: str | os.PathLike[str], work: Callable[[UsageStore], T]) -> T:
+    """What ``work`` gives with the history in a folder; others may close that in the meantime.
+
+    :raises UsageError: if it cannot be opened, and what ``work`` raises.
+    """
+    while True:
+        store = opened(folder)
+        try:
+            return work(store)
+        except UsageError:
+            if not store.closed:
+                raise
+
+
 def record_query(
     ticker: str,
     module: str,
@@ -90,19 +107,22 @@ def record_query(
 ) -> None:
     """Record that something was asked for. From any thread, in any number of processes.
 
-    Now and then what is old is compressed or, by the folder's configuration, dropped.
+    Now and then what is old is compressed or, by the folder's configuration, dropped; if that
+    cannot be done, it is said in the log ``foretell``, for the query is recorded all the same.
 
     :param ticker: what it was about, a ticker or a monster.
     :param module: what was wanted of it, a price or a stat block.
     :param hit: whether it was in the cache.
     :param at: seconds since 1970, UTC; default: now.
     :raises UsageError: if it cannot be recorded.
-    :raises ConfigError: if the folder's configuration cannot be used.
     """
-    now = time.time() if at is None else at
-    store = opened(folder)
-    if store.record(Query(now, ticker, module, hit)) % PRUNE_EVERY == 0:
-        pruned(store, PrefetchConfig.load(os.fspath(folder)))
+    query = Query(time.time() if at is None else at, ticker, module, hit)
+    if using(folder, lambda store: store.record(query)) % PRUNE_EVERY == 0:
+        try:
+            config = PrefetchConfig.load(os.fspath(folder))
+            using(folder, lambda store: pruned(store, config))
+        except ForetellError as error:
+            log.warning("the history of usage is not pruned: %s", error)
 
 
 def pruned(store: UsageStore, config: PrefetchConfig) -> int:

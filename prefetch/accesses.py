@@ -18,7 +18,7 @@ from ..sinks.store_stats import Access
 from ..sinks.usage_store import Query, Totals
 from ..streams.clock import VirtualLoop
 from ..streams.tasks import Tasks
-from . import PRUNE_EVERY, Learned, closed, opened, pruned
+from . import PRUNE_EVERY, Learned, closed, opened, pruned, using
 from .config import PrefetchConfig
 
 __all__ = ["KEYS", "Accesses", "expected", "module_of"]
@@ -124,12 +124,12 @@ class Accesses:
 
     def _record(self, queries: list[Query], more: Totals) -> None:
         try:
-            store = opened(self._folder)
-            store.record_all(queries, more)
+            using(self._folder, lambda store: store.record_all(queries, more))
             self._recorded += len(queries)
             if self._recorded >= PRUNE_EVERY:
                 self._recorded = 0
-                pruned(store, PrefetchConfig.load(self._folder))
+                config = PrefetchConfig.load(self._folder)
+                using(self._folder, lambda store: pruned(store, config))
         except ForetellError as error:
             if not self._told:
                 log.warning("usage is not recorded: %s (told once)", error)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,10 @@ def periods(text: str) -> dict[str, float]:
     """
     try:
         pairs = [each.split("=") for each in text.split(",")]
-        return {period.strip(): float(weight) for period, weight in pairs}
+        found = {period.strip(): float(weight) for period, weight in pairs}
+        if len(found) < len(pairs):
+            raise ValueError("one of them is there twice")
+        return found
     except ValueError:
         wrong = f"--hours {text[:60]}: say it as 9-17=1.5,17-9=0.3"
         raise ConfigError(wrong) from None
@@ -128,14 +131,15 @@ def warmup(
     :return: 1 if something could not be fetched.
     """
     config = PrefetchConfig.load(folder)
-    how = fetcher(fetch) if fetch else None
-    now = _moment(at, config)
-    _warn(opened(folder).set_aside)
 
     def shown(total: int) -> AbstractContextManager[Step]:
         return progress("fetching", total, quiet=json)
 
-    found = asyncio.run(warmed(folder, how, by=by, now=now, jobs=jobs, shown=shown))
+    with redirect_stdout(sys.stderr):  # what a fetcher prints is not the answer
+        how = None if fetch is None else fetcher(fetch)
+        now = _moment(at, config)
+        _warn(opened(folder).set_aside)
+        found = asyncio.run(warmed(folder, how, by=by, now=now, jobs=jobs, shown=shown))
     failed, fetched = found["failed"], found["fetched"]
     if json:
         _json(found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from itertools import count
 from pathlib import Path
@@ -15,11 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ConfigError
 from ..operators.hours import HOUR_WEIGHTS, hour_weights
+from ..streams.log_lock import LogLock
+from ..streams.log_read import LogError
 from ..whatif import target
 
-__all__ = ["PrefetchConfig", "zone_of"]
+__all__ = ["PrefetchConfig", "alone", "zone_of"]
 
 NAME = "prefetch_config.json"
+
+TRIES, PAUSE = 200, 0.05
+"""So often, and so many seconds apart, it is tried whether nobody else changes it any more."""
 
 
 class PrefetchConfig(BaseModel):
@@ -113,6 +120,31 @@ class PrefetchConfig(BaseModel):
         more = self.model_dump(exclude_defaults=True)
         own = ("top_n", "min_confidence", "enabled", "hour_weights")
         return {**{name: getattr(self, name) for name in own}, **more}
+
+
+@contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """While nobody else changes the configuration of a folder; it waits for those who do.
+
+    :raises ConfigError: if they come to no end, or the disk refuses it.
+    """
+    path, tries = os.path.join(folder, NAME), count(1)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from None
+    while True:
+        try:
+            lock = LogLock(path)
+            break
+        except LogError as error:
+            if next(tries) == TRIES:
+                raise ConfigError(f"{path}: {error.reason.partition(';')[0]}") from None
+        time.sleep(PAUSE)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def zone_of(name: str) -> tzinfo:

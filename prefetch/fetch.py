@@ -7,18 +7,18 @@ import hashlib
 import inspect
 import os
 import re
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import orjson
 
 from ..errors import ConfigError
+from ..named import named
 from ..operators.predictors import Key
 from ..progress import Step
+from ..sinks.usage_store import UsageError
 from ..whatif import target
 
 __all__ = ["CACHE", "Fetch", "Fetched", "fetcher", "file_of", "warm"]
@@ -29,8 +29,13 @@ CACHE = "prefetch_cache"
 Fetch = Callable[[str, str], Any]
 """Takes ticker and module, returns plain JSON; it may be ``async``, else it runs in a thread."""
 
-LONGEST = 60.0
-"""Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer."""
+LONGEST = 50.0
+"""Seconds that one fetch may take; a thread cannot be ended, but nobody waits for it any longer.
+
+Less than the minute that a server's answer may take: it says what has hung, and what has not."""
+
+GRACE = 1.0
+"""Seconds that one that is cancelled may take for it, before nobody waits for that either."""
 
 MOST_HUNG = 32
 """So many threads that nobody waits for any longer may run in a process, before none is begun."""
@@ -51,13 +56,7 @@ def fetcher(name: str) -> Fetch:
 
     :raises ConfigError: if there is none.
     """
-    module, _, function = name.partition(":")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)  # last, so that it hides nothing
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"--fetch {name}: {error}; name it as MODULE:FUNCTION") from None
+    found = named("--fetch", name, here=True)
     if not callable(found):
         raise ConfigError(f"--fetch {name}: is no function that takes ticker and module")
     return found  # type: ignore[no-any-return]
@@ -80,33 +79,59 @@ async def warm(
 ) -> list[Fetched]:
     """Fetch each key, ``jobs`` at a time. One that fails costs the others nothing.
 
-    One that is not there after a minute has failed.
+    One that is not there in time has failed.
     When cancelled, so is what is ``async``; what runs in threads comes to its end by itself.
+
+    :raises UsageError: if there can be no such folder.
     """
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from None
     room = asyncio.Semaphore(jobs)
     done = 0
 
     async def one(key: Key) -> Fetched:
         nonlocal done
-        path = os.path.join(folder, file_of(key, day))
         async with room:
-            limit = asyncio.timeout(LONGEST)
-            try:
-                async with limit:
-                    found = await _called(fetch, key)
-                target.write(path, orjson.dumps(found))
-                result = Fetched(key, path, None)
-            except (Exception, SystemExit) as error:
-                said = f"{type(error).__name__}: {error}"[:300]
-                if limit.expired():
-                    said = f"it took longer than {LONGEST:g} s"
-                result = Fetched(key, None, said)
+            result = await _fetched(key, fetch, os.path.join(folder, file_of(key, day)))
         done += 1
         step(done)
         return result
 
     return await asyncio.gather(*map(one, keys))
+
+
+async def _fetched(key: Key, fetch: Fetch, path: str) -> Fetched:
+    """In a task of its own: whatever it raises, or does not end for, it alone has failed."""
+    task = asyncio.create_task(_tried(key, fetch, path), name="fetch")
+    try:
+        await asyncio.wait({task}, timeout=LONGEST)
+        if task.done():
+            return task.result()
+        return Fetched(key, None, f"it took longer than {LONGEST:g} s")
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=GRACE)
+
+
+async def _tried(key: Key, fetch: Fetch, path: str) -> Fetched:
+    try:
+        target.write(path, orjson.dumps(await _called(fetch, key)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Fetched(key, None, _said(error))
+    return Fetched(key, path, None)
+
+
+def _said(error: BaseException) -> str:
+    """What a stranger's error says, as a text that any answer can hold."""
+    try:
+        said = f"{type(error).__name__}: {error}"[:300]
+    except Exception:  # not even that
+        said = type(error).__name__
+    return said.encode(errors="replace").decode().removesuffix(": ")
 
 
 async def _called(fetch: Fetch, key: Key) -> Any:

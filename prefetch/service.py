@@ -12,8 +12,9 @@ from typing import Any
 
 from ..errors import ConfigError, ForetellError
 from ..progress import Step
-from . import FOLDER, Learned, closed, opened, record_query
-from .config import PrefetchConfig
+from ..sinks.usage_store import UsageError, UsageStore
+from . import FOLDER, Learned, closed, opened, record_query, using
+from .config import PrefetchConfig, alone
 from .fetch import CACHE, Fetch, Fetched, warm
 
 __all__ = ["Prefetch", "configured", "status", "warmed"]
@@ -27,16 +28,21 @@ Shown = Callable[[int], AbstractContextManager[Step]]
 
 
 def status(folder: str) -> dict[str, Any]:
-    """The hit rate of all queries, and what lies in the cache: items, bytes."""
-    totals = opened(folder).totals()
-    items = size = 0
+    """The hit rate of all queries, and what lies in the cache: items, bytes.
+
+    :raises UsageError, ConfigError: for a folder that cannot be used.
+    """
+    totals = using(folder, UsageStore.totals)
+    items, size, cache = 0, 0, os.path.join(folder, CACHE)
     try:
-        with os.scandir(os.path.join(folder, CACHE)) as found:
+        with os.scandir(cache) as found:
             for each in found:
                 if each.name.endswith(".json") and each.is_file():
                     items, size = items + 1, size + each.stat().st_size
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise UsageError(f"{cache}: {error.strerror}") from None
     return {
         "enabled": PrefetchConfig.load(folder).enabled,
         "cache_hits": totals.hits,
@@ -51,16 +57,20 @@ def status(folder: str) -> dict[str, Any]:
 def configured(folder: str, changes: Mapping[str, Any]) -> tuple[PrefetchConfig, str | None]:
     """The configuration, after some of it was changed; and where a damaged one was set aside.
 
+    Of several that change it at once, each finds what those before it have left.
+
     :raises ConfigError: for a setting that is unknown or out of range; nothing is changed then.
     """
     if not changes:
         return PrefetchConfig.load(folder), None
-    try:
-        config = PrefetchConfig.load(folder)
-    except ConfigError:
-        config = PrefetchConfig()  # what stands there is set aside when this is saved
-    config = config.changed(changes)
-    return config, config.save(folder)
+    PrefetchConfig().changed(changes)  # before anything is made for it
+    with alone(folder):
+        try:
+            config = PrefetchConfig.load(folder)
+        except ConfigError:
+            config = PrefetchConfig()  # what stands there is set aside when this is saved
+        config = config.changed(changes)
+        return config, config.save(folder)
 
 
 async def warmed(
@@ -149,7 +159,7 @@ class Prefetch:
         seen, quiet = -1, 0
         while True:
             try:
-                queries = (await asyncio.to_thread(lambda: opened(self.folder).totals())).queries
+                queries = (await asyncio.to_thread(using, self.folder, UsageStore.totals)).queries
                 seen, quiet = queries, quiet + 1 if queries == seen else 0
             except ForetellError as error:
                 log.warning("warm-up: %s", error)
@@ -188,7 +198,7 @@ class Prefetch:
     def _record(self, ticker: str, module: str, hit: bool) -> dict[str, Any]:
         now = self._clock()
         record_query(ticker, module, hit, at=now, folder=self.folder)
-        totals = opened(self.folder).totals()
+        totals = using(self.folder, UsageStore.totals)
         return {
             "ticker": ticker,
             "module": module,

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from os import PathLike
@@ -20,7 +20,7 @@ import orjson
 
 from ..config import Settings
 from ..game import Game
-from ..operators.narrative import Ended, Narrative
+from ..operators.narrative import Narrative
 from ..operators.plans.types import PlanEvent
 from ..operators.predict import Intensity
 from ..progress import Step, progress
@@ -30,13 +30,15 @@ from ..sinks.replayed import describe
 from ..sinks.report import latency
 from ..sinks.terminal import counted, plain
 from ..streams import events as ev
-from ..streams.clock import run_virtual
+from ..streams.clock import VirtualLoop, run_virtual
 from ..streams.log_inputs import LogInputs
 from ..streams.models import Model
 from ..streams.recorded_model import RecordedModel, Wish
 from .cache import RecordedCold
 from .content import recorded_content
+from .night import Outcomes, Run, priceless
 from .source import Make, Source, opened
+from .walked import walked
 
 __all__ = [
     "Run",
@@ -53,26 +55,6 @@ __all__ = [
 logger = logging.getLogger("foretell")
 
 DRAIN = 60.0
-
-
-@dataclass(slots=True)
-class Run:
-    """One pass over a log: the session's report, and what it took."""
-
-    report: dict[str, Any]
-    summary: str
-    trace_sha256: str
-    latencies: dict[int, float]
-    leads: dict[int, float]
-    virtual_seconds: float
-    wall_seconds: float
-    served: dict[int, str] = field(default_factory=dict)
-    """How each outcome was served that has a latency."""
-    begins: set[int] = field(default_factory=set)
-    """The outcomes with which a telling begins; the others were told together with one."""
-    cache: dict[str, Any] = field(default_factory=dict)
-    prefetch: dict[str, Any] = field(default_factory=dict)
-    plans: dict[str, Any] = field(default_factory=dict)
 
 
 async def play(
@@ -107,24 +89,7 @@ async def play(
     """
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    latencies: dict[int, float] = {}
-    leads: dict[int, float] = {}
-    served: dict[int, str] = {}
-    begins: set[int] = set()
-
-    def on_event(event: Narrative) -> None:
-        if isinstance(event, Ended) and event.retells is None:
-            begins.add(event.outcomes[0])
-            for number, seconds, lead, how in zip(
-                event.outcomes, event.latency, event.lead, event.served, strict=True
-            ):
-                if seconds is not None:
-                    latencies[number], served[number] = seconds, how
-                if lead is not None:
-                    leads[number] = lead
-        if watch is not None:
-            watch(event)
-
+    outcomes = Outcomes()
     wishes = list(wishes)
     last = wishes.pop() if wishes and wishes[-1].kind == "~drain" else None
     drain = DRAIN if last is None else float(last.value or 0)
@@ -150,7 +115,9 @@ async def play(
         if settings.base_url is not None:
             await table.check()
         session: Session[Any] = await table.session("replay")
-        session.subscribe(on_event)
+        session.subscribe(outcomes.on_event)
+        if watch is not None:
+            session.subscribe(watch)
         if plans is not None:
             session.plans.subscribe(plans)
         log = log if speed is None else _ByRevision(log)
@@ -163,6 +130,7 @@ async def play(
             session._pipeline.history.past = log.after
         else:
             session._pipeline.history.past = lambda after: islice(log, after, None)
+        alone = model.recording.alone if isinstance(model, RecordedModel) else iter(())
         for event in _merged(log, wishes):
             wait = begun + event.t / (speed or 1.0) - loop.time()
             if wait > 0:
@@ -172,25 +140,14 @@ async def play(
                 continue
             if isinstance(event, ev.End):
                 break
+            if next(alone, False) and isinstance(loop, VirtualLoop):
+                await loop.idle()  # what is due now came first, and may be why it was said
             session.play(event if speed is None else replace(event, t=loop.time() - begun))
             if step is not None:
                 step(event.t)
         status = session.cache_status()
         await session.close(drain)
-        return Run(
-            session.report(),
-            session.summary(),
-            session.trace_sha256,
-            latencies,
-            leads,
-            loop.time() - begun,
-            time.perf_counter() - started,
-            served,
-            begins,
-            status,
-            session.prefetch_report(),
-            session.plans_report(),
-        )
+        return outcomes.run(session, status, loop.time() - begun, time.perf_counter() - started)
 
 
 def _merged(log: Iterable[ev.Input], wishes: Iterable[Wish]) -> Iterator[ev.Input | Wish]:
@@ -290,7 +247,7 @@ def _report(
                 play(inputs, settings, game=game, speed=speed or 1.0, watch=watch, step=step)
             )
         else:
-            run = run_virtual(
+            run = walked(source, game, watch, step) or run_virtual(
                 play(
                     inputs,
                     settings,
@@ -313,13 +270,16 @@ def _report(
                     step=lambda t: step(inputs.last_t + t),
                 )
             )
-    streams, without = streams_of(model), streams_of(nobody)
+    streams, without = run.streams or streams_of(model), streams_of(nobody)
     warning = unrecorded(streams)
     if warning is not None:
         logger.warning("%s: %s", inputs.path, warning)
     if not complete(without):
         baseline = None  # told by another, at another pace, it would compare nothing
     found = run.report
+    unpriced = dict.fromkeys([*run.unpriced, *(baseline.unpriced if baseline else ())])
+    if unpriced:
+        logger.warning("%s: %s", inputs.path, priceless(unpriced))
     return {
         "session": inputs.session,
         "events": inputs.events,
@@ -343,9 +303,10 @@ def _report(
         "timely": baseline and _timely(run, baseline),
         "tokens": found["tokens"],
         "cost_usd": {
-            "with": found["cost_usd"],
-            "without": baseline and baseline.report["cost_usd"],
+            "with": run.cost_usd,
+            "without": baseline and baseline.cost_usd,
         },
+        "unpriced": [*unpriced],
         "prediction": {**found["prediction"], "coverage": found["hit_rate"]},
         "cache": run.cache,
         "prefetch": run.prefetch,

@@ -68,6 +68,7 @@ OPERATORS = {
     "~dropped": "generation",
     "~ended": "generation",
     "~error": "generation",
+    "~fell": "plan",
     "~fault": "session",
     "~fetched": "preload",
     "~foreseen": "foresee",
@@ -75,6 +76,7 @@ OPERATORS = {
     "~generation": "speculate or tell",
     "~guard": "guard",
     "~intensity": "session",
+    "~judged": "plan",
     "~kept": "kept",
     "~opened": "session",
     "~looked": "preload",
@@ -89,9 +91,11 @@ OPERATORS = {
     "~selected": "tell",
     "~served": "tell",
     "~settings": "session",
+    "~shared": "plan",
     "~slow_teardown": "switch_map",
     "~step": "plan",
     "~stop": "generation",
+    "~summary": "summary",
     "~take": "claim",
     "~telling": "tell",
     "~text": "tell",
@@ -229,6 +233,7 @@ class Lockstep:
         killed, and opened again has several.
     :param opened: called with the session of each part before it begins.
     :param after: called with it after each line that came from outside.
+    :param ending: called with it before it is closed.
     :param upto: seconds; the walk ends before the first line that is later.
     :raises NotRecorded: for a log that holds inputs alone, or is a later part of one.
     """
@@ -240,11 +245,16 @@ class Lockstep:
         *,
         opened: Callable[[Session[Any]], None] = lambda session: None,
         after: Callable[[Session[Any]], None] = lambda session: None,
+        ending: Callable[[Session[Any]], None] = lambda session: None,
         upto: float = math.inf,
     ) -> None:
         self.difference: Difference | None = None
         self.lines = 0
         """Lines that came again as they were recorded."""
+        self.asked = 0
+        """Of these, streams that were asked for."""
+        self.guest_faults = 0
+        """Of these, faults of somebody whom a replay does not have."""
         self.last_t = 0.0
         self.closed = False
         """Whether it ends with the end of a session that was closed; a killed one has none."""
@@ -265,6 +275,7 @@ class Lockstep:
         self._game = game
         self._opened = opened
         self._after = after
+        self._ending = ending
         self._lines = self._read(upto)
         self._line = next(self._lines, None)
         """The next line; it has not come again yet."""
@@ -364,6 +375,7 @@ class Lockstep:
             pass  # what a killed process still did is not known; one that is closed says ~over
         elif line.wrong is None and (line.raw == raw or line.fields == orjson.loads(raw)):
             self.lines += 1
+            self.asked += record["kind"] == "~asked"
             self._pass_on()
         else:
             self._differs(line, orjson.loads(raw))
@@ -515,6 +527,7 @@ class Lockstep:
         data, kind = record.data, record.kind
         session, pipeline = self._session, self._session._pipeline
         if kind == "end":
+            self._ending(session)
             session.say_end()
             pipeline.inputs.finish()
             pipeline.inputs.flush()
@@ -549,6 +562,7 @@ class Lockstep:
                 pipeline.generations.displaced(data["generation"])
         elif kind == "~fault":
             if GUEST.fullmatch(data["where"]):
+                self.guest_faults += 1
                 pipeline.refault(data["where"], data["error"])
         elif (generation := pipeline.generations.find(str(data["generation"]))) is not None:
             if kind == "~error":

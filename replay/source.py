@@ -20,7 +20,7 @@ from ..streams.recorded_model import RecordedModel, Recording, Wish
 from .lockstep import NotRecorded
 from .openings import another_version, guests_of, no_game
 
-__all__ = ["OF_A_MODEL", "Make", "Source", "opened"]
+__all__ = ["OF_A_MODEL", "Make", "Source", "opened", "stand_in"]
 
 log = logging.getLogger("foretell")
 
@@ -45,6 +45,17 @@ class Source:
     recording: Recording | None = None
     fixed: frozenset[str] = frozenset()
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether the whole recording is to speak, and each sitting is under its own settings."""
+        openings = self.inputs.openings
+        return (
+            self.recording is not None
+            and self.inputs.recorded
+            and not (self.fixed or self.inputs.bounded)
+            and all(each.get("settings") == openings[0].get("settings") for each in openings)
+        )
+
     def wishes(self, fixed: Collection[str] = ()) -> list[Wish]:
         """What the recorded game asked for beside its inputs: to be asked for again.
 
@@ -60,10 +71,8 @@ class Source:
         """A model for one run; ``None`` for the server that the settings name."""
         if self.model_from == "server":
             return None
-        speaker = narrator(settings)
-        if self.recording is None:
-            return speaker
-        return RecordedModel(self.recording, _StandIn(speaker, settings.narrator_profile))
+        speaker = stand_in(settings)
+        return speaker if self.recording is None else RecordedModel(self.recording, speaker)
 
 
 def _without(wish: Wish, fixed: Collection[str]) -> Wish | None:
@@ -74,6 +83,11 @@ def _without(wish: Wish, fixed: Collection[str]) -> Wish | None:
         return wish
     left = {name: value for name, value in wish.value.items() if name not in fixed}
     return wish._replace(value=left) if left else None
+
+
+def stand_in(settings: Settings) -> Model:
+    """The narrator in the place of whatever models the settings name."""
+    return _StandIn(narrator(settings), settings.narrator_profile)
 
 
 class _StandIn:

@@ -27,7 +27,7 @@ from .pace import paced
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["Broken", "check_session", "run", "show", "verify"]
+__all__ = ["Broken", "check_session", "plain_game", "run", "show", "verify"]
 
 logger = logging.getLogger("foretell")
 
@@ -87,10 +87,14 @@ def verify(
         if step is not None:
             step(session._pipeline.inputs.now)
 
-    return walk(log, game or _plain_game(log), upto=upto, after=after)
+    return walk(log, game or plain_game(log), upto=upto, after=after)
 
 
-def _plain_game(log: str | PathLike[str]) -> Make:
+def plain_game(log: str | PathLike[str]) -> Make:
+    """What makes the game of a recording that had no guests.
+
+    :raises NotRecorded: if it had.
+    """
     if guests := guests_of(openings(log)):
         raise NotRecorded(no_game(log, guests))
     return lambda settings: Game(settings, model=_Nobody())
@@ -148,7 +152,7 @@ def show(
         printing = False
         after(session)
 
-    lockstep = Lockstep(log, game or _plain_game(log), upto=stop, opened=opened, after=after)
+    lockstep = Lockstep(log, game or plain_game(log), upto=stop, opened=opened, after=after)
     console = _Output(lockstep)
     run_virtual(lockstep.run(), paced(speed, start))
     if not printing and lockstep.difference is None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..operators.hours import HEAVIEST
 from ..sinks.usage_store import LONGEST
 
 __all__ = [
@@ -16,6 +17,7 @@ By = Literal["document", "ensemble"]
 Word = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=HEAVIEST)]
 Period = Annotated[str, Field(pattern=r"^\d{1,2}-\d{1,2}$")]
 
 
@@ -37,7 +39,7 @@ class ConfigChange(_Model):
     top_n: int = Field(default=15, ge=1, le=1000)
     min_confidence: Share = 0.6
     enabled: bool = True
-    hour_weights: dict[Period, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    hour_weights: dict[Period, Weight] = Field(default_factory=dict)
     zone: str = Field(default="UTC", max_length=60)
     horizon: float = Field(default=900.0, gt=0, le=31_536_000)
 

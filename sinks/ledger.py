@@ -27,8 +27,12 @@ Row = tuple[str, str, bool, bool, str]
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
-ASKED_FOR = ("foreground", "plan", "refine")
-"""Purposes of what is asked for when something happens; the others are speculation."""
+ASKED_FOR = ("foreground", "plan", "refine", "summary")
+"""Purposes of what is needed in any case; the others are speculation."""
+TOLD = ("foreground", "summary")
+"""Purposes of what is spent on the narrative with nothing prepared."""
+OTHERWISE = ("plan", "refine", "summary")
+"""Purposes of what is no telling: it says nothing of how long one is."""
 
 COUNTS = ("input", "output", "cache_read", "cache_write")
 
@@ -129,7 +133,7 @@ class Ledger:
         finished = usage.final and usage.output is not None
         if finished:
             output = usage.output
-            if chars and request.purpose != "plan":  # of thoughts alone, it says nothing of text
+            if chars and request.purpose not in OTHERWISE:
                 self._calibrate(request.model, chars, output)
         else:
             output = round(chars / self._chars_per_token(request.model))
@@ -215,7 +219,7 @@ class Ledger:
             begun = self._begun.pop(name)
             self._change(account, **known, reason=_reason(begun.reason, line["phase"]))
             self.cancelled += line["phase"] == "closed"
-            told = begun.chars and begun.purpose != "plan"
+            told = begun.chars and begun.purpose not in OTHERWISE
             if told and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
@@ -333,7 +337,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose == "foreground" or (row.served and row.purpose == "prefetch")
+                if row.purpose in TOLD or (row.served and row.purpose == "prefetch")
             )
         return self._totals[main]
 
@@ -391,7 +395,7 @@ class Ledger:
             ("prefetch", "refine", "foreground", "plan", "saved", "wasted", "estimated"), 0
         )
         for account in self._rows.values():
-            totals[account.purpose] += account.used
+            totals[account.purpose] = totals.get(account.purpose, 0) + account.used
             if account.purpose == "prefetch":
                 totals["saved" if account.served else "wasted"] += account.used
             if account.estimated:

@@ -11,6 +11,7 @@ from .report import latency
 __all__ = ["PlanTally"]
 
 KEPT = 10_000
+TIER = ("answers", "usable", "valid", "dropped")
 
 
 class PlanTally:
@@ -22,12 +23,16 @@ class PlanTally:
         self._status: dict[str, int] = {}
         self._source: dict[str, int] = {}
         self._flaws: dict[str, int] = {}
+        self._tiers: dict[str, dict[str, int]] = {}
+        self._falls: dict[str, int] = {}
         self._steps = 0
         self._failed = 0
         self._first: deque[float] = deque(maxlen=KEPT)
         self._model: deque[float] = deque(maxlen=KEPT)
         self.heard: dict[str, Callable[[float, Mapping[str, Any]], None]] = {
             "~agent": self._on_agent,
+            "~fell": self._on_fell,
+            "~judged": self._on_judged,
             "~planned": self._on_planned,
             "~unfit": self._on_unfit,
         }
@@ -53,23 +58,38 @@ class PlanTally:
         if model is not None:
             self._model.append(model)
 
+    def _on_judged(self, t: float, line: Mapping[str, Any]) -> None:
+        tier = self._tiers.setdefault(str(line["tier"]), dict.fromkeys(TIER, 0))
+        tier["answers"] += 1
+        tier["usable"] += line["valid"] > 0
+        tier["valid"] += line["valid"]
+        tier["dropped"] += line["dropped"]
+
+    def _on_fell(self, t: float, line: Mapping[str, Any]) -> None:
+        _count(self._falls, f"{line['from']} > {line['to']}")
+
     def _on_unfit(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._flaws, line["flaw"])
 
     def report(self) -> dict[str, Any]:
         """All of it, as plain JSON.
 
-        ``status`` and ``source``: how many plans ended so, and who answered. ``steps``: of all of
-        them; ``dropped``: by what was wrong; ``failed``: that the game could not do. ``first_ms``:
-        to the first step, whoever made it; ``model_ms``: to the model's first, where it gave one.
+        ``status`` and ``source``: how many plans ended so, and who answered. ``tiers``: of each
+        prompt the whole ``answers``, the ``usable`` with a step that can be done, and how many
+        steps were ``valid`` or had to be ``dropped``. ``steps``: of all plans; ``dropped``: by what
+        was wrong; ``failed``: that the game could not do. ``falls``: how often another was asked in
+        the place of one, ``simplified > compact`` and so on. ``first_ms``: to the first step,
+        whoever made it; ``model_ms``: to the model's first, where it gave one.
         """
         return {
             "plans": sum(self._status.values()),  # ints
             "status": dict(self._status),
             "source": dict(self._source),
+            "tiers": {tier: dict(counts) for tier, counts in self._tiers.items()},
             "steps": self._steps,
             "dropped": dict(self._flaws),
             "failed": self._failed,
+            "falls": dict(self._falls),
             "first_ms": latency(self._first),
             "model_ms": latency(self._model),
         }

@@ -31,9 +31,10 @@ def describe(found: Mapping[str, Any]) -> str:
     if found["plans"]["plans"]:
         lines.append(_plans(found["plans"]))
     without = "" if cost["without"] is None else f" (without: ${cost['without']:.4f})"
+    with_it = "-" if cost["with"] is None else f"${cost['with']:.4f}"
     wasted = f"{tokens['wasted']} of {tokens['prefetch']} prefetched tokens wasted"
     lines += [
-        f"cost       ${cost['with']:.4f}{without}, {wasted}, {tokens['estimated']} estimated",
+        f"cost       {with_it}{without}, {wasted}, {tokens['estimated']} estimated",
         f"streams    {_streams(found['streams'])}",
         f"checked    {found['stale']} stale, {found['untrue']} untrue",
         f"trace      {found['trace_sha256']}",

@@ -118,6 +118,8 @@ class News:
         self._least = 0
         self._known: dict[Word, int] = {}
         self._told: dict[Word, float] = {}
+        self._mine: dict[bytes, int] = {}
+        """By which number each was told: an answer that comes late may say it as another's."""
         self.moment = 0
         """How many words there were, told and heard."""
         self._moments: dict[Word, int] = {}
@@ -145,7 +147,11 @@ class News:
         told = dict(told or {})
         since = 0 if self.heard else max(0.0, now - (self._now() - self._began) * 1e6)
         said = _bounded(
-            [(word, last) for raw, last in board.words if (word := _read(raw)) is not None]
+            [
+                (word, last)
+                for raw, last in board.words
+                if self._mine.get(raw) != last and (word := _read(raw)) is not None
+            ]
         )
         others = [word for word, last in said if last > since]
         born = next((number for raw, number in board.words if raw == BORN), self._born)
@@ -170,8 +176,10 @@ class News:
         for word in told:
             self._told.pop(word, None)
             self._told[word] = self._now()
-        while len(self._told) > MOST_WORDS:
-            del self._told[next(iter(self._told))]
+            self._mine.pop(raw := word.written(), None)
+            self._mine[raw] = board.number
+        _trim(self._told)
+        _trim(self._mine)
         before = 0 if lost else self.heard
         numbers = (before, board.number, *(number for _, number in board.words))
         self.heard = max(numbers) if board.least else 0
@@ -204,6 +212,11 @@ class News:
         if len(self._known) > 2 * MOST_WORDS:
             latest = sorted(self._known.items(), key=lambda known: known[1])[-MOST_WORDS:]
             self._known = dict(latest)
+
+
+def _trim(kept: dict[Any, Any]) -> None:
+    while len(kept) > MOST_WORDS:
+        del kept[next(iter(kept))]
 
 
 def _read(raw: bytes) -> Word | None:

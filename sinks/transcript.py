@@ -20,6 +20,7 @@ class Seen:
     ``outcomes`` are the inputs it answers. ``whole`` is true of one that came to its own end.
     ``undone`` is true while a rewind has undone what it tells: viewers saw it, but nothing that is
     told now may know of it. ``retells`` is the telling that this one tells again, if it does.
+    ``number`` counts the tellings from 1.
     """
 
     telling: str
@@ -32,6 +33,7 @@ class Seen:
     whole: bool = False
     undone: bool = False
     retells: str | None = None
+    number: int = 0
 
     def for_viewer(self, viewer: str | None) -> str:
         """The text as this viewer saw it: up to what was reported delivered, if anything was.
@@ -73,6 +75,7 @@ class Transcript:
         self._of: dict[int, Seen] = {}
         self._again: dict[str, list[Seen]] = {}
         self._stands: Callable[[int], bool] = lambda number: True
+        self._told = 0
 
     def on_event(self, event: _Event) -> None:
         """Take in an event of the narrative."""
@@ -106,6 +109,8 @@ class Transcript:
     def _keep(self, seen: Seen) -> None:
         if len(self._seen) == self._seen.maxlen:
             self._forget(self._seen[0])
+        self._told += 1
+        seen.number = self._told
         seen.undone = not all(map(self._stands, seen.outcomes))
         seen.upto = self._early.pop(seen.telling, {})
         self._by_id[seen.telling] = seen
@@ -151,16 +156,24 @@ class Transcript:
         recent = islice(reversed(self._seen), last)
         return len([seen for seen in recent if seen.retells is not None]) / last
 
-    def delivered(self, telling: str, viewer: str, upto: int) -> None:
+    def delivered(self, telling: str, viewer: str, upto: int) -> int | None:
         """A viewer has read ``upto`` characters of a telling; it heard no more if it was cut.
 
         It may stand before that text, if both are of one moment: it is kept as it was said.
+
+        :returns: where not all viewers have heard as much of it as was thought, the input that it,
+            or what it tells again, was told of first.
         """
         seen = self._by_id.get(telling)
         known = self._early.setdefault(telling, {}) if seen is None else seen.upto
+        before = len(_heard(seen, ())) if seen is not None else 0
         known[viewer] = max(0, upto)
         if len(self._early) > EARLY:
             del self._early[next(iter(self._early))]
+        if seen is None or len(_heard(seen, ())) >= before:
+            return None
+        first = self._by_id.get(seen.retells or telling, seen)
+        return min(first.outcomes, default=None)
 
     def tellings(self, viewer: str | None = None) -> list[Seen]:
         """What a viewer may see (all of it for ``None``), oldest first."""
@@ -174,11 +187,16 @@ class Transcript:
     def memory(self, tokens: int, audience: tuple[str, ...] = (), before: str | None = None) -> str:
         """The end of what everybody in ``audience`` has seen, about ``tokens`` long at the most.
 
-        With no audience named the text goes to all, so only what all have seen may enter it.
+        With no audience named the text goes to all, so only what all have seen may enter it. Where
+        it is not all of that, at least half of it is filled, and it begins with the telling there
+        whose number more powers of two divide than any other's: so it keeps its beginning, which a
+        server may have cached, while tellings are added at its end.
 
         :param before: only what was told before this telling.
         """
-        left, kept = tokens * CHARS_PER_TOKEN, []
+        left = room = tokens * CHARS_PER_TOKEN
+        kept: list[str] = []
+        starts: list[tuple[int, int]] = []
         told: Iterator[Seen] = reversed(self._seen)
         if before in self._by_id:
             told = islice(dropwhile(lambda seen: seen.telling != before, told), 1, None)
@@ -189,19 +207,53 @@ class Transcript:
             known = not seen.to or (audience and set(audience) <= set(seen.to))
             if not known or not seen.text:
                 continue
-            text = seen.text
-            if seen.upto:
-                readers = [each for each in seen.upto if not audience or each in ("", *audience)]
-                text = text[: min((seen.upto[each] for each in readers), default=None)]
+            text = _heard(seen, audience)
+            if len(text) > left and starts:
+                kept = kept[: max(starts)[1]]
+                break
             if len(text) > left:
                 kept.append(text[len(text) - left :].partition(" ")[2])  # whole words
                 break
             left -= len(text)
             kept.append(text)
+            if 2 * left <= room:
+                starts.append((first.number & -first.number, len(kept)))
         return "\n".join(text for text in reversed(kept) if text)
+
+    def since(self, outcome: int) -> tuple[list[str], int, int]:
+        """What everybody was told of what happened after an outcome, named by its input.
+
+        Only what is over by now, and nothing that is undone. With it come the last outcome of that,
+        and the last input of all: of what was told again, that is when it was asked for.
+        """
+        found: list[tuple[str, int, int]] = []
+        for first in reversed(self._seen):
+            last = max(first.outcomes, default=0)
+            if first.undone or first.retells is not None:
+                continue
+            if last <= outcome:
+                break
+            if not first.ended:
+                found.clear()
+                continue
+            seen = self._last_version(first)
+            if not seen.to:
+                found.append((_heard(seen, ()), last, max(last, *seen.outcomes)))
+        texts, upto, last = [text for text, *_ in reversed(found) if text], outcome, outcome
+        for _, of, by in found:
+            upto, last = max(upto, of), max(last, by)
+        return texts, upto, last
 
     def _last_version(self, first: Seen) -> Seen:
         again = self._again.get(first.telling)
         if not again:
             return first
         return next((seen for seen in reversed(again) if seen.whole and not seen.undone), first)
+
+
+def _heard(seen: Seen, audience: tuple[str, ...]) -> str:
+    """What all of an audience have heard of a telling, or all viewers where none are named."""
+    if not seen.upto:
+        return seen.text
+    readers = [each for each in seen.upto if not audience or each in ("", *audience)]
+    return seen.text[: min((seen.upto[each] for each in readers), default=None)]

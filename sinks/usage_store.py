@@ -278,7 +278,8 @@ class UsageStore:
                 break
             done += many
         if done:
-            with self._lock, suppress(sqlite3.OperationalError):  # another needs the file: later
+            # another may need the file: later
+            with self._lock, self._told(), suppress(sqlite3.OperationalError):
                 (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
                 (pages,) = self._db.execute("PRAGMA page_count").fetchone()
                 if free > FREE and free > pages // 2:

@@ -15,6 +15,7 @@ import ipaddress
 import logging
 import os
 import re
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -76,10 +77,10 @@ class AnthropicModel:
         return f"AnthropicModel({shown(self._base_url or 'api.anthropic.com')})"
 
     @property
-    def endpoint(self) -> tuple[str, str]:
+    def endpoint(self) -> tuple[str, Any]:
         """The server and a digest of the key: who shares both shares its limits."""
         if self._given is not None:
-            return "client", str(id(self._given))
+            return str(self._given.base_url), weakref.ref(self._given)
         key = self._api_key or os.environ.get("ANTHROPIC_API_KEY", "")
         return self._base_url or "", hashlib.sha256(key.encode()).hexdigest()
 

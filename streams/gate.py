@@ -9,13 +9,22 @@ import threading
 import weakref
 from typing import Any, Protocol
 
-__all__ = ["Gate", "Member", "OpenGate", "Stream", "gate_to"]
+from .breaker import Circuit, breaker_of
+from .models import (
+    ModelCut,
+    ModelError,
+    ModelOverloaded,
+    ModelProtocolError,
+    ModelShut,
+    ModelUnavailable,
+)
 
-FIRST, LONGEST = 1.0, 60.0
-"""Seconds of the first pause after a server asked for patience, and of the longest: it doubles."""
-MOST_DOUBLINGS = 6
-PATIENT = 3600.0
-"""Seconds; no server is believed to want more patience than this before it is asked once more."""
+__all__ = ["Gate", "Member", "OpenGate", "Stream", "circuits", "gate_to"]
+
+RECHECK = 1.0
+"""Seconds; so often it is looked whether another loop is done trying the server."""
+FAILURES = (ModelOverloaded, ModelUnavailable, ModelProtocolError, ModelCut)
+"""What is the server's fault; a refusal or a bad key says that it is there."""
 
 log = logging.getLogger("foretell")
 
@@ -36,6 +45,11 @@ class Stream(Protocol):
     @property
     def spare(self) -> bool:
         """Whether it is a running speculation, for which nobody has asked yet."""
+        ...
+
+    @property
+    def tells(self) -> bool:
+        """Whether somebody waits for it: it is no speculation, or is one no longer."""
         ...
 
 
@@ -74,8 +88,12 @@ class OpenGate:
     def answered(self, stream: Stream) -> None:
         """The server has begun to answer."""
 
-    def refused(self, retry_after: float | None) -> None:
-        """The server asks for patience (429, 529), for ``retry_after`` seconds, if it said."""
+    def failed(self, stream: Stream, error: ModelError) -> None:
+        """The server has not answered."""
+
+    def bars(self, stream: Stream) -> ModelError | None:
+        """Why a request that can do without an answer is not to be sent now, if it is not."""
+        return None
 
     def took(self, member: Member, stream: Stream) -> bool:
         """A speculation begins that was granted; false if it has to wait after all."""
@@ -106,10 +124,9 @@ class Gate(OpenGate):
     valuable speculation of any session is closed for it. The most valuable that waits is let in
     first; of equal ones that of the session which has fewer open.
 
-    When the server asks for patience, no speculation of any session begins for
-    ``max(retry_after, 1 s * 2**k)``, k the pauses in a row before this one, at most 60 s unless it
-    asks for more. Then one is tried: if it is answered, all go on, and if it is refused, the next
-    pause begins. What is open stays open, and players are not paused.
+    What becomes of the streams is told to the server's :class:`~foretell.streams.breaker.Breaker`,
+    which all loops share: while the server asks for patience no speculation of any session begins,
+    and after failures in a row no plan either. What is open stays open, and players are not paused.
 
     It changes nothing in a session by itself: :meth:`Member.grant` and :meth:`Member.displace` come
     from outside for the session, and leave a line in its recording. All calls are the loop's.
@@ -124,31 +141,35 @@ class Gate(OpenGate):
         self._leaving: dict[Stream, None] = {}  # to be displaced, as soon as their session is told
         self._waiting: dict[Member, None] = {}
         self._granted: dict[Member, None] = {}  # not taken yet
-        self._refusals = 0
-        self._until = -math.inf
-        self._probe: Stream | Member | None = None
+        self.breaker = breaker_of(model, asyncio.get_running_loop())
+        self._since: dict[Stream, int] = {}  # failures in a row when it began
         self._alarm: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        left = self._until - self._now()
+        now = self._now()
+        left = self.breaker.until(patient=True) - now
         paused = f", speculation paused for {left:.3g} s" if left > 0 else ""
-        return f"<Gate [{len(self._streams)} open, {len(self._waiting)} waiting{paused}]>"
+        circuit = self.breaker.circuit(now)
+        shut = "" if circuit is Circuit.CLOSED else f", circuit {circuit}"
+        return f"<Gate [{len(self._streams)} open, {len(self._waiting)} waiting{paused}{shut}]>"
 
     def admits(self, member: Member, stream: Stream) -> bool:
         """See :class:`OpenGate`."""
-        if not (self._calm() and self._room(member)):
+        if not (self._room(member) and self.breaker.lets(self._now(), stream, patient=True)):
             self._waiting[member] = None
             self._arm()
             return False
         self._waiting.pop(member, None)
-        self._streams[stream] = member
-        if self._refusals:
-            self._probe = stream
+        self._opened(member, stream)
         return True
+
+    def _opened(self, member: Member, stream: Stream) -> None:
+        self._streams[stream] = member
+        self._since[stream] = self.breaker.failures
 
     def begin(self, member: Member, stream: Stream) -> None:
         """See :class:`OpenGate`; displaces a speculation where it needs the place of one."""
-        self._streams[stream] = member
+        self._opened(member, stream)
         open_now = [each for each in self._streams if each.running and each not in self._leaving]
         for _ in range(len(open_now) + len(self._granted) - member.most):
             self._displace()
@@ -171,47 +192,67 @@ class Gate(OpenGate):
         """See :class:`OpenGate`."""
         self._leaving.pop(stream, None)
         if self._streams.pop(stream, None) is not None:
-            if self._probe is stream:
-                self._probe = None
+            del self._since[stream]
+            self.breaker.give_back(stream)
             self._let_in()
 
     def answered(self, stream: Stream) -> None:
         """See :class:`OpenGate`."""
-        if self._probe is stream:
-            self._probe, self._refusals = None, 0
+        breaker = self.breaker
+        if breaker.failures or breaker.probe is stream:
+            breaker.answered(stream)
             self._let_in()
 
-    def refused(self, retry_after: float | None) -> None:
+    def failed(self, stream: Stream, error: ModelError) -> None:
+        """See :class:`OpenGate`.
+
+        It is no further failure if it was on its way when the one before was counted; nor if the
+        server asks speculation for patience, for that is paused by itself.
+        """
+        if not isinstance(error, FAILURES) or isinstance(error, ModelShut):
+            return
+        now, breaker = self._now(), self.breaker
+        tried, anew = breaker.probe is stream, self._since.get(stream) == breaker.failures
+        if (tried or anew) and (stream.tells or not isinstance(error, ModelOverloaded)):
+            before = breaker.circuit(now)
+            breaker.failed(now, stream)
+            if before is not breaker.circuit(now) is Circuit.OPEN:
+                log.warning("the model's server failed %d times in a row", breaker.failures)
+        if isinstance(error, ModelOverloaded):
+            pause = breaker.refused(now, error.retry_after)
+            if pause is not None:
+                asks = "the model's server asks for patience: nothing is prepared for %g s"
+                log.info(asks, pause)
+        self._arm()
+
+    def bars(self, stream: Stream) -> ModelError | None:
         """See :class:`OpenGate`."""
         now = self._now()
-        if now >= self._until:  # not those that were on their way when it began
-            self._refusals += 1
-        pause = min(LONGEST, FIRST * 2 ** min(self._refusals - 1, MOST_DOUBLINGS))
-        if retry_after is not None and retry_after > pause:
-            pause = min(retry_after, PATIENT)
-        if now + pause > self._until:
-            self._until = now + pause
-            log.info("the model's server asks for patience: nothing is prepared for %g s", pause)
-        self._probe = None
-        self._arm()
+        if self.breaker.lets(now, stream, patient=False):
+            return None
+        left = max(0.0, self.breaker.until(patient=False) - now)
+        when = f"in {left:.3g} s" if left else "just now"
+        return ModelShut(
+            f"the server has failed {self.breaker.failures} times in a row; it is tried {when}"
+        )
 
     def took(self, member: Member, stream: Stream) -> bool:
         """See :class:`OpenGate`."""
-        probes = self._probe is member
-        if not (probes or self._calm()):  # the server asked for patience in this very moment
+        probes = self.breaker.probe is member
+        if not (probes or self.breaker.lets(self._now(), stream, patient=True)):
+            # The server asked for patience in this very moment.
             self.declined(member, waits=True)
             return False
         self._granted.pop(member, None)
-        self._streams[stream] = member
+        self._opened(member, stream)
         if probes:
-            self._probe = stream
+            self.breaker.hand_on(member, stream)
         return True
 
     def declined(self, member: Member, *, waits: bool) -> None:
         """See :class:`OpenGate`."""
         self._granted.pop(member, None)
-        if self._probe is member:
-            self._probe = None
+        self.breaker.give_back(member)
         if waits:
             self._waiting[member] = None
             self._arm()
@@ -222,12 +263,10 @@ class Gate(OpenGate):
         self._waiting.pop(member, None)
         self._granted.pop(member, None)
         for stream in [each for each, of in self._streams.items() if of is member]:
-            del self._streams[stream]
+            del self._streams[stream], self._since[stream]
             self._leaving.pop(stream, None)
-            if self._probe is stream:
-                self._probe = None
-        if self._probe is member:
-            self._probe = None
+            self.breaker.give_back(stream)
+        self.breaker.give_back(member)
         self._let_in()
         if not self._waiting and self._alarm is not None:
             self._alarm.cancel()
@@ -237,21 +276,16 @@ class Gate(OpenGate):
         loop = self.loop()
         return math.inf if loop is None else loop.time()
 
-    def _calm(self) -> bool:
-        """Whether the server has asked for no patience, or is due to be tried."""
-        if not self._refusals:
-            return True
-        return self._probe is None and self._now() >= self._until
-
     def _room(self, member: Member) -> bool:
         return len(self._streams) + len(self._granted) < member.most
 
     def _let_in(self) -> None:
-        while self._waiting and self._calm() and (member := self._next()) is not None:
+        while self._waiting and self.breaker.ready(self._now(), patient=True):
+            member = self._next()
+            if member is None or not self.breaker.lets(self._now(), member, patient=True):
+                break
             del self._waiting[member]
             self._granted[member] = None
-            if self._refusals:
-                self._probe = member
             member.grant()
 
     def _next(self) -> Member | None:
@@ -267,10 +301,16 @@ class Gate(OpenGate):
 
     def _arm(self) -> None:
         """See to it that somebody who waits is let in when the pause is over."""
-        if self._waiting and self._until > self._now():
+        now, breaker = self._now(), self.breaker
+        if not self._waiting or breaker.ready(now, patient=True):
+            return
+        until, probe = breaker.until(patient=True), breaker.probe
+        if not (probe is None or probe in self._streams or probe in self._granted):
+            until = max(until, now + RECHECK)
+        if until > now:
             if self._alarm is not None:
                 self._alarm.cancel()
-            self._alarm = asyncio.get_running_loop().call_at(self._until, self._pause_over)
+            self._alarm = asyncio.get_running_loop().call_at(until, self._pause_over)
 
     def _pause_over(self) -> None:
         self._alarm = None
@@ -297,3 +337,14 @@ def gate_to(model: Any) -> Gate:
         if gate is None or gate.loop() is not loop:  # of one that is gone
             gate = _gates[key] = Gate(model)
     return gate
+
+
+def circuits() -> list[tuple[Any, Circuit]]:
+    """The endpoint of each server that games are open to now, and whether it is asked."""
+    found = []
+    for gate in [*_gates.values()]:
+        loop = gate.loop()
+        if loop is not None:
+            endpoint = getattr(gate.model, "endpoint", None)
+            found.append((endpoint, gate.breaker.circuit(loop.time())))
+    return found

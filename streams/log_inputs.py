@@ -50,6 +50,8 @@ class LogInputs:
         self.flaw: LogError | None = None
         self.records = 0
         """How many lines it has, as far as it goes."""
+        self.bounded = False
+        """Whether ``upto`` has left something out."""
         self._inputs = 0
         self._ends: list[int] = []
         """The numbers of the ends in the midst."""
@@ -78,6 +80,7 @@ class LogInputs:
             for record in read(self.path, sealed=sealed):
                 kind = record.kind
                 if record.t > upto:
+                    self.bounded = True
                     return
                 if kind == "session":
                     if self.records:
@@ -94,6 +97,10 @@ class LogInputs:
 
     def __iter__(self) -> Iterator[Input]:
         return self.after(0)
+
+    def without_ends(self, number: int) -> int:
+        """The number that an input of the log has here, where an end in the midst is none."""
+        return number - bisect_right(self._ends, number)
 
     def after(self, count: int) -> Iterator[Input]:
         """The inputs but for so many of the first, which are passed over quickly."""

@@ -18,7 +18,7 @@ FETCHED = (
     *("loaded", "timed out", "retry", "failed", "unavailable", "oversize", "skipped"),
     *("cancelled", "dropped", "expired", "missing"),
 )
-AGENT = ("asked", "failed", "left")
+AGENT = ("asked", "failed", "left", "due")
 LANES = ("immediate", "eager", "background", "deferred")
 
 
@@ -28,6 +28,11 @@ def _is_text(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_number_of(value: Any) -> bool:
+    """The number of an input."""
+    return value is not None and _is_count(value)
 
 
 def _is_intensity(value: Any) -> bool:
@@ -93,6 +98,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "goal": lambda value: value is None or isinstance(value, str),
         "step": _is_object,
         "done": _are_objects,
+        "together": lambda value: value in (None, True),
         "fallback": lambda value: value is None or isinstance(value, list),
     },
     "~asked": {"generation": _is_text},
@@ -108,6 +114,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
     },
     "~ended": {"generation": _is_text, "phase": _is_text},
     "~error": {"generation": _is_text, "retry_after": _is_number},
+    "~fell": {"from": _is_text, "to": _is_text},
     "~fault": {"where": _is_text, "error": _is_text},
     "~fetched": {
         "what": lambda value: value in FETCHED,
@@ -124,6 +131,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "refused": lambda value: value is None or isinstance(value, str),
     },
     "~intensity": {"intensity": _is_intensity},
+    "~judged": {"tier": _is_text, "valid": _is_value, "dropped": _is_value},
     "~kept": {
         "generation": _is_text,
         "slot": _is_slot,
@@ -146,6 +154,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "reason": _is_text,
         "whole": lambda value: value in (None, True),
     },
+    "~summary": {"text": _is_text, "upto": _is_number_of, "last": _is_number_of},
     "~timer": {"name": _is_text},
     "~unfit": {"flaw": _is_text},
     "~usage": {

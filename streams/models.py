@@ -30,6 +30,7 @@ __all__ = [
     "ModelProtocolError",
     "ModelRefusal",
     "ModelRefusedKey",
+    "ModelShut",
     "ModelTooDear",
     "ModelUnavailable",
     "Purpose",
@@ -49,6 +50,7 @@ class Purpose(StrEnum):
     REFINE = "refine"
     FOREGROUND = "foreground"
     PLAN = "plan"
+    SUMMARY = "summary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,12 @@ class ModelUnavailable(ModelError):
     """The server cannot be reached, or did not answer in time."""
 
     kind = "unavailable"
+
+
+class ModelShut(ModelUnavailable):
+    """It was not asked: the server has failed too often, and is given time."""
+
+    kind = "shut"
 
 
 class ModelRefusedKey(ModelError):

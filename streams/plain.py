@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from .models import Model, ModelBadRequest, ModelEvent, Request
 
 __all__ = ["PlainFallback"]
+
+
+MOST_FORMS = 64
+"""So many forms of answers are remembered: of tellings, of plans, and of a few games' own."""
 
 
 class PlainFallback:
@@ -17,13 +24,14 @@ class PlainFallback:
 
     First effort and thinking, then the eager streaming of tools too, then the schema as well.
 
-    What worked is remembered per model name. What is asked again was refused before its first
-    token, so nothing is paid twice.
+    What worked is remembered per model name, and form of the answer: that one is refused says
+    nothing of another. What is asked again was refused before its first token, so nothing is paid
+    twice.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._level: dict[str, int] = {}
+        self._level: dict[tuple[str, bytes], int] = {}
 
     @property
     def endpoint(self) -> Any:
@@ -35,7 +43,8 @@ class PlainFallback:
         easier = replace(request, effort=None, thinking=None)
         plainer = replace(easier, tools=tuple(replace(t, eager=False) for t in request.tools))
         levels = (request, easier, plainer, replace(plainer, schema=None))
-        first = self._level.get(request.model, 0)
+        form = request.model, _form(request)
+        first = self._level.get(form, 0)
         for level in range(first, len(levels)):
             if level > first and levels[level] == levels[level - 1]:
                 continue
@@ -44,7 +53,9 @@ class PlainFallback:
                 async with aclosing(self._model.stream(levels[level])) as events:
                     async for event in events:
                         begun = True
-                        self._level[request.model] = level
+                        self._level[form] = level
+                        if len(self._level) > MOST_FORMS:
+                            del self._level[next(iter(self._level))]
                         yield event
             except ModelBadRequest:
                 if begun or levels[level] == levels[-1]:
@@ -61,3 +72,10 @@ class PlainFallback:
     async def aclose(self) -> None:
         """Close the model behind it."""
         await self._model.aclose()
+
+
+def _form(request: Request) -> bytes:
+    """What of a request a server may refuse, short."""
+    tools = [(tool.name, tool.schema) for tool in request.tools]
+    form = orjson.dumps([request.schema, tools], default=repr, option=orjson.OPT_NON_STR_KEYS)
+    return hashlib.blake2b(form, digest_size=8).digest()

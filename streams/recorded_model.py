@@ -23,6 +23,9 @@ from .recorded import digest, error_of, event_of
 __all__ = ["LookUp", "RecordedModel", "Recording", "Wish"]
 
 SAID = ("~chunk", "~usage", "~stop", "~error")
+OF_ITSELF = (*SAID, "~closed", "~timer")
+"""What comes when its time has come."""
+
 GRACE = 0.1
 """Seconds; so much a busy loop may have been late with what a replay does at once."""
 
@@ -84,12 +87,16 @@ class _Wishes:
 
     def __init__(self) -> None:
         self.found: list[Wish] = []
+        self.alone = bytearray()
+        self._input_before = False
         self._inputs = 0
         self._ends: list[int] = []
         self._changed: dict[str, None] = {}
         self._ended = 0.0
 
     def on_line(self, t: float, kind: str, data: Mapping[str, Any]) -> None:
+        if kind in OF_ITSELF:
+            self._input_before = False
         if kind == "end":
             self._ends.append(self._inputs + len(self._ends) + 1)
             self._ended = t
@@ -97,6 +104,8 @@ class _Wishes:
             self._wish(t, "~drain", str(round(t - self._ended, 6)))
         elif kind in KINDS and kind != "session":
             self._inputs += 1
+            self.alone.append(not (self._input_before and "with" in data))
+            self._input_before = True
         elif kind in ("~intensity", "~settings"):
             self._changed[kind] = None
             said = data["intensity"] if kind == "~intensity" else data["changed"]
@@ -196,6 +205,11 @@ class Recording:
     def answers(self) -> dict[str, deque[int]]:
         """By the fingerprint of a request, where its answers begin, as they were asked for."""
         return {request: deque(starts) for request, starts in self._starts.items()}
+
+    @property
+    def alone(self) -> Iterator[bool]:
+        """Of each input, whether it was not taken in together with the input before it."""
+        return map(bool, self._wishes.alone)
 
     @property
     def wishes(self) -> list[Wish]:

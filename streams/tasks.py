@@ -198,7 +198,8 @@ class Tasks:
             if not self._running:
                 await asyncio.sleep(0)
                 continue
-            _, late = await asyncio.wait(list(self._running), timeout=patience)
+            _, pending = await asyncio.wait(list(self._running), timeout=patience)
+            late = [task for task in self._running if task in pending]  # in the order they began
             for task in late:
                 task.cancel()
             rounds += bool(late)

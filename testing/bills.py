@@ -16,7 +16,7 @@ from .watch import WatchedStream
 
 __all__ = ["MICRODOLLAR", "PURPOSES", "Bills", "Due"]
 
-PURPOSES = ("prefetch", "refine", "foreground", "plan")
+PURPOSES = ("prefetch", "refine", "foreground", "plan", "summary")
 CHARS_PER_TOKEN = 4.0
 MILLION = 1_000_000
 MICRODOLLAR = 1e-6
@@ -112,10 +112,12 @@ class Bill:
             if self.lost:
                 asked = Due(0, max(asked.most, self.asked))
                 written = Due(0, max(written.most, len(self.stream.text)))
-        self.tokens = asked.plus(written).plus(Due(kept, kept))
+        # What the server said of its cache may not have been heard before it was closed.
+        self.tokens = asked.plus(written).plus(Due(kept if self.ended else 0, kept))
         if price is not None:
-            cached = read * price.cache_read + kept * price.cache_write
-            dollars = Due(cached, cached).plus(asked, price.input).plus(written, price.output)
+            most = read * price.cache_read + kept * price.cache_write
+            cached = Due(most if self.ended else 0.0, most)
+            dollars = cached.plus(asked, price.input).plus(written, price.output)
             self.dollars = NOTHING.plus(dollars, 1 / MILLION)
 
     def _asked(self, stream: WatchedStream) -> Due:
@@ -236,8 +238,8 @@ class Bills:
         self.settle()
         tokens = report["tokens"]
         for purpose, due in self._tokens.items():
-            if not due.has(tokens[purpose]):
-                return f"{tokens[purpose]} {purpose} tokens are counted, and {due} were used"
+            if not due.has(tokens.get(purpose, 0)):
+                return f"{tokens.get(purpose, 0)} {purpose} tokens are counted, and {due} were used"
         if tokens["saved"] + tokens["wasted"] != tokens["prefetch"]:
             return f"{tokens['saved']} and {tokens['wasted']} are not {tokens['prefetch']} tokens"
         if not self._dollars.has(report["cost_usd"], MICRODOLLAR):

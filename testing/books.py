@@ -43,7 +43,9 @@ class Books:
             due = outcomes if name == "outcomes" else before[name]
             if after[name] != due:
                 raise Broken("G2", f"resumed with {name} {after[name]}, and it was {due}", at=at)
-        spent, had = (sum(each["tokens"][name] for name in PURPOSES) for each in (after, before))
+        spent, had = (
+            sum(each["tokens"].get(name, 0) for name in PURPOSES) for each in (after, before)
+        )
         if not self._tokens.has(spent - had):
             what = f"resumed with {spent} tokens, and it was {had} (and {self._tokens} under way)"
             raise Broken("G2", what, at=at)

@@ -13,6 +13,7 @@ __all__ = ["draw"]
 
 PAUSES = (0.0, 0.0, 0.0, 0.06, 0.3, 1.0, 3.0, 8.0, 8.0, 30.0, 90.0, 200.0)
 OVERLAPS = ("conflate", "interrupt", "queue")
+CONTEXTS = ("combat", "exploration", "dialogue", "idle")
 DEEDS = ("bow", "axe", "claw")
 GUESTS = ("raises", "slow", "slow iterator", "reader", "late", "leaves")
 NARRATORS = ("", "", "", "hosted-large", "hosted-small", "local-8b", "instant")
@@ -76,6 +77,12 @@ def draw(seed: int) -> History:
             settings |= {"max_prefetch_tokens": None, "budget": {}, "spend": "none"}
         for _ in range(rng.randint(1, 3)):
             steps += draw_outing(rng.choice(players), killed is not None)
+    if rng.random() < 0.2:
+        contexts = rng.sample(CONTEXTS, rng.randint(1, 3))
+        settings["overlap"] = {each: rng.choice(OVERLAPS) for each in contexts}
+    if rng.random() < 0.2:
+        steps = [each for step in steps for each in _reported(rng, step)]
+    settings["summary_tokens"] = rng.choice((0, 0, 40, 120))
     models = rng.randrange(2**32)
     guarded = rng.random() < 0.2
     if guarded:
@@ -89,6 +96,13 @@ def draw(seed: int) -> History:
             step.given["effects"] = rng.choice(EFFECTS)
     settings["language"] = rng.choice((*("",) * 8, "English", "German"))
     return History(steps, settings, models, sessions, drain, narrator, guarded)
+
+
+def _reported(rng: random.Random, step: Step) -> Sequence[Step]:
+    """Some outcomes are reported twice."""
+    if step.do != "outcome" or rng.random() < 0.6:
+        return (step,)
+    return step, Step(rng.choice((0.0, 0.0, 0.05, 0.4, 0.9)), "twice", on=step.on)
 
 
 class _Players:

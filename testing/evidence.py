@@ -198,7 +198,9 @@ class Evidence:
         """Whether its telling may be ended before it is whole."""
         undone = any(happening.at <= at for at in self.rewinds)
         closing = self.closing or self.session._entry.closed
-        interrupts = self.settings.overlap is Overlap.INTERRUPT
+        overlaps = self.settings.overlap
+        every = [overlaps] if isinstance(overlaps, Overlap) else overlaps.values()
+        interrupts = Overlap.INTERRUPT in every
         return interrupts or happening.cancelled or closing or undone
 
     def bound(self, stream: WatchedStream, at: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..asking import EARLIER
 from ..operators.predict import Intensity
 from ..session import Session
 from ..streams.events import Retell
@@ -12,7 +13,7 @@ from ..streams.models import ModelOverloaded, Purpose
 from .bills import Bills
 from .changes import Happening, doubts, speaks_of
 from .evidence import EPSILON, Evidence, deed_of, entries_of
-from .stamps import asked
+from .stamps import asked, marks
 from .watch import WatchedStream
 
 __all__ = ["Streams"]
@@ -148,7 +149,11 @@ class Streams:
 
     def _memory(self, stream: WatchedStream, memory: str) -> None:
         known = self._known
-        most = known.settings.memory_tokens * CHARS_PER_TOKEN
+        settings = known.settings
+        earlier, *rest = memory.split("\n", 1) if memory.startswith(EARLIER) else ("", memory)
+        memory = "".join(rest)
+        self._summary(stream, earlier)
+        most = settings.memory_tokens * CHARS_PER_TOKEN
         if len(memory.replace("\n", "")) > most:
             known.broke("G3", f"a prompt remembers {len(memory)} characters, more than {most}")
         if memory:
@@ -160,6 +165,20 @@ class Streams:
                 if not any(line in each.text for each in told):
                     what = "a prompt remembers what not all have seen, is undone, was told anew"
                     known.broke("G7", f"{what}, or comes later: {line!r}")
+
+    def _summary(self, stream: WatchedStream, earlier: str) -> None:
+        """What a summary was made of everybody has seen, and it stands."""
+        known, place = self._known, self._known.place_of(stream)
+        most = known.settings.summary_tokens * CHARS_PER_TOKEN
+        summed = earlier.removeprefix(EARLIER)
+        waited = stream.request.purpose is Purpose.PREFETCH  # since before that was changed
+        if len(summed) > most and not waited:
+            known.broke("G3", f"a summary has {len(summed)} characters, more than {most}")
+        told = known.memory((), any_version=True, before=place) if summed else []
+        for mark in marks(summed):
+            if not any(mark in each.text for each in told):
+                what = "a summary tells what not all have seen, is undone, or comes later"
+                known.broke("G7", f"{what}: {mark}")
 
     def _versions(self, stream: WatchedStream, texts: Sequence[str]) -> None:
         """What is told again is told with what stands of its earlier tellings in mind."""

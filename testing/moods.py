@@ -20,7 +20,7 @@ from ..streams.models import (
     Request,
 )
 from .scripted import Script
-from .stamps import asked, stamped
+from .stamps import asked, stamped, summed
 from .watch import WatchedStream
 
 __all__ = ["CHOICES", "LIES", "MORE", "GuestError", "Moody"]
@@ -85,7 +85,9 @@ class Moody:
         if request.purpose is Purpose.REFINE:
             chooses = request.messages[-1].text.startswith("PREPARED")
             text = rng.choice(CHOICES if chooses else (MORE, *LIES))
-        whole = {"text": text, "lines": [], "cues": ["drums"]}
+        whole: Any = {"text": text, "lines": [], "cues": ["drums"]}
+        if request.purpose is Purpose.SUMMARY:
+            text = whole = summed(request)
         script: dict[str, Any] = {
             "answer": text if rng.random() < 0.1 or text in CHOICES else whole,
             "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),

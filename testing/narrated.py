@@ -13,7 +13,7 @@ from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
 from .moods import CHOICES, LIES, MORE, Moody
-from .stamps import asked, stamps_for
+from .stamps import asked, stamps_for, summed
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -50,6 +50,8 @@ class Narrated:
         if request.purpose is Purpose.REFINE:
             chooses = request.messages[-1].text.startswith("PREPARED")
             about["more"] = (CHOICES if chooses else (MORE, *LIES))[number % 3]
+        if request.purpose is Purpose.SUMMARY:
+            about["summed"] = summed(request)
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
         seed, count = self._moods.drawn_from(request)
         trouble = self._moods.trouble
@@ -73,7 +75,7 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = about.get("more") or stamps_for(about, about["stream"])
+    text = about.get("more") or about.get("summed") or stamps_for(about, about["stream"])
     if schema is None:
         return text
     return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()

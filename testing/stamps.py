@@ -20,7 +20,7 @@ from ..streams.footprint import targets_of
 from ..streams.models import Request
 from ..streams.world import Declared
 
-__all__ = ["Stamp", "asked", "stamped", "stamped_prompts", "stamps_for"]
+__all__ = ["Stamp", "asked", "marks", "stamped", "stamped_prompts", "stamps_for", "summed"]
 
 STAMP = re.compile(r"⟦([^⟦⟧]*)⟧")
 FIELDS = ("actor", "action", "target", "result", "damage", "hp", "name")
@@ -81,6 +81,16 @@ def _entry(scene: Scene, entry: Any, slots: Sequence[str]) -> dict[str, Any]:
         "name": scene.world.actor(what.target).get("name"),
         **{short: values.get(name) for short, name in VALUES},
     }
+
+
+def marks(text: str) -> list[str]:
+    """The whole stamps in a text, as they stand there."""
+    return [f"⟦{body}⟧" for body in STAMP.findall(text)]
+
+
+def summed(request: Request) -> str:
+    """The answer to a stream that is to sum up what was told: its stamps, the last ones first."""
+    return " ".join(f"{each}. " for each in reversed(marks(request.messages[-1].text)))
 
 
 def asked(request: Request) -> Mapping[str, Any]:

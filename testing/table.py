@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,7 +20,9 @@ from ..streams.blows import health_left
 from ..streams.bridge import Full, Overrun
 from ..streams.clock import VirtualLoop
 from ..streams.events import Delivered
+from .broken import Broken
 from .checker import Guarantees
+from .evidence import EPSILON
 from .moods import GuestError
 from .sentinel import Said
 
@@ -73,6 +76,7 @@ class Table:
         self._blows: dict[tuple[str | None, str | None], float] = {}
         self._tick = 0
         self._left_at = 0
+        self._last: tuple[float, Callable[[], Telling[Any]], Telling[Any]] | None = None
         self.do_guest("raises")  # and those who come after it are to be none the worse for it
         self.held.join()
 
@@ -91,6 +95,7 @@ class Table:
             with suppress(StateError):
                 self._open[action_id] = session.action(action_id), actor, name, targets
         self._told.clear()
+        self._last = None
         self._happened = dict.fromkeys(self._happened)
 
     # ── what the game says ────────────────────────────────────────────────────────────────────
@@ -121,6 +126,7 @@ class Table:
         target = _target(targets)
         said = self.session.declare(actor, name, target=target, action_id=action, **known)
         self._open[action] = said, actor, name, targets
+        self._last = None
 
     def do_retract(self, action: str) -> None:
         """It will not happen after all."""
@@ -174,8 +180,11 @@ class Table:
         if how == "with":
             self._tick += 1
             self.state = state = {**after, "tick": self._tick}
+        self._last = None
         if known is not None:
             telling = known[0].outcome(results=said, state=state, to=to)
+            again = partial(known[0].outcome, results=said, to=to)
+            self._last = asyncio.get_running_loop().time(), again, telling
         else:
             telling = self.session.outcome(
                 actor, name, target=_target(targets), type=type, results=said, state=state, to=to
@@ -187,6 +196,14 @@ class Table:
         if state is None and how != "shown":
             self.state = after
             self.update(because=known[0] if known is not None else None)
+
+    def do_twice(self) -> None:
+        """The last outcome is reported once more, by a game that tries again."""
+        if self._last is None:
+            return
+        (at, again, telling), now = self._last, asyncio.get_running_loop().time()
+        if now - at < 1 - EPSILON and again() is not telling:
+            raise Broken("G2", "one outcome that is reported twice has two tellings", at=now)
 
     def do_strike(self, action: str, target: str, damage: float) -> None:
         """The state shows a blow already; its outcome is still to come."""
@@ -256,6 +273,7 @@ class Table:
         if by in ("forth", "last"):
             to = self._left_at if by == "forth" else max(0, world.number - 1)
         self._left_at = world.number
+        self._last = None
         with suppress(StateError):  # it may be further back than is kept
             self.session.rewind(to)
         if again:

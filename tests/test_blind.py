@@ -120,7 +120,7 @@ def test_what_a_model_writes_commands_no_terminal(
     def rude(_: Settings) -> ScriptedModel:
         return ScriptedModel(lambda request, n: {"text": f"\x1b[2JText {request.purpose} {n}."})
 
-    monkeypatch.setattr(telling, "narrator", rude)
+    monkeypatch.setattr(telling, "stand_in", rude)
     assert main(["blind", str(log), "--pairs", "2"]) == 0
     shown = capsys.readouterr().out
     assert "[2JText" in shown and "\x1b" not in shown

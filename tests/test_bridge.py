@@ -402,6 +402,25 @@ async def test_what_a_server_refuses_is_left_out_and_remembered(
     assert server.open == 0
 
 
+async def test_what_is_refused_of_one_form_is_asked_of_another_all_the_same() -> None:
+    class Picky(Simple):
+        async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+            self.asked.append(f"{request.schema}")
+            if request.schema == {"plan": 1}:
+                raise ModelBadRequest("schema is too complex")
+            yield Delta("Plain words.")
+            yield Stop("end_turn")
+
+    server = Picky()
+    model = PlainFallback(server)
+    for schema in ({"plan": 1}, {"telling": 1}, {"plan": 1}):
+        assert await read(model, asked(schema=schema)) == WORDS
+    assert server.asked == ["{'plan': 1}", "None", "{'telling': 1}", "None"]
+    for n in range(200):
+        await read(model, asked(schema={"n": n}))
+    assert len(model._level) == 64
+
+
 async def test_the_eager_streaming_of_tools_is_left_out_before_the_schema_is() -> None:
     class Old(Simple):
         async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:

@@ -189,7 +189,7 @@ def test_each_policy_has_the_figures_of_its_own_replay(
 
 def ran(latencies: dict[int, float], usd: float, tokens: int, hit_rate: float | None) -> replay.Run:
     used = {"prefetch": tokens, "refine": 0, "foreground": 100}
-    report = {"cost_usd": usd, "tokens": used, "hit_rate": hit_rate}
+    report = {"cost_usd": usd, "tokens": used, "hit_rate": hit_rate, "ledger": [], "unpriced": []}
     return replay.Run(report, "", "", latencies, {}, 0.0, 0.0)
 
 

@@ -93,7 +93,7 @@ def asked(model: ScriptedModel) -> list[Any]:
 
 
 def scene_of(model: ScriptedModel, number: int = -1) -> Any:
-    prompt = asked(model)[number].messages[0].text
+    prompt = asked(model)[number].messages[-2].text
     return orjson.loads(prompt[prompt.index("SCENE ") + 6 :])
 
 
@@ -146,7 +146,7 @@ async def test_variants_wait_for_the_lore_of_the_place_and_the_talk_but_no_telli
             session.declare("mira", "search", type="use")
             await asyncio.sleep(0.11)
             assert asked(model)
-            told = [request.messages[0].text for request in asked(model)]
+            told = [request.messages[-2].text for request in asked(model)]
             assert {text in each for each in told} == {wait < 0.1}
             assert {"Forty crowns." in each for each in told} == {wait < 0.1 and state is TALK}
     async with table(Source(wait=wait)) as (session, model):
@@ -1003,7 +1003,7 @@ async def test_what_has_changed_is_loaded_anew_and_what_was_prepared_with_it_too
         assert "accessed" not in reasons["stat_block:goblin"]
         again = asked(model)[before:]
         assert len(again) == before and not model.open
-        assert all("She is dry." in request.messages[0].text for request in again)
+        assert all("She is dry." in request.messages[-2].text for request in again)
         await session.outcome("mira", "Hex", "hit", target="sh1", type="cast")
         assert session.report()["served"]["hit"] == 1
 
@@ -1046,7 +1046,7 @@ async def test_what_changes_while_it_is_on_its_way_is_asked_for_again() -> None:
         session.content_changed("stat_block", "sea hag")
         await asyncio.sleep(0.3)
         assert source.keys.count("stat_block:sea hag") == 2
-        assert all("Slime" not in request.messages[0].text for request in asked(model))
+        assert all("Slime" not in request.messages[-2].text for request in asked(model))
 
 
 @pytest.mark.parametrize("when", ["it is there", "it is on its way", "of late", "in its place"])
@@ -1097,7 +1097,7 @@ async def test_of_another_topic_or_speaker_what_was_prepared_is_not_told(other: 
         assert len(asked(model)) == 2 * before
         await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
         assert session.report()["served"]["hit"] == 1
-        fresh = str([request.messages[0].text for request in asked(model)[before:]])
+        fresh = str([request.messages[-2].text for request in asked(model)[before:]])
         assert ("Forty crowns." if "topic" in other else "a rasp") not in fresh
 
 
@@ -1120,7 +1120,7 @@ async def test_from_the_moment_the_talk_is_of_something_else_nothing_of_before_i
         await session.outcome("mira", "persuade", "success", type="talk", target="sh1")
         assert session.report()["served"]["hit"] == session.report()["served"]["in_flight"] == 0
         told = [each for each in model.streams if each not in before]
-        texts = [each.request.messages[0].text for each in told]
+        texts = [each.request.messages[-2].text for each in told]
         gone = {"topic": ["Forty crowns."], "npc": ["a rasp"]}
         for word in ["Forty crowns.", "a rasp"] if other is None else gone[next(iter(other))]:
             assert texts and not any(word in text for text in texts)
@@ -1136,7 +1136,7 @@ async def test_what_waits_to_be_told_has_the_content_of_what_is_talked_of_then()
         await asyncio.sleep(0.5)
         session.update({**TALK, "dialogue": {"npc": "Elda", "topic": "the fire"}})
         await second
-        told = [request.messages[0].text for request in asked(model)]
+        told = [request.messages[-2].text for request in asked(model)]
         assert ["Forty crowns." in text and "a rasp" in text for text in told] == [True, False]
 
 

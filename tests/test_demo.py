@@ -505,10 +505,9 @@ async def test_a_draft_is_written_then_ready_or_closed() -> None:
 
 @pytest.mark.real_time
 def test_a_beat_is_told_over_http_and_the_servers_account_is_asked() -> None:
-    pace = Pace(settle=0.01, roll=0.3, change=0.05, ask=3.0, read=0.0)
-
-    async def beat(url: str) -> tuple[tuple[Side, Side], list[str]]:
-        slow = "narrator-hosted-small"
+    async def beat(url: str, change: float) -> tuple[tuple[Side, Side], list[str]]:
+        pace = Pace(settle=0.01, roll=change + 0.25, change=change, ask=3.0, read=0.0)
+        slow = "narrator-hosted-large"
         model = AnthropicModel(url, "none")
         await model.warm()
         lines = Lines(Console(file=io.StringIO()))
@@ -518,9 +517,14 @@ def test_a_beat_is_told_over_http_and_the_servers_account_is_asked() -> None:
         await model.aclose()
         return sides, run.lines
 
+    seen = re.compile(r"The server saw 3 streams closed [\d.]+( to [\d.]+)? ms after")
     with narrator("instant", 0) as url:
-        sides, lines = asyncio.run(beat(url))
-    assert re.search(r"The server saw 3 streams closed [\d.]+( to [\d.]+)? ms after", lines[1])
+        for change in (0.05, 0.5, 1.0, 1.5):  # a busy machine has not sent them by then
+            sides, lines = asyncio.run(beat(url, change))
+            if seen.search(lines[1]):
+                break
+        else:
+            pytest.fail(lines[1])
     assert sides[0].tales[0].served is Served.MISS
     assert sides[1].tales[0].served in (Served.IN_FLIGHT, Served.HIT)
     assert all("bugbear" in side.tales[0].text.lower() for side in sides)

@@ -244,11 +244,12 @@ async def test_a_turn_that_never_resolves_costs_nothing_more() -> None:
         assert t.ends[0].served == (Served.HIT,)
 
 
-async def test_an_outcome_twice_is_told_twice_and_never_from_one_text() -> None:
+async def test_an_outcome_reported_twice_is_told_once_and_two_blows_never_from_one_text() -> None:
     async with table(overlap="queue") as t:
         action = t.longsword()
         await asyncio.sleep(30)
-        first, again = action.outcome("miss"), action.outcome("miss")
+        first, again = action.outcome("miss"), action.outcome("miss", roll=7)
+        assert action.outcome("miss", roll=7) is again
         texts = [(await telling).text for telling in (first, again)]
         assert len(set(texts)) == 2
         assert [told(text)[:2] for text in texts] == [("grik", "miss")] * 2

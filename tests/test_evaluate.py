@@ -126,6 +126,33 @@ def test_nights_begin_with_nothing_learned_but_a_campaigns_logs_are_one(
     assert losses[0] < losses[1]
 
 
+def test_a_campaigns_logs_are_learned_as_they_were_played(tmp_path: Path) -> None:
+    paths = []
+    for day, seed in ((1, 5), (2, 6), (10, 7)):
+        built = night("n", seed, rounds=5).write(tmp_path / f"{day}.jsonl")
+        first, *rest = built.read_bytes().split(b"\n")
+        header = {"id": f"n{day}", "campaign": "barrow", "started": f"2026-02-{day:02}T20:00:00Z"}
+        paths.append(str(tmp_path / f"night-{day}.jsonl"))
+        new = orjson.dumps({**orjson.loads(first), **header})
+        Path(paths[-1]).write_bytes(b"\n".join([new, *rest]))
+    (played,), (named,) = nights(paths), nights(sorted(paths))
+    assert sorted(paths) != paths
+    assert named.events == played.events
+    assert [each.t for each in played.events["item"]] == sorted(
+        each.t for each in played.events["item"]
+    )
+
+
+def test_a_night_that_is_given_twice_would_foretell_itself_and_is_refused(
+    capsys: Capture, logs: list[str], tmp_path: Path
+) -> None:
+    copied = tmp_path / "copied.jsonl"
+    copied.write_bytes(Path(logs[1]).read_bytes())
+    for twice in (logs[1], str(copied)):
+        code, said = refused(capsys, *logs, twice)
+        assert code == 1 and f"{twice}: is the same night as {logs[1]}" in said
+
+
 def test_the_hour_of_an_event_is_that_of_its_log_whatever_the_offset(tmp_path: Path) -> None:
     first, *rest = night("n", 1, rounds=2).write(tmp_path / "n.jsonl").read_bytes().split(b"\n")
     times = []

@@ -184,7 +184,7 @@ async def test_one_that_is_asked_for_before_it_is_closed_stays_and_another_goes(
 
 
 class _Player:
-    value, running, spare = 1.0, True, False
+    value, running, spare, tells = 1.0, True, False, True
 
 
 async def test_nobody_is_let_in_above_the_bound_and_no_place_stays_empty() -> None:
@@ -455,7 +455,8 @@ async def test_a_place_that_was_granted_is_not_taken_once_the_server_asks_for_pa
         take_turn(bob)
         await asyncio.sleep(1)
         night.gate.leave(ann.generations)
-        night.gate.refused(5.0)  # before bob's session has heard of its place
+        refusal = ModelOverloaded("later", 5.0)  # before bob's session has heard of its place
+        night.gate.failed(_Player(), refusal)  # type: ignore[arg-type]
         await asyncio.sleep(4.9)
         assert not bob.generations.running
         await asyncio.sleep(0.2)
@@ -530,7 +531,8 @@ def test_a_gate_is_gone_with_its_last_game() -> None:
         async with game_of(model, 3) as game:
             take_turn(await game.session("ann"))
             await asyncio.sleep(1)
-            gates.update(each for each in gc.get_objects() if type(each) is Gate)
+            found = (each for each in gc.get_objects() if type(each) is Gate)
+            gates.update(each for each in found if each.model is model)
 
     run_virtual(play())
     assert gates

@@ -108,7 +108,7 @@ async def test_what_cannot_be_done_is_an_error_of_the_tool_in_a_sentence(tmp_pat
         assert (tmp_path / "data" / "prefetch_config.json").read_bytes() == b"{"
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
+def started(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     hello = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -120,7 +120,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
         },
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "foretell", "mcp"],
+        [sys.executable, "-m", "foretell", "mcp", *options],
         cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin and process.stdout
@@ -134,6 +134,14 @@ def test_it_ends_when_its_input_ends(tmp_path: Path) -> None:
     process = started(tmp_path)
     assert process.communicate(timeout=30) == (b"", b"")
     assert process.returncode == 0
+
+
+def test_a_fetcher_that_prints_when_it_is_imported_does_not_speak_to_the_client(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "loud.py").write_text("print('I am here')\ndef fetch(ticker, module): ...")
+    process = started(tmp_path, "--fetch", "loud:fetch")
+    assert process.communicate(timeout=30) == (b"", f"I am here{os.linesep}".encode())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from foretell.streams.clock import run_virtual
 from foretell.streams.tasks import Tasks
 
 Emit = Callable[[str], None]
+CONFLATE = Overlap.CONFLATE
 
 
 class Bench:
@@ -28,6 +29,7 @@ class Bench:
         most: int = 64,
         audience: bool = False,
         crosses: Callable[[str, str], bool] = lambda one, other: False,
+        policies: Mapping[str, Overlap] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
@@ -41,7 +43,7 @@ class Bench:
             overlap(
                 self.tell,
                 self.skip,
-                lambda: self.policy,
+                lambda item: policies[item[0]] if policies else self.policy,
                 self.tasks,
                 together=(lambda item: item[-1]) if audience else (lambda item: None),
                 crosses=crosses,
@@ -146,6 +148,22 @@ async def test_the_policy_is_read_anew_for_each_item() -> None:
     bench.source.on_next("c")
     seen = await bench.play()
     assert seen == ["0 <a", "2 a> cut", "2 b> skipped", "2 <c", "5 c>"]
+
+
+async def test_each_item_has_the_policy_of_its_own() -> None:
+    policies = {"q": Overlap.QUEUE, "i": Overlap.INTERRUPT, **dict.fromkeys("abc", CONFLATE)}
+    bench = Bench(CONFLATE, policies=policies)
+    await bench.play((0, "a"), (1, "b"), (1, "q"), (1, "c"), (20, "a"), (21, "q"), (21, "q"))
+    assert bench.told == ["a", "bc", "q", "a", "q", "q"]
+
+
+async def test_what_interrupts_ends_what_came_before_and_nothing_that_comes_after() -> None:
+    policies = {"i": Overlap.INTERRUPT, **dict.fromkeys("abc", CONFLATE)}
+    bench = Bench(CONFLATE, policies=policies)
+    bench.wind_down = 1
+    seen = await bench.play((0, "a"), (1, "b"), (2, "i"), (2.1, "c"))
+    told = ["0 <a", "3 a> cut", "3 b> skipped", "3 <i", "6 i>", "6 <c", "9 c>"]
+    assert seen == told
 
 
 async def test_a_telling_that_raises_goes_to_the_owner_and_the_next_is_told() -> None:  # G10

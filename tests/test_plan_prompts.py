@@ -11,12 +11,24 @@ from hypothesis import strategies as st
 
 import foretell
 from foretell import ConfigError, Registry
+from foretell.operators.plans.check import checked
+from foretell.operators.plans.compress import dumped
+from foretell.operators.plans.manual import SCENES, examples
 from foretell.operators.plans.prompts import PlanPrompt, prompt_for
 from foretell.operators.plans.sight import Sight
 from foretell.operators.plans.types import Ask, Tier
 from foretell.testing import ScriptedModel
 
 LONG = "x" * 5000
+OWN = {
+    "tools": [
+        {"name": "Howl", "doc": "Frighten somebody.", "params": {"at": {"kind": "target"}},
+         "needs": [{"path": "others.{target}.afraid", "test": "there", "value": False}]},
+        {"name": "Say", "doc": "Speak.", "params": {"words": {"kind": "text"}},
+         "effects": [{"path": "me.said", "params": ["words"]}]},
+        {"name": "Sit", "doc": "Stay.", "safe": True},
+    ]
+}  # fmt: skip
 ABSURD = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
 ONE = st.dictionaries(st.sampled_from(("side", "pos", "hp", "max_hp", "ammo", "name")), ABSURD)
 PEOPLE = st.dictionaries(st.text(), ONE | ABSURD, max_size=9)
@@ -64,6 +76,34 @@ def test_the_compact_prompt_has_1000_to_1200_characters() -> None:  # 3-3, 3-8
         assert prompt.tokens == round(prompt.characters / 4)
 
 
+def test_the_full_prompt_has_about_13000_characters() -> None:  # 3-3
+    for count in (2, 5, 12, 40, 300):
+        core, full = (
+            prompted(crowd(count), Tier.FULL, registry).characters
+            for registry in (Registry.core(), Registry.full())
+        )
+        assert 9_000 <= core <= 12_500 and 12_000 <= full <= 15_600
+
+
+@pytest.mark.parametrize("registry", [Registry.core(), Registry.full(), Registry.of(OWN)])
+def test_the_full_prompt_says_all_that_the_registry_says(registry: Registry) -> None:
+    system = prompted(crowd(3), Tier.FULL, registry).system
+    assert dumped(registry.schema) in system
+    for tool in registry.values():
+        assert f"\n{tool.name}({', '.join(tool.params)}): {tool.doc}\n" in system
+        for each in (*tool.needs, *tool.effects):
+            assert each.path.replace("{target}", "(the target)") in system
+
+
+@pytest.mark.parametrize("registry", [Registry.core(), Registry.full(), Registry.of(OWN)])
+def test_the_examples_of_the_full_prompt_can_be_done(registry: Registry) -> None:
+    system = prompted(crowd(3), Tier.FULL, registry).system
+    for (_, told, steps), (_, _, scene) in zip(examples(registry), SCENES, strict=True):
+        fit, dropped = checked(steps, registry, Sight(scene))
+        assert fit and not dropped
+        assert f"{told}\n{dumped({'steps': steps})}\n" in system
+
+
 @settings(max_examples=300)
 @given(SNAPSHOTS, st.text(max_size=400), st.sampled_from((Registry.core(), Registry.full())))
 def test_no_snapshot_makes_the_compact_prompt_longer_than_1500(
@@ -81,6 +121,7 @@ def test_a_huge_scene_is_told_in_brief() -> None:  # 3-10
     scene["me"] |= {"bio": LONG, **{f"skill {n}": n for n in range(100)}}
     assert prompted(scene, Tier.COMPACT).characters < 1500
     assert prompted(scene, Tier.SIMPLIFIED).characters < 2500
+    assert prompted(scene, Tier.FULL).characters < 13_000
 
 
 def test_the_snapshot_is_compact_json_and_foes_come_first() -> None:  # 3-10
@@ -125,8 +166,8 @@ async def test_the_prompt_of_a_tier_can_be_looked_at_without_asking() -> None:  
     model = ScriptedModel()
     async with foretell.Game(model=model) as game, await game.session("look") as session:
         sizes = [session.plan_prompt("grik", crowd(3), tier=tier).characters for tier in Tier]
-        assert sizes[0] > sizes[1]
-        assert session.plan_prompt("grik", crowd(3)).characters == sizes[0]
+        assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(Tier) == 3
+        assert session.plan_prompt("grik", crowd(3)).characters == sizes[1]
         with pytest.raises(ConfigError, match="tier 'tiny' is not known"):
             session.plan_prompt("grik", crowd(3), tier="tiny")
     assert not model.streams

@@ -14,7 +14,6 @@ import pytest
 
 import foretell
 from foretell import PlanEnded, Planning, PlanStatus, Registry, Session, StateError, Step, Stepped
-from foretell.operators.plans.places import Places
 from foretell.operators.plans.types import Source
 from foretell.streams.models import (
     Delta,
@@ -161,6 +160,16 @@ async def test_a_plan_is_asked_for_as_structured_output_or_as_a_tool(transport: 
     assert schema == Registry.core().schema
 
 
+@pytest.mark.parametrize("tier", ["full", "simplified", "compact"])
+async def test_a_plan_says_by_which_prompt_it_came(tier: str) -> None:
+    async with table(tier=tier) as (session, model):
+        plan = await session.plan("grik", SNAPSHOT)
+        request = model.streams[0].request
+        prompt = session.plan_prompt("grik", SNAPSHOT, tier=tier)
+    assert plan.source == tier and plan.source.model
+    assert (request.system, request.messages[0].text) == (prompt.system, prompt.user)
+
+
 async def test_what_cannot_be_done_is_left_out_with_its_reason() -> None:  # 3-6
     bad = [{"do": "Fly"}, {"do": "Attack", "target": "snag"}, {"do": "MoveTo", "x": 1e7, "y": 0}]
     async with table(Script({"steps": [bad[0], ATTACK, *bad[1:]]})) as (session, _):
@@ -271,7 +280,8 @@ async def test_a_server_without_room_is_asked_again_after_a_while() -> None:  # 
     full = Script(error=ModelOverloaded("later", retry_after=1.0), ttft=0.1)
     async with table([full, full, Script(WHOLE)]) as (session, model):
         plan = await session.plan("grik", SNAPSHOT)
-        assert [round(s.opened_at or 0, 3) for s in model.streams] == [0.0, 1.1, 2.2]
+        first, second, third = (each.opened_at or 0 for each in model.streams)
+        assert first == 0.0 and 1.1 <= second < 1.1 + 0.25 and 2.2 <= third < 2.2 + 0.75
     assert wires(plan.steps) == [COVER, ATTACK, SCAN] and plan.status is PlanStatus.DONE
 
 
@@ -281,7 +291,7 @@ async def test_of_an_answer_that_broke_off_nothing_is_left_in_the_next() -> None
         assert wires((await session.plan("grik", SNAPSHOT)).steps) == [COVER, ATTACK, SCAN]
 
 
-@pytest.mark.parametrize(("retry_after", "asked"), [(None, 3), (60.0, 1)])
+@pytest.mark.parametrize(("retry_after", "asked"), [(None, 4), (60.0, 1)])
 async def test_it_is_not_asked_for_ever_nor_past_the_deadline(
     retry_after: float | None, asked: int
 ) -> None:  # 3-40
@@ -472,7 +482,8 @@ async def test_a_step_is_checked_once_more_when_it_is_handed_out() -> None:
 
 async def test_the_plan_of_one_is_nothing_to_another() -> None:
     async with table(Script(WHOLE, ttft=2)) as (session, model):
-        grik, snag = session.plan("grik", SNAPSHOT), session.plan("snag", SNAPSHOT)
+        grik = session.plan("grik", SNAPSHOT)
+        snag = session.plan("snag", moved(hp=5))
         await asyncio.sleep(1)
         session.plan("grik", joined("bran"))
         grik.cancel()
@@ -532,8 +543,9 @@ async def test_who_asks_while_a_session_is_closed_is_refused_or_ended() -> None:
 
 
 async def test_a_hundred_agents_asked_in_one_frame_share_the_places() -> None:  # 3-39
-    async with table(Script(WHOLE, ttft=0.1, delay=0.001), streams=4) as (session, model):
-        plannings = [session.plan(f"agent {n}", SNAPSHOT) for n in range(100)]
+    pace = Script(WHOLE, ttft=0.1, delay=0.001)
+    async with table(pace, streams=4, batch_size=1) as (session, model):
+        plannings = [session.plan(f"agent {n}", moved(pos=[n, 4])) for n in range(100)]
         await instant()
         assert all(len(each.poll()) == 1 for each in plannings)  # by rules, in the same moment
         assert len(model.streams) == 4
@@ -543,23 +555,11 @@ async def test_a_hundred_agents_asked_in_one_frame_share_the_places() -> None:  
 
 
 async def test_who_finds_no_place_in_time_has_a_plan_by_rules() -> None:  # 3-40
-    async with table(Script(WHOLE, ttft=6), streams=1) as (session, model):
-        plannings = [session.plan(f"agent {n}", SNAPSHOT) for n in range(3)]
+    async with table(Script(WHOLE, ttft=6), streams=1, batch_size=1) as (session, model):
+        plannings = [session.plan(f"agent {n}", moved(pos=[n, 4])) for n in range(3)]
         statuses = [str((await each).status) for each in plannings]
-        assert now() == 10.0 and len(model.streams) == 2
+        assert len(model.streams) == 1 and now() < 7  # what would come too late is not asked for
     assert statuses == ["done", "heuristic", "heuristic"]
-
-
-async def test_who_is_let_in_and_cancelled_in_one_moment_leaves_his_place_to_others() -> None:
-    places = Places(1)
-    await places.take()
-    tasks = [asyncio.ensure_future(places.take()) for _ in range(3)]
-    await instant()
-    tasks[0].cancel()  # while it waits
-    places.free()
-    tasks[1].cancel()  # it was let in just now
-    await asyncio.wait(tasks)
-    assert [task.cancelled() for task in tasks] == [True, True, False]
 
 
 def telling_first(request: Request, number: int) -> Script:

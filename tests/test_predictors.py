@@ -118,6 +118,14 @@ def test_asked_before_anything_was_learned_nothing_is_predicted() -> None:
     assert ensemble.choose(T, [("a",), ("b",)]) == [(("a",), 0.5), (("b",), 0.5)]
 
 
+@pytest.mark.parametrize("make", [standard, Document])
+def test_of_no_keys_or_fewer_none_is_predicted(make: Any) -> None:
+    predictor = make()
+    for number, word in enumerate("abcab"):
+        predictor.observe(Event(60.0 * number, (word,)))
+    assert predictor.predict(300.0, 0) == predictor.predict(300.0, -1) == []
+
+
 def test_what_other_learners_learned_is_not_taken() -> None:
     with pytest.raises(ValueError, match="saved of last"):
         standard().restore(Ensemble([LastUsed()]).to_json())
@@ -125,10 +133,13 @@ def test_what_other_learners_learned_is_not_taken() -> None:
     wrong: list[Any] = [
         {}, None, [], *({**saved, name: None} for name in saved),
         *({**saved, "weights": [[4, row]]} for row in ([1.0], [math.nan, 0, 0, 1], [5, -4, 0, 0])),
-        {**saved, "learners": [{}] * 3},
+        {**saved, "learners": [{}] * 3}, {**saved, "weights": [[math.inf, [1.0]]]},
+        *({**saved, "novelty": {**saved["novelty"], "rates": rates}} for rates in (
+            [], [[4, [0.5, 1.0]]], [[-1, [math.nan, 1.0]]], [[-1, [0.0, 0.0]]], [[-1, [2.0, 1.0]]],
+        )),
     ]  # fmt: skip
     for each in wrong:
-        with pytest.raises(ValueError, match=r"saved of|are no weights"):
+        with pytest.raises(ValueError, match=r"saved of|are no weights|are no rates"):
             standard().restore(each)
 
 
@@ -188,7 +199,7 @@ def test_what_followed_the_last_key_is_more_probable_after_it() -> None:
 @pytest.mark.parametrize(
     "periods",
     [{"9": 1.0}, {"9-9": 1.0}, {"24-3": 1.0}, {"9-25": 1.0}, {"a-b": 1.0}, {"9-11": -1.0},
-     {"9-11": math.nan}, {"9-11": math.inf}, {"9-11": "2"}],
+     {"9-11": math.nan}, {"9-11": math.inf}, {"9-11": 1e308}, {"9-11": "2"}],
 )  # fmt: skip
 def test_periods_that_are_none_are_refused(periods: Any) -> None:
     with pytest.raises(ValueError, match="is no"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -15,12 +16,16 @@ import orjson
 import pytest
 
 from foretell.cli import main
+from foretell.errors import ConfigError
 from foretell.operators.calibration import Calibration
 from foretell.prefetch import Learned, opened
+from foretell.prefetch import config as configuration
 from foretell.prefetch import fetch as fetching
 from foretell.prefetch.cached import cached
-from foretell.prefetch.config import PrefetchConfig
+from foretell.prefetch.config import PrefetchConfig, alone
 from foretell.prefetch.fetch import file_of, warm
+from foretell.prefetch.service import configured
+from foretell.server.guard import Limits
 from foretell.sinks.usage_store import Query
 
 Capture = pytest.CaptureFixture[str]
@@ -228,7 +233,8 @@ def test_the_ensemble_goes_by_the_configured_zone_and_hours() -> None:
     "change",
     [("--top", "0"), ("--top", "x"), ("--top", "1001"), ("--confidence", "1.5"),
      ("--confidence", "nan"), ("--enable", "yes"), ("--hours", "9-17"), ("--hours", "9-17=x"),
-     ("--hours", "9-99=1"), ("--hours", "9-17=-1"), ("--zone", "Europe/Nowhere"),
+     ("--hours", "9-17=1,9-17=2"), ("--hours", "9-99=1"), ("--hours", "9-17=-1"),
+     ("--zone", "Europe/Nowhere"),
      ("--zone", "../../etc/passwd"), ("--horizon", "0"), ("--horizon", "inf")],
 )  # fmt: skip
 def test_what_is_no_setting_is_refused_and_nothing_is_written(
@@ -252,6 +258,44 @@ def test_a_configuration_that_is_damaged_or_foreign_is_kept_aside(
     assert "prefetch_config.json.aside-1" in capsys.readouterr().err
     assert Path("data/prefetch_config.json.aside-1").read_bytes() == content
     assert run(capsys, "prefetch-config")["top_n"] == 9
+
+
+def test_several_that_change_the_configuration_at_once_lose_nothing() -> None:
+    changes = {"top_n": (3, 4), "min_confidence": (0.1, 0.2), "horizon": (10.0, 20.0)}
+    begin, lost = threading.Barrier(len(changes)), []
+
+    def change(name: str, values: tuple[float, float]) -> None:
+        begin.wait()
+        for value in values * 20:
+            configured("data", {name: value})
+            if getattr(PrefetchConfig.load("data"), name) != value:  # nobody else changes this one
+                lost.append((name, value))
+
+    Path("data").mkdir()
+    Path("data/prefetch_config.json").write_text("{")
+    threads = [threading.Thread(target=change, args=each) for each in changes.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert {name: getattr(PrefetchConfig.load("data"), name) for name in changes} == {
+        name: last for name, (_, last) in changes.items()
+    }
+    kept = {"prefetch_config.json", "prefetch_config.json.aside-1"}
+    assert {*os.listdir("data")} == kept
+
+
+def test_who_never_lets_go_of_the_configuration_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(configuration, "TRIES", 1)
+    with alone("data"), pytest.raises(ConfigError, match=r"written by this process$"):
+        configured("data", {"top_n": 3})
+    configured("data", {"top_n": 3})
+    assert os.listdir("data") == ["prefetch_config.json"]
+    with pytest.raises(ConfigError, match=r"prefetch_config.json: "):
+        configured("data/prefetch_config.json", {"top_n": 3})
 
 
 # --- import and export
@@ -352,20 +396,53 @@ def test_one_that_cannot_be_fetched_costs_the_others_nothing(
     assert told.err == "foretell: error: down / m: RuntimeError: no such service\n"
     assert "fetched 1 of 2" in told.out
     assert os.listdir("data/prefetch_cache") == ["up_m_20010909.json"]
-    for name in ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x"):
-        assert refused(capsys, "prefetch-warmup", "--fetch", name)[0] == 2
+    (tmp_path / "shop_shut.py").write_text("raise SystemExit(3)")
+    names = ("nowhere:fetch", "shop_down:nothing", "shop_down", ":x", ".x:y", "", "shop_shut:fetch")
+    for name in names:
+        code, said = refused(capsys, "prefetch-warmup", "--fetch", name)
+        assert code == 2 and f"--fetch {name}: " in said
+    assert "cannot be imported: SystemExit: 3 (shop_shut.py, line 1)" in said
     for command in ("serve", "mcp"):
         assert "--fetch" in refused(capsys, command, "--idle", "60")[1]
 
 
+def test_what_a_fetcher_prints_is_not_the_answer(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = "print('imported')\ndef fetch(ticker, module): print(f'fetching {ticker}')\n"
+    (tmp_path / "shop_loud.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    opened().record_all([Query(1e9 + n, "AAPL", "price", True) for n in range(9)])
+    at = "2001-09-09T02:00"
+    assert main(["prefetch-warmup", "--fetch", "shop_loud:fetch", "--at", at, "--json"]) == 0
+    told = capsys.readouterr()
+    assert len(orjson.loads(told.out)["fetched"]) == 1
+    assert told.err == "imported\nfetching AAPL\n"
+
+
+class _Dumb(Exception):
+    def __str__(self) -> str:
+        raise ValueError("says nothing")
+
+
 @pytest.mark.real_time
 @pytest.mark.parametrize("kind", ["in a thread", "async"])
-async def test_one_that_would_end_the_program_has_failed_like_any(
-    tmp_path: Path, kind: str
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit("no API key"), "SystemExit: no API key"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (GeneratorExit(), "GeneratorExit"),
+        (ValueError("half \ud800 letter"), "ValueError: half ? letter"),
+        (_Dumb(), "_Dumb"),
+    ],
+)
+async def test_whatever_one_raises_it_alone_has_failed(
+    tmp_path: Path, kind: str, error: BaseException, said: str
 ) -> None:
     def fetch(ticker: str, module: str) -> Any:
         if ticker == "down":
-            raise SystemExit("no API key")
+            raise error
         return [ticker]
 
     async def fetch_later(ticker: str, module: str) -> Any:
@@ -374,7 +451,7 @@ async def test_one_that_would_end_the_program_has_failed_like_any(
     keys = [("down", "m"), ("up", "m")]
     how = fetch if kind == "in a thread" else fetch_later
     down, up = await warm(keys, how, str(tmp_path), "20260225", 2, lambda done: None)
-    assert down.error == "SystemExit: no API key" and up.error is None
+    assert down.error == said and up.error is None
 
 
 async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
@@ -386,8 +463,50 @@ async def test_one_that_never_comes_is_given_up_and_costs_the_others_nothing(
 
     keys = [("stuck", "m"), ("up", "m")]
     found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
-    assert [each.error for each in found] == ["it took longer than 60 s", None]
+    assert [each.error for each in found] == ["it took longer than 50 s", None]
     assert os.listdir(tmp_path) == ["up_m_20260225.json"]
+    assert asyncio.get_running_loop().time() + fetching.GRACE < Limits().answer  # over HTTP, too
+
+
+async def test_one_that_will_not_be_cancelled_is_not_waited_for(tmp_path: Path) -> None:
+    let_go = asyncio.Event()
+
+    async def fetch(ticker: str, module: str) -> Any:
+        while ticker == "stuck" and not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+        return 1
+
+    keys = [("stuck", "m"), ("up", "m")]
+    found = await warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+    assert [each.error for each in found] == ["it took longer than 50 s", None]
+    let_go.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["deaf", "willing"])
+async def test_a_warm_up_that_is_cancelled_ends_and_leaves_nothing_behind(
+    tmp_path: Path, kind: str
+) -> None:
+    let_go = asyncio.Event()
+
+    async def fetch(ticker: str, module: str) -> Any:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            if kind == "willing":
+                raise
+            await let_go.wait()
+
+    keys = [(f"s{n}", "m") for n in range(3)]
+    work = warm(keys, fetch, str(tmp_path), "20260225", 2, lambda done: None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10):
+            await work
+    assert asyncio.get_running_loop().time() < 15 and os.listdir(tmp_path) == []
+    let_go.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
@@ -399,9 +518,12 @@ def test_a_thread_that_hangs_holds_up_neither_the_others_nor_the_end(
     def fetch(ticker: str, module: str) -> Any:
         return stuck.wait() if ticker == "stuck" else 1
 
+    def patient(done: float) -> None:
+        monkeypatch.setattr(fetching, "LONGEST", 60.0)  # a loaded machine begins threads late
+
     def warmed(*tickers: str) -> list[str | None]:
         keys = [(each, "m") for each in tickers]
-        warming = warm(keys, fetch, str(tmp_path), "20260225", 1, lambda done: None)
+        warming = warm(keys, fetch, str(tmp_path), "20260225", 1, patient)
         return [each.error for each in asyncio.run(warming)]  # waits for the threads of its pool
 
     try:

@@ -109,7 +109,8 @@ def test_the_rules_module_is_imported_and_no_recording_names_it(tmp_path: Path) 
     for bad, said in (
         ("no_such_module:Rules", "No module named"),
         ("json:Rules", "has no attribute 'Rules'"),
-        ("json", "write package.module:Name"),
+        ("json", "name it as MODULE:NAME"),
+        ("foretell_no.such:Rules", "rules_module foretell_no.such:Rules: No module named"),
         ("json:loads", "odds must have methods odds and damage"),
     ):
         with pytest.raises(foretell.ConfigError, match=said):

@@ -901,3 +901,60 @@ def test_what_an_end_has_cut_off_is_cut_off_again(tmp_path: Path, sittings: int)
     assert [(end.status, end.text) for end in ends[:sittings]] == [
         ("superseded", told["text"]) for told in was
     ]
+
+
+# --- what happens at one instant
+
+
+def uneven(request: Request, number: int) -> Script:
+    return Script({"text": f"{WORDS} ({number})"}, ttft=1 / 3 + number / 97, delay=1 / 71)
+
+
+def even(request: Request, number: int) -> Script:
+    text = {"text": f"{WORDS} ({number})"}
+    return Script(text, ttft=0.25 * (number % 3), delay=0.05, teardown=0.05 * (number % 2))
+
+
+def at_once(path: Path, answers: Any, *, first: bool) -> dict[str, Any]:
+    """A night whose players go on at the very instant of a word, and what it came to."""
+    report: dict[str, Any] = {}
+
+    async def night() -> None:
+        settings = {"log_dir": str(path.parent)}
+        async with foretell.Game(settings, model=ScriptedModel(answers)) as game:
+            session = await game.session(path.stem)
+            session.update(STATE)
+            for number in range(8):
+                session.begin_turn("mira")
+                action = session.declare("mira", "longsword", target="goblin-1")
+                await asyncio.sleep((0.3, 2.0)[number % 2])
+                telling = action.outcome(("hit", "miss")[number // 2 % 2], damage=1)
+                async for _ in telling.text():
+                    if first:
+                        break
+            await session.close(drain=30.0)
+            report.update(session.report())
+
+    run_virtual(night())
+    return report
+
+
+def test_what_was_said_at_the_instant_of_a_word_comes_after_that_word_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # 4
+    path = tmp_path / "table-7.jsonl"
+    live = at_once(path, even, first=True)
+    found = replayed(capsys, path)
+    assert found["streams"]["recorded"] == found["streams"]["requests"] > 8
+    assert found["latency_ms"] == pytest.approx(live["latency_ms"], abs=0.002)
+    for name in ("served", "tokens", "cancelled", "errors"):
+        assert found[name] == live[name]
+    assert found["cost_usd"]["with"] == live["cost_usd"]
+
+
+def test_another_policy_hears_a_word_before_what_was_said_at_its_instant(tmp_path: Path) -> None:
+    path = tmp_path / "table-7.jsonl"
+    at_once(path, uneven, first=False)
+    asked = [record.data for record in read(path) if record.kind == "~generation"]
+    again = [line for line in own_lines(path) if line["kind"] == "~generation"]
+    assert [line["request"] for line in again] == [line["request"] for line in asked]

@@ -288,6 +288,15 @@ async def test_a_folder_that_cannot_be_used_is_said_and_not_overwritten(
     assert "prefetch_config.json.aside-1" in caplog.text
 
 
+async def test_a_cache_that_is_no_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "prefetch_cache").write_text("mine")
+    async with served(tmp_path, lambda ticker, module: 1) as http:
+        for action in ("status", "warmup"):
+            status, kind, says = refused(await http.get(PATH, params={"action": action}))
+            assert (status, kind) == (500, "failed") and "prefetch_cache: " in says
+    assert (tmp_path / "prefetch_cache").read_text() == "mine"
+
+
 async def test_a_damaged_history_is_set_aside_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -599,7 +608,7 @@ def test_why_it_does_not_start_is_one_line(
         code, said = refusal(capsys, "--port", str(port))
     assert code == 1 and said.startswith(f"foretell: error: cannot listen on 127.0.0.1:{port}")
     code, said = refusal(capsys, "--fetch", "nowhere:fetch")
-    assert code == 2 and "MODULE:FUNCTION" in said
+    assert code == 2 and "MODULE:NAME" in said
     for missing in ("fastapi", "uvicorn"):
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, missing, None)

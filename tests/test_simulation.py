@@ -17,7 +17,16 @@ import pytest
 from reactivex import operators as ops
 
 from foretell import asking, pipeline, recording
-from foretell.operators import choice, claim, compose, fingerprint, guarding, refine, tell
+from foretell.operators import (
+    choice,
+    claim,
+    compose,
+    fingerprint,
+    guarding,
+    refine,
+    summary,
+    tell,
+)
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -26,7 +35,7 @@ from foretell.session import Session
 from foretell.sinks import recorder
 from foretell.sinks.ledger import Ledger
 from foretell.sinks.transcript import Transcript
-from foretell.streams import blows, footprint, history, log_write, timers
+from foretell.streams import blows, footprint, history, log_write, repeats, timers
 from foretell.streams.models import Purpose
 from foretell.streams.world import World
 from foretell.testing import Broken, History, Step, draw, play, simulate
@@ -53,7 +62,7 @@ def test_the_guarantees_hold_in_every_world() -> None:
         assert served[kind] > 20 and served[f"{kind} again"] > 0, served
     rare = (
         *("storm", "sleep", "kill", "reopen", "record", "rewind", "retell", "delivered", "cancel"),
-        *("retract", "intensity", "models", "strike", "heal", "cache"),
+        *("retract", "intensity", "models", "strike", "heal", "cache", "twice"),
         *("guest raises", "guest slow", "guest slow iterator", "guest leaves", "guest late"),
     )
     assert min(seen[name] for name in rare) > 5, seen
@@ -549,6 +558,32 @@ def a_move_leads_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @bug("G1")
 def what_belongs_to_a_moment_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "OF_KIND", {})
+
+
+@bug("G2")
+def what_is_reported_twice_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats.Repeats, "of", lambda self, said, t: None)
+
+
+@bug("G7")
+def a_summary_outlives_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary.Summaries, "stands", lambda self, each: True)
+
+
+@bug("G7")
+def a_summary_tells_what_only_some_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = Transcript.since
+
+    def all_of_it(self: Transcript, outcome: int) -> Any:
+        told = [seen.to for seen in self._seen]
+        for seen in self._seen:
+            seen.to = ()
+        found = since(self, outcome)
+        for seen, to in zip(self._seen, told, strict=True):
+            seen.to = to
+        return found
+
+    monkeypatch.setattr(Transcript, "since", all_of_it)
 
 
 @bug("G2")

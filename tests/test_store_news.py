@@ -572,6 +572,22 @@ def test_a_word_said_again_while_it_is_told_is_told_again() -> None:
     assert [*news.untold] == [word] and news.heard == 7
 
 
+def test_an_answer_that_comes_late_says_nobody_his_own_words_as_anothers() -> None:  # 1-39
+    news = News("board", lambda: 0.0)
+    news.took(Board(5, 0, [(BORN, 5)]))
+    long = Word("fits", "x" * 5000)
+    for number, word in ((7, long), (8, Word("fits", "rules"))):
+        news.tell(word)
+        assert news.took(Board(5, number, []), dict(news.untold)) == []
+    moment, theirs = news.moment, (Word("fits", "a").written(), 9)
+    late = [(long.written(), 7), (Word("fits", "rules").written(), 8), theirs]
+    assert news.took(Board(5, 0, late)) == [Word("fits", "a")]
+    assert news.overtaken(record_of("a"), moment) and not news.overtaken(record_of("rules"), moment)
+    assert news.good(record_of("other"), 6), "who said all knows what was meant"
+    again = [(long.written(), 10)]
+    assert news.took(Board(5, 0, again)) == [ALL], "another has said it since"
+
+
 def test_what_is_too_much_to_say_is_said_in_one_word() -> None:  # G3
     news = News("board", lambda: 0.0)
     for number in range(MOST_WORDS + 1):

@@ -215,3 +215,23 @@ async def test_a_loop_that_begins_tasks_at_once_changes_no_order() -> None:
     bench.log.append("started")
     await instant()
     assert bench.log == ["started", "work"]
+
+
+async def test_those_that_are_late_at_the_end_are_cancelled_in_the_order_they_began() -> None:
+    tasks = Tasks(lambda where, error: None)  # 3-38
+    ended: list[int] = []
+
+    async def stubborn(number: int) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            try:
+                await asyncio.sleep(60)  # cleans up, and takes its time
+            finally:
+                ended.append(number)
+
+    for number in range(40):
+        tasks.start(stubborn(number), name=f"task {number}")
+    await asyncio.sleep(0)
+    await tasks.aclose(patience=0.1)
+    assert ended == list(range(40))

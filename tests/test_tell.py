@@ -277,11 +277,11 @@ async def test_the_rest_of_the_turn_is_prepared_again_and_nothing_is_told_twice(
         assert len(set(texts)) == 2
 
 
-async def test_two_equal_outcomes_at_once_do_not_share_a_text() -> None:
+async def test_two_blows_of_one_action_at_once_do_not_share_a_text() -> None:
     async with table(overlap="queue") as t:
         action = t.declare()
         await asyncio.sleep(30)
-        tellings = [action.outcome("miss"), action.outcome("miss")]
+        tellings = [action.outcome("miss", roll=3), action.outcome("miss", roll=7)]
         texts = [(await telling).text for telling in tellings]
         assert len(set(texts)) == 2
         assert [end.served for end in t.ends] == [(Served.HIT,), (Served.MISS,)]

@@ -100,7 +100,8 @@ def test_the_memory_holds_the_last_whole_words_that_fit() -> None:  # G3
     transcript = told("first first", "second", "third")
     assert transcript.memory(100) == "first first \nsecond \nthird "
     assert transcript.memory(4) == "second \nthird "
-    assert transcript.memory(5) == "first \nsecond \nthird "
+    assert transcript.memory(5) == "second \nthird "
+    assert transcript.memory(3) == transcript.memory(2) == "third "
     for tokens in range(30):
         memory = transcript.memory(tokens)
         assert len(memory.replace("\n", "")) <= tokens * 4

@@ -359,7 +359,7 @@ def test_fallback_text_counts_as_waiting_to_the_deadline(
     logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuses = ScriptedModel(Script(error=ModelBadRequest("no")))  # so it is told, and at once
-    monkeypatch.setattr(trial, "narrator", lambda settings: refuses)
+    monkeypatch.setattr(trial, "stand_in", lambda settings: refuses)
     played = trial.trial((logs[0], Settings(deadline=4.0).model_dump(mode="json")))
     assert [each.latency for each in played.told.values()] == [4.0, 4.0, 4.0]
     assert trial.figures(list(played.told.values()))["hit_rate"] == 0

@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 import zlib
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from foretell.prefetch import Learned, opened, record_query
 from foretell.prefetch.config import PrefetchConfig
 from foretell.sinks import usage_blocks, usage_file, usage_prune, usage_store
 from foretell.sinks.usage_blocks import Damaged, Row, packed, rows_of
-from foretell.sinks.usage_store import Query, Totals, UsageStore
+from foretell.sinks.usage_store import Query, Totals, UsageError, UsageStore
 
 T = 1_771_984_800.0
 HOURS = Hours(UTC)
@@ -279,6 +280,21 @@ def test_recording_packs_now_and_then(
     assert packed_in(store) == 36
     assert [query.at for query in store.history()] == [T + number for number in range(40)]
     store.close()
+
+
+def test_a_store_that_is_closed_while_it_packs_says_so(
+    path: str, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = UsageStore(path)
+    store.record_all(some(200))
+
+    def closed_before(*errors: type[Exception]) -> Any:
+        store._db.close()
+        return suppress(*errors)
+
+    monkeypatch.setattr(usage_store, "suppress", closed_before)
+    with pytest.raises(UsageError, match="closed database"):
+        store.pack()
 
 
 def test_what_is_learned_is_the_same_from_blocks(path: str, small: None) -> None:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import foretell
 from foretell.cli import main
 from foretell.operators.hours import Hours
-from foretell.prefetch import opened, record_query
+from foretell.prefetch import closed, opened, record_query
 from foretell.prefetch.config import PrefetchConfig
 from foretell.sinks.usage_json import exported, imported
 from foretell.sinks.usage_store import Query, Totals, UsageError, UsageStore
@@ -281,6 +281,37 @@ def test_recording_prunes_now_and_then_as_the_folder_says(
     assert len(list(store.history())) == 4
     assert store.totals() == Totals(0, 20)
     store.close()
+
+
+def test_what_cannot_be_pruned_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("foretell.prefetch.PRUNE_EVERY", 2)
+    (tmp_path / "prefetch_config.json").write_text("{")
+    for _ in range(4):
+        record_query("a", "b", hit=True, folder=tmp_path)
+    assert caplog.text.count("is not pruned") == 2 and "mend it" in caplog.text
+    with opened(tmp_path) as store:
+        assert store.totals() == Totals(4, 0)
+
+
+def test_who_closes_the_history_while_another_records_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = UsageStore.record
+
+    def closed_before(store: UsageStore, query: Query) -> int:
+        monkeypatch.setattr(UsageStore, "record", record)
+        closed(tmp_path)
+        return record(store, query)
+
+    monkeypatch.setattr(UsageStore, "record", closed_before)
+    record_query("a", "b", hit=True, folder=tmp_path)
+    monkeypatch.setattr(UsageStore, "record", closed_before)
+    with pytest.raises(UsageError, match="ticker: "):
+        record_query("", "b", hit=True, folder=tmp_path)
+    with opened(tmp_path) as store:
+        assert store.totals() == Totals(1, 0)
 
 
 def test_one_wrong_clock_costs_no_history_and_what_is_old_still_goes(

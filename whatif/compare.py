@@ -15,6 +15,7 @@ from rich.table import Table
 from ..errors import ConfigError, ForetellError
 from ..progress import progress
 from ..replay import Run, complete, play, streams_of, unrecorded
+from ..replay.night import priceless
 from ..replay.source import OF_A_MODEL, Make, Source, opened
 from ..sinks.terminal import counted, safe
 from ..streams.clock import run_virtual
@@ -134,6 +135,8 @@ def compare(
     ]
     if told:
         logger.warning("not compared, use --model-from narrator: %s", "; ".join(told))
+    if unpriced := dict.fromkeys(model for run in runs for model in run.unpriced):
+        logger.warning("%s: %s", inputs.path, priceless(unpriced))
     return {
         "session": inputs.session,
         "events": inputs.events,
@@ -147,6 +150,8 @@ def compare(
                 "settings": policy.settings.model_dump(mode="json", include=set(varied)),
                 "own_prices": policy.price_list is not None,
                 **each.report,
+                "cost_usd": each.cost_usd,
+                "unpriced": each.unpriced,
                 **({} if complete(had) else dict.fromkeys(FIGURES)),
                 "small_share": _small_share(each.report, policy.settings.small_model),
                 "streams": {**had, "warning": unrecorded(had)},
@@ -167,12 +172,14 @@ def against(first: Run, other: Run) -> dict[str, Any]:
 
     ``latency_s`` is the change of the mean time to first text, in seconds; ``sooner`` and ``later``
     count the outcomes whose time changed by more than a tenth of a second, ``same`` the others.
-    ``usd_per_second_saved`` is null where no second was saved, or no dollar spent.
+    ``usd_per_second_saved`` is null where no second was saved, or no dollar spent. What is in
+    dollars is null where a model has no price.
     """
     both = [number for number in first.latencies if number in other.latencies]
     changes = [other.latencies[number] - first.latencies[number] for number in both]
     changed, before = math.fsum(changes), math.fsum(first.latencies[number] for number in both)
-    usd = other.report["cost_usd"] - first.report["cost_usd"]
+    dollars, at_first = other.cost_usd, first.cost_usd
+    usd = None if dollars is None or at_first is None else dollars - at_first
     sooner = len([1 for change in changes if change < -NOTICED])
     later = len([1 for change in changes if change > NOTICED])
     return {
@@ -183,11 +190,9 @@ def against(first: Run, other: Run) -> dict[str, Any]:
         "same": len(both) - sooner - later,
         "hit_rate": round((other.report["hit_rate"] or 0) - (first.report["hit_rate"] or 0), 4),
         "tokens": _used(other.report) - _used(first.report),
-        "usd": round(usd, 6),
-        "usd_ratio": round(other.report["cost_usd"] / first.report["cost_usd"], 4)
-        if first.report["cost_usd"]
-        else None,
-        "usd_per_second_saved": round(usd / -changed, 6) if changed < 0 < usd else None,
+        "usd": None if usd is None else round(usd, 6),
+        "usd_ratio": round(dollars / at_first, 4) if dollars is not None and at_first else None,
+        "usd_per_second_saved": round(usd / -changed, 6) if usd and changed < 0 < usd else None,
     }
 
 

@@ -35,7 +35,7 @@ from ..operators.usage import item_of, scopes_of
 from ..operators.wander import is_open
 from ..progress import Step, progress
 from ..replay import Run, play
-from ..replay.source import opened
+from ..replay.source import opened, stand_in
 from ..sinks.report import latency
 from ..sinks.terminal import counted, safe
 from ..streams import events as ev
@@ -246,7 +246,7 @@ def scored(
         night = play(
             inputs,
             policy.settings,
-            model=foreseeing if oracle else narrator(policy.settings),
+            model=foreseeing if oracle else stand_in(policy.settings),
             watch=foreseeing.watch if oracle else None,
             price_list=policy.price_list,
             step=lambda t, before=before: step(before + t),  # type: ignore[misc]
@@ -267,9 +267,9 @@ def scored(
                 "share_by_telling": _share(first, best, each, by_telling=True),
                 "prepared": _served(each, Served.HIT),
                 "in_flight": _served(each, Served.IN_FLIGHT),
-                "usd": each.report["cost_usd"],
-                "usd_ratio": round(each.report["cost_usd"] / first.report["cost_usd"], 4)
-                if first.report["cost_usd"]
+                "usd": each.cost_usd,
+                "usd_ratio": round(each.cost_usd / first.cost_usd, 4)
+                if each.cost_usd is not None and first.cost_usd
                 else None,
             }
             for policy, each in zip(policies, runs[2:], strict=True)

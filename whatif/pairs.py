@@ -10,10 +10,10 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import ForetellError
-from ..game import narrator
 from ..operators.narrative import Ended, Narrative, Served, Status
 from ..operators.predict import Intensity
 from ..replay import load, play
+from ..replay.source import stand_in
 from ..sinks.terminal import plain
 from ..streams import events as ev
 from ..streams.clock import run_virtual
@@ -83,7 +83,7 @@ def _told(
     if settings.base_url is not None:
         asyncio.run(play(inputs, settings, speed=speed or 1.0, watch=watch))
     else:
-        run_virtual(play(inputs, settings, model=narrator(settings), watch=watch))
+        run_virtual(play(inputs, settings, model=stand_in(settings), watch=watch))
     return found
 
 

@@ -149,12 +149,14 @@ def _stacked(
         )
 
 
-def _dollars(axes: Axes, names: Sequence[str], dollars: Sequence[float]) -> None:
+def _dollars(axes: Axes, names: Sequence[str], dollars: Sequence[float | None]) -> None:
     colours = [COLOURS[at % len(COLOURS)] for at in range(len(names))]
-    axes.barh(range(len(names)), dollars, 0.62, color=colours)
-    _bars(axes, "Dollars", names, max(dollars, default=0.0), named=False)
+    long = [usd or 0.0 for usd in dollars]
+    axes.barh(range(len(names)), long, 0.62, color=colours)
+    _bars(axes, "Dollars", names, max(long, default=0.0), named=False)
     for at, usd in enumerate(dollars):
-        axes.annotate(f"{usd:,.3f}", (usd, at), (4, 0), textcoords="offset points", va="center")
+        told = "no price" if usd is None else f"{usd:,.3f}"
+        axes.annotate(told, (long[at], at), (4, 0), textcoords="offset points", va="center")
 
 
 def _bars(axes: Axes, title: str, names: Sequence[str], most: float, named: bool) -> None:

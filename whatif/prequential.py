@@ -7,8 +7,9 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import ForetellError
 from ..operators.calibration import Calibration
 from ..operators.expect import habits
 from ..operators.predict_baselines import Frequent, LastUsed
@@ -46,11 +47,11 @@ PREDICTORS: Mapping[str, Make] = {
 
 
 class Night(NamedTuple):
-    """The usage of one campaign or server, by aspect; its logs were learned in their order."""
+    """The usage of one campaign or server, by aspect; its logs were learned as they were played."""
 
     name: str
     source: str
-    events: Mapping[str, Sequence[Event]]
+    events: Mapping[str, list[Event]]
 
 
 class Difference(NamedTuple):
@@ -60,21 +61,35 @@ class Difference(NamedTuple):
     interval: tuple[float, float] | None
 
 
-def nights(logs: Iterable[str], step: Step = lambda done: None) -> list[Night]:
+def nights(logs: Sequence[str], step: Step = lambda done: None) -> list[Night]:
     """The usage in session logs. Those whose header names one ``campaign`` or ``server`` are one.
 
+    They are learned as they were played, whichever is named first.
+
     :raises LogError: for a log that cannot be read.
+    :raises ForetellError: for one that is there twice: the first would foretell the second.
     """
+    headers = {log: read_header(log).data for log in logs}
+    begun = {log: _started(header.get("started")) for log, header in headers.items()}
     found: dict[str, Night] = {}
-    for number, log in enumerate(logs):
-        header = read_header(log).data
-        name = str(header.get("campaign") or header.get("server") or header["id"])
-        source = str(header.get("source", ""))
-        night = found.setdefault(name, Night(name, source, {aspect: [] for aspect in ASPECTS}))
-        for aspect, event in _usage(log, _started(header.get("started"))):
-            night.events[aspect].append(event)  # type: ignore[attr-defined]
-        step(number + 1)
+    for header in headers.values():
+        name, source = _name(header), str(header.get("source", ""))
+        found.setdefault(name, Night(name, source, {aspect: [] for aspect in ASPECTS}))
+    seen: dict[object, tuple[str, list[tuple[str, Event]]]] = {}
+    for number, log in enumerate(sorted(logs, key=begun.__getitem__), 1):
+        usage = [*_usage(log, begun[log])]
+        twin, same = seen.setdefault(headers[log]["id"], (log, []))
+        if usage and same == usage:
+            raise ForetellError(f"{log}: is the same night as {twin}; give each only once")
+        seen[headers[log]["id"]] = log, usage
+        for aspect, event in usage:
+            found[_name(headers[log])].events[aspect].append(event)
+        step(number)
     return list(found.values())
+
+
+def _name(header: Mapping[str, Any]) -> str:
+    return str(header.get("campaign") or header.get("server") or header["id"])
 
 
 def _usage(log: str, started: float) -> Iterable[tuple[str, Event]]:

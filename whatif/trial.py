@@ -17,9 +17,9 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import ForetellError
-from ..game import narrator
 from ..operators.narrative import Ended, Narrative, Served
 from ..replay import load, play
+from ..replay.source import stand_in
 from ..sinks.report import latency
 from ..streams import events as ev
 from ..streams.clock import run_virtual
@@ -52,11 +52,13 @@ class Told:
 class Trial:
     """All outcomes of a log by input number.
 
-    ``wrong`` counts stale and untrue texts, and faults.
+    ``wrong`` counts stale and untrue texts, and faults; ``unpriced`` are the models it has asked
+    that have no price, and count as free.
     """
 
     told: Mapping[int, Told]
     wrong: int
+    unpriced: tuple[str, ...] = ()
 
 
 def trial(task: Task) -> Trial:
@@ -72,7 +74,7 @@ def trial(task: Task) -> Trial:
         if isinstance(event, Ended) and event.retells is None:  # who asks for more has been served
             served.update(zip(event.outcomes, event.served, strict=True))
 
-    inputs, asked = _inputs(path), _Asked(narrator(settings))
+    inputs, asked = _inputs(path), _Asked(stand_in(settings))
     run = run_virtual(play(inputs, settings, model=asked, watch=watch))
     shares = asked.shares({number: inputs[number - 1].t for number in sorted(served)})
     found, tokens = run.report, run.report["tokens"]
@@ -89,6 +91,7 @@ def trial(task: Task) -> Trial:
             for number, how in sorted(served.items())
         },
         found["stale"] + found["untrue"] + found["faults"],
+        tuple(run.unpriced),
     )
 
 

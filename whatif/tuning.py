@@ -107,6 +107,7 @@ def tune(
         **sides,
         "settings": chosen.model_dump(mode="json", include=set(SPACE)),
         "changed": chosen.model_dump(mode="json", include=set(changed)),
+        "unpriced": sorted({each for trial in work.trials.values() for each in trial.unpriced}),
         "wrong": sum(each.wrong for each in work.trials.values()),
     }
 
@@ -125,6 +126,8 @@ def _side(
     def column(values: Values) -> dict[str, float | None]:
         told = work.told(values, logs)
         every = {"objective": value(told), **figures(told)}
+        if any(work.trials[values, log].unpriced for log in logs):
+            every["usd"] = math.nan
         return {
             name: round(each, 6) if math.isfinite(each) else None for name, each in every.items()
         }

@@ -15,9 +15,9 @@ from ..generation import Generations, Trace
 from ..narrative import Narrative, Patched, Started
 from ..publish import Fault
 from ..switch_map import switch_map
+from .batch import Batches
 from .check import checked
 from .heuristic import by_rules
-from .places import Places
 from .plan import Planner
 from .registry import Registry
 from .settings import Plans
@@ -40,7 +40,10 @@ __all__ = ["Agents"]
 KEPT = 1024
 """Agents whose last plan is remembered when it is over, for a step of it that fails."""
 
-FIELDS = ("what", "plan", "agent", "snapshot", "goal", "fallback", "step", "reason", "done")
+FIELDS = (
+    *("what", "plan", "agent", "snapshot", "goal", "fallback", "together"),
+    *("step", "reason", "done"),
+)
 """What an ``~agent`` line says."""
 
 
@@ -72,6 +75,7 @@ class Agents:
     All that comes from outside goes through :meth:`hand_in`, and leaves an ``~agent`` line.
 
     :param model: whom to ask, as the settings are now.
+    :param moment: when the last thing came from outside, in seconds, which is the same in a replay.
     :param events: where the events of all plans go.
     """
 
@@ -84,6 +88,7 @@ class Agents:
         tasks: Tasks,
         timers: Timers,
         now: Callable[[], float],
+        moment: Callable[[], float],
         trace: Trace,
         allow: Callable[[Request], None],
         revision: Callable[[], int],
@@ -94,20 +99,21 @@ class Agents:
         self._settings = settings
         self._tasks = tasks
         self._now = now
+        self._moment = moment
         self._trace = trace
-        self._places = Places(settings.streams)
+        about = generations, tasks, timers, trace, allow, revision
+        self._batches = Batches(registry, settings, model, *about)
         self._runs: dict[str, _Run] = {}
         self._untold: dict[str, None] = {}
         self._changed = False
         self._over = False
         self._asks: Subject[tuple[Ask, ...]] = Subject()
-        beside = generations, self._places, tasks, timers
-        planner = Planner(registry, settings, model, *beside, now, trace, allow, revision)
+        planner = Planner(registry, settings, self._batches, timers, now, moment, trace)
         planned = switch_map(planner.plan, tasks, fault, timers, key=lambda ask: ask.agent)
         self._planning = self._asks.pipe(planned).subscribe(self._on_planned)
 
     def hand_in(self, data: Mapping[str, Any]) -> None:
-        """Take in what was said of an agent: ``asked``, ``failed`` or ``left``."""
+        """Take in what was said of an agent: ``asked``, ``failed``, ``left`` or ``due``."""
         if self._over:
             return
         said = {name: value for name, value in data.items() if name in FIELDS}
@@ -115,6 +121,9 @@ class Agents:
         if data["what"] == "asked":
             self._trace("~agent", **said)
             self._asked(data, run)
+        elif data["what"] == "due":  # whoever was queued until now, and not this one alone
+            self._trace("~agent", **said)
+            self._batches.due()
         elif run is None or run.ask.plan != data["plan"]:  # another has taken its place meanwhile
             if data["what"] == "failed":  # who was to go on waits for an end
                 plan = Plan(data["plan"], data["agent"], PlanStatus.SUPERSEDED, None)
@@ -133,7 +142,7 @@ class Agents:
             self._untold[event.telling] = None
         elif not isinstance(event, Patched) or event.text:
             self._untold.pop(event.telling, None)
-        self._places.hold(bool(self._untold))
+        self._batches.hold(bool(self._untold))
 
     def close(self) -> None:
         """End all plans, at once."""
@@ -142,6 +151,7 @@ class Agents:
             if run.live:
                 self._end(run, PlanStatus.CANCELLED)
         self._planning.dispose()
+        self._batches.close()
         self.events.on_completed()
 
     def _asked(self, data: Mapping[str, Any], before: _Run | None) -> None:
@@ -153,7 +163,8 @@ class Agents:
             data["agent"],
             data.get("snapshot") or {},
             data.get("goal") or "",
-            self._now(),
+            self._moment(),
+            together=data.get("together") is True,
         )
         self._begin(ask, data.get("fallback"))
 
@@ -166,7 +177,7 @@ class Agents:
             old.agent,
             data.get("snapshot") or {},
             old.goal,
-            self._now(),
+            self._moment(),
             old.revision + 1,
             done=tuple(data.get("done") or ()),
             failed=(step, data.get("reason") or ""),
@@ -183,6 +194,8 @@ class Agents:
             steps = tuple(found)
         if not steps:
             steps, source = by_rules(self._registry, sight, ask.barred), Source.HEURISTIC
+            if [step.tool for step in steps] == [self._registry.safe.name]:
+                source = Source.WAIT
         standby = tuple(
             step.told_by(source, ask.plan, number, ask.revision)
             for number, step in enumerate(steps, 1)

@@ -6,23 +6,29 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
-from ...streams.models import ModelError, ModelInvalid, ModelOverloaded, Request
-from ...streams.tasks import Tasks
+from ...streams.models import (
+    ModelBadRequest,
+    ModelError,
+    ModelInvalid,
+    ModelProtocolError,
+    ModelRefusal,
+)
 from ...streams.timers import Timers, sleep, timeout
-from ..generation import Generation, GenerationClosed, Generations, Trace
+from ..generation import GenerationClosed, Trace
+from .answer import Share
+from .batch import Batches
 from .check import MOST_DROPPED, check
-from .places import Places
-from .prompts import request_for
-from .reader import StepReader
+from .ladder import Ladder, Pace, Stalled
 from .registry import Registry
 from .settings import Plans
 from .sight import Sight
-from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped
+from .tiers import Tiers
+from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped, Tier
 
 __all__ = ["Planner"]
 
-FIRST_PAUSE = 0.5
-"""Seconds until a server that had no room is asked again, unless it says more; it doubles."""
+OF_THE_BATCH = (ModelBadRequest, ModelInvalid, ModelProtocolError, ModelRefusal)
+"""What may be wrong with a request for several, and right with one for each."""
 
 
 class _Draft:
@@ -36,31 +42,30 @@ class _Draft:
         self.first: float | None = None
         self.full = False
         """More steps have come than a plan may have."""
-        self.generation: Generation | None = None
+        self.share: Share | None = None
+        self.unfit = 0
+        """Steps of the answer that is read that could not be done."""
         self._ask = ask
         self._registry = registry
         self._settings = settings
-        self._source = Source(settings.tier)
+        self.source = Source(settings.tier)
         self._sight = Sight(ask.snapshot)
-        self._reader = StepReader()
-        self._held: list[str] = []
 
-    def feed(self, text: str) -> list[Step]:
-        """The steps that can be done, of those that a piece of the answer completes."""
-        if not self._settings.streaming:
-            self._held.append(text)
-            return []
-        return self._taken(self._reader.feed(text))
+    def begin(self, share: Share) -> None:
+        """An answer is read, in the place of one before of which nothing can be used."""
+        self.share, self.source = share, Source(share.tier)
+        self.unfit = 0
 
     def finish(self) -> list[Step]:
         """Those that the end of the answer completes, wherever it came."""
-        return self._taken([*self._reader.feed("".join(self._held)), *self._reader.finish()])
+        return [] if self.share is None else self.take(self.share.rest())
 
-    def begin_anew(self) -> None:
-        """Another answer is read, for of this one nothing can be used."""
-        self._reader, self._held = StepReader(), []
+    def begin_anew(self, tier: Tier) -> None:
+        """The answer to another prompt is read, for of this one nothing can be used."""
+        self.share, self.source = None, Source(tier)
 
-    def _taken(self, raw: Iterable[Any]) -> list[Step]:
+    def take(self, raw: Iterable[Any]) -> list[Step]:
+        """The steps that can be done, of those that a piece of the answer completes."""
         fit: list[Step] = []
         ask = self._ask
         for each in raw:
@@ -70,10 +75,11 @@ class _Draft:
             found = check(each, self._registry, self._sight, ask.barred)
             if isinstance(found, Flaw):
                 self.dropped.append(Dropped(each, found))
+                self.unfit += 1
                 continue
             self._sight = self._sight.after(self._registry[found.tool], found.args)
             number = len(self.steps) + 1
-            step = found.told_by(self._source, ask.plan, number, ask.revision)
+            step = found.told_by(self.source, ask.plan, number, ask.revision)
             self.steps.append(step)
             fit.append(step)
         del self.dropped[MOST_DROPPED:]
@@ -89,43 +95,36 @@ class Planner:
         standby   s1                              (given before: see Agents)
         model       ....[m1 --- m2 - m3|          m1 m2 m3 ended(done)
         or          ....[m1 --- x                 m1 ended(partial)
-        or          ....x                         s2 s3 ended(heuristic)
+        or          ....x  ...[m1 --- m2|         m1 m2 ended(done), by another prompt
+        or          ....x  ...x                   s2 s3 ended(heuristic)
 
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
-    :param model: whom to ask, as the settings are now.
-    :param places: how many requests there may be at the same time.
-    :param now: seconds of the session.
-    :param allow: raises :class:`~foretell.streams.models.ModelTooDear` where no budget has room.
-    :param revision: of the world, for the account of a stream.
+    :param batches: makes the requests, for one or for several.
+    :param now: seconds of the session; ``moment``: when the last thing came from outside, which is
+        the same in a replay.
     """
 
     def __init__(
         self,
         registry: Registry,
         settings: Plans,
-        model: Callable[[], str],
-        generations: Generations,
-        places: Places,
-        tasks: Tasks,
+        batches: Batches,
         timers: Timers,
         now: Callable[[], float],
+        moment: Callable[[], float],
         trace: Trace,
-        allow: Callable[[Request], None],
-        revision: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._settings = settings
-        self._model = model
-        self._generations = generations
-        self._places = places
-        self._tasks = tasks
+        self._batches = batches
         self._timers = timers
         self._now = now
+        self._moment = moment
+        self._pace = Pace()
+        self._tiers = Tiers(settings)
         self._trace = trace
-        self._allow = allow
-        self._revision = revision
 
     async def plan(self, ask: Ask) -> AsyncGenerator[Stepped | PlanEnded, None]:
         """The events of a plan, from the model's first step to the end."""
@@ -139,6 +138,8 @@ class Planner:
                 async for step in steps:
                     yield self._stepped(ask, draft, step)
         except TimeoutError:
+            if draft.share is not None:
+                draft.share.generation.overdue()
             draft.error, draft.kind = f"nothing more came within {limit:g} s", "deadline"
         except GenerationClosed as closed:
             draft.error, draft.kind = f"the answer was closed: {closed.reason}", "closed"
@@ -156,6 +157,7 @@ class Planner:
         if draft.error is None:
             draft.error = "the model's answer has no step that can be done"
             draft.kind = ModelInvalid.kind
+        self._fell(ask, draft.source, ask.standby[0].source, draft.kind)
         for step in ask.standby[1 if self._settings.first else 0 :]:
             yield Stepped(ask.agent, step, self._now())
         yield self._ended(ask, draft, PlanStatus.HEURISTIC, ask.standby)
@@ -164,8 +166,8 @@ class Planner:
         now = self._now()
         if draft.first is None:
             draft.first = now - ask.began
-        if draft.generation is not None and not draft.generation.delivered:
-            draft.generation.deliver()
+        if draft.share is not None and not draft.share.generation.delivered:
+            draft.share.generation.deliver()
         return Stepped(ask.agent, step, now)
 
     def _ended(
@@ -187,52 +189,110 @@ class Planner:
         return PlanEnded(plan, now)
 
     async def _asked(self, ask: Ask, draft: _Draft, name: str) -> AsyncGenerator[Step, None]:
-        """The model's steps; who had no room for the request is asked again, while there is time.
+        """The model's steps; where it gives none, it is asked again as the ladder says.
 
         :raises ModelError: with which it ended.
         """
         until = ask.began + self._settings.deadline
-        for times in range(self._settings.retries + 1):
+        begins = self._tiers.begins(ask, self._batches.model())
+        ladder = Ladder(ask, begins, self._settings.retries)
+        draft.begin_anew(begins)
+        while True:
+            error: ModelError | None = None
             try:
-                async with aclosing(self._answer(ask, draft)) as steps:
+                async with aclosing(self._answer(ask, draft, ladder, name)) as steps:
                     async for step in steps:
                         yield step
-            except ModelOverloaded as error:
-                pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**times)
-                late = self._now() + pause >= until
-                if draft.steps or late or times == self._settings.retries:
+            except ModelError as failed:
+                error = failed
+            if not draft.full:
+                for step in draft.finish():
+                    yield step
+            if not draft.steps:
+                error = error or ModelInvalid("the model's answer has no step that can be done")
+                before, fall = ladder.tier, ladder.fall(error, until - self._moment())
+                if fall is not None:
+                    self._fell(ask, before, fall.tier, fall.why)
+                    draft.begin_anew(fall.tier)
+                    if fall.pause:
+                        await sleep(self._timers, f"patience {name}", fall.pause)
+                    continue
+            if error is not None:
+                raise error
+            return
+
+    async def _answer(
+        self, ask: Ask, draft: _Draft, ladder: Ladder, name: str
+    ) -> AsyncGenerator[Step, None]:
+        """The steps of one answer; whom a batch has none for is asked about once more, alone."""
+        alone = False
+        while True:
+            share = await self._batches.share(
+                ask, ladder.tier, alone=alone, in_time=lambda model: self._in_time(ask, model)
+            )
+            draft.begin(share)
+            try:
+                async with aclosing(self._pieces(share, ladder, name)) as pieces:
+                    async for piece in pieces:
+                        for step in draft.take(piece):
+                            yield step
+                        if draft.full:
+                            self._judge(share, draft)
+                            return
+                for step in draft.finish():
+                    yield step
+                self._judge(share, draft)
+            except OF_THE_BATCH:
+                if draft.steps or not share.several:
                     raise
-                draft.begin_anew()
-                await sleep(self._timers, f"patience {name}", pause)
-            else:
+            finally:
+                share.release("enough" if draft.full else "superseded")
+            if draft.steps or not share.several:
                 return
+            alone = True
+            self._fell(ask, ladder.tier, ladder.tier, "alone")
 
-    async def _answer(self, ask: Ask, draft: _Draft) -> AsyncGenerator[Step, None]:
-        await self._places.take()
-        try:
-            request = request_for(ask, self._registry, self._model(), self._settings)
-            self._allow(request)
-        except BaseException:
-            self._places.free()
-            raise
-        revision = self._revision()
-        generation = self._generations.open(request, (), revision=revision, plan=ask.plan)
-        lease = generation.lease()
-        draft.generation = generation
-        try:
-            async with aclosing(generation.chunks()) as chunks:
-                async for chunk in chunks:
-                    for step in draft.feed(chunk):
-                        yield step
-                    if draft.full:
-                        return
-        finally:
-            lease.release("enough" if draft.full else "superseded")
-            self._tasks.start(self._leave(generation), name=f"leave {generation.id}")
+    def _judge(self, share: Share, draft: _Draft) -> None:
+        """Say of a whole answer how much of it could be done."""
+        found = len(draft.steps), draft.unfit
+        if share.several and not any(found):
+            return  # it was left out among others, which is no matter of how long the prompt was
+        self._tiers.heard(share.generation.request.model, share.tier, *found)
+        about = {"tier": share.tier, "valid": found[0], "dropped": found[1]}
+        self._trace("~judged", generation=share.generation.id, **about)
 
-    async def _leave(self, generation: Generation) -> None:
-        """Its place is free when its connection is closed; no plan has to wait for that."""
-        try:
-            await generation.closed()
-        finally:
-            self._places.free()
+    def _in_time(self, ask: Ask, model: str) -> bool:
+        """Whether an answer may be there before the deadline."""
+        left = ask.began + self._settings.deadline - self._moment()
+        return left > self._pace.least(model)
+
+    async def _pieces(
+        self, share: Share, ladder: Ladder, name: str
+    ) -> AsyncGenerator[list[Any], None]:
+        """The answer, of which the first piece must come in time, where there is a shorter prompt.
+
+        :raises Stalled: if it does not.
+        """
+        model, opened = share.generation.request.model, self._moment()
+        limit = None if ladder.shorter is None else self._pace.stalled(model)
+        async with aclosing(share.pieces(streaming=self._settings.streaming)) as pieces:
+            try:
+                if limit is None:
+                    first = await anext(pieces, None)
+                else:
+                    async with timeout(self._timers, f"deadline {name} first", limit):
+                        first = await anext(pieces, None)
+            except TimeoutError:
+                share.generation.overdue()
+                raise Stalled(f"nothing came within {limit:g} s") from None
+            if first is None:
+                return
+            if share.leads:
+                self._pace.heard(model, self._moment() - opened)
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    def _fell(self, ask: Ask, above: str, to: str, why: str | None) -> None:
+        about = {"from": above, "to": to, "why": why}
+        self._trace("~fell", plan=ask.plan, revision=ask.revision, **about)

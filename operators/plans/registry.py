@@ -250,13 +250,22 @@ class Registry(Mapping[str, PlanTool]):
         Bounds and targets are not in it: servers refuse the one, and the other changes. They are
         checked when a step comes.
         """
-        steps = {
-            "type": "array",
-            "items": {"anyOf": [_step_schema(tool) for tool in self.values()]},
-        }
-        plan = {"type": "object", "properties": {"steps": steps}}
-        schema: Mapping[str, Any] = strict_schema(plan, "Plan")
+        schema: Mapping[str, Any] = strict_schema(self._plan_schema, "Plan")
         return schema
+
+    @cached_property
+    def schema_of_several(self) -> Mapping[str, Any]:
+        """The same for the plans of several agents: one, whoever and how many they are."""
+        agent = {"agent": {"type": "string"}, **self._plan_schema["properties"]}
+        plans = {"type": "array", "items": {"type": "object", "properties": agent}}
+        several = {"type": "object", "properties": {"plans": plans}}
+        schema: Mapping[str, Any] = strict_schema(several, "Plans")
+        return schema
+
+    @cached_property
+    def _plan_schema(self) -> Mapping[str, Any]:
+        steps = {"anyOf": [_step_schema(tool) for tool in self.values()]}
+        return {"type": "object", "properties": {"steps": {"type": "array", "items": steps}}}
 
 
 def _filled(path: tuple[str, ...], target: str | None) -> tuple[str, ...]:

@@ -28,24 +28,46 @@ __all__ = [
 
 
 class Tier(StrEnum):
-    """How long a prompt is."""
+    """How long a prompt is; the longest stands first."""
 
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
 
+    @property
+    def shorter(self) -> Tier | None:
+        """The next shorter, if there is one."""
+        return _beside(self, 1)
+
+    @property
+    def longer(self) -> Tier | None:
+        """The next longer, if there is one."""
+        return _beside(self, -1)
+
+
+def _beside(tier: Tier, far: int) -> Tier | None:
+    tiers = [*Tier]
+    at = tiers.index(tier) + far
+    return tiers[at] if 0 <= at < len(tiers) else None
+
 
 class Source(StrEnum):
-    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'."""
+    """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'.
 
+    ``wait``: the safe tool, for nothing else can be done, or is worth it.
+    """
+
+    FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
     FALLBACK = "fallback"
     HEURISTIC = "heuristic"
+    WAIT = "wait"
 
     @property
     def model(self) -> bool:
         """Whether a model has written it."""
-        return self in (Source.SIMPLIFIED, Source.COMPACT)
+        return self in (Source.FULL, Source.SIMPLIFIED, Source.COMPACT)
 
 
 class PlanStatus(StrEnum):
@@ -194,6 +216,7 @@ class Ask:
     :param done: what was done of the plan before, as it was written.
     :param failed: the step that failed, as it was written, and why.
     :param barred: keys of steps that are not to come again.
+    :param together: it was queued, to be asked with others in one request.
     """
 
     plan: str
@@ -206,3 +229,4 @@ class Ask:
     done: tuple[Mapping[str, Any], ...] = ()
     failed: tuple[Mapping[str, Any], str] | None = None
     barred: frozenset[bytes] = frozenset()
+    together: bool = False

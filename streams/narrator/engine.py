@@ -22,6 +22,7 @@ from ..models import Block, BlockEnd, Delta
 from .accounts import Account, Totals
 from .faults import Fault, Faults, Kind, Silent, torn
 from .limits import Bucket, PromptCache, Slots
+from .misplans import misplanned
 from .profiles import Profile, profile_of
 from .structured import answer
 from .wire import ApiError, Ask, Part
@@ -250,6 +251,8 @@ class Engine:
         ]  # fmt: skip
         if fault.kind is Kind.TORN:
             texts[0] = torn(texts[0], fault.share or 0.0)
+        if fault.of_plans:
+            texts[0] = misplanned(texts[0], ask.prompt, fault.kind, fault.share or 0.0)
         ended = Ended("tool_use" if ask.parts[0].tool else "end_turn", 0)
         stops = [(at, s) for s in ask.stop_sequences if (at := texts[0].find(s)) >= 0]
         if stops and not several:

@@ -43,10 +43,34 @@ class Kind(StrEnum):
     """A stream, or a body, with nothing in it."""
     REFUSAL = "refusal"
     """The model stops, and declines to say more."""
+    BADTOOL = "badtool"
+    """A step of a plan with a tool that there is not."""
+    BADARG = "badarg"
+    """A step with a parameter that is out of its bounds, or missing."""
+    BADTARGET = "badtarget"
+    """A step at somebody who is not there."""
+    BADPLAN = "badplan"
+    """A plan without a step that can be done; of several plans one."""
+    NOPLAN = "noplan"
+    """No plan for one agent of several; a plan without steps for one alone."""
+    TWICE = "twice"
+    """Another plan for one agent of several."""
+    STRANGER = "stranger"
+    """A plan for somebody nobody has asked about, between those of several."""
+    MIXED = "mixed"
+    """The plans of several in another order than they were asked for."""
+    CHATTY = "chatty"
+    """Words before and behind the plans, with brackets and an object that is none."""
 
 
 _SECONDS: Mapping[Kind, float] = {Kind.LIMITED: 2.0, Kind.SLOW: 10.0, Kind.STALL: math.inf}
 _MIDWAY = (Kind.STALL, Kind.CUT, Kind.ERROR, Kind.TORN, Kind.GARBLED, Kind.REFUSAL)
+_PLANS = (
+    *(Kind.BADTOOL, Kind.BADARG, Kind.BADTARGET, Kind.BADPLAN),
+    *(Kind.NOPLAN, Kind.TWICE, Kind.STRANGER, Kind.MIXED, Kind.CHATTY),
+)
+_PLACED = (*_MIDWAY, *(kind for kind in _PLANS if kind not in (Kind.MIXED, Kind.CHATTY)))
+"""Those that strike somewhere in the answer: these take a share."""
 _LONGEST = 86_400.0
 _NUMBER = r"(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"
 _FAULT = re.compile(rf"([a-z0-9]{{1,9}})(?:=({_NUMBER}|inf))?(?:@({_NUMBER}))?")
@@ -87,8 +111,8 @@ class Fault:
         kind = Kind(found[1])
         if found[2] and kind not in _SECONDS:
             raise ValueError(f"{kind} takes no seconds; {', '.join(_SECONDS)} do")
-        if found[3] and kind not in _MIDWAY:
-            raise ValueError(f"{kind} takes no share; {', '.join(_MIDWAY)} do")
+        if found[3] and kind not in _PLACED:
+            raise ValueError(f"{kind} takes no share; {', '.join(_PLACED)} do")
         seconds = float(found[2]) if found[2] else _SECONDS.get(kind, 0.0)
         if seconds > _LONGEST and not (kind is Kind.STALL and math.isinf(seconds)):
             raise ValueError(f"{found[2]} seconds are too many: choose up to {_LONGEST:.0f}")
@@ -100,6 +124,11 @@ class Fault:
     def __str__(self) -> str:
         seconds = f"={self.seconds:g}" if self.kind in _SECONDS else ""
         return f"{self.kind}{seconds}" + ("" if self.share is None else f"@{self.share:g}")
+
+    @property
+    def of_plans(self) -> bool:
+        """Whether it is about plans, and no matter for other answers."""
+        return self.kind in _PLANS
 
     @property
     def refused(self) -> ApiError | None:
@@ -178,4 +207,4 @@ class Faults:
         if fault is None or fault.kind is Kind.NONE:
             return None
         share = share if fault.share is None else fault.share
-        return replace(fault, share=share) if fault.kind in _MIDWAY else fault
+        return replace(fault, share=share) if fault.kind in _PLACED else fault

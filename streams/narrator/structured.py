@@ -19,6 +19,7 @@ import orjson
 
 from .bounds import FORMATS, fitted, with_limits
 from .choosing import choice_for
+from .gist import gist
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
 from .plans import plans_for
@@ -287,6 +288,8 @@ def answer(
         return plans
     if schema is not None and (chosen := choice_for(prompt)) is not None:
         return chosen
+    if schema is None and (summed := gist(prompt, None if room is None else room // 2)) is not None:
+        return summed
     story = tell(prompt, said, seed)
     if schema is None:
         return story.text
