@@ -39,7 +39,7 @@ def texts(what: str, given: Any) -> tuple[str, ...]:
         found = (None,) if isinstance(given, str) else tuple(given)
     except TypeError:
         found = (None,)
-    if not all(type(each) is str and _whole(each) for each in found):
+    if not all(type(each) is str and (each.isascii() or _whole(each)) for each in found):
         raise StateError(f"{what}: a list of texts is wanted, not {given!r}")
     return found
 

@@ -168,9 +168,10 @@ class Bills:
 
     def opened(self, stream: WatchedStream) -> None:
         """A stream is about to be read."""
-        for bill in self._open:
+        for bill in reversed(self._open):  # it was asked for just now
             if bill.generation.request is stream.request:
                 bill.stream = stream
+                return
 
     def resume(self, session: Session[Any], lost: Mapping[str, Any]) -> None:
         """The process is gone: what was under way is broken off.
