@@ -88,10 +88,14 @@ def sayable(values: Mapping[str, Any]) -> bool:
 def adds_of(world: World, entry: Entry, room: Collection[str]) -> tuple[str, ...]:
     """What happened and a prepared text cannot say: effects, a number, how heavy a blow it was.
 
+    An effect that is called as the action is what a text of it tells anyway.
+
     :param room: the numbers it has slots for, or was asked for.
     """
-    what = entry.happened
-    adds = ["effects"] if any(what.values.get(each) for each in EFFECTS) else []
+    what, named = entry.happened, str(entry.declared.action.get("name")).lower()
+    listed = [some for each in EFFECTS if isinstance(some := what.values.get(each), list | tuple)]
+    effects = [each for some in listed for each in some if isinstance(each, str)]
+    adds = ["effects"] if any(each.lower() != named for each in effects) else []
     said = {each: number(what.values.get(each)) or 0 for each in COUNTED}
     adds += [each for each in COUNTED if said[each] > 0 and each not in room]
     full = number(world.actor(what.target).get("max_hp")) or 0

@@ -148,6 +148,7 @@ async def test_an_effect_is_added_behind_a_text_that_is_on_screen_at_once() -> N
         ({"damage": 9, "effects": [], "target_hp": 3}, ["force"]),
         ({"damage": 3, "effects": [], "healing": 2}, ["healing"]),
         ({"conditions": ["prone", "dazed"]}, ["effects"]),
+        ({"effects": ["Longsword"]}, None),
         ({"damage": 11, "healing": 1}, ["effects", "healing", "force"]),
     ],
 )
@@ -179,6 +180,15 @@ async def test_an_effect_that_belies_the_text_is_told_anew(effect: Any) -> None:
     async with table() as t:
         end = await struck(t, effects=[effect])
         assert end.served == (Served.MISS,) and not t.model.asked("refine")
+
+
+@pytest.mark.parametrize("effect", [5, {"name": "dazed"}, "dazed", [7], None, [[]]])
+async def test_effects_of_any_shape_cost_no_telling(effect: Any) -> None:
+    async with table() as t:
+        action = t.declare()
+        await asyncio.sleep(10)
+        await action.outcome("miss", effects=effect)
+        assert t.ends[0].status is Status.DONE and t.session.report()["faults"] == 0
 
 
 async def test_what_the_main_model_tells_needs_nothing_added() -> None:

@@ -20,6 +20,7 @@ FORCE = (
     "It is a blow to be talked of for years.",
     "The very air seems to shake with it.",
 )
+MARK = ("It leaves its mark.", "That will not be forgotten soon.")
 RESULT = ("A {what}, then, and no more.", "They call it a {what}.", "A {what}: that is all it is.")
 DAMAGE = ("It costs {T} {n} damage.", "That makes {n} damage.")
 HEALING = ("It gives back {n} HP.", "{n} HP are restored by it.")
@@ -33,7 +34,7 @@ def add(entries: Sequence[Any], voice: Voice) -> str:
         if isinstance(adds, list):
             happening = read_telling(entry, ())
             said += [_one(each, happening, voice) for each in adds if isinstance(each, str)]
-    return " ".join(filter(None, said))
+    return " ".join(filter(None, said)) or voice.pick("mark", MARK)
 
 
 def _one(what: str, h: Happening, voice: Voice) -> str:
