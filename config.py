@@ -48,6 +48,7 @@ LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
         *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget", "variants"),
+        *("refine", "refine_limit", "select", "select_limit"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -90,6 +91,11 @@ class Settings(BaseModel):
     (``"interrupt"``). A table has one by the context in which it comes:
     ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
+    ``refine``: whether the small model says what a prepared text has no room for, behind it: an
+    effect, a number nobody foresaw, a blow heavier than usual; without it, such a text is not told.
+    ``refine_limit``: seconds it may take.
+    ``select``: whether the small model is asked which prepared text tells a result of a name that
+    nobody prepared; ``select_limit``: seconds it may take.
     ``memory_tokens``: about how much of what was told last a prompt has. ``summary_tokens``: about
     how much of it sums up what was told before; the small model writes that, each time as much
     was told as is remembered, when nothing else is to be done. With 0 there is none.
@@ -148,6 +154,10 @@ class Settings(BaseModel):
     )
     dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
+    select: bool = True
+    select_limit: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    refine: bool = True
+    refine_limit: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     overlap: Overlaps = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)

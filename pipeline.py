@@ -33,9 +33,11 @@ from .operators.plans.types import PlanEvent
 from .operators.predict import Intensity, Variant, apart, planner, together
 from .operators.prompts import Account
 from .operators.publish import Published, publish
+from .operators.refine import Addition, Refiner
 from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
+from .operators.select import Offer, Selector
 from .operators.settle import give_way, settle
 from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
@@ -290,6 +292,25 @@ class Pipeline(Generic[M]):
         self._asker = Asker(
             game, self.transcript, self._views, self.contents, self._remark, before.summaries
         )
+        refiner = Refiner(
+            self._to_refine,
+            self.generations,
+            self.timers,
+            self.recorder.trace,
+            game.text_field,
+            on=lambda: self.settings.refine,
+            limit=lambda: self.settings.refine_limit,
+            judge=None if self.guarding is None else self.guarding.ask,
+            language=self._cut_by,
+        )
+        selector = Selector(
+            self._to_select,
+            self.generations,
+            self.timers,
+            self.recorder.trace,
+            on=lambda: self.settings.select,
+            limit=lambda: self.settings.select_limit,
+        )
         self.teller = Teller(
             self.generations,
             store,
@@ -309,6 +330,8 @@ class Pipeline(Generic[M]):
             recall=self._recall,
             shown=None if game.view is None else self._views.shown,
             guarded=None if self.guarding is None else self._guarded,
+            refiner=refiner,
+            selector=selector,
         )
         self.agents = Agents(
             self.registry,
@@ -470,8 +493,11 @@ class Pipeline(Generic[M]):
     def _guarded(self, generation: Told) -> AsyncGenerator[str, None]:
         assert self.guarding is not None
         ask = partial(self.guarding.ask, generation.id)
-        language = code_of(self.settings.language) or "en"
-        return sifted(generation, ask, self._game.text_field, language)
+        return sifted(generation, ask, self._game.text_field, self._cut_by())
+
+    def _cut_by(self) -> str:
+        """The language by which texts are cut into sentences."""
+        return code_of(self.settings.language) or "en"
 
     async def _judge(self, finished: Sequence[Told]) -> None:
         """Clear those finished variants that the guard lets through; it is asked of all at once."""
@@ -838,6 +864,18 @@ class Pipeline(Generic[M]):
         if self.contents is not None:
             self.contents.begin()
         request = self._asker.request(scene, account, Purpose.FOREGROUND, place)
+        self.spending.allow(request)
+        return request
+
+    def _to_refine(self, scene: Scene, addition: Addition) -> Request:
+        """What the small model is asked for behind what is shown."""
+        request = self._asker.refinement(scene, addition)
+        self.spending.allow(request)
+        return request
+
+    def _to_select(self, scene: Scene, offer: Offer) -> Request:
+        """What the small model is asked where no variant has the name of what happened."""
+        request = self._asker.selection(scene, offer)
         self.spending.allow(request)
         return request
 

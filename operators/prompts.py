@@ -157,6 +157,13 @@ others. "besides" counts what else happened around it, and is worth a clause.
 """
 
 
+def styled(style: str, tone: str, language: str) -> str:
+    """What is added to the instructions of a game that has wishes."""
+    wishes = {"Style": style, "Tone": tone, "Language": language and f"write in {language}"}
+    said = [f"{name}: {wish}\n" for name, wish in wishes.items() if wish]
+    return "\n" + "".join(said) if said else ""
+
+
 class DefaultPrompts:
     """The prompts Foretell ships: stable text first, what changes last.
 
@@ -175,9 +182,7 @@ class DefaultPrompts:
         full = "two to four sentences"
         if length is not None:
             full = "one sentence" if length == 1 else f"about {length} sentences"
-        wishes = {"Style": style, "Tone": tone, "Language": language and f"write in {language}"}
-        said = [f"{name}: {wish}\n" for name, wish in wishes.items() if wish]
-        self.system = SYSTEM.replace("{full}", full) + ("\n" + "".join(said) if said else "")
+        self.system = SYSTEM.replace("{full}", full) + styled(style, tone, language)
 
     def __call__(
         self,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, Protocol
 
-from .compose import Composer
+from .compose import AS_IS, Composer
 from .generation import GenerationClosed, Told
 from .guarding import TextRefused
 from .partials import Patch, Path
@@ -37,28 +37,12 @@ class _Check(NamedTuple):
     text: str
 
 
-class _AsIs(Mapping[str, str]):
-    """Fills each slot with itself."""
-
-    def __getitem__(self, name: str) -> str:
-        return f"{{{name}}}"
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
 class _Scout:
     """Reads ahead, and knows up to where the raw answer holds nothing that was not judged."""
 
     def __init__(self, text_field: str, language: str) -> None:
         self._composer = Composer(text_field)
-        self._composer.begin(_AsIs(), last=True)
+        self._composer.begin(AS_IS, last=True)
         self._language = language
         self._raw = ""
         self._sent = self._read = 0
@@ -178,7 +162,7 @@ async def sifted(
 def words_of(text: str, text_field: str) -> str:
     """All that a viewer would read of a whole answer, field by field, its slots as they are."""
     composer = Composer(text_field)
-    composer.begin(_AsIs(), last=True)
+    composer.begin(AS_IS, last=True)
     patches = [*composer.feed(text)[0], *composer.finish()[0]]
     strings: dict[Path, str] = {}
     for path, op, value in patches:

@@ -27,11 +27,11 @@ Row = tuple[str, str, bool, bool, str]
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
-ASKED_FOR = ("foreground", "plan", "summary")
+ASKED_FOR = ("foreground", "plan", "refine", "summary")
 """Purposes of what is needed in any case; the others are speculation."""
 TOLD = ("foreground", "summary")
 """Purposes of what is spent on the narrative with nothing prepared."""
-OTHERWISE = ("plan", "summary")
+OTHERWISE = ("plan", "refine", "summary")
 """Purposes of what is no telling: it says nothing of how long one is."""
 
 COUNTS = ("input", "output", "cache_read", "cache_write")
@@ -348,7 +348,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose in TOLD or (row.served and row.purpose != "plan")
+                if row.purpose in TOLD or (row.served and row.purpose == "prefetch")
             )
         return self._totals[main]
 

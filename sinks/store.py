@@ -61,6 +61,10 @@ class Store:
         """The variant in a slot, which leaves the store, or ``None``."""
         return self._entries.pop(slot, None)
 
+    def beside(self, slot: Slot) -> list[Entry]:
+        """What there is for the same turn, action and target, whatever its result; it stays."""
+        return [entry for known, entry in self._entries.items() if known[:3] == slot[:3]]
+
     def discard(self, variant: _Variant, generation: Any) -> None:
         """Drop a variant, unless a newer generation has its slot."""
         entry = self._entries.get(variant.slot)

@@ -243,6 +243,8 @@ class Streams:
         first = self._fresh[0] if self._fresh else None
         if first is None or first.cancelled or next(iter(known.under_way), None) != first.number:
             return
+        if any(first.number in told.outcomes for told in known.heard()):
+            return
         if not (known.streams and asked(known.streams[0].request)):
             return  # which stream is whose, only stamps can tell
         for stream in reversed(known.streams):
@@ -251,6 +253,8 @@ class Streams:
             if stream.opened_at is not None and closed:
                 if first.again is not None and stream in known.again:
                     return
+                if stream.request.purpose is Purpose.REFINE and stream.opened_at >= first.at:
+                    return  # which of the prepared texts is true of it
                 for entry in entries_of(stream):
                     if (entry["actor"], entry["action"]) == (first.actor, first.action):
                         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,9 +23,17 @@ from .scripted import Script
 from .stamps import answer_for, asked, stamped, summed
 from .watch import WatchedStream
 
-__all__ = ["GuestError", "Moody"]
+__all__ = ["CHOICES", "LIES", "MORE", "GuestError", "Moody"]
 
 ENDLESS = "and on " * 400
+
+MORE = "And that leaves its mark. Nobody will forget it."
+LIES = ("It is 987654 of them!", "So it is. {LIE}.", "Now it falls dead, a LIE.")
+"""What nobody may be shown behind a text."""
+CHOICES = ('{"choice": 1}', '{"choice": 1}', '{"choice": 2}', '{"choice": 0}', "the first?")
+"""What is answered to who asks which text is true."""
+UNSTEADY = re.compile(r"⟦[0-9]+\||word [0-9]+")
+"""The number of a stream in a stamped text."""
 
 SLOW = ("slow", "stall", "endless", "teardown")
 """What takes its time: nobody need wait for its end to have met it."""
@@ -61,7 +70,9 @@ class Moody:
     def drawn_from(self, request: Request) -> tuple[int, int]:
         """What a stream's behaviour is drawn from: what it is asked, and how often by now."""
         entries = asked(request).get("entries", ())
-        deeds = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        deeds: Any = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        if request.purpose is Purpose.REFINE:
+            deeds = UNSTEADY.sub("", request.messages[-1].text)
         what = f"{self.seed} {request.purpose} {deeds}"
         self._asked[what] += 1
         return crc32(what.encode()), self._asked[what]
@@ -72,10 +83,14 @@ class Moody:
         rng = random.Random(f"{what} {count}")
         text = stamped(request, number, *self._words)
         whole: Any = answer_for(asked(request), number, *self._words)
+        if request.purpose is Purpose.REFINE:
+            chooses = request.messages[-1].text.startswith("PREPARED")
+            text = rng.choice(CHOICES if chooses else (MORE, *LIES))
+            whole = {"text": text, "lines": [], "cues": ["drums"]}
         if request.purpose is Purpose.SUMMARY:
             text = whole = summed(request)
         script: dict[str, Any] = {
-            "answer": text if rng.random() < 0.1 else whole,
+            "answer": text if rng.random() < 0.1 or text in CHOICES else whole,
             "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),
             "delay": rng.choice((0.0, 0.01, 0.05)),
             "chunk": rng.choice((2, 16, 24, 24, 60)),

@@ -12,7 +12,7 @@ from ..streams.narrator.engine import Engine
 from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
-from .moods import Moody
+from .moods import CHOICES, LIES, MORE, Moody
 from .stamps import answer_for, asked, stamps_for, summed
 from .watch import WatchedStream
 
@@ -47,6 +47,9 @@ class Narrated:
         """See :class:`~foretell.streams.models.Model`."""
         number = len(self.streams) + 1
         about = {**asked(request), "stream": number}
+        if request.purpose is Purpose.REFINE:
+            chooses = request.messages[-1].text.startswith("PREPARED")
+            about["more"] = (CHOICES if chooses else (MORE, *LIES))[number % 3]
         if request.purpose is Purpose.SUMMARY:
             about["summed"] = summed(request)
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
@@ -72,6 +75,8 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
+    more = about.get("more") or about.get("summed")
     if schema is None:
-        return str(about.get("summed") or stamps_for(about, about["stream"]))
-    return orjson.dumps(answer_for(about, about["stream"])).decode()
+        return str(more or stamps_for(about, about["stream"]))
+    told = {"text": more, "lines": [], "cues": ["drums"]}
+    return orjson.dumps(told if more else answer_for(about, about["stream"])).decode()

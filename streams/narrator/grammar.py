@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from .additions import add
 from .facts import HELPS, Happening, find_facts, find_scene, read_telling
 from .lexicon import Named, possessive, title
 from .voice import Voice, phrases
@@ -345,6 +346,8 @@ def tell(prompt: str, said: str = "", seed: int = 0, *, opened: bool = False) ->
     facts = find_facts(prompt)
     if facts is None:
         return plain(prompt, Voice(seed, prompt, said=said))
+    if isinstance(adds := facts.get("adds"), list):
+        return Story(add(adds, Voice(seed, prompt, said, said=said)))
     raw = facts.get("slots")
     slots = [s for s in raw if isinstance(s, str)] if isinstance(raw, list) else []
     entries = facts.get("tellings")

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from .bounds import FORMATS, fitted, with_limits
+from .choosing import choice_for
 from .gist import gist
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
@@ -286,6 +287,8 @@ def answer(
     """
     if schema is not None and (plans := plans_for(prompt, seed, schema, room)) is not None:
         return plans
+    if schema is not None and (chosen := choice_for(prompt)) is not None:
+        return chosen
     if schema is not None and (trunk := trunk_for(prompt, said, seed, schema)) is not None:
         tails = [
             {"of": of, "telling": fill(trunk.schema, story, Voice(seed, prompt, said, f"{of}"))}
