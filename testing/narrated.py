@@ -31,7 +31,8 @@ PATIENCE = 12.0
 class Narrated:
     """Answers with stamps, at the pace of a profile; what goes wrong is the narrator's own doing.
 
-    Which fault a stream has is drawn from what it is asked; see :class:`Moody`.
+    Which fault a stream has is drawn from what it is asked; see :class:`Moody`. No summary is torn:
+    by its words it is known what it was made of.
 
     :param name: of the profile.
     """
@@ -60,7 +61,8 @@ class Narrated:
             (fault, rate * trouble + (cuts if fault.kind == "cut" else 0.0))
             for fault, rate in (TROUBLES.rates if trouble or cuts else ())
         )
-        if (fault := Faults(rates).of(seed, count)) is not None:
+        fault = Faults(rates).of(seed, count)
+        if fault is not None and (fault.kind, request.purpose) != ("torn", Purpose.SUMMARY):
             if fault.share is not None:
                 fault = replace(fault, share=round(fault.share, 3))
             self._moods.given[number] = fault.kind
