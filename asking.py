@@ -11,7 +11,10 @@ from .operators.classify import Scene
 from .operators.compose import Composer
 from .operators.contents import Contents
 from .operators.narration import validate_final
-from .operators.prompts import MOST, Account, prompted
+from .operators.prompts import MOST, Account, Prompt, prompted, styled
+from .operators.refine import TOKENS, Addition, refinement
+from .operators.select import SCHEMA, Offer, selection
+from .operators.select import TOKENS as CHOICE_TOKENS
 from .operators.summary import CHARS_PER_TOKEN, Summaries, shortened, summary_request
 from .operators.tongue import code_of, foreign
 from .operators.views import Views
@@ -81,15 +84,55 @@ class Asker:
         scene, account = self._views.shown(scene, account)
         declared = account.entries[0].declared
         prompt = prompted(self._prompts, scene, declared, account, memory, content)
+        further = len(account.endings) or min(len(account.entries), MOST)
+        schema = self._game.tails_schema if account.endings else self._game.schema
         return Request(
             model=settings.main_model,
             messages=tuple(prompt.messages),
             system=prompt.system,
-            max_tokens=settings.max_tokens + EACH_FURTHER * (min(len(account.entries), MOST) - 1),
-            schema=self._game.schema,
+            max_tokens=settings.max_tokens + EACH_FURTHER * (further - 1),
+            schema=schema,
             effort=settings.effort,
             thinking=settings.thinking,
             purpose=purpose,
+        )
+
+    def selection(self, scene: Scene, offer: Offer) -> Request:
+        """What the small model is asked where no variant has the name of what happened.
+
+        Own prompts may have a method ``select``, of a scene and an :class:`Offer`.
+        """
+        own = getattr(self._prompts, "select", None)
+        prompt = selection(scene, offer) if own is None else prompted(own, scene, offer)
+        return self._of_small(prompt, CHOICE_TOKENS, SCHEMA)
+
+    def refinement(self, scene: Scene, addition: Addition) -> Request:
+        """What the small model is asked for behind a text that is shown.
+
+        Own prompts may have a method ``refine``, of a scene and an :class:`Addition`.
+        """
+        settings = self._settings
+        own = getattr(self._prompts, "refine", None)
+        prompt = (
+            refinement(scene, addition, styled(settings.style, settings.tone, settings.language))
+            if own is None
+            else prompted(own, scene, addition)
+        )
+        return self._of_small(prompt, TOKENS)
+
+    def _of_small(
+        self, prompt: Prompt, tokens: int, schema: Mapping[str, Any] | None = None
+    ) -> Request:
+        settings = self._settings
+        return Request(
+            model=settings.small_model,
+            messages=tuple(prompt.messages),
+            system=prompt.system,
+            max_tokens=tokens,
+            schema=schema,
+            effort=settings.effort,
+            thinking=settings.thinking,
+            purpose=Purpose.REFINE,
         )
 
     def _memory(self, to: tuple[str, ...], place: str | None) -> str:

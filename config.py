@@ -47,7 +47,8 @@ WRITTEN = frozenset(
 LIVE = WRITTEN | frozenset(
     (
         *("max_tokens", "intensity", "main_from", "spend", "dollars_per_second", "overlap"),
-        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget"),
+        *("max_prefetch_tokens", "memory_tokens", "summary_tokens", "budget", "variants"),
+        *("refine", "refine_limit", "select", "select_limit"),
     )
 )
 """What a running game can change; see :meth:`foretell.Game.apply`."""
@@ -79,6 +80,8 @@ class Settings(BaseModel):
     ``"none"`` it is not looked at. The default goes by the intensity: 1.35 at conservative, 3.9 at
     aggressive; at auto nothing is bounded but what each is worth.
     ``dollars_per_second``: at ``auto``, what a second less of waiting is worth.
+    ``variants``: what may come of an action is prepared as ``"separate"`` texts side by side, or as
+    a ``"trunk"``: one text that begins it, and a tail for each thing it may come to.
     ``max_speculations``: what a session prepares at once. ``max_speculations_process``: how many
     streams all sessions of the process may have open at one server, those a player waits for
     included, for another to be prepared; where as many are open, a player's stream closes the least
@@ -88,6 +91,11 @@ class Settings(BaseModel):
     (``"interrupt"``). A table has one by the context in which it comes:
     ``{combat = "conflate", dialogue = "interrupt"}``; what it does not name conflates.
     ``variant_limit``: seconds within which a text that is prepared must be whole, or it is closed.
+    ``refine``: whether the small model says what a prepared text has no room for, behind it: an
+    effect, a number nobody foresaw, a blow heavier than usual; without it, such a text is not told.
+    ``refine_limit``: seconds it may take.
+    ``select``: whether the small model is asked which prepared text tells a result of a name that
+    nobody prepared; ``select_limit``: seconds it may take.
     ``memory_tokens``: about how much of what was told last a prompt has. ``summary_tokens``: about
     how much of it sums up what was told before; the small model writes that, each time as much
     was told as is remembered, when nothing else is to be done. With 0 there is none.
@@ -146,6 +154,10 @@ class Settings(BaseModel):
     )
     dollars_per_second: float = Field(default=0.002, ge=0, allow_inf_nan=False)
     listen: bool = True
+    select: bool = True
+    select_limit: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    refine: bool = True
+    refine_limit: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     overlap: Overlaps = Overlap.CONFLATE
     deadline: float = Field(default=20.0, gt=0)
     variant_limit: float = Field(default=30.0, gt=0, allow_inf_nan=False)
@@ -155,9 +167,10 @@ class Settings(BaseModel):
     max_speculations: int = Field(default=8, ge=1, le=64)
     max_speculations_process: int = Field(default=256, ge=1, le=100_000)
     max_variants: int = Field(default=8, ge=1, le=64)
+    variants: Literal["separate", "trunk"] = "separate"
     max_prefetch_tokens: int | None = Field(default=None, ge=0)
-    memory_tokens: int = Field(default=300, ge=0)
-    summary_tokens: int = Field(default=0, ge=0, le=4000)
+    memory_tokens: int = Field(default=160, ge=0)
+    summary_tokens: int = Field(default=80, ge=0, le=4000)
     max_state_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=32 * 1024 * 1024)
     volatile: tuple[str, ...] = VOLATILE
     history_bytes: int = Field(default=128 * 1024, ge=0)
@@ -228,6 +241,8 @@ class Settings(BaseModel):
             raise ValueError(
                 f"length {self.length} has no room in max_tokens {self.max_tokens}: use {room}"
             )
+        if self.variants == "trunk" and self.output == "text":
+            raise ValueError('variants = "trunk" is JSON: it cannot be had with output = "text"')
         if self.cache_url is not None and not self.cache_url.startswith(CACHES):
             raise ValueError(f"cache_url is not the URL of a cache: begin it {', '.join(CACHES)}")
         return self

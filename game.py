@@ -19,7 +19,7 @@ from .errors import ConfigError, StateError
 from .named import named
 from .operators.classify import DEFAULT_RULES, Rule
 from .operators.guarding import Guard
-from .operators.narration import Narration, schema_of
+from .operators.narration import Narration, schema_of, schema_of_tails
 from .operators.plans.registry import Registry
 from .operators.preload import PRELOADS, Preload
 from .operators.prompts import DefaultPrompts, Prompts
@@ -166,6 +166,7 @@ class Game(Generic[M]):
         self.content_view = content_view
         self.price_list = price_list
         self.schema = schema_of(narration) if self.settings.output == "json" else None
+        self.tails_schema = None if self.schema is None else schema_of_tails(narration)
         self.text_field = _text_field(narration, self.schema)
         if api_key is None and self.settings.api_key is not None:
             api_key = self.settings.api_key.get_secret_value()

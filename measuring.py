@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from .sinks.plan_metrics import PlanMetrics
 from .sinks.prometheus import Collector
 from .streams.api_errors import shown
-from .streams.breaker import Circuit
-from .streams.gate import circuits
 from .streams.parts import watch
 from .streams.recorded import without_paths
 
@@ -31,7 +29,8 @@ def collector(game: Game[Any]) -> Collector:
     """
     before = game.metrics
     metrics = before or PlanMetrics()
-    made = Collector(metrics, _circuits)
+    held = weakref.ref(game)
+    made = Collector(metrics, lambda: _circuits(held()))
     if before is None:
         game.metrics = metrics
         weakref.finalize(game, watch(time.perf_counter, metrics.on_part))
@@ -40,12 +39,12 @@ def collector(game: Game[Any]) -> Collector:
     return made
 
 
-def _circuits() -> dict[str, str]:
-    """The servers that are known, without what may be secret; of one's keys the worst."""
-    found: dict[str, str] = {}
-    worst = [*Circuit]
-    for endpoint, state in circuits():
-        url = endpoint[0] if isinstance(endpoint, tuple) else endpoint
-        name = "a model" if url is None else without_paths(shown(str(url))) or "the API"
-        found[name] = max(found.get(name, Circuit.CLOSED), state, key=worst.index)
-    return found
+def _circuits(game: Game[Any] | None) -> dict[str, str]:
+    """The server of a game, without what may be secret, and whether it is asked."""
+    gate = None if game is None else game._gate
+    if gate is None or gate.loop() is None:
+        return {}
+    endpoint = getattr(gate.model, "endpoint", None)
+    url = endpoint[0] if isinstance(endpoint, tuple) else endpoint
+    name = "a model" if url is None else without_paths(shown(str(url))) or "the API"
+    return {name: gate.circuit}

@@ -23,19 +23,21 @@ from .operators.contents import Contents, SceneContent
 from .operators.economy import Economy
 from .operators.fingerprint import fingerprint, scene_fingerprints
 from .operators.foresee import Candidate, Foresight
-from .operators.generation import Generation, Generations
+from .operators.generation import Generation, Generations, Told
 from .operators.guarding import Guarding
 from .operators.narrative import Ended, Narrative, Status
 from .operators.overlap import Overlap, overlap, overlap_in
 from .operators.plans.agents import Agents
 from .operators.plans.registry import Registry
 from .operators.plans.types import PlanEvent
-from .operators.predict import Intensity, Variant, planner
+from .operators.predict import Intensity, Variant, apart, planner, together
 from .operators.prompts import Account
 from .operators.publish import Published, publish
+from .operators.refine import Addition, Refiner
 from .operators.schedule_given import Constraints
 from .operators.schedule_plan import Plan
 from .operators.schedule_variants import fitted, variant_kinds
+from .operators.select import Offer, Selector
 from .operators.settle import give_way, settle
 from .operators.sifting import sifted, words_of
 from .operators.speculate import revoke, speculate
@@ -51,6 +53,7 @@ from .showing import Showing
 from .sinks.audit import Audit
 from .sinks.kept import Kept
 from .sinks.ledger import EXPIRED, SUPERSEDED, Ledger
+from .sinks.plan_shelf import PlanShelf
 from .sinks.prefetch_gauge import Alert
 from .sinks.prefetch_log import logged as logging_to
 from .sinks.prefetch_shelf import Habits
@@ -289,6 +292,25 @@ class Pipeline(Generic[M]):
         self._asker = Asker(
             game, self.transcript, self._views, self.contents, self._remark, before.summaries
         )
+        refiner = Refiner(
+            self._to_refine,
+            self.generations,
+            self.timers,
+            self.recorder.trace,
+            game.text_field,
+            on=lambda: self.settings.refine,
+            limit=lambda: self.settings.refine_limit,
+            judge=None if self.guarding is None else self.guarding.ask,
+            language=self._cut_by,
+        )
+        selector = Selector(
+            self._to_select,
+            self.generations,
+            self.timers,
+            self.recorder.trace,
+            on=lambda: self.settings.select,
+            limit=lambda: self.settings.select_limit,
+        )
         self.teller = Teller(
             self.generations,
             store,
@@ -308,6 +330,8 @@ class Pipeline(Generic[M]):
             recall=self._recall,
             shown=None if game.view is None else self._views.shown,
             guarded=None if self.guarding is None else self._guarded,
+            refiner=refiner,
+            selector=selector,
         )
         self.agents = Agents(
             self.registry,
@@ -322,6 +346,7 @@ class Pipeline(Generic[M]):
             self.spending.allow,
             lambda: self.world_now.revision,
             self.fault,
+            PlanShelf.of(self.registry, settings.plans, self.economy.now),
         )
         self.chronicle = Chronicle(
             before.summaries,
@@ -358,7 +383,8 @@ class Pipeline(Generic[M]):
                 self.spending.asked_of,
                 None if self.contents is None else self._ready,
                 limit=settings.variant_limit,
-                refused=None if self.guarding is None else self._refused,
+                text_field=game.text_field,
+                judge=None if self.guarding is None else self._judge,
             ),
             self.tasks,
             self.fault,
@@ -377,6 +403,7 @@ class Pipeline(Generic[M]):
             scene_of=self._classify,
             otherwise=chances.likely,
             harm=chances.harm,
+            strategy=lambda: together if self.settings.variants == "trunk" else apart,
         )
         self._wished = self._sound("plan", self._wish, lambda scene: ())
         plan = self._sound("plan", self._plan, lambda scene: ())
@@ -463,24 +490,27 @@ class Pipeline(Generic[M]):
             self.guest_fault,
         )
 
-    def _guarded(self, generation: Generation) -> AsyncGenerator[str, None]:
+    def _guarded(self, generation: Told) -> AsyncGenerator[str, None]:
         assert self.guarding is not None
         ask = partial(self.guarding.ask, generation.id)
-        language = code_of(self.settings.language) or "en"
-        return sifted(generation, ask, self._game.text_field, language)
+        return sifted(generation, ask, self._game.text_field, self._cut_by())
 
-    async def _refused(self, generation: Generation) -> bool:
-        """Whether the guard refuses a finished variant."""
-        assert self.guarding is not None
-        if generation.cleared:
-            return False
-        text = "".join(generation.text.items)
-        verdict = self.guarding.ask(generation.id, words_of(text, self._game.text_field))
+    def _cut_by(self) -> str:
+        """The language by which texts are cut into sentences."""
+        return code_of(self.settings.language) or "en"
+
+    async def _judge(self, finished: Sequence[Told]) -> None:
+        """Clear those finished variants that the guard lets through; it is asked of all at once."""
+        guarding, field = self.guarding, self._game.text_field
+        assert guarding is not None
+        left = [each for each in finished if not each.cleared]
+        asked = [guarding.ask(each.id, words_of(each.written, field)) for each in left]
         try:
-            generation.cleared = await verdict is None
+            for each, verdict in zip(left, asked, strict=True):
+                each.cleared = await verdict is None
         finally:
-            verdict.drop()
-        return not generation.cleared
+            for verdict in asked:
+                verdict.drop()
 
     def _summary_due(self) -> int:
         """So many characters have to be told for another summary; 0 is for none at all."""
@@ -647,9 +677,11 @@ class Pipeline(Generic[M]):
         self.spending.ended(generation)
 
     def _on_delivered(self, generation: Generation) -> None:
-        self.ledger.served(generation.id)
+        share = generation.share
+        self.ledger.served(generation.id, share)
         self.kept.told(generation)
-        self.recorder.trace("~served", generation=generation.id)
+        part = {} if share == 1 else {"share": share}
+        self.recorder.trace("~served", generation=generation.id, **part)
 
     # ── what is told again ────────────────────────────────────────────────────────────────────
 
@@ -740,7 +772,8 @@ class Pipeline(Generic[M]):
         declared, to, views = variant.declared, variant.to, self._views
         if variant.account is not None:
             return True
-        about = declared.actor, variant.target
+        ends = variant.endings or (variant,)
+        about = dict.fromkeys((declared.actor, *(each.target for each in ends)))
         return all(views.sees(world, declared, each, to) for each in about) and (
             variant.source == "declared"
             or self.foresight.openly(declared.action)
@@ -831,6 +864,18 @@ class Pipeline(Generic[M]):
         if self.contents is not None:
             self.contents.begin()
         request = self._asker.request(scene, account, Purpose.FOREGROUND, place)
+        self.spending.allow(request)
+        return request
+
+    def _to_refine(self, scene: Scene, addition: Addition) -> Request:
+        """What the small model is asked for behind what is shown."""
+        request = self._asker.refinement(scene, addition)
+        self.spending.allow(request)
+        return request
+
+    def _to_select(self, scene: Scene, offer: Offer) -> Request:
+        """What the small model is asked where no variant has the name of what happened."""
+        request = self._asker.selection(scene, offer)
         self.spending.allow(request)
         return request
 

@@ -16,9 +16,9 @@ from .operators.publish import Fault
 from .operators.schedule_given import Constraints
 from .operators.variant_costs import VariantCosts
 from .sinks.budget import Budget, Spent
-from .sinks.ledger import Ledger, prompt_tokens
+from .sinks.ledger import OTHERWISE, Ledger, prompt_tokens
 from .sinks.purse import Purse
-from .streams.models import ModelTooDear, Purpose, Request
+from .streams.models import ModelTooDear, Request
 
 __all__ = ["Spending"]
 
@@ -138,8 +138,10 @@ class Spending:
         if account is not None:
             known = {each: getattr(account, each) for each in account.__slots__}
             del known["served"], known["reason"]
+            if account.share == 1:
+                del known["share"]
             phase = generation.phase
-            told = generation.request.purpose not in (Purpose.PLAN, Purpose.SUMMARY)
+            told = generation.request.purpose not in OTHERWISE
             if phase == "done" and told:
                 uncached = account.used - account.output
                 self.costs.observe(prompt_tokens(generation.request), uncached, account.output)

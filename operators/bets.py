@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..streams.events import Outcome
 from ..streams.world import World
+from .predict import ANY
 
 __all__ = ["Bets", "Kind"]
 
@@ -103,8 +104,9 @@ class Bets:
             return
         own = world.doing(event).key
         for result in event.results:
-            for target in dict.fromkeys((result.target, None)):
-                bet = self._let_go.pop((own, target, result.result), None)
+            named = (result.target, result.result), (None, result.result), (None, ANY)
+            for end in dict.fromkeys(named):
+                bet = self._let_go.pop((own, *end), None)
                 if bet is not None:
                     self._settle(bet, came=True, made=False)
         self._let_go.clear()

@@ -12,10 +12,12 @@ from ..streams.health import number
 from ..streams.saves import is_save
 from ..streams.world import Declared, World
 from .fingerprint import Dependence, dependence, fingerprint
-from .generation import Generation, Lease, Phase, Trace
+from .generation import Generation, Lease, Phase, Told, Trace
 from .narrative import Served
 from .prompts import Entry
-from .results import KILL, Happened, as_shown, happened, numbers_of
+from .refine import EFFECTS, adds_of, sayable
+from .results import ATTACK, KILL, SAVE, Happened, as_shown, happened, numbers_of
+from .select import Choice, may_stand_for
 from .slots import slots_in
 
 __all__ = [
@@ -33,8 +35,8 @@ __all__ = [
 ]
 
 NUMBERS = frozenset(("damage", "target_hp", "healing"))
-EFFECTS = ("effects", "conditions")
-"""What a blow may do besides, as values of its result."""
+STANDARD = (*ATTACK, *SAVE)
+"""Words of which everybody knows what they mean."""
 Slot = tuple[str | None, str, str | None, str]
 
 NOTHING = Dependence((), (), "", ())
@@ -50,7 +52,7 @@ class Found(Protocol):
         ...
 
     @property
-    def generation(self) -> Generation:
+    def generation(self) -> Told:
         """Its text, finished or not."""
         ...
 
@@ -72,13 +74,18 @@ class Lookup(Protocol):
         """The variant in a slot, which is then consumed."""
         ...
 
+    def beside(self, slot: Slot) -> Sequence[Found]:
+        """The variants for the same turn, action and target, whatever their result."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class Part:
     """One thing to tell, and the share in the variant that fits it, if one does.
 
-    ``lacking`` names the slots of the variant that nobody gave a value; ``written`` is the stream
-    that tells it, once there is one.
+    ``lacking`` names the slots of the variant that nobody gave a value, ``adds`` what it has no
+    room for; ``written`` is the stream that tells it, once there is one. ``choices`` are variants
+    of other names that might tell it as well.
     """
 
     entry: Entry
@@ -86,7 +93,21 @@ class Part:
     made_for: str = ""
     told: bool = False
     lacking: Collection[str] = ()
+    adds: tuple[str, ...] = ()
+    choices: Sequence[Choice] = ()
     written: Generation | None = None
+
+    def choose(self, number: int) -> None:
+        """Take one of its choices, counted from 1; with 0 none."""
+        chosen = self.choices[number - 1] if number else None
+        for each in self.choices:
+            if each is not chosen:
+                each.lease.release("told")
+        if chosen is not None:
+            self.lease = chosen.lease
+            self.made_for = self.entry.happened.result  # as the small model has it
+            self.adds = chosen.adds
+        self.choices = ()
 
     def shown(self, world: World) -> Generation | None:
         """A state names what it tells: the text that is not true of it any more, if any is."""
@@ -94,8 +115,9 @@ class Part:
         if what is self.entry.happened:
             return None
         self.entry = replace(self.entry, happened=what)
+        self.choose(0)
         lease = self.lease
-        return self.written or (lease.generation if lease is not None else None)
+        return self.written or (lease.generation.stream if lease is not None else None)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -157,9 +179,25 @@ class Claim:
         """The id of the telling it asks for."""
         return f"t{self.number}"
 
+    @property
+    def undecided(self) -> list[Part]:
+        """What one of several prepared texts might tell."""
+        return [part for part in self.parts if part.choices]
+
+    def decide(self) -> None:
+        """All that could be chosen has been: it is told from what was prepared, or all anew."""
+        leases = [part.lease for part in self.parts if part.lease is not None]
+        if len(leases) < len(self.parts):
+            self.release()
+            return
+        self.served = Served.IN_FLIGHT
+        opened = [lease.generation.opened_at or self.world.t for lease in leases]
+        self.lead = self.world.t - max(opened)
+
     def release(self) -> None:
         """Give back every share."""
         for part in self.parts:
+            part.choose(0)
             if part.lease is not None:
                 part.lease.release("told")
                 part.lease = None
@@ -193,12 +231,22 @@ class Piece:
         self.parts += other.parts
 
 
-def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
+def claim_of(
+    world: World,
+    store: Lookup,
+    trace: Trace,
+    *,
+    refines: bool = False,
+    selects: bool = False,
+) -> Claim:
     """Take a lease on each variant that fits the world's outcome, before anything drops it.
 
     A variant fits if it has the name of what happened, was made for this turn, action and
     target, and for whom the outcome is told, nothing it speaks of has changed unexpectedly, and
     its guard holds: the target is up afterwards exactly if the text leaves it standing.
+
+    :param refines: what it has no room for can be said after it.
+    :param selects: where there is none of that name, one of another name may be chosen.
     """
     outcome = world.cause
     assert isinstance(outcome, Outcome)
@@ -218,11 +266,20 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
             asked = numbers_of(world, declared, what.target, what.name)
             slots = _slots(generation, asked)
             begun = generation.phase in (Phase.RUNNING, Phase.DONE)
-            if begun and _fits(declared, what, slots, asked):
+            if begun and _fits(declared, what, slots, asked, refines):
                 part.lease = generation.lease()
                 part.made_for = found.made_for
                 part.lacking = NUMBERS & slots - what.values.keys()
+                if refines:
+                    part.adds = adds_of(world, part.entry, {*slots, *asked})
+        elif found is None and selects and what.name:
+            beside = store.beside((turn, depends.own, target, what.name))
+            good = [e for e in beside if e.fingerprint == mark and _may_know(e.to, outcome.to)]
+            part.choices = _choices(world, part.entry, good, refines)
         parts.append(part)
+    if not all(part.lease is not None or part.choices for part in parts):
+        for part in parts:
+            part.choose(0)
     leases = [part.lease for part in parts]
     ready = all(lease is not None and lease.generation.phase is Phase.DONE for lease in leases)
     served = Served.HIT if ready else Served.IN_FLIGHT
@@ -233,12 +290,36 @@ def claim_of(world: World, store: Lookup, trace: Trace) -> Claim:
         everyone = {**declared.action, "target": [*aimed, *others]}
         depends = dependence(world, declared.actor, everyone, depends.own)
     taken = Claim(world, outcome, depends, parts, served)
-    if served is Served.MISS:
+    if taken.undecided:
+        pass  # till it is
+    elif served is Served.MISS:
         taken.release()
     else:
         opened = [lease.generation.opened_at for lease in leases if lease is not None]
         taken.lead = world.t - max(each for each in opened if each is not None)
     return taken
+
+
+def _choices(world: World, entry: Entry, beside: Sequence[Found], refines: bool) -> list[Choice]:
+    """Those finished variants that might tell what happened, with all its numbers."""
+    declared, what = entry.declared, entry.happened
+    found: list[Choice] = []
+    for each in beside:
+        generation, made_for = each.generation, each.made_for
+        if generation.phase is not Phase.DONE or not generation.alive:
+            continue
+        slots = _slots(generation, ())
+        like = replace(what, name=made_for)
+        asked = numbers_of(world, declared, what.target, made_for)
+        if (
+            may_stand_for(declared, what, made_for)
+            and _fits(declared, like, slots, asked, refines)
+            and slots <= what.values.keys()
+        ):
+            adds = adds_of(world, entry, {*slots, *asked}) if refines else ()
+            known = what.name in STANDARD or not refines
+            found.append(Choice(made_for, generation.lease(), adds if known else (*adds, "result")))
+    return found
 
 
 def again_of(world: World, again: Again | None, store: Lookup, trace: Trace) -> Claim:
@@ -275,29 +356,34 @@ def _resolved(world: World) -> tuple[World, Declared]:
     return world, world.doing(outcome)
 
 
-def _slots(generation: Generation, asked: Collection[str]) -> set[str]:
+def _slots(generation: Told, asked: Collection[str]) -> set[str]:
     """The slots of a variant: those it has, or those it was asked for while it is under way."""
     if generation.phase is Phase.DONE:
-        return slots_in("".join(generation.text.items))
+        return slots_in(generation.written)
     return set(asked)
 
 
 def _fits(
-    declared: Declared, what: Happened, slots: Collection[str], asked: Collection[str]
+    declared: Declared,
+    what: Happened,
+    slots: Collection[str],
+    asked: Collection[str],
+    refines: bool,
 ) -> bool:
     """Whether what was written before the outcome is true of it, number by number, and says it all.
 
     A blow whose damage is not said is told without it; what may have done none at all, or is said
     to have done none, is not. Whose a success or failure is may come to light with the outcome
     only: what was written for the other is not told, nor is what leaves no room for a number that
-    nobody foresaw, or for what else a blow did.
+    nobody foresaw, or for what else a blow did, unless that can be said after it.
     """
     rolls = what.name in ("hit", "critical", KILL)
     own = what.target is None or what.target == declared.actor
     whose = [is_save(declared.action, what.name, values) for values in ({}, what.values)]
     if what.name in ("success", "failure") and not own and whose[0] is not whose[1]:
         return False
-    if rolls and any(what.values.get(each) for each in EFFECTS):
+    besides = any(what.values.get(each) for each in EFFECTS)
+    if rolls and besides and not (refines and sayable(what.values)):
         return False
     numbers = {each: number(what.values.get(each)) for each in ("damage", "healing")}
     if any(said is not None and said <= 0 and each in slots for each, said in numbers.items()):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .partials import MISSING, Partial, PartialParser, Patch, Progress, apply
 from .slots import SlotFiller
 
-__all__ = ["Composer"]
+__all__ = ["AS_IS", "Composer"]
 
 ABSENT = object()
 JSON_BEGINS = re.compile(r"""[{\[]\s*(?:["'“”‘’{\[\]}]|/[/*]|\w+\s*:)|```""")
@@ -19,6 +19,24 @@ PREAMBLE = 80
 """So many characters are looked at for the beginning of JSON before they are told as they are, in
 however many pieces they come."""
 SENTENCE_ENDS = tuple(".!?…。！？\"'”’»)")
+
+
+class _AsIs(Mapping[str, str]):
+    def __getitem__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+AS_IS: Mapping[str, str] = _AsIs()
+"""Fills each slot with itself."""
 
 
 class Composer:
@@ -75,9 +93,9 @@ class Composer:
         """Whether the piece under way, if nothing more comes, may have its text only in part."""
         return self._piece is not None and (self._piece.torn or self._piece.broken)
 
-    def append(self, text: str) -> tuple[list[Patch], str]:
+    def append(self, text: str, *, last: bool = True) -> tuple[list[Patch], str]:
         """Add plain text of our own, after a space, or an ellipsis where a sentence was cut."""
-        self.begin({}, last=True)
+        self.begin({}, last=last)
         if self.text.strip() and not self.text.rstrip().endswith(SENTENCE_ENDS):
             text = f"… {text}"
         patches, first = self.feed(text)

@@ -179,7 +179,7 @@ class Economy:
         small = None if not price else self.alternative(terms)
         cheap = price if small is None else self.price(request, small)
         in_time = small is None or self._in_time(variant, terms.main)
-        likely = small is None or variant.value >= terms.main_from
+        likely = small is None or variant.likeliest >= terms.main_from
         writes = in_time and likely and self._pays(variant, terms.main, price, terms)
         if not writes and (small is None or not self._pays(variant, terms.small, cheap, terms)):
             return Choice.UNWORTHY

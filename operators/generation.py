@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..streams.gate import OpenGate
 from ..streams.models import (
@@ -29,7 +29,7 @@ from ..streams.replay_buffer import ReplayBuffer
 from ..streams.tasks import Tasks
 from .fingerprint import Dependence
 
-__all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "Trace"]
+__all__ = ["Generation", "GenerationClosed", "Generations", "Lease", "Phase", "Told", "Trace"]
 
 RECALLED = Request("", (), purpose=Purpose.PREFETCH)
 """In the place of what was asked for a text that is there already."""
@@ -61,12 +61,83 @@ class GenerationClosed(Exception):
         self.reason = reason
 
 
+class Told(Protocol):
+    """What can be told of a stream: all of it, or one of its tails; see :class:`Generation`."""
+
+    delivered: bool
+    cleared: bool
+
+    @property
+    def stream(self) -> Generation:
+        """The stream it is of."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The id of that."""
+        ...
+
+    @property
+    def phase(self) -> Phase:
+        """How far it is."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be told, now or later."""
+        ...
+
+    @property
+    def opened_at(self) -> float | None:
+        """When its model was asked, in seconds."""
+        ...
+
+    @property
+    def written(self) -> str:
+        """What there is of it."""
+        ...
+
+    def lease(self) -> Lease:
+        """Take a share."""
+        ...
+
+    def bind(self) -> None:
+        """The telling it is part of reaches a viewer."""
+        ...
+
+    def deliver(self) -> None:
+        """Its text reaches a viewer."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[str, None]:
+        """Its text from the beginning, as it comes."""
+        ...
+
+
+class Parts(Protocol):
+    """The parts of a stream that can be told each by itself; see :class:`~.trunk.Tails`."""
+
+    def read(self) -> None:
+        """Take in what has been written since."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Whether one of them is whole."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """How much of what was written has reached a viewer."""
+        ...
+
+
 class Lease:
     """A share in a generation; the last one released closes it."""
 
     __slots__ = ("_released", "generation")
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Told) -> None:
         self.generation = generation
         self._released = False
 
@@ -74,7 +145,7 @@ class Lease:
         """Give the share back; more than once is fine."""
         if not self._released:
             self._released = True
-            self.generation._give_back(reason)
+            self.generation.stream._give_back(reason)
 
 
 class Generation:
@@ -83,7 +154,8 @@ class Generation:
     ``bound`` is set by whoever first hands a viewer text of the telling it is part of: from then
     on the world cannot revoke it. ``delivered`` is true once its own text has reached a viewer,
     ``adopted`` once anybody has joined the one who opened it: then it is displaced no more.
-    ``value`` orders waiting speculations, the greatest first.
+    ``value`` orders waiting speculations, the greatest first. ``parts`` are what is told of it each
+    by itself, if it is made of such: then those that are whole can be told however it ended.
     """
 
     def __init__(
@@ -95,7 +167,8 @@ class Generation:
         value: float,
         revision: int,
     ) -> None:
-        self.id = gid
+        self.id: str = gid
+        self.parts: Parts | None = None
         self.revision = revision
         self.request = request
         self.depends = depends
@@ -132,12 +205,33 @@ class Generation:
         return self.phase not in (Phase.FAILED, Phase.CLOSED) and not self.revoked
 
     @property
+    def usable(self) -> bool:
+        """Whether any of it can be told, now or later."""
+        left = self.parts is not None and self.parts.usable and not self.revoked
+        return self.alive or left
+
+    @property
+    def stream(self) -> Generation:
+        """Itself; see :class:`Told`."""
+        return self
+
+    @property
+    def written(self) -> str:
+        """What there is of its text."""
+        return "".join(self.text.items)
+
+    @property
+    def share(self) -> float:
+        """How much of what was written has reached a viewer, if any has; all, if none has."""
+        return 1.0 if self.parts is None or not self.delivered else self.parts.share
+
+    @property
     def doubtful(self) -> bool:
         """True while the world may yet make it untrue: it is alive, or what came of it is judged.
 
         What is part of a telling that has reached a viewer is not.
         """
-        return not self.bound and not self.revoked and (self.alive or self.judged)
+        return not self.bound and not self.revoked and (self.usable or self.judged)
 
     @property
     def running(self) -> bool:
@@ -165,11 +259,11 @@ class Generation:
         """How many share it."""
         return self._leases
 
-    def lease(self) -> Lease:
-        """Take a share."""
+    def lease(self, part: Told | None = None) -> Lease:
+        """Take a share in it, or in a part of it."""
         self.adopted = self.adopted or self._leases > 0
         self._leases += 1
-        return Lease(self)
+        return Lease(self if part is None else part)
 
     def _give_back(self, reason: str) -> None:
         self._leases -= 1
@@ -199,9 +293,9 @@ class Generation:
             self._owner._on_bind(self)
 
     def deliver(self) -> None:
-        """Its text reaches a viewer."""
+        """Its text reaches a viewer, or another part of that."""
         self.bind()
-        if not self.delivered:
+        if not self.delivered or self.parts is not None:
             self.delivered = True
             self._owner._on_deliver(self)
 
@@ -275,6 +369,8 @@ class Generation:
         self._owner.gate.answered(self)
         self._owner.trace("~chunk", generation=self.id, text=text)
         self.text.append(text)
+        if self.parts is not None:
+            self.parts.read()
 
     def receive(self, event: ModelEvent) -> None:
         """An event of the model's stream."""

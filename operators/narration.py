@@ -11,7 +11,14 @@ from pydantic import BaseModel, Field, ValidationError
 from ..errors import ConfigError
 from .partials import MISSING
 
-__all__ = ["Line", "Narration", "schema_of", "strict_schema", "validate_final"]
+__all__ = [
+    "Line",
+    "Narration",
+    "schema_of",
+    "schema_of_tails",
+    "strict_schema",
+    "validate_final",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,6 +62,24 @@ def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
     """
     schema: Mapping[str, Any] = strict_schema(model.model_json_schema(), model.__name__)
     return schema
+
+
+@lru_cache(maxsize=64)
+def schema_of_tails(model: type[BaseModel]) -> Mapping[str, Any]:
+    """The schema that asks for a trunk, and for several tails that are each a ``model``.
+
+    :raises ConfigError: as :func:`schema_of` does.
+    """
+    telling = dict(schema_of(model))
+    named = {"$defs": telling.pop("$defs")} if "$defs" in telling else {}
+    tail = _object({"of": {"type": "integer"}, "telling": telling})
+    return named | _object({"trunk": {"type": "string"}, "tails": {"type": "array", "items": tail}})
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    names = [*properties]
+    shape = {"type": "object", "properties": properties, "required": names}
+    return shape | {"additionalProperties": False}
 
 
 def strict_schema(schema: Any, name: str) -> Any:

@@ -15,9 +15,9 @@ __all__ = ["Ended", "Narrative", "Patched", "Served", "Started", "Status"]
 class Served(StrEnum):
     """Where a telling came from.
 
-    ``hit``: complete before the outcome. ``in_flight``: started before it, not complete. ``miss``:
-    nothing fitting had been started. ``failed``: fallback text. ``superseded``: ended by the
-    overlap policy before its first text.
+    ``hit``: complete before the outcome. ``in_flight``: started before it, not complete, or chosen
+    for it by the small model. ``miss``: nothing fitting had been started. ``failed``: fallback
+    text. ``superseded``: ended by the overlap policy before its first text.
     """
 
     HIT = "hit"

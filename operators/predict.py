@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,18 @@ from .prompts import Account
 from .results import Likely, possible_results, usual
 from .wander import OFFERED
 
-__all__ = ["Intensity", "Plan", "Variant", "planner", "variants"]
+__all__ = [
+    "ANY",
+    "Ending",
+    "Intensity",
+    "Plan",
+    "Strategy",
+    "Variant",
+    "apart",
+    "planner",
+    "together",
+    "variants",
+]
 
 
 class Intensity(StrEnum):
@@ -47,9 +59,25 @@ LEAST = {Intensity.CONSERVATIVE: 0.05, Intensity.AGGRESSIVE: 0.01, Intensity.AUT
 """The probability from which on an undeclared action is prepared."""
 
 
+ANY = "*"
+"""In the place of a result: any of those that a trunk has tails for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One possible result, for one target; ``value`` is the probability that it comes to that."""
+
+    target: str | None
+    result: str
+    value: float = field(compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A text to prepare: one possible result, for one target, of one candidate.
+
+    Or a trunk, with a tail for each of several: these are its ``endings``, in an order of their
+    own, and its result is :data:`ANY`.
 
     ``slot`` is its place in the plan; two variants of one slot are the same if their fingerprints
     and their ``content`` (which their prompts may have, and how often it has changed) are.
@@ -72,16 +100,43 @@ class Variant:
     urgency: float = field(default=0.0, compare=False)
     content: tuple[tuple[str, int], ...] = ()
     to: tuple[str, ...] = ()
+    endings: tuple[Ending, ...] = ()
 
     @property
     def target(self) -> str | None:
-        """The target it speaks of."""
+        """The target it speaks of; none, of several."""
         return self.slot[2]
 
     @property
     def result(self) -> str:
         """The result it is for."""
         return self.slot[3]
+
+    @property
+    def each(self) -> tuple[Variant, ...]:
+        """Of a trunk, what each of its tails is, the most likely first."""
+        turn, own, _, _ = self.slot
+        likely = sorted(self.endings, key=lambda ending: -ending.value)
+        return tuple(
+            replace(self, slot=(turn, own, each.target, each.result), value=each.value, endings=())
+            for each in likely
+        )
+
+    @property
+    def likeliest(self) -> float:
+        """The probability that it comes to the likeliest of what it has a text for."""
+        return max((each.value for each in self.endings), default=self.value)
+
+    @property
+    def tells(self) -> Account:
+        """What it is to tell."""
+        given = self.scene, self.declared
+        if self.account is not None:
+            return self.account
+        if self.endings:
+            ends = [(each.target, each.result) for each in self.each]
+            return Account.of_endings(*given, ends, self.partial)
+        return Account.of_variant(*given, self.target, self.result, self.partial)
 
 
 class _Chance(NamedTuple):
@@ -95,7 +150,8 @@ class _Chance(NamedTuple):
 
 def variants(scene: Scene, candidate: Candidate) -> list[Variant]:
     """The variants of a candidate: one per target and possible result."""
-    return _made(scene, _chances(scene.world, candidate, usual, harm_said))
+    chances = _chances(scene.world, candidate, usual, harm_said)
+    return _made(scene, apart(chances, len(chances)))
 
 
 def _chances(world: World, candidate: Candidate, otherwise: Likely, harm: Harm) -> list[_Chance]:
@@ -109,13 +165,49 @@ def _chances(world: World, candidate: Candidate, otherwise: Likely, harm: Harm) 
     ]
 
 
-def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
-    """A variant of each chance; what those of one candidate depend on is worked out once."""
+Strategy = Callable[[Sequence[_Chance], int], list[list[_Chance]]]
+"""Which of the chances are prepared, and which of these in one text. They come with the likeliest
+first, and so they leave; not many more than the number that is given."""
+
+
+def apart(chances: Sequence[_Chance], most: int) -> list[list[_Chance]]:
+    """Each by itself."""
+    return [[each] for each in chances[:most]]
+
+
+def together(chances: Sequence[_Chance], most: int) -> list[list[_Chance]]:
+    """All of one candidate: where one of its chances is among the first, so are the others.
+
+    A further tail costs little: of each candidate there are up to twice as many.
+    """
+    groups: dict[int, list[_Chance]] = {id(each.candidate): [] for each in chances[:most]}
+    for each in chances:
+        group = groups.get(id(each.candidate))
+        if group is not None and len(group) < 2 * most:
+            group.append(each)
+    return sorted(groups.values(), key=lambda group: -_likely(group))
+
+
+def _likely(group: Sequence[_Chance]) -> float:
+    """That one of them comes; of several targets each comes to something."""
+    if len(group) == 1:
+        return group[0].value
+    return min(group[0].candidate.probability, math.fsum(each.value for each in group))
+
+
+def _made(scene: Scene, groups: Sequence[Sequence[_Chance]]) -> list[Variant]:
+    """A variant of each group; what those of one candidate depend on is worked out once."""
     world = scene.world
     turn = world.turn.turn if world.turn is not None else None
     known: dict[int, tuple[Dependence, str, bool]] = {}
     found = []
-    for value, candidate, target, result in chances:
+    for group in groups:
+        _, candidate, target, result = group[0]
+        endings: tuple[Ending, ...] = ()
+        if len(group) > 1:
+            ends = {(each.target or "", each.result): each for each in group}
+            endings = tuple(Ending(ends[n].target, n[1], ends[n].value) for n in sorted(ends))
+            target, result = None, ANY
         declared = candidate.declared
         if id(candidate) not in known:
             depends = dependence(world, declared.actor, declared.action, declared.key)
@@ -129,12 +221,13 @@ def _made(scene: Scene, chances: Sequence[_Chance]) -> list[Variant]:
                 scene=scene,
                 declared=declared,
                 depends=depends,
-                value=value,
+                value=_likely(group),
                 source=candidate.source,
                 partial=partial,
                 likely=candidate.probability,
                 urgency=candidate.urgency,
                 to=declared.to,
+                endings=endings,
             )
         )
     return found
@@ -169,6 +262,7 @@ def planner(
     scene_of: Callable[[World], Scene] = classify,
     otherwise: Likely = usual,
     harm: Harm = harm_said,
+    strategy: Callable[[], Strategy] = lambda: apart,
 ) -> Plan:
     """The plan for a scene: what to prepare, the most valuable first, within the limits.
 
@@ -183,6 +277,7 @@ def planner(
     :param scene_of: tells the context. With it ends what was declared in it; but an open action
         that has itself ended the combat, as a state shows before the outcome comes, stays planned.
     :param otherwise: the odds of a result where the game gives none; ``harm``: how hard a blow is.
+    :param strategy: read anew for each scene: which results stand in one text.
     """
 
     def stays(scene: Scene, candidate: Candidate) -> bool:
@@ -212,7 +307,7 @@ def planner(
             for each in _chances(scene.world, candidate, otherwise, harm)
         ]
         chances.sort(key=lambda each: -each.value)
-        wanted = _made(scene, chances[:max_variants])
+        wanted = _made(scene, strategy()(chances, max_variants))
         if spare is not None and (spare.value > 0 or level is Intensity.AGGRESSIVE):
             wanted.append(spare)
             wanted.sort(key=lambda variant: -variant.value)

@@ -47,7 +47,9 @@ class Account:
     ``slots`` names the values that are not known yet: the text is a variant, and writes them as
     ``{damage}``. ``part`` asks for a sentence or two that will stand beside others. ``told`` is
     how it was told before, the latest last: it is to be told again, as true and in another way.
-    ``to`` names the viewers it is for; all, if none are named.
+    ``to`` names the viewers it is for; all, if none are named. Of ``endings`` there is one for each
+    entry, the names of its open values, where nobody knows yet which of the entries will come true:
+    the text is asked for as a wind-up that all of them share, and a tail for each.
     """
 
     entries: tuple[Entry, ...]
@@ -55,6 +57,7 @@ class Account:
     part: bool = False
     told: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
+    endings: tuple[tuple[str, ...], ...] = ()
 
     @staticmethod
     def of_variant(
@@ -66,6 +69,16 @@ class Account:
             open_slots = tuple(each for each in open_slots if each != "target_hp")
         happened = Happened(target, result, result, {}, result)
         return Account((Entry(declared, happened),), open_slots, part, to=declared.to)
+
+    @staticmethod
+    def of_endings(
+        scene: Scene, declared: Declared, ends: Sequence[tuple[str | None, str]], part: bool
+    ) -> Account:
+        """The account of several results of an action, by target and name, of which some come."""
+        each = [Account.of_variant(scene, declared, *end, part) for end in ends]
+        entries = tuple(one.entries[0] for one in each)
+        slots = tuple(one.slots for one in each)
+        return Account(entries, part=part, to=declared.to, endings=slots)
 
 
 class Prompts(Protocol):
@@ -144,6 +157,13 @@ others. "besides" counts what else happened around it, and is worth a clause.
 """
 
 
+def styled(style: str, tone: str, language: str) -> str:
+    """What is added to the instructions of a game that has wishes."""
+    wishes = {"Style": style, "Tone": tone, "Language": language and f"write in {language}"}
+    said = [f"{name}: {wish}\n" for name, wish in wishes.items() if wish]
+    return "\n" + "".join(said) if said else ""
+
+
 class DefaultPrompts:
     """The prompts Foretell ships: stable text first, what changes last.
 
@@ -162,9 +182,7 @@ class DefaultPrompts:
         full = "two to four sentences"
         if length is not None:
             full = "one sentence" if length == 1 else f"about {length} sentences"
-        wishes = {"Style": style, "Tone": tone, "Language": language and f"write in {language}"}
-        said = [f"{name}: {wish}\n" for name, wish in wishes.items() if wish]
-        self.system = SYSTEM.replace("{full}", full) + ("\n" + "".join(said) if said else "")
+        self.system = SYSTEM.replace("{full}", full) + styled(style, tone, language)
 
     def __call__(
         self,
@@ -175,7 +193,7 @@ class DefaultPrompts:
         content: Mapping[str, Any],
     ) -> Prompt:
         """See :class:`Prompts`."""
-        kept, besides = _digest(outcome.entries)
+        kept, besides = (outcome.entries, {}) if outcome.endings else _digest(outcome.entries)
         about = dict.fromkeys(
             each
             for entry in kept
@@ -193,9 +211,9 @@ class DefaultPrompts:
         facts = {
             "context": scene.context,
             **({"dialogue": dialogue} if dialogue else {}),
-            "tellings": tellings,
+            **_listed(tellings, outcome),
             **({"besides": besides} if besides else {}),
-            "slots": outcome.slots,
+            **({} if outcome.endings else {"slots": outcome.slots}),
             "form": "part" if outcome.part else "full",
         }
         wish = _wish(outcome) + _more(tellings)
@@ -221,7 +239,32 @@ def _story(memory: str) -> list[Message]:
     return [Message("user", each, cache=n == len(blocks)) for n, each in enumerate(blocks, 1)]
 
 
+def _listed(facts: Sequence[Mapping[str, Any]], outcome: Account) -> dict[str, Any]:
+    """What is to be told; of endings what they have in common once, and each what is its own."""
+    if not outcome.endings:
+        return {"tellings": facts}
+    common = {
+        key: value
+        for key, value in facts[0].items()
+        if all(key in fact and fact[key] == value for fact in facts)
+    }
+    endings = []
+    for n, (fact, slots) in enumerate(zip(facts, outcome.endings, strict=True)):
+        own = {key: value for key, value in fact.items() if key not in common}
+        endings.append({"of": n, **own, **({"slots": slots} if slots else {})})
+    return {"telling": common, "endings": endings}
+
+
+ENDINGS = """\
+Nobody knows yet which of the endings in FACTS comes true. Write as "trunk" one sentence of how \
+it is begun: true of all of them, with no result and no slot. Write as "tails" for each ending, in \
+their order, its "of" and a "telling" that goes on where the trunk stops, as if there were no \
+other."""
+
+
 def _wish(outcome: Account) -> str:
+    if outcome.endings:
+        return ENDINGS
     if not outcome.told:
         return "Tell this."
     before = "\n".join(f"TOLD {orjson.dumps(text).decode()}" for text in outcome.told)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, Protocol
 
-from .compose import Composer
-from .generation import Generation, GenerationClosed
+from .compose import AS_IS, Composer
+from .generation import GenerationClosed, Told
 from .guarding import TextRefused
 from .partials import Patch, Path
 from .sentences import Sentence, Sentences
@@ -37,28 +37,12 @@ class _Check(NamedTuple):
     text: str
 
 
-class _AsIs(Mapping[str, str]):
-    """Fills each slot with itself."""
-
-    def __getitem__(self, name: str) -> str:
-        return f"{{{name}}}"
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
 class _Scout:
     """Reads ahead, and knows up to where the raw answer holds nothing that was not judged."""
 
     def __init__(self, text_field: str, language: str) -> None:
         self._composer = Composer(text_field)
-        self._composer.begin(_AsIs(), last=True)
+        self._composer.begin(AS_IS, last=True)
         self._language = language
         self._raw = ""
         self._sent = self._read = 0
@@ -124,12 +108,12 @@ def _checks(path: Path, sentences: list[Sentence]) -> list[_Check]:
 
 
 async def sifted(
-    generation: Generation,
+    told: Told,
     judge: Callable[[str], Judged],
     text_field: str,
     language: str = "en",
 ) -> AsyncGenerator[str, None]:
-    """The text of a stream, as :meth:`Generation.chunks` gives it, as far as it was judged.
+    """What is told of a stream, as its ``chunks`` give it, as far as it was judged.
 
     ::
 
@@ -144,7 +128,7 @@ async def sifted(
     :raises TextRefused: for the first that is not let through: nothing of it was handed on.
     :raises ModelError: and :class:`GenerationClosed`, as the stream itself does.
     """
-    scout = _Scout(text_field, language)
+    scout, generation = _Scout(text_field, language), told.stream
 
     async def passed(checks: list[_Check]) -> AsyncGenerator[str, None]:
         asked = [(check, judge(check.text) if check.text else None) for check in checks]
@@ -163,7 +147,7 @@ async def sifted(
                 if verdict is not None:
                     verdict.drop()
 
-    async with aclosing(generation.chunks()) as chunks:
+    async with aclosing(told.chunks()) as chunks:
         async for chunk in chunks:
             async with aclosing(passed(scout.feed(chunk))) as pieces:
                 async for piece in pieces:
@@ -178,7 +162,7 @@ async def sifted(
 def words_of(text: str, text_field: str) -> str:
     """All that a viewer would read of a whole answer, field by field, its slots as they are."""
     composer = Composer(text_field)
-    composer.begin(_AsIs(), last=True)
+    composer.begin(AS_IS, last=True)
     patches = [*composer.feed(text)[0], *composer.finish()[0]]
     strings: dict[Path, str] = {}
     for path, op, value in patches:

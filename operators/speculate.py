@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from reactivex import Observable, abc
@@ -13,9 +13,10 @@ from ..streams.models import Request
 from ..streams.timers import Timers, sleep
 from ..streams.world import Change, World
 from .fingerprint import only_leaves
-from .generation import Generation, Generations
+from .generation import Generation, Generations, Phase, Told
 from .predict import Variant
 from .prompts import Account
+from .trunk import Tails
 
 __all__ = ["Keeper", "RequestFor", "VariantStore", "revoke", "speculate"]
 
@@ -44,11 +45,11 @@ class RequestFor(Protocol):
 class VariantStore(Protocol):
     """What the operators need of a store of variants; see :class:`foretell.sinks.store.Store`."""
 
-    def put(self, variant: Variant, generation: Generation) -> None:
+    def put(self, variant: Variant, generation: Told) -> None:
         """Offer a variant."""
         ...
 
-    def discard(self, variant: Variant, generation: Generation) -> None:
+    def discard(self, variant: Variant, generation: Told) -> None:
         """Take it back."""
         ...
 
@@ -89,7 +90,8 @@ def speculate(
     asked_of: Callable[[Variant, Request], Request | None] = lambda variant, request: request,
     ready: Callable[[Variant], Awaitable[None]] | None = None,
     limit: float = math.inf,
-    refused: Callable[[Generation], Awaitable[bool]] | None = None,
+    text_field: str = "text",
+    judge: Callable[[Sequence[Told]], Awaitable[None]] | None = None,
 ) -> Callable[[Variant], AsyncGenerator[Generation, None]]:
     """The inner stream of one variant: opens its generation and offers it in the store.
 
@@ -108,12 +110,16 @@ def speculate(
     that a state that never holds still does not cost a request at every tick. What ``keeper`` has
     as the answer to this very request is not asked for again, and costs nothing; for any other,
     ``asked_of`` says what is asked of which model, and says nothing where no budget affords it.
-    Before it is made, it waits until what its prompt may need is ``ready``. What is ``refused``
-    goes as what is flawed does; a telling that adopts it before that is known has it judged.
+    Before it is made, it waits until what its prompt may need is ``ready``.
+
+    Of a trunk each tail is offered by itself, and those that are whole stay, however its stream
+    ends. A telling has its text in ``text_field``. What ``judge`` does not clear goes as what is
+    flawed does; a telling that adopts it before that is known has it judged.
     """
     lost: dict[Slot, tuple[int, float]] = {}  # how often of late, and when it was last begun
 
     def opened(variant: Variant, request: Request) -> Generation:
+        ends = variant.endings
         return generations.open(
             request,
             (variant.depends,) if variant.account is None else (),
@@ -124,6 +130,7 @@ def speculate(
             target=variant.target,
             result=variant.result,
             source=variant.source,
+            **({"endings": [(each.target, each.result) for each in ends]} if ends else {}),
         )
 
     async def whole(generation: Generation) -> None:
@@ -153,10 +160,7 @@ def speculate(
             await sleep(timers, f"calm {variant.slot}", calm)
         if ready is not None:
             await ready(variant)
-        account = variant.account or Account.of_variant(
-            variant.scene, variant.declared, variant.target, variant.result, variant.partial
-        )
-        request = request_for(variant, account)
+        request = request_for(variant, variant.tells)
         if request is None:
             return
         generation = None
@@ -172,14 +176,27 @@ def speculate(
                 return
             request, generation = chosen, opened(variant, chosen)
         lease = generation.lease()
-        store.put(variant, generation)
+        tails = Tails(generation, variant, text_field, flawed) if variant.endings else None
+        offered: list[tuple[Variant, Told]] = [(variant, generation)]
+        told: Sequence[Told] = [generation]
+        if tails is not None:
+            offered += [(tail.variant, tail) for tail in tails.each]
+            told = tails.each
+        for each in offered:
+            store.put(*each)
         try:
             await whole(generation)
-            if not generation.alive or flawed("".join(generation.text.items)):
+            sound = generation.alive and (tails is not None or not flawed(generation.written))
+            if not (sound if tails is None else tails.usable):
                 return
-            if refused is not None and (await refused(generation) or not generation.alive):
-                return
-            if keeper is not None:
+            if judge is not None:
+                await judge([each for each in told if each.phase is Phase.DONE])
+                for each in offered:
+                    if each[1] in told and not each[1].cleared:
+                        store.discard(*each)
+                if not (generation.usable and any(each.cleared for each in told)):
+                    return
+            if keeper is not None and sound:
                 keeper.keep(variant, request, generation)
             yield generation
             await asyncio.get_running_loop().create_future()
@@ -189,7 +206,8 @@ def speculate(
                 lost[variant.slot] = times + 1, variant.scene.world.t
                 while len(lost) > REMEMBERED:
                     del lost[next(iter(lost))]
-            store.discard(variant, generation)
+            for each in offered:
+                store.discard(*each)
             lease.release("superseded")
             if generation.leases == 0:
                 await _gone(generation)

@@ -23,11 +23,13 @@ from .claim import Again, Claim, Lookup, Part, Piece, again_of, claim_of, pieces
 from .classify import Scene
 from .compose import Composer
 from .fallback import fallback_text
-from .generation import Generation, GenerationClosed, Generations, Lease, Trace
+from .generation import Generation, GenerationClosed, Generations, Lease, Told, Trace
 from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
 from .prompts import Account
+from .refine import Addition, Refiner
 from .results import Happened
+from .select import Asked, Offer, Selector
 
 __all__ = ["Teller"]
 
@@ -55,6 +57,8 @@ class Draft:
     composer: Composer
     refused: str = ""
     """Why the model last would not begin."""
+    whole: bool = False
+    """Whether all has been told, and what comes now is more than was prepared."""
 
 
 class Teller:
@@ -75,6 +79,8 @@ class Teller:
         everybody may know everything.
     :param guarded: the text of a stream as far as the game's guard lets it through; none, if there
         is no guard.
+    :param refiner: adds what a prepared text has no room for, if anything does.
+    :param selector: says which prepared text tells a result of another name, if any does.
     :param on_serve: told, for each prepared part that reaches a viewer, the result it was made
         for and what happened.
     """
@@ -97,7 +103,9 @@ class Teller:
         on_serve: Callable[[str, Happened], None],
         recall: Callable[[int], Again | None] = lambda number: None,
         shown: Shown | None = None,
-        guarded: Callable[[Generation], AsyncGenerator[str, None]] | None = None,
+        guarded: Callable[[Told], AsyncGenerator[str, None]] | None = None,
+        refiner: Refiner | None = None,
+        selector: Selector | None = None,
     ) -> None:
         self._generations = generations
         self._store = store
@@ -115,13 +123,18 @@ class Teller:
         self._recall = recall
         self._shown = shown
         self._guarded = guarded
+        self._refiner = refiner
+        self._selector = selector
         self._active: dict[str, asyncio.Task[Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._unwanted: dict[str, None] = {}
 
     def claim(self, world: World) -> Claim:
         """Take what fits the world's outcome, before anything drops it; see :func:`claim_of`."""
-        return self._known(claim_of(world, self._store, self._trace))
+        refines = self._refiner is not None and self._refiner.on()
+        selects = self._selector is not None and self._selector.on()
+        store, trace = self._store, self._trace
+        return self._known(claim_of(world, store, trace, refines=refines, selects=selects))
 
     def retell(self, world: World, number: int | None) -> Claim:
         """The claim of an input that asks to tell an outcome again; see :func:`again_of`."""
@@ -134,6 +147,8 @@ class Teller:
 
     def _known(self, taken: Claim) -> Claim:
         self._claims[taken.telling] = taken
+        if self._refiner is not None:
+            self._refiner.stop()
         taken.since = self._moment()
         if taken.telling in self._unwanted:
             del self._unwanted[taken.telling]
@@ -242,7 +257,7 @@ class Teller:
             async with timeout(self._timers, f"deadline {first.telling}", left):
                 await self._tell(claims, emit, draft)
         except asyncio.CancelledError:
-            self._finish(claims, emit, draft, Status.SUPERSEDED)
+            self._finish(claims, emit, draft, Status.DONE if draft.whole else Status.SUPERSEDED)
             raise
         except TimeoutError:
             if spared := self._spared(claims):
@@ -295,6 +310,7 @@ class Teller:
         claim.parts = [Part(entry) for entry in claim.again.entries]
 
     async def _tell(self, claims: Sequence[Claim], emit: Emit, draft: Draft) -> None:
+        await self._decide(claims)
         left = pieces(claims)
         first = True
         while left:
@@ -306,6 +322,63 @@ class Teller:
             first = False
             for part in piece.parts:
                 part.told = True
+        if parts := _to_refine(claims):
+            await self._refine(claims, parts, emit, draft)
+
+    async def _decide(self, claims: Sequence[Claim]) -> None:
+        """Have chosen what tells that of which there is no variant of its name."""
+        asked: list[tuple[Part, Asked]] = []
+        selector, revision = self._selector, self._world().revision
+        undecided = [claim for claim in claims if claim.undecided]
+        if selector is None or not undecided:
+            return
+        try:
+            for claim in undecided:
+                for part in claim.undecided:
+                    scene, account = self._seen(claims, [part])
+                    offer = Offer(account, tuple((e.made_for, e.text) for e in part.choices))
+                    depends = [claim.depends]
+                    if found := selector.ask(claim.telling, scene, offer, depends, revision):
+                        asked.append((part, found))
+            for part, answer in asked:
+                number = await answer.answer()
+                if part.choices:  # else a state has shown meanwhile that it was something else
+                    part.choose(number)
+        finally:
+            for _, answer in asked:
+                answer.drop()
+        for claim in undecided:
+            for part in claim.undecided:
+                part.choose(0)
+            claim.decide()
+            for part in claim.parts:
+                if claim.served is not Served.MISS and part.lease is not None:
+                    taken = part.lease.generation.id
+                    self._trace("~take", telling=claim.telling, generation=taken)
+
+    async def _refine(
+        self, claims: Sequence[Claim], parts: Sequence[Part], emit: Emit, draft: Draft
+    ) -> None:
+        """Have what the prepared texts have no room for said after them; without it they stand."""
+        if self._refiner is None or len(self._claims) > len(claims):
+            return  # others wait to be told
+        if self._check(draft.composer.value) is not None:
+            return
+        draft.whole = True
+        first = claims[0]
+        scene, account = self._seen(claims, parts)
+        addition = Addition(account, tuple(part.adds for part in parts), draft.composer.text)
+        depends = [claim.depends for claim in claims]
+        revision = self._world().revision
+        more = self._refiner.sentences(first.telling, scene, addition, depends, revision)
+        async with aclosing(more) as sentences:
+            async for sentence in sentences:
+                longer = deepcopy(draft.composer)
+                patches, text = longer.append(sentence, last=False)
+                if self._check(longer.value) is not None:
+                    return
+                draft.composer = longer
+                emit(Patched(first.telling, patches, text, first.outcome.to, self._now()))
 
     async def _told(
         self,
@@ -324,10 +397,10 @@ class Teller:
         lease = piece.prepared or self._open(claims, piece, alone=first and last)
         generation, begun = lease.generation, False
         for each in piece.parts:
-            each.written = generation
+            each.written = generation.stream
         composer = deepcopy(draft.composer) if draft.composer.value else Composer(self._text_field)
         values, lacking = self._values(claims, piece.parts[0])
-        composer.begin(values, last=last, lacking=lacking)
+        composer.begin(values, last=last and not _to_refine(claims), lacking=lacking)
         held: list[Patch] = []
         words = ""
 
@@ -372,7 +445,7 @@ class Teller:
             lease.release("told")
         return True
 
-    def _chunks(self, generation: Generation) -> AsyncGenerator[str, None]:
+    def _chunks(self, generation: Told) -> AsyncGenerator[str, None]:
         """The text of a stream, as far as it can be shown."""
         if self._guarded is None or generation.cleared:
             return generation.chunks()
@@ -426,7 +499,7 @@ class Teller:
         self,
         claims: Sequence[Claim],
         piece: Piece,
-        generation: Generation,
+        generation: Told,
         emit: Emit,
         patches: Sequence[Patch],
         text: str,
@@ -509,6 +582,17 @@ class Teller:
                 _place(first),
             )
         )
+
+
+def _to_refine(claims: Sequence[Claim]) -> list[Part]:
+    """What is told from prepared texts that have no room for all of it."""
+    return [
+        part
+        for claim in claims
+        if claim.again is None
+        for part in claim.parts
+        if part.adds and part.lease is not None
+    ]
 
 
 def _begun_anew(piece: Piece, left: list[Piece]) -> None:

@@ -118,10 +118,11 @@ class Views:
         if world.turn is not None and world.turn.actor in _actors(state):
             seen = seen._replace(turn=replace(world.turn, options=()))
         entries = tuple(self._entry(world, entry, to) for entry in account.entries)
-        slots = account.slots
+        slots = account.slots, *account.endings
         if not all(self._healthy(world, each.happened.target, to) for each in account.entries):
-            slots = tuple(each for each in slots if each != "target_hp")
-        return self._scene_of(seen), replace(account, entries=entries, slots=slots)
+            slots = tuple(tuple(each for each in of if each != "target_hp") for of in slots)
+        known = replace(account, entries=entries, slots=slots[0], endings=slots[1:])
+        return self._scene_of(seen), known
 
     def content(
         self, world: World, account: Account, found: Mapping[str, Mapping[str, Any]]

@@ -27,11 +27,11 @@ Row = tuple[str, str, bool, bool, str]
 KEPT = 4096
 """Accounts that are kept one by one: far more than there are streams that may still be served."""
 
-ASKED_FOR = ("foreground", "plan", "summary")
+ASKED_FOR = ("foreground", "plan", "refine", "summary")
 """Purposes of what is needed in any case; the others are speculation."""
 TOLD = ("foreground", "summary")
 """Purposes of what is spent on the narrative with nothing prepared."""
-OTHERWISE = ("plan", "summary")
+OTHERWISE = ("plan", "refine", "summary")
 """Purposes of what is no telling: it says nothing of how long one is."""
 
 COUNTS = ("input", "output", "cache_read", "cache_write")
@@ -54,7 +54,8 @@ FREE = Price(0.0, 0.0, 0.0, 0.0)
 class Account:
     """One generation as billed. Counts are tokens; ``input`` is what no cache served.
 
-    ``reason``: why it was wasted, if it was a speculation and nothing of it is served.
+    ``reason``: why it was wasted, if it was a speculation and nothing of it is served; ``share``:
+    how much of its output is, if some is. The rest of that nobody has asked for.
     """
 
     purpose: str
@@ -66,6 +67,7 @@ class Account:
     estimated: bool = False
     served: bool = False
     reason: str = ""
+    share: float = 1.0
 
     @property
     def used(self) -> int:
@@ -153,6 +155,7 @@ class Ledger:
             estimated,
             generation.delivered,
             _reason(generation.reason, generation.phase),
+            generation.share,
         )
         self._enter(generation.id, account)
         return account
@@ -167,17 +170,24 @@ class Ledger:
     def _book(self, account: Account, sign: int) -> None:
         """Add an account to its row, or take it out again. Only ints: the order does not matter."""
         self._totals.clear()
+        rest = round(account.output * (1 - account.share)) if account.served else 0
         reason = "" if account.served or account.purpose in ASKED_FOR else account.reason
-        alike = (account.purpose, account.model, account.estimated, account.served, reason)
-        row = self._rows.get(alike)
-        if row is None:
-            row = replace(account, input=0, output=0, cache_read=0, cache_write=0)
-            self._rows[alike] = row
+        row = self._row(account, account.served, reason, sign)
         row.input += sign * account.input
-        row.output += sign * account.output
+        row.output += sign * (account.output - rest)
         row.cache_read += sign * account.cache_read
         row.cache_write += sign * account.cache_write
-        self._streams[alike] = self._streams.get(alike, 0) + sign
+        if rest:
+            self._row(account, False, REASONS["done"]).output += sign * rest
+
+    def _row(self, account: Account, served: bool, reason: str, streams: int = 0) -> Account:
+        alike = (account.purpose, account.model, account.estimated, served, reason)
+        row = self._rows.get(alike)
+        if row is None:
+            row = replace(account, input=0, output=0, cache_read=0, cache_write=0, served=served)
+            self._rows[alike] = row
+        self._streams[alike] = self._streams.get(alike, 0) + streams
+        return row
 
     def _change(self, account: Account, **now: Any) -> None:
         self._book(account, -1)
@@ -216,6 +226,7 @@ class Ledger:
             self._begun[name].reason = str(line.get("reason"))
         elif kind == "~account":
             known = {each: line[each] for each in (*COUNTS, "estimated")}
+            known["share"] = line.get("share", 1.0)
             begun = self._begun.pop(name)
             self._change(account, **known, reason=_reason(begun.reason, line["phase"]))
             self.cancelled += line["phase"] == "closed"
@@ -223,7 +234,7 @@ class Ledger:
             if told and begun.final and begun.output is not None:
                 self._calibrate(begun.model, begun.chars, begun.output)
         elif kind == "~served":
-            self._change(account, served=True)
+            self._change(account, served=True, share=line.get("share", 1.0))
         elif kind == "~revoked":
             self.wasted(name, SUPERSEDED)
         elif kind == "~guard":
@@ -246,11 +257,11 @@ class Ledger:
             chars, tokens = sum(each for each, _ in self._written.values()), self._tokens  # ints
         return chars / tokens if tokens else CHARS_PER_TOKEN
 
-    def served(self, generation_id: str) -> None:
-        """Some of this generation's text reached a viewer."""
+    def served(self, generation_id: str, share: float = 1.0) -> None:
+        """Some of this generation's text reached a viewer, and so much of all its output."""
         account = self._accounts.get(generation_id)
         if account is not None:
-            self._change(account, served=True)
+            self._change(account, served=True, share=share)
 
     def wasted(self, generation_id: str, reason: str) -> None:
         """It is known better why nobody is told of it: the world changed, or its time is up."""
@@ -337,7 +348,7 @@ class Ledger:
             self._totals[main] = math.fsum(
                 self.dollars(row, main if row.purpose == "prefetch" else None)
                 for row in self._rows.values()
-                if row.purpose in TOLD or (row.served and row.purpose != "plan")
+                if row.purpose in TOLD or (row.served and row.purpose == "prefetch")
             )
         return self._totals[main]
 
@@ -372,7 +383,7 @@ class Ledger:
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
         for alike in sorted(self._rows):
             row, (purpose, model, estimated, served, reason) = self._rows[alike], alike
-            if not self._streams[alike]:
+            if not (self._streams[alike] or row.output):
                 continue
             fate = "told" if served else reason or "untold"
             blank = {"purpose": purpose, "model": model, "fate": fate, "streams": 0}

@@ -59,7 +59,8 @@ class PlanMetrics:
         self.falls: dict[Labels, int] = {}
         """From whom, to whom, why."""
         self.hits: dict[Labels, int] = {}
-        """Plans that needed no request of their own: ``in_flight``, another had asked the same."""
+        """Plans that needed no request of their own: ``in_flight``, another had asked the same;
+        ``exact``, ``near`` or ``part`` of one made before. ``mismatch``: it was of no use."""
         self.served: dict[Labels, int] = {}
         """Outcomes, by what there was for them."""
         self.tokens: dict[Labels, int] = {}
@@ -91,6 +92,7 @@ class _Session:
             "~generation": self._on_generation,
             "~asked": self._on_asked,
             "~shared": self._on_shared,
+            "~reused": self._on_reused,
             "~chunk": self._on_chunk,
             "~ended": self._on_ended,
             "~account": self._on_account,
@@ -117,6 +119,11 @@ class _Session:
     def _on_shared(self, t: float, line: Mapping[str, Any]) -> None:
         self._begun(t, line["plan"])
         _count(self._all.hits, ("in_flight",))
+
+    def _on_reused(self, t: float, line: Mapping[str, Any]) -> None:
+        if line["steps"]:
+            self._asked.pop(line["plan"], None)
+        _count(self._all.hits, (str(line["how"]),))
 
     def _begun(self, t: float, plan: str | None) -> None:
         begun = None if plan is None else self._asked.pop(plan, None)

@@ -25,6 +25,7 @@ class PlanTally:
         self._flaws: dict[str, int] = {}
         self._tiers: dict[str, dict[str, int]] = {}
         self._falls: dict[str, int] = {}
+        self._reused: dict[str, int] = {}
         self._steps = 0
         self._failed = 0
         self._first: deque[float] = deque(maxlen=KEPT)
@@ -34,6 +35,7 @@ class PlanTally:
             "~fell": self._on_fell,
             "~judged": self._on_judged,
             "~planned": self._on_planned,
+            "~reused": self._on_reused,
             "~unfit": self._on_unfit,
         }
 
@@ -68,6 +70,9 @@ class PlanTally:
     def _on_fell(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._falls, f"{line['from']} > {line['to']}")
 
+    def _on_reused(self, t: float, line: Mapping[str, Any]) -> None:
+        _count(self._reused, line["how"])
+
     def _on_unfit(self, t: float, line: Mapping[str, Any]) -> None:
         _count(self._flaws, line["flaw"])
 
@@ -78,8 +83,10 @@ class PlanTally:
         prompt the whole ``answers``, the ``usable`` with a step that can be done, and how many
         steps were ``valid`` or had to be ``dropped``. ``steps``: of all plans; ``dropped``: by what
         was wrong; ``failed``: that the game could not do. ``falls``: how often another was asked in
-        the place of one, ``simplified > compact`` and so on. ``first_ms``: to the first step,
-        whoever made it; ``model_ms``: to the model's first, where it gave one.
+        the place of one, ``simplified > compact`` and so on. ``reused``: of plans that were made
+        before, ``exact`` and ``near`` ones, a ``part``, and those of which no step could be done,
+        ``mismatch``. ``first_ms``: to the first step, whoever made it; ``model_ms``: to the model's
+        first, where it gave one.
         """
         return {
             "plans": sum(self._status.values()),  # ints
@@ -90,6 +97,7 @@ class PlanTally:
             "dropped": dict(self._flaws),
             "failed": self._failed,
             "falls": dict(self._falls),
+            "reused": dict(self._reused),
             "first_ms": latency(self._first),
             "model_ms": latency(self._model),
         }

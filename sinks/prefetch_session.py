@@ -74,10 +74,12 @@ class Speculated:
             del self._models[next(iter(self._models))]
         if line["purpose"] != "prefetch":
             return
-        target = f" → {line['target']}" if line.get("target") else ""
-        called = f"{line['actor']}: {line['action']}{target}: {line['result']}"
+        called = ""
+        for target, result in line.get("endings") or [(line.get("target"), line["result"])]:
+            whom = f" → {target}" if target else ""
+            called = f"{line['actor']}: {line['action']}{whom}: {result}"
+            self.metrics.predict(called)
         self._names[line["generation"]] = called
-        self.metrics.predict(called)
         if len(self._names) > MOST:
             oldest = next(iter(self._names))
             for known in (self._names, self._asked, self._silent, self._first, self._served):

@@ -118,6 +118,21 @@ class Computing(Lookups):
         filled: list[Any] = refilled(found, values)
         return filled
 
+    def near_ready(
+        self, snapshot: Any, *, scope: str = "", fingerprint: str = ""
+    ) -> list[Any] | None:
+        """What is at hand for a near state; ``None`` is a miss. Nothing is made or waited for.
+
+        The arguments are those of :meth:`get_or_compute`.
+
+        :raises StateError: for a snapshot that is no JSON.
+        """
+        about = (scope, snapshot)
+        found, _ = self._found_near(self._near_key(snapshot, scope, fingerprint), about, False)
+        if found is None:
+            self._missed(self.name_of(snapshot, scope), self._shelves.clock(), about)
+        return found
+
     @staticmethod
     def name_of(snapshot: Any, scope: str = "") -> str:
         """The key under which :meth:`get_or_compute` stores what is for a snapshot."""

@@ -19,7 +19,7 @@ from .models import (
     ModelUnavailable,
 )
 
-__all__ = ["Gate", "Member", "OpenGate", "Stream", "circuits", "gate_to"]
+__all__ = ["Gate", "Member", "OpenGate", "Stream", "gate_to"]
 
 RECHECK = 1.0
 """Seconds; so often it is looked whether another loop is done trying the server."""
@@ -149,9 +149,13 @@ class Gate(OpenGate):
         now = self._now()
         left = self.breaker.until(patient=True) - now
         paused = f", speculation paused for {left:.3g} s" if left > 0 else ""
-        circuit = self.breaker.circuit(now)
-        shut = "" if circuit is Circuit.CLOSED else f", circuit {circuit}"
+        shut = "" if self.circuit is Circuit.CLOSED else f", circuit {self.circuit}"
         return f"<Gate [{len(self._streams)} open, {len(self._waiting)} waiting{paused}{shut}]>"
+
+    @property
+    def circuit(self) -> Circuit:
+        """Whether the server is asked for plans now."""
+        return self.breaker.circuit(self._now())
 
     def admits(self, member: Member, stream: Stream) -> bool:
         """See :class:`OpenGate`."""
@@ -337,14 +341,3 @@ def gate_to(model: Any) -> Gate:
         if gate is None or gate.loop() is not loop:  # of one that is gone
             gate = _gates[key] = Gate(model)
     return gate
-
-
-def circuits() -> list[tuple[Any, Circuit]]:
-    """The endpoint of each server that games are open to now, and whether it is asked."""
-    found = []
-    for gate in [*_gates.values()]:
-        loop = gate.loop()
-        if loop is not None:
-            endpoint = getattr(gate.model, "endpoint", None)
-            found.append((endpoint, gate.breaker.circuit(loop.time())))
-    return found

@@ -148,6 +148,7 @@ WANTED: Mapping[str, Mapping[str, Check]] = {
         "latency": lambda value: isinstance(value, list | tuple) and len(value) == 3,
     },
     "~preload": {"keys": _are_texts},
+    "~reused": {"plan": _is_plan, "how": _is_text, "steps": _is_count},
     "~settings": {"changed": lambda value: isinstance(value, Mapping)},
     "~stop": {
         "generation": _is_text,

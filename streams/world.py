@@ -379,7 +379,8 @@ def _resolved(world: World, event: Outcome) -> World:
     forgotten = _oldest(actions, resolved=True, beyond=MAX_RESOLVED)
     if forgotten is not None:
         del actions[forgotten]
-    told = {key: number for key, number in world.told.items() if key != name}
+    told = dict(world.told)  # the copy of a great many: several times faster than one by one
+    told.pop(name, None)
     told[name] = world.number
     while len(told) > MAX_TOLD:
         del told[next(iter(told))]

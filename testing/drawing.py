@@ -17,6 +17,7 @@ CONTEXTS = ("combat", "exploration", "dialogue", "idle")
 DEEDS = ("bow", "axe", "claw")
 GUESTS = ("raises", "slow", "slow iterator", "reader", "late", "leaves")
 NARRATORS = ("", "", "", "hosted-large", "hosted-small", "local-8b", "instant")
+EFFECTS = (("dazed",), ("prone",), ("dazed", "prone"), ("unconscious",))
 COMMON = {
     "exchange": 4, "begin": 1, "declare": 3, "outcome": 3, "disturb": 2, "calm": 1, "say": 1,
     "retract": 1, "aim_anew": 1, "end": 1, "guest": 1,
@@ -86,7 +87,16 @@ def draw(seed: int) -> History:
     guarded = rng.random() < 0.2
     if guarded:
         settings["guard_limit"] = rng.choice((2.0, 0.3))
+    settings["refine"] = rng.choice((True, True, True, False))
+    settings["select"] = rng.choice((True, True, True, False))
+    settings["select_limit"] = rng.choice((1.0, 3.0))
+    settings["refine_limit"] = rng.choice((3.0, 0.4))
+    for step in steps:
+        if step.do == "outcome" and rng.random() < 0.4:
+            step.given["effects"] = rng.choice(EFFECTS)
     settings["language"] = rng.choice((*("",) * 8, "English", "German"))
+    if rng.random() < 0.4:
+        settings["variants"] = "trunk"
     return History(steps, settings, models, sessions, drain, narrator, guarded)
 
 

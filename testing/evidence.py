@@ -173,6 +173,11 @@ class Evidence:
         there = self.shown.tellings.values()
         return [told for told in there if told.first is None and told.ended_at is None]
 
+    def heard(self) -> list[Told]:
+        """The tellings under way of which something has."""
+        there = self.shown.tellings.values()
+        return [told for told in there if told.first is not None and told.ended_at is None]
+
     def tells_again(self, stream: WatchedStream) -> bool:
         """Whether a stream that is just opened tells again what happened."""
         about = asked(stream.request)

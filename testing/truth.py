@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
+from ..streams.models import Purpose
 from .changes import Happening
 from .stamps import Stamp
+from .watch import WatchedStream
 
-__all__ = ["untrue"]
+__all__ = ["untrue", "vouched"]
 
+BLOWS = ("hit", "miss", "critical")
+GOOD = {"hit", "critical", "success"}
+BAD = {"miss", "failure"}
+CHOICE = re.compile(r'\{"choice": ([0-9]+)\}')
 HARMFUL = ("hit", "critical", "failure")
 
 
@@ -40,6 +50,28 @@ def untrue(
     if hps and _told(stamp.hp) is not None and not any(_close(stamp.hp, each) for each in hps):
         return f"has another health than {hp}"
     return None
+
+
+def vouched(streams: Iterable[WatchedStream], stamp: Stamp, result: str) -> bool:
+    """Whether the small model has said that a stamped text tells a result of another name.
+
+    Whatever it says, none tells a fall, nor a blow of another kind, nor what came off as what did
+    not.
+    """
+    words = stamp.result, result
+    if "kill" in words or all(word in BLOWS for word in words):
+        return False
+    if {*words} & GOOD and {*words} & BAD:
+        return False
+    for stream in streams:
+        prompt = stream.request.messages[-1].text
+        answer = CHOICE.fullmatch(stream.text.strip())
+        if stream.request.purpose is Purpose.REFINE and prompt.startswith("PREPARED") and answer:
+            prepared = orjson.loads(prompt.split("\n", 1)[0].removeprefix("PREPARED "))
+            for each in prepared:
+                if each["n"] == int(answer[1]) and f"⟦{stamp.stream}|" in each["text"]:
+                    return True
+    return False
 
 
 def _number(value: Any) -> bool:

@@ -68,7 +68,8 @@ class Books(Ledger):
 
 
 def wanted(value: float, scene: Any, declared: Any) -> Any:
-    return SimpleNamespace(value=value, scene=scene, declared=declared, source="declared")
+    known = {"value": value, "likeliest": value, "source": "declared"}
+    return SimpleNamespace(scene=scene, declared=declared, **known)
 
 
 class Table:

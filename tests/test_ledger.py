@@ -32,6 +32,7 @@ def ended(
     delivered: bool = False,
     opened_at: float | None = 0.0,
     model: str = "m",
+    share: float = 1.0,
 ) -> Any:
     request = Request(model, (Message("user", PROMPT),), max_tokens=50, purpose=purpose)
     return SimpleNamespace(
@@ -43,6 +44,7 @@ def ended(
         delivered=delivered,
         opened_at=opened_at,
         reason=None,
+        share=share,
     )
 
 
@@ -76,6 +78,21 @@ def test_what_is_served_is_saved_and_what_is_not_is_wasted() -> None:  # 0-20
     tokens = ledger.tokens()
     assert (tokens["saved"], tokens["wasted"]) == (340, 0)
     assert tokens["prefetch"] == tokens["saved"] + tokens["wasted"]
+
+
+def test_of_one_that_is_told_in_part_the_rest_of_its_output_is_wasted() -> None:
+    ledger = Ledger(PRICES)
+    ledger.add(ended("g1", usage=FINAL, delivered=True, share=0.32))
+    ledger.add(ended("g2", usage=FINAL, share=0.5))
+    ledger.served("g2", 0.5)
+    ledger.served("g2", 0.75)
+    tokens = ledger.tokens()
+    assert (tokens["saved"], tokens["wasted"]) == (2 * 150 + 6 + 15, 14 + 5)
+    assert [(row["fate"], row["streams"], row["output"]) for row in ledger.rows()] == [
+        ("never asked", 0, 19),
+        ("told", 2, 21),
+    ]
+    assert ledger.cost_usd == pytest.approx(2 * (200 + 200 + 30 + 125) / 1e6)
 
 
 def test_a_cancelled_one_counts_what_arrived_and_is_marked() -> None:

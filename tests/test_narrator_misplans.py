@@ -181,6 +181,23 @@ async def test_each_is_the_same_over_http_as_in_process(kind: str) -> None:
     assert here == written(plain, kind, 0.4)
 
 
+@pytest.mark.real_time
+@pytest.mark.parametrize("transport", ["schema", "tool"])
+async def test_a_session_plans_for_a_batch_over_http(transport: str) -> None:
+    engine = Engine(profile("instant"), faults=Faults.parse("mixed:1"))
+    async with running(profile("instant"), engine=engine) as url:
+        settings = {"base_url": url, "plans": {"transport": transport, "tools": "full"}}
+        async with (
+            foretell.Game(settings, api_key="none") as game,
+            await game.session("table-7") as session,
+        ):
+            for n in range(5):
+                session.queue_agent(f"a{n}", scene(n))
+            plans = await session.execute_batch()
+    assert [str(plan.status) for plan in plans.values()] == ["done"] * 5
+    assert len(engine.accounts) == 1 and not any(plan.dropped for plan in plans.values())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whatever_is_wrong_with_a_batch_each_agent_has_a_valid_plan(kind: str) -> None:
     engine = Engine(profile("hosted-small"), faults=Faults.parse(f"{kind}:1"))

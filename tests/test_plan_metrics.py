@@ -17,6 +17,7 @@ import foretell
 from foretell.errors import ConfigError
 from foretell.sinks.plan_metrics import BUCKETS, LIVE, Histogram, PlanMetrics
 from foretell.streams import parts
+from foretell.streams.anthropic_model import AnthropicModel
 from foretell.streams.models import ModelCut, ModelOverloaded, ModelUnavailable
 from foretell.testing import Script, ScriptedModel, run_virtual
 
@@ -224,6 +225,17 @@ async def test_the_text_that_is_scraped_can_be_parsed_and_adds_up() -> None:
         assert found["foretell_circuit", "a model", "open"] == 1.0
         assert found["foretell_circuit", "a model", "closed"] == 0.0
         assert before.keys() <= found.keys()
+
+
+async def test_of_a_server_no_more_is_shown_than_where_it_is() -> None:
+    pytest.importorskip("prometheus_client", reason="it is not installed: foretell[metrics]")
+    url = "http://mira:sesame@127.0.0.1:9/hidden/path?key=sesame"
+    for model, shown in ((AnthropicModel(url, "sesame"), "http://127.0.0.1:9"), (None, "a model")):
+        game = foretell.Game(model=model or ScriptedModel())
+        collector = foretell.collector(game)
+        assert collector._circuits() == {}
+        game.gate()
+        assert collector._circuits() == {shown: "closed"}
 
 
 def test_a_game_that_is_gone_is_watched_no_more() -> None:

@@ -172,6 +172,7 @@ class World:
         rng, latest, following = self.rng, {}, []  # type: ignore[var-annotated]
         tier = rng.choice(("simplified", "compact"))
         settings = {"plans": {"deadline": DEADLINE, "streams": STREAMS, "tier": tier}}
+        settings["plans"]["cache_size"] = rng.choice((0, 50))
         settings |= self.settings  # type: ignore[arg-type]
         async with foretell.Game(settings, model=self.trouble.model) as game:
             session = await game.session("trouble")

@@ -63,12 +63,12 @@ def test_the_report_has_all_its_figures(log: Path, capsys: pytest.CaptureFixture
     } <= set(found)  # fmt: skip
     assert (found["session"], found["intensity"], found["seed"]) == ("night", "conservative", 0)
     assert (found["events"], found["turns"], found["outcomes"]) == (12, 2, 4)
-    assert found["served"] == {"hit": 3, "in_flight": 0, "miss": 1, "failed": 0, "superseded": 0}
+    assert found["served"] == {"hit": 2, "in_flight": 1, "miss": 1, "failed": 0, "superseded": 0}
     assert found["hit_rate"] == 0.75
     assert found["stale"] == found["untrue"] == found["faults"] == 0
     assert set(found["latency_ms"]) == set(found["baseline_latency_ms"]) == {"mean", "p50", "p95"}
     assert set(found["tokens"]) == {
-        "prefetch", "refine", "foreground", "plan", "saved", "wasted", "estimated",
+        "prefetch", "refine", "foreground", "plan", "summary", "saved", "wasted", "estimated",
     }  # fmt: skip
     assert found["tokens"]["prefetch"] == found["tokens"]["saved"] + found["tokens"]["wasted"]
     assert set(found["cost_usd"]) == {"with", "without"}
@@ -182,7 +182,7 @@ def test_without_json_it_is_a_few_lines_for_people(
     assert main(["replay", str(log)]) == 0
     out = capsys.readouterr().out
     assert "night: 4 outcomes in 2 turns" in out
-    assert "hit 3, in_flight 0, miss 1" in out
+    assert "hit 2, in_flight 1, miss 1" in out
     assert "0 stale, 0 untrue" in out
     assert "% cache hits" in out
 

@@ -178,11 +178,12 @@ def test_what_the_recording_does_not_hold_the_narrator_tells_and_it_is_counted(
     path = recorded(tmp_path, main_model="llama3.3")  # a name the narrator does not answer to
     found = replayed(capsys, path, "--intensity", "off")
     streams = found["streams"]
-    assert streams["requests"] == 4 and streams["recorded"] < 4
+    told = streams["requests"] - 1  # and what they come to is summed up
+    assert told == 4 and streams["recorded"] < 4
     assert found["served"] == {"hit": 0, "in_flight": 0, "miss": 4, "failed": 0, "superseded": 0}
     assert main(["replay", str(path), "--intensity", "off"]) == 0
     said = capsys.readouterr().out
-    assert f"recorded: {streams['recorded']} of 4 requests, the others by the narrator" in said
+    assert f"recorded: {streams['recorded']} of 5 requests, the others by the narrator" in said
 
 
 def test_without_prefetch_is_shown_only_if_the_recording_holds_all_of_it(
@@ -192,7 +193,7 @@ def test_without_prefetch_is_shown_only_if_the_recording_holds_all_of_it(
     found = replayed(capsys, path)
     assert found["baseline_latency_ms"] is found["latency_reduction"] is found["timely"] is None
     assert found["cost_usd"]["without"] is None
-    assert found["streams"]["without"]["recorded"] < found["streams"]["without"]["requests"] == 4
+    assert found["streams"]["without"]["recorded"] < found["streams"]["without"]["requests"] == 5
     assert main(["replay", str(path)]) == 0
     assert "so it is not shown: see --model-from narrator" in capsys.readouterr().out
     off = replayed(capsys, recorded(tmp_path / "off", intensity="off"))
@@ -254,7 +255,7 @@ def test_a_comparison_asks_the_recording_if_it_is_told_to(
     shown = capsys.readouterr()
     assert "of these recorded" in shown.out
     assert shown.err.count("\n") == 1
-    assert f"off: only {off['streams']['recorded']} of 4 requests are in the rec" in shown.err
+    assert f"off: only {off['streams']['recorded']} of 5 requests are in the rec" in shown.err
     both = ("--compare", "conservative;conservative,max_wait=9", "--model-from", "recording")
     assert replayed(capsys, path, *both)["policies"][1]["against_first"]["same"] == 4
     drawn = ["--plot", str(tmp_path / "a.svg"), "--model-from", "recording"]
@@ -804,7 +805,7 @@ def test_several_sittings_are_played_under_the_settings_of_the_first(
     told = capsys.readouterr()
     assert told.err.count("\n") == 2
     assert "recorded under several settings; it is played under the first" in told.err
-    assert "only 4 of 8 requests are in the recording; the narrator told" in told.err
+    assert "only 4 of 9 requests are in the recording; the narrator told" in told.err
     assert orjson.loads(told.out)["intensity"] == "off"
 
 

@@ -17,7 +17,16 @@ import pytest
 from reactivex import operators as ops
 
 from foretell import asking, pipeline, recording
-from foretell.operators import choice, claim, compose, fingerprint, guarding, summary, tell
+from foretell.operators import (
+    choice,
+    claim,
+    compose,
+    fingerprint,
+    guarding,
+    refine,
+    summary,
+    tell,
+)
 from foretell.operators.compose import Composer
 from foretell.operators.generation import Generation, Generations, Lease
 from foretell.operators.publish import Published
@@ -479,7 +488,7 @@ def what_a_subscriber_raises_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
 @bug("G1")
 def what_died_while_it_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def there(self: claim.Piece) -> bool:
-        return self.prepared is not None and not self.prepared.generation.revoked
+        return self.prepared is not None and not self.prepared.generation.stream.revoked
 
     monkeypatch.setattr(claim.Piece, "holds", property(there))
 
@@ -592,6 +601,16 @@ def what_a_crash_has_broken_off_is_not_counted(monkeypatch: pytest.MonkeyPatch) 
             restore(self, line)
 
     monkeypatch.setattr(Ledger, "restore", unheard)
+
+
+@bug("G1")
+def whatever_is_added_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refine, "amiss", lambda sentence, scene, addition: None)
+
+
+@bug("G1")
+def any_prepared_text_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "may_stand_for", lambda declared, what, made_for: True)
 
 
 @bug("G1")

@@ -1475,7 +1475,7 @@ async def test_what_is_told_already_stays_as_it_was_told() -> None:  # G1
 
 
 async def test_what_else_a_blow_did_is_left_out_of_no_text() -> None:
-    async with table(lambda *_: Script({"text": "So."}), prompts=None) as t:
+    async with table(lambda *_: Script({"text": "So."}), prompts=None, refine=False) as t:
         for more, served in (
             ({}, Served.HIT),
             ({"effects": []}, Served.HIT),

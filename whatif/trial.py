@@ -103,8 +103,9 @@ class _Asked:
         self._asked: list[tuple[float, bool]] = []
 
     def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
-        prepares = request.purpose == "prefetch"
-        self._asked.append((asyncio.get_running_loop().time(), prepares))
+        if request.purpose != "summary":  # which costs next to nothing, and is of them all
+            prepares = request.purpose == "prefetch"
+            self._asked.append((asyncio.get_running_loop().time(), prepares))
         return self._model.stream(request)
 
     async def aclose(self) -> None:

@@ -30,6 +30,7 @@ from .types import (
     PlanEnded,
     PlanEvent,
     PlanStatus,
+    Shelf,
     Source,
     Step,
     Stepped,
@@ -76,6 +77,7 @@ class Agents:
 
     :param model: whom to ask, as the settings are now.
     :param moment: when the last thing came from outside, in seconds, which is the same in a replay.
+    :param shelf: plans that were made before; none is kept where there is none.
     :param events: where the events of all plans go.
     """
 
@@ -93,6 +95,7 @@ class Agents:
         allow: Callable[[Request], None],
         revision: Callable[[], int],
         fault: Fault,
+        shelf: Shelf | None = None,
     ) -> None:
         self.events: Subject[PlanEvent] = Subject()
         self._registry = registry
@@ -108,7 +111,8 @@ class Agents:
         self._changed = False
         self._over = False
         self._asks: Subject[tuple[Ask, ...]] = Subject()
-        planner = Planner(registry, settings, self._batches, timers, now, moment, trace)
+        beside = timers, now, moment, trace, model, shelf
+        planner = Planner(registry, settings, self._batches, *beside)
         planned = switch_map(planner.plan, tasks, fault, timers, key=lambda ask: ask.agent)
         self._planning = self._asks.pipe(planned).subscribe(self._on_planned)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...streams.models import ModelError, Request
@@ -14,6 +12,7 @@ from ...streams.timers import Timers
 from ..generation import Generations, Trace
 from .answer import Answer, Share
 from .compress import dumped
+from .grouping import InTime, Key, Wish, called, grouped, in_order, shared_out
 from .prompts import request_of, told_of
 from .registry import Registry
 from .settings import Plans
@@ -24,46 +23,19 @@ __all__ = ["Batches"]
 KEPT = 1024
 """Agents of whom it is known when they were last asked about."""
 
-Key = tuple[str, ...]
-InTime = Callable[[str], bool]
-
-
-@dataclass(slots=True, eq=False)
-class _Wish:
-    """What is to be asked, and who waits for it: more than one, where their inputs are equal."""
-
-    ask: Ask
-    tier: Tier
-    told: Mapping[str, Any]
-    alone: bool
-    since: int
-    in_time: InTime
-    turns: list[asyncio.Future[Share]] = field(default_factory=list)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for it still."""
-        return any(not turn.done() for turn in self.turns)
-
-    def fail(self, error: Exception) -> None:
-        """Nobody is asked."""
-        for turn in self.turns:
-            if not turn.done():
-                turn.set_exception(error)
-
 
 class Batches:
     """Makes requests of asks, so many at the same time, and none while a player waits.
 
     ::
 
-        places (2)    [a-----------------] [d e----------]
-                      [b------]  [c--------]
-        asked         a b c d e
+        asked         a b  c d e
+        places (2)    [a---------------]  [e--------]
+                       [b-------]  [c d-----------]
 
     While a place is free an ask has a request of its own. What waits when a place becomes free is
-    asked together, in as many requests as there are places: 2 of the 3 that wait for 2. Those who
-    have waited longest since they were last asked about come first. What was queued is asked in
+    asked together, in as many requests as there are places: of 3 that wait, 2 for one of 2 places.
+    Those who were not asked about for longest come first. What was queued is asked in
     one, of at most ``plans.batch_size``, when that many are there, ``plans.batch_wait`` after the
     first, or when it is said to be due.
 
@@ -98,9 +70,9 @@ class Batches:
         self._revision = revision
         self._free = settings.streams
         self._held = self._dealing = self._hurried = False
-        self._waiting: dict[Key, _Wish] = {}
-        self._queued: dict[Key, _Wish] = {}
-        self._due: list[dict[Key, _Wish]] = []  # each to be one request
+        self._waiting: dict[Key, Wish] = {}
+        self._queued: dict[Key, Wish] = {}
+        self._due: list[dict[Key, Wish]] = []  # each to be one request
         self._flying: dict[Key, tuple[Answer, str]] = {}
         self._asked: dict[str, int] = {}  # by agent, when it was last asked about
         self._requests = self._deals = 0
@@ -128,7 +100,7 @@ class Batches:
         self._patience.cancel()
         wishes = [(key, wish) for key, wish in self._queued.items() if wish.wanted]
         self._queued = {}
-        for each in self._grouped(self._in_order(wishes), self._settings.batch_size):
+        for each in grouped(in_order(wishes, self._asked), self._settings.batch_size):
             self._due.append(dict(each))
         self._deal_soon()
 
@@ -155,7 +127,7 @@ class Batches:
             return Share(answer, name)
         queues = ask.together and not alone and self._settings.batch_size > 1
         turn: asyncio.Future[Share] = asyncio.get_running_loop().create_future()
-        wish = self._wish_for(key, _Wish(ask, tier, told, alone, self._deals, in_time), queues)
+        wish = self._wish_for(key, Wish(ask, tier, told, alone, self._deals, in_time), queues)
         wish.turns.append(turn)
         wish.in_time = in_time  # of those who wait for it the last has the most time
         if queues and len(self._queued) >= self._settings.batch_size:
@@ -168,7 +140,7 @@ class Batches:
                 turn.result().release("superseded")  # it was given, and left, in one step
             raise
 
-    def _wish_for(self, key: Key, wish: _Wish, queues: bool) -> _Wish:
+    def _wish_for(self, key: Key, wish: Wish, queues: bool) -> Wish:
         """The wish that stands for it: one that waits already, where its inputs are equal."""
         for queue in (self._waiting, self._queued, *self._due):
             if key in queue and queue[key].wanted:
@@ -193,14 +165,16 @@ class Batches:
         self._waiting = dict(wishes)
         if self._held or not self._free:
             return
-        for group in self._grouped(self._in_order(wishes), *self._sizes(len(wishes))):
+        most = self._settings.batch_size
+        sizes = shared_out(len(wishes), self._free, self._settings.streams, most)
+        for group in grouped(in_order(wishes, self._asked), *sizes):
             if not self._free:
                 break
             for key, _ in group:
                 del self._waiting[key]
             self._open(group)
 
-    def _askable(self, queue: Mapping[Key, _Wish]) -> list[tuple[Key, _Wish]]:
+    def _askable(self, queue: Mapping[Key, Wish]) -> list[tuple[Key, Wish]]:
         """What is still wanted, and not too late."""
         found = []
         for key, wish in queue.items():
@@ -210,44 +184,11 @@ class Batches:
                 found.append((key, wish))
         return found
 
-    def _sizes(self, waiting: int) -> tuple[int, ...]:
-        """How many are asked about in each request that can begin now, the most first."""
-        free, streams = self._free, self._settings.streams
-        if waiting <= free:
-            return (1,)
-        now = min(math.ceil(waiting * free / streams), free * self._settings.batch_size)
-        each, more = divmod(max(now, free), free)
-        return (*(each + 1,) * more, each)
-
-    def _in_order(self, wishes: list[tuple[Key, _Wish]]) -> list[tuple[Key, _Wish]]:
-        """Who was not asked about for longest comes first; of equals, who waits longest; by id."""
-
-        def place(each: tuple[Key, _Wish]) -> tuple[int, int, str]:
-            agent = each[1].ask.agent
-            return self._asked.get(agent, 0), each[1].since, agent
-
-        return sorted(wishes, key=place)
-
-    def _grouped(
-        self, wishes: Sequence[tuple[Key, _Wish]], *sizes: int
-    ) -> Iterator[list[tuple[Key, _Wish]]]:
-        """In groups of these sizes, and on in the last; each of one tier, who is alone in one."""
-        left, number = list(wishes), 0
-        while left:
-            first = left[0][1]
-            size = 1 if first.alone else sizes[min(number, len(sizes) - 1)]
-            fit = [each for each in left if not each[1].alone and each[1].tier is first.tier]
-            group = left[:1] if first.alone else fit[:size]
-            taken = {key for key, _ in group}
-            left = [each for each in left if each[0] not in taken]
-            number += 1
-            yield group
-
-    def _open(self, group: list[tuple[Key, _Wish]]) -> None:
+    def _open(self, group: list[tuple[Key, Wish]]) -> None:
         if not group:
             return
         group.sort(key=lambda each: each[1].ask.agent)
-        names = _names([wish for _, wish in group])
+        names = called([wish for _, wish in group])
         told = [{**wish.told, "id": name} for (_, wish), name in zip(group, names, strict=True)]
         model, tier = group[0][0][0], group[0][1].tier
         request = request_of(told, self._registry, model, self._settings, tier)
@@ -274,7 +215,7 @@ class Batches:
         keys = [key for key, _ in group]
         self._tasks.start(self._leave(answer, keys), name=f"leave {generation.id}")
 
-    def _refused(self, group: list[tuple[Key, _Wish]], error: ModelError) -> None:
+    def _refused(self, group: list[tuple[Key, Wish]], error: ModelError) -> None:
         """No budget has room for all of them: perhaps it has for each."""
         for key, wish in group:
             if len(group) > 1:
@@ -296,15 +237,3 @@ class Batches:
                 self._trace("~unfit", generation=answer.generation.id, flaw=kind, why=what)
             self._free += 1
             self._deal_soon()
-
-
-def _names(wishes: list[_Wish]) -> list[str]:
-    """What a prompt calls them: by their ids, short as they are told, each by another."""
-    names: dict[str, None] = {}
-    for wish in wishes:
-        name, number = str(wish.told["id"]), 2
-        while name in names:
-            name = f"{wish.told['id']} #{number}"
-            number += 1
-        names[name] = None
-    return list(names)

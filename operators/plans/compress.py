@@ -31,14 +31,17 @@ def facts_of(
     others there are ``most``, foes first and the nearest of them, and fewer if they take more than
     ``room`` characters; the first of them, and what can be done, is always there.
     """
-    threats = sorted(sight.near, key=lambda name: sight.friend(name) is True)  # foes first
+    threats = sorted(sight.near, key=lambda name: sight.friend(name) is True)[:most]  # foes first
+    others = [_other(sight, name) for name in threats]
+    able = _able(registry, sight, threats)
+    me, rest, most = _me(sight), _rest(sight), len(threats)
     while True:
         near = threats[:most]
         facts: dict[str, Any] = {"id": agent[:LONGEST]}
         if goal:
             facts["goal"] = goal[: 3 * LONGEST]
-        facts["see"] = _seen(sight, near)
-        facts["can"] = _can(registry, sight, near)
+        facts["see"] = {"me": me, "others": others[:most], **rest}
+        facts["can"] = _can(registry, able, near)
         if most <= 1 or len(dumped(facts)) <= room:
             break
         most -= 1
@@ -53,24 +56,27 @@ def dumped(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _seen(sight: Sight, near: list[str]) -> dict[str, Any]:
+def _me(sight: Sight) -> dict[str, Any]:
     me = _one(sight.me)
     own = number(sight.me.get("hp"))
     if own is not None:
         me["points"] = _short(own)
-    others = []
-    for name in near:
-        friend = sight.friend(name)
-        other = {"id": name[:LONGEST], **_one(sight.others[name], short=True)}
-        if friend is not None:
-            other["friend"] = friend
-        others.append(other)
-    rest = {
+    return me
+
+
+def _other(sight: Sight, name: str) -> dict[str, Any]:
+    friend = sight.friend(name)
+    other = {"id": name[:LONGEST], **_one(sight.others[name], short=True)}
+    return other if friend is None else {**other, "friend": friend}
+
+
+def _rest(sight: Sight) -> dict[str, Any]:
+    """The scene, but for those who are in it."""
+    return {
         key[:LONGEST]: told
         for key, value in sight.state.items()
         if key not in ("me", "others") and (told := _short(value)) is not None
     }
-    return {"me": me, "others": others, **rest}
 
 
 def _one(one: Mapping[str, Any], *, short: bool = False) -> dict[str, Any]:
@@ -104,14 +110,34 @@ def _short(value: Any) -> Any:
     return None
 
 
-def _can(registry: Registry, sight: Sight, near: list[str]) -> dict[str, Any]:
-    """The tools that can be used now: for each what its parameters may be."""
-    able: dict[str, Any] = {}
+def _able(registry: Registry, sight: Sight, near: list[str]) -> dict[str, list[str] | None]:
+    """The tools that can be used now; those with a target on whom, the nearest first."""
+    able: dict[str, list[str] | None] = {}
+    known = [name for name in sight.near if name in near]
     for tool in registry.values():
-        targets = [name for name in sight.targets(tool) if name in near]
-        if targets or (tool.target is None and sight.unmet(tool, None) is None):
-            able[tool.name] = {name: _range(tool, name, targets) for name in tool.params}
+        if tool.target is not None:
+            param = tool.target[1]
+            able[tool.name] = [
+                name
+                for name in known
+                if sight.may_aim(param, name) and sight.unmet(tool, name) is None
+            ]
+        elif sight.unmet(tool, None) is None:
+            able[tool.name] = None
     return able
+
+
+def _can(
+    registry: Registry, able: Mapping[str, list[str] | None], near: list[str]
+) -> dict[str, Any]:
+    """The tools that can be used now: for each what its parameters may be."""
+    can: dict[str, Any] = {}
+    for name, on in able.items():
+        targets = [] if on is None else [each for each in on if each in near]
+        if targets or on is None:
+            tool = registry[name]
+            can[name] = {param: _range(tool, param, targets) for param in tool.params}
+    return can
 
 
 def _range(tool: PlanTool, name: str, targets: list[str]) -> Any:

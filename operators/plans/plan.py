@@ -23,7 +23,19 @@ from .registry import Registry
 from .settings import Plans
 from .sight import Sight
 from .tiers import Tiers
-from .types import Ask, Dropped, Flaw, Plan, PlanEnded, PlanStatus, Source, Step, Stepped, Tier
+from .types import (
+    Ask,
+    Dropped,
+    Flaw,
+    Plan,
+    PlanEnded,
+    PlanStatus,
+    Shelf,
+    Source,
+    Step,
+    Stepped,
+    Tier,
+)
 
 __all__ = ["Planner"]
 
@@ -64,6 +76,16 @@ class _Draft:
         """The answer to another prompt is read, for of this one nothing can be used."""
         self.share, self.source = None, Source(tier)
 
+    def reuse(self, raw: Iterable[Any]) -> list[Step]:
+        """The steps of a plan that was made before, up to the first that cannot be done."""
+        wrote, self.source = self.source, Source.CACHE
+        for each in raw:
+            if not self.take([each]):
+                break
+        self.dropped.clear()
+        self.source = wrote
+        return self.steps
+
     def take(self, raw: Iterable[Any]) -> list[Step]:
         """The steps that can be done, of those that a piece of the answer completes."""
         fit: list[Step] = []
@@ -97,11 +119,14 @@ class Planner:
         or          ....[m1 --- x                 m1 ended(partial)
         or          ....x  ...[m1 --- m2|         m1 m2 ended(done), by another prompt
         or          ....x  ...x                   s2 s3 ended(heuristic)
+        or          m1 m2 m3                      ended(done), of the shelf
 
     A step is given as it closes, if it can be done when those before it have been. Closing a plan
     closes its connection at once; its place is free for another when that is done.
 
     :param batches: makes the requests, for one or for several.
+    :param model: whom to ask, as the settings are now.
+    :param shelf: plans that were made before; ``None``: none is kept.
     :param now: seconds of the session; ``moment``: when the last thing came from outside, which is
         the same in a replay.
     """
@@ -115,6 +140,8 @@ class Planner:
         now: Callable[[], float],
         moment: Callable[[], float],
         trace: Trace,
+        model: Callable[[], str],
+        shelf: Shelf | None,
     ) -> None:
         self._registry = registry
         self._settings = settings
@@ -123,6 +150,8 @@ class Planner:
         self._now = now
         self._moment = moment
         self._pace = Pace()
+        self._model = model
+        self._shelf = shelf
         self._tiers = Tiers(settings)
         self._trace = trace
 
@@ -130,6 +159,11 @@ class Planner:
         """The events of a plan, from the model's first step to the end."""
         draft, limit = _Draft(ask, self._registry, self._settings), self._settings.deadline
         name = f"{ask.plan}.{ask.revision}"
+        for step in self._reused(ask, draft):
+            yield self._stepped(ask, draft, step)
+        if draft.steps:
+            yield self._ended(ask, draft, PlanStatus.DONE, tuple(draft.steps))
+            return
         try:
             async with (
                 timeout(self._timers, f"deadline {name}", ask.began + limit - self._now()),
@@ -152,6 +186,7 @@ class Planner:
             self._trace("~unfit", plan=ask.plan, flaw=each.flaw.kind, why=each.flaw.what)
         if draft.steps:
             status = PlanStatus.DONE if draft.error is None else PlanStatus.PARTIAL
+            self._keep(ask, draft)
             yield self._ended(ask, draft, status, tuple(draft.steps))
             return
         if draft.error is None:
@@ -161,6 +196,27 @@ class Planner:
         for step in ask.standby[1 if self._settings.first else 0 :]:
             yield Stepped(ask.agent, step, self._now())
         yield self._ended(ask, draft, PlanStatus.HEURISTIC, ask.standby)
+
+    def _reused(self, ask: Ask, draft: _Draft) -> list[Step]:
+        """The steps of one that was made before, up to the first that cannot be done."""
+        if self._shelf is None:
+            return []
+        if ask.revision:
+            self._shelf.failed(ask.plan, self._model())
+            return []
+        found = self._shelf.find(ask, self._model())
+        if found is None:
+            return []
+        steps = draft.reuse(found.steps)
+        how = found.how if len(steps) == len(found.steps) else "part" if steps else "mismatch"
+        self._trace("~reused", plan=ask.plan, how=how, steps=len(steps))
+        return steps
+
+    def _keep(self, ask: Ask, draft: _Draft) -> None:
+        """For others: what is whole, and was not made anew after a step that failed."""
+        whole = draft.error is None and not draft.dropped and ask.revision == 0
+        if self._shelf is not None and whole and draft.share is not None:
+            self._shelf.keep(ask, draft.share.generation.request.model, draft.steps)
 
     def _stepped(self, ask: Ask, draft: _Draft, step: Step) -> Stepped:
         now = self._now()

@@ -26,7 +26,9 @@ class Plans(BaseModel):
     ``longer_below``: of the steps of ``window`` answers so many have to be such as can be done,
     else plans begin with the next longer prompt. ``ab``: prompts that take turns instead, to be
     compared. ``max_tokens``: of an answer. ``retries``: of a request that the server had no room
-    for. ``max_snapshot_bytes``: the largest snapshot, as JSON.
+    for. ``max_snapshot_bytes``: the largest snapshot, as JSON. ``cache_size``: plans that are kept
+    for agents who see nearly the same (0: none), for ``cache_ttl`` seconds; places may differ by
+    ``cache_tolerance``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,5 +49,9 @@ class Plans(BaseModel):
     max_tokens: int = Field(default=300, ge=32, le=4000)
     retries: int = Field(default=2, ge=0, le=10)
     max_snapshot_bytes: int = Field(default=64 * 1024, ge=256, le=1024 * 1024)
+
+    cache_size: int = Field(default=0, ge=0, le=10_000)
+    cache_ttl: float = Field(default=60.0, gt=0, le=86_400)
+    cache_tolerance: float = Field(default=2.0, ge=0, le=5)
 
     _numbers = field_validator("*", mode="before")(no_truth)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -20,6 +20,8 @@ __all__ = [
     "PlanEnded",
     "PlanEvent",
     "PlanStatus",
+    "Reused",
+    "Shelf",
     "Source",
     "Step",
     "Stepped",
@@ -54,12 +56,14 @@ def _beside(tier: Tier, far: int) -> Tier | None:
 class Source(StrEnum):
     """Whose a step is: the model's, by the tier of its prompt; the game's fallback; the rules'.
 
-    ``wait``: the safe tool, for nothing else can be done, or is worth it.
+    ``cache``: the model's, who wrote it for one who saw nearly the same. ``wait``: the safe tool,
+    for nothing else can be done, or is worth it.
     """
 
     FULL = "full"
     SIMPLIFIED = "simplified"
     COMPACT = "compact"
+    CACHE = "cache"
     FALLBACK = "fallback"
     HEURISTIC = "heuristic"
     WAIT = "wait"
@@ -67,7 +71,7 @@ class Source(StrEnum):
     @property
     def model(self) -> bool:
         """Whether a model has written it."""
-        return self in (Source.FULL, Source.SIMPLIFIED, Source.COMPACT)
+        return self in (Source.FULL, Source.SIMPLIFIED, Source.COMPACT, Source.CACHE)
 
 
 class PlanStatus(StrEnum):
@@ -230,3 +234,27 @@ class Ask:
     failed: tuple[Mapping[str, Any], str] | None = None
     barred: frozenset[bytes] = frozenset()
     together: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """A plan that was made before: ``how`` is ``exact`` or ``near``, its steps as they were."""
+
+    how: str
+    steps: tuple[Any, ...]
+
+
+class Shelf(Protocol):
+    """Plans that were made before."""
+
+    def find(self, ask: Ask, model: str) -> Reused | None:
+        """One of this model for an agent who saw nearly the same."""
+        ...
+
+    def keep(self, ask: Ask, model: str, steps: Sequence[Step]) -> None:
+        """Keep one that is whole."""
+        ...
+
+    def failed(self, plan: str, model: str) -> None:
+        """A step of it could not be done."""
+        ...

@@ -10,15 +10,17 @@ machine; a phrase that already stands in the conversation is avoided while other
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
+from .additions import add
 from .facts import HELPS, Happening, find_facts, find_scene, read_telling
 from .lexicon import Named, possessive, title
 from .voice import Voice, phrases
 
-__all__ = ["Story", "tell"]
+__all__ = ["Story", "tell", "wind_up"]
 
 _FOE = Named("the foe", "the foe", "its", "it", "itself", False)
 
@@ -281,14 +283,16 @@ def _filled(text: str, h: Happening) -> str:
     return _sentence(text)
 
 
-def _combat(happenings: list[Happening], teller: _Teller, part: bool) -> tuple[str, str]:
+def _combat(
+    happenings: list[Happening], teller: _Teller, part: bool, opened: bool
+) -> tuple[str, str]:
     """The text, and the mood of its end."""
     out: list[str] = []
     mood = "even"
     groups = [list(g) for _, g in groupby(happenings, key=lambda h: h.key)]
     for group in groups:
         first, last = group[0], group[-1]
-        if not part and len(groups) <= 3 and first.kind != "move" and not first.lies:
+        if not (part or opened) and len(groups) <= 3 and first.kind != "move" and not first.lies:
             out.append(_filled(teller.opening(first), first))
         moods: set[str] = set()
         for h in group:
@@ -317,18 +321,33 @@ def _one_story(stories: Sequence[Story]) -> Story:
     )
 
 
-def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
+def wind_up(entry: Mapping[str, Any], said: str = "", seed: int = 0) -> str:
+    """How somebody begins something, whatever comes of it; an empty text, where nobody does.
+
+    :param entry: one of the ``tellings`` or ``endings`` of a prompt.
+    """
+    first = read_telling(entry, ())
+    if first.kind in ("move", "talk") or first.lies:
+        return ""
+    voice = Voice(seed, *first.key, said[-8000:], said=said[-8000:])
+    return _filled(_Teller(voice).opening(first), first)
+
+
+def tell(prompt: str, said: str = "", seed: int = 0, *, opened: bool = False) -> Story:
     """The story of a prompt.
 
     :param prompt: the last user message.
     :param said: what stands before it; phrases found there are avoided.
     :param seed: another seed, another telling.
+    :param opened: how it is begun has been told.
     """
     from .scenes import answer, describe, plain
 
     facts = find_facts(prompt)
     if facts is None:
         return plain(prompt, Voice(seed, prompt, said=said))
+    if isinstance(adds := facts.get("adds"), list):
+        return Story(add(adds, Voice(seed, prompt, said, said=said)))
     raw = facts.get("slots")
     slots = [s for s in raw if isinstance(s, str)] if isinstance(raw, list) else []
     entries = facts.get("tellings")
@@ -372,7 +391,7 @@ def tell(prompt: str, said: str = "", seed: int = 0) -> Story:
         for h in happenings:
             h.numbers = {k: v for k, v in h.numbers.items() if not v.startswith("{")}
     teller = _Teller(voice, calm=not fighting and context != "combat")
-    text, mood = _combat(happenings, teller, part)
+    text, mood = _combat(happenings, teller, part, opened)
     head = happenings[0]
     cue = teller.book["cue"]
     kind = (

@@ -18,10 +18,12 @@ from typing import Any
 import orjson
 
 from .bounds import FORMATS, fitted, with_limits
+from .choosing import choice_for
 from .gist import gist
 from .grammar import Story, tell
 from .planning import EACH, LONG, names_in, words_for
 from .plans import plans_for
+from .tails import trunk_for
 from .voice import Voice, phrases
 
 __all__ = ["MAX_DEPTH", "answer", "fill"]
@@ -285,6 +287,14 @@ def answer(
     """
     if schema is not None and (plans := plans_for(prompt, seed, schema, room)) is not None:
         return plans
+    if schema is not None and (chosen := choice_for(prompt)) is not None:
+        return chosen
+    if schema is not None and (trunk := trunk_for(prompt, said, seed, schema)) is not None:
+        tails = [
+            {"of": of, "telling": fill(trunk.schema, story, Voice(seed, prompt, said, f"{of}"))}
+            for of, story in trunk.tails
+        ]
+        return orjson.dumps({"trunk": trunk.text, "tails": tails}).decode()
     if schema is None and (summed := gist(prompt, None if room is None else room // 2)) is not None:
         return summed
     story = tell(prompt, said, seed)

@@ -1,0 +1,1 @@
+"""What parts of Foretell are worth, measured in one run: ``foretell bench``."""
