@@ -231,6 +231,13 @@ def test_a_part_of_what_was_shown_is_no_later_value(between: str) -> None:
     assert isinstance(found, Final) and found.value == {"goal": "g", "n": 2}
 
 
+@pytest.mark.parametrize("step", ['so ({"n":2})', 'so `{"n":2}`', 'so ```\n{"n":2}\n```'])
+def test_what_goes_on_after_brackets_or_a_fence_is_no_later_value(step: str) -> None:
+    text = f'{{"n":0,"steps":[{{"n":1}},{step},{{"n":3}},{{"n":4}}]}}'
+    assert [each for each in steps_in(text) if each and each["n"] > 2] == [{"n": 3}, {"n": 4}]
+    assert "later value" not in str(read(text)[1])
+
+
 # ── what a list is, and what it is not ───────────────────────────────────────────────────────────
 
 
@@ -334,6 +341,7 @@ def test_a_list_is_known_by_the_names_in_it() -> None:
     assert kin(boxes, of('{"n":2}')) == 4
     assert kin(boxes, of('{"who":"B","steps":[{"n":1}]}')) == 2
     assert kin(boxes, of('{"x":2}')) is None
+    assert kin(boxes, of('{"x":{"n":2}, {"n":3}')) == 4
     assert kin(boxes, of('{"x":2}'), {"x"}) == 4
     assert kin([{}, [], {}, []], of('{"x":2}'), here=True) == 4
     assert kin([{}, [{"n": 1}], {}, []], of('{"n":2}'), here=True) == 2
@@ -362,6 +370,8 @@ def test_the_next_object_lies_in_nothing_that_begins_after_the_place() -> None:
     ):
         found = next_object(text)
         assert (found and found.comma) == at
+    found = next_object(' x], "a":1, "b":{"c":1}], "d":2}, {"e":1}')
+    assert found is not None and found.names == {"a", "b"}
 
 
 def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
