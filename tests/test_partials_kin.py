@@ -380,3 +380,31 @@ def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
         ', {"a', ', "c"', ', "e"', ", f(1", ", {so", ", so}", ', ({"'
     ]  # fmt: skip
     assert len([*commas(text, 0, len(text), False)]) == text.count(",")
+
+
+THEN = '{"tool":"b"},{"tool":"c"}],"end":1}'
+QUOTED = {
+    "arguments": '{"steps":[{"tool":"go","args":"{"to":"cave"}"},' + THEN,
+    "a list": '{"steps":[{"say":"a"},{"say":"Take [it], "now"!"},' + THEN,
+    "a die": '{"steps":[{"say":"Roll {1d20}, "now"!"},' + THEN,
+    "no quote": '{"steps":[{"args":{"t":"b},"ok":1},' + THEN,
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("what", QUOTED)
+def test_a_quote_behind_a_bracket_in_a_text_costs_no_other_step(what: str, size: int) -> None:
+    parser = PartialParser()  # 3-19
+    for at in range(0, len(QUOTED[what]), size):
+        parser.feed(QUOTED[what][at : at + size])
+    result = parser.finish()
+    assert isinstance(result, Partial) and result.value["end"] == 1
+    assert result.value["steps"][-2:] == [{"tool": "b"}, {"tool": "c"}]
+    assert [path[:2] for path in parser.lost] == [("steps", len(result.value["steps"]) - 3)]
+
+
+def test_a_quote_behind_a_bracket_in_a_line_costs_no_other_line() -> None:
+    parser = PartialParser(expect="array")
+    parser.feed('{"tool":"go","args":"{"to":"cave"}"}\n{"tool":"b"}\n{"tool":"c"}')
+    result = parser.finish()
+    assert isinstance(result, Partial) and result.value[1:] == [{"tool": "b"}, {"tool": "c"}]
