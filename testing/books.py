@@ -52,7 +52,8 @@ class Books:
         if not self._tokens.most and after["tokens"] != before["tokens"]:
             what = f"resumed with {after['tokens']}, and it was {before['tokens']}"
             raise Broken("G2", what, at=at)
-        if not self._dollars.has(after["cost_usd"] - before["cost_usd"], MICRODOLLAR):
+        rounded = 2 * MICRODOLLAR
+        if not self._dollars.has(after["cost_usd"] - before["cost_usd"], rounded):
             paid, had = after["cost_usd"], before["cost_usd"]
             what = f"resumed with ${paid}, and it was ${had} (and ${self._dollars} under way)"
             raise Broken("G2", what, at=at)

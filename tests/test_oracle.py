@@ -178,15 +178,15 @@ def test_nobody_is_faster_by_the_main_model_alone(
                 log.action(actor, name, target=actor).wait(rolled)
             log.action(actor, name, target=other).wait(rolled).outcome(result)
         log.wait(30).end_turn()
-    path = log.write(tmp_path / "night.jsonl")
-    found = scored(LogInputs(path), Settings(), _by_main())
+    (tmp_path / "night.jsonl").unlink(missing_ok=True)
+    found = scored(LogInputs(log.write(tmp_path / "night.jsonl")), Settings(), _by_main())
     for policy in found["policies"]:
         assert policy["latency_ms"]["mean"] >= found["oracle"]["latency_ms"]["mean"] - 20
-    path.unlink()
 
 
 def _by_main() -> Any:
-    return parse("conservative;aggressive;auto", Settings(main_from=0, spend="none"))
+    """Policies in which the small model neither writes nor chooses."""
+    return parse("conservative;aggressive;auto", Settings(main_from=0, spend="none", select=False))
 
 
 def test_nobody_is_faster_by_the_main_model_alone_at_a_table(steady: None) -> None:
