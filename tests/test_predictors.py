@@ -377,7 +377,7 @@ def test_what_was_saved_before_there_was_a_voice_of_the_hour_is_refused_in_a_sen
     before = Ensemble([Document(), Recency(), Markov()])
     before.observe(of("a"))
     with pytest.raises(ValueError, match="saved of document, recency, popular, markov-1, markov-3"):
-        standard().restore(before.to_json())
+        standard().restore(json.loads(json.dumps(before.to_json())))
 
 
 @pytest.mark.parametrize("make", [Recency, Markov, LastUsed, Frequent, Document, Hourly])
