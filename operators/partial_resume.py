@@ -26,6 +26,7 @@ __all__ = ["go_on"]
 TIMES = 256  # so often it is taken up again
 SWALLOWED = re.compile(r"(?:[\]}]\s*(?:,\s*[\[{]?|\n\s*\{)|(?:\A|[,\n])\s*\{)\s*\Z")
 BEGUN = re.compile(r"[,\n]\s*(\{\s*)\Z")
+BEYOND = re.compile(r"\}\s*[,\n]\s*\{\s*\Z")
 BETWEEN = re.compile(r"\}[ \t\r]{0,64}+[,\n]\s{0,64}+\{")
 
 
@@ -39,14 +40,15 @@ def go_on(m: PartialParser, patches: list[Patch]) -> None:
         boxes = [box for box, _ in m._stack[1:]] + [m._box]
         at = m._tail_at
         if last := _swallowed(m):
-            text = _reopened(m, last) + text
-            place = trials.around(text, boxes) if BEGINS.match(text) else None
-            if place is None:
-                return
-            m._lose(_broken_at(m), m._broken, at)
-            m._tail_at -= len(text) - sum(map(len, m._tail))
-            _take_up(m, text, place, patches)
-            continue
+            again = _reopened(m, last) + text
+            place = trials.around(again, boxes) if BEGINS.match(again) else None
+            if place is not None:
+                m._lose(_broken_at(m), m._broken, at)
+                m._tail_at -= len(again) - len(text)
+                _take_up(m, again, place, patches)
+                continue
+            if BEYOND.search(last[-80:]):
+                return  # how many ends of elements are in it is not known
         if begun := trials.begun(m, text, boxes):
             m._notes.setdefault("what stands before an object or array is passed over", at)
             text, m._tail_at = begun
@@ -86,7 +88,7 @@ def _swallowed(m: PartialParser) -> str:
     if m._back is COLON and SWALLOWED.search(m._name[-80:]):
         return m._name
     last = next(reversed(m._box if type(m._box) is list else m._box.values()), None)
-    if type(m._box) is list and isinstance(last, str) and last.strip() == "{":
+    if isinstance(last, str) and last.strip() == "{":
         return ""  # an object in quotes, of which this is the first one
     return last if isinstance(last, str) and SWALLOWED.search(last[-80:]) else ""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..operators.predict import ANY
+
 __all__ = ["Entry", "Store"]
 
 Slot = tuple[str | None, str, str | None, str]
@@ -62,8 +64,15 @@ class Store:
         return self._entries.pop(slot, None)
 
     def beside(self, slot: Slot) -> list[Entry]:
-        """What there is for the same turn, action and target, whatever its result; it stays."""
-        return [entry for known, entry in self._entries.items() if known[:3] == slot[:3]]
+        """What there is for the same turn, action and target, whatever its result; it stays.
+
+        Of a trunk these are its tails, each by itself.
+        """
+        return [
+            entry
+            for (*place, result), entry in self._entries.items()
+            if tuple(place) == slot[:3] and result != ANY
+        ]
 
     def discard(self, variant: _Variant, generation: Any) -> None:
         """Drop a variant, unless a newer generation has its slot."""

@@ -34,6 +34,8 @@ class Streams:
         self._checked = -1.0
         self._first = 0
         self._off = evidence.session.intensity is Intensity.OFF
+        self._remembered = evidence.settings.memory_tokens
+        """The most a prompt was to remember: a speculation may wait since before that changed."""
 
     # ── what comes to pass ────────────────────────────────────────────────────────────────────
 
@@ -153,12 +155,13 @@ class Streams:
         earlier, *rest = memory.split("\n", 1) if memory.startswith(EARLIER) else ("", memory)
         memory = "".join(rest)
         self._summary(stream, earlier)
-        most = settings.memory_tokens * CHARS_PER_TOKEN
+        self._remembered = max(self._remembered, settings.memory_tokens)
+        waited = stream.request.purpose is Purpose.PREFETCH
+        most = (self._remembered if waited else settings.memory_tokens) * CHARS_PER_TOKEN
         if len(memory.replace("\n", "")) > most:
             known.broke("G3", f"a prompt remembers {len(memory)} characters, more than {most}")
         if memory:
             # A speculation may have waited since before something was told again.
-            waited = stream.request.purpose is Purpose.PREFETCH
             to, place = asked(stream.request).get("to", ()), known.place_of(stream)
             told = known.memory(to, any_version=waited, before=place)
             for line in memory.splitlines():

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..operators.narrative import Ended, Served, Started, Status
+from ..operators.results import KILL
 from ..operators.tongue import code_of, foreign
 from ..streams.models import ModelOverloaded, Purpose
 from .changes import doubts
 from .evidence import Evidence, entries_of, may_know
+from .moods import FALL
 from .sentinel import said_in
 from .shown import Told
 from .stamps import Stamp, asked
@@ -76,7 +78,8 @@ class Tellings:
             if event.retells not in ("", first):
                 what = f"{event.telling} stands in the place of {event.retells}, not of {first}"
                 known.broke("G7", what)
-        if "LIE" in event.text or "987654" in event.text:
+        text = event.text.replace(FALL, "") if f"|{KILL}|" in event.text else event.text
+        if "LIE" in text or "987654" in text:
             known.broke("G1", f"{event.telling} has more than happened: {event.text!r}")
         self._text(event, told, outcomes)
         self._language(event)

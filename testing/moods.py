@@ -23,12 +23,14 @@ from .scripted import Script
 from .stamps import answer_for, asked, stamped, summed
 from .watch import WatchedStream
 
-__all__ = ["CHOICES", "LIES", "MORE", "GuestError", "Moody"]
+__all__ = ["CHOICES", "FALL", "LIES", "MORE", "GuestError", "Moody"]
 
 ENDLESS = "and on " * 400
 
 MORE = "And that leaves its mark. Nobody will forget it."
-LIES = ("It is 987654 of them!", "So it is. {LIE}.", "Now it falls dead, a LIE.")
+FALL = "Now it falls dead, a LIE."
+"""Of a kill it is true."""
+LIES = ("It is 987654 of them!", "So it is. {LIE}.", FALL)
 """What nobody may be shown behind a text."""
 CHOICES = ('{"choice": 1}', '{"choice": 1}', '{"choice": 2}', '{"choice": 0}', "the first?")
 """What is answered to who asks which text is true."""

@@ -231,6 +231,13 @@ def test_a_part_of_what_was_shown_is_no_later_value(between: str) -> None:
     assert isinstance(found, Final) and found.value == {"goal": "g", "n": 2}
 
 
+@pytest.mark.parametrize("step", ['so ({"n":2})', 'so `{"n":2}`', 'so ```\n{"n":2}\n```'])
+def test_what_goes_on_after_brackets_or_a_fence_is_no_later_value(step: str) -> None:
+    text = f'{{"n":0,"steps":[{{"n":1}},{step},{{"n":3}},{{"n":4}}]}}'
+    assert [each for each in steps_in(text) if each and each["n"] > 2] == [{"n": 3}, {"n": 4}]
+    assert "later value" not in str(read(text)[1])
+
+
 # ── what a list is, and what it is not ───────────────────────────────────────────────────────────
 
 
@@ -334,6 +341,7 @@ def test_a_list_is_known_by_the_names_in_it() -> None:
     assert kin(boxes, of('{"n":2}')) == 4
     assert kin(boxes, of('{"who":"B","steps":[{"n":1}]}')) == 2
     assert kin(boxes, of('{"x":2}')) is None
+    assert kin(boxes, of('{"x":{"n":2}, {"n":3}')) == 4
     assert kin(boxes, of('{"x":2}'), {"x"}) == 4
     assert kin([{}, [], {}, []], of('{"x":2}'), here=True) == 4
     assert kin([{}, [{"n": 1}], {}, []], of('{"n":2}'), here=True) == 2
@@ -362,6 +370,8 @@ def test_the_next_object_lies_in_nothing_that_begins_after_the_place() -> None:
     ):
         found = next_object(text)
         assert (found and found.comma) == at
+    found = next_object(' x], "a":1, "b":{"c":1}], "d":2}, {"e":1}')
+    assert found is not None and found.names == {"a", "b"}
 
 
 def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
@@ -370,3 +380,31 @@ def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
         ', {"a', ', "c"', ', "e"', ", f(1", ", {so", ", so}", ', ({"'
     ]  # fmt: skip
     assert len([*commas(text, 0, len(text), False)]) == text.count(",")
+
+
+THEN = '{"tool":"b"},{"tool":"c"}],"end":1}'
+QUOTED = {
+    "arguments": '{"steps":[{"tool":"go","args":"{"to":"cave"}"},' + THEN,
+    "a list": '{"steps":[{"say":"a"},{"say":"Take [it], "now"!"},' + THEN,
+    "a die": '{"steps":[{"say":"Roll {1d20}, "now"!"},' + THEN,
+    "no quote": '{"steps":[{"args":{"t":"b},"ok":1},' + THEN,
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("what", QUOTED)
+def test_a_quote_behind_a_bracket_in_a_text_costs_no_other_step(what: str, size: int) -> None:
+    parser = PartialParser()  # 3-19
+    for at in range(0, len(QUOTED[what]), size):
+        parser.feed(QUOTED[what][at : at + size])
+    result = parser.finish()
+    assert isinstance(result, Partial) and result.value["end"] == 1
+    assert result.value["steps"][-2:] == [{"tool": "b"}, {"tool": "c"}]
+    assert [path[:2] for path in parser.lost] == [("steps", len(result.value["steps"]) - 3)]
+
+
+def test_a_quote_behind_a_bracket_in_a_line_costs_no_other_line() -> None:
+    parser = PartialParser(expect="array")
+    parser.feed('{"tool":"go","args":"{"to":"cave"}"}\n{"tool":"b"}\n{"tool":"c"}')
+    result = parser.finish()
+    assert isinstance(result, Partial) and result.value[1:] == [{"tool": "b"}, {"tool": "c"}]

@@ -488,7 +488,7 @@ def what_a_subscriber_raises_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
 @bug("G1")
 def what_died_while_it_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def there(self: claim.Piece) -> bool:
-        return self.prepared is not None and not self.prepared.generation.revoked
+        return self.prepared is not None and not self.prepared.generation.stream.revoked
 
     monkeypatch.setattr(claim.Piece, "holds", property(there))
 

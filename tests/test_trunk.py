@@ -570,6 +570,19 @@ async def test_a_tail_that_is_told_as_it_comes_is_guarded_sentence_by_sentence()
         )
 
 
+async def test_the_small_model_chooses_among_tails_and_never_the_stream_as_it_is() -> None:  # 0-5
+    async with table() as (session, model):
+        action = session.declare("mira", "longsword", type="search")
+        await asyncio.sleep(5)
+        [stream] = prepared(model)
+        assert [end["result"] for end in endings_of(stream.request)] == ["failure", "success"]
+        await action.outcome("half a clue")
+        [asked] = [each for each in model.streams if "PREPARED" in each.prompt]
+        offered = orjson.loads(asked.prompt.split("PREPARED ")[-1].split("\nFACTS ")[0])
+        assert [each["for"] for each in offered] == ["failure", "success"]
+        assert all(TRUNK in each["text"] and "tails" not in each["text"] for each in offered)
+
+
 # ── what it costs ────────────────────────────────────────────────────────────────────────────────
 
 
