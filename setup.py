@@ -20,7 +20,7 @@ CORE = Extension(
 )
 PREDICTORS = (
     *("chains", "follows", "halves", "novelty", "numbers", "predict_document", "predict_ensemble"),
-    *("predict_markov", "predict_recency", "seen", "tally"),
+    *("predict_hour", "predict_markov", "predict_recency", "seen", "tally"),
 )
 KNOWN = ("__init__", "hours", "predictors")
 """What those import, and is not compiled."""

@@ -16,6 +16,7 @@ from .options import (
     file,
     option,
     some,
+    up_to,
     whole,
 )
 
@@ -42,7 +43,7 @@ def _prefetch_stats(args: Args) -> int:
 
 @command(
     "prefetch-config",
-    option("--top", type=whole, metavar="N", help="fetch at most N keys ahead [15]"),
+    option("--top", type=up_to(1_000), metavar="N", help="fetch at most N keys ahead [15]"),
     option("--confidence", type=float, metavar="P", help="only what is wanted so probably [0.6]"),
     option("--enable", choices=("true", "false"), help="fetch ahead at all: %(choices)s [true]"),
     option("--hours", metavar="LIST", help="weights of hours, such as 9-17=1.5,17-9=0.3"),

@@ -68,11 +68,18 @@ def file(text: str) -> str:
     return text
 
 
-def whole(text: str) -> int:
-    """How many of something."""
-    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1,000,000")
-    return int(text)
+def up_to(most: int) -> Callable[[str], int]:
+    """Reads how many of something, from 1 to ``most``."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most:,}")
+        return int(text)
+
+    return read
+
+
+whole = up_to(1_000_000)
 
 
 def picture(text: str) -> str:

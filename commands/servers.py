@@ -27,14 +27,11 @@ def warming(args: Args) -> dict[str, Any]:
 
     :raises ConfigError: for a fetcher that is none, or an idle warm-up without one.
     """
-    from contextlib import redirect_stdout
-
     from ..prefetch.fetch import fetcher
 
     if args.idle is not None and args.fetch is None:
         raise ConfigError("--idle: name a fetcher with --fetch, for a warm-up would do nothing")
-    with redirect_stdout(sys.stderr):  # a module that prints does not speak to the client
-        fetch = None if args.fetch is None else fetcher(args.fetch)
+    fetch = None if args.fetch is None else fetcher(args.fetch)
     return {"fetch": fetch, "jobs": args.jobs, "idle": args.idle, "by": args.by}
 
 

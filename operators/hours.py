@@ -61,7 +61,8 @@ class Hours:
         """``t`` in seconds since 1970, UTC; what no calendar has is taken as the nearest it has."""
         slot = t // SLOT
         if slot != self._slot:
-            local = self.local(t)
+            # of the slot's first moment: who rounds a later one could come to the next hour
+            local = self.local(slot * SLOT if math.isfinite(slot) else t)
             self._slot, self._found = slot, (local.hour, local.weekday())
         return self._found
 

@@ -58,17 +58,13 @@ class Document:
         self.follows = Follows(limit, width=256)
         self.last: Token = None
         self._slot = math.nan
+        self._here = self.by_hour[0]
         self._tallies: tuple[tuple[float, Tally], ...] = ()
 
     def learn(self, t: float, key: Token, scopes: Scopes) -> list[float]:
         """The probability it gave to the key; then learn that it came."""
         if t // SLOT != self._slot:
-            self._slot, (hour, day) = t // SLOT, self.hours(t)
-            self._tallies = (
-                (OVERALL, self.overall),
-                (HOUR * self.weights[hour], self.by_hour[hour]),
-                (WEEKDAY, self.by_day[day]),
-            )
+            self._turn(t)
         score = whole = 0.0
         for share, tally in self._tallies:
             total = tally.total
@@ -83,6 +79,16 @@ class Document:
                 whole += SEQUENCE
         self.last = key
         return [score / whole if whole else 0.0]
+
+    def _turn(self, t: float) -> None:
+        """Learn of this hour and weekday from now on."""
+        self._slot, (hour, day) = t // SLOT, self.hours(t)
+        self._here = self.by_hour[hour]
+        self._tallies = (
+            (OVERALL, self.overall),
+            (HOUR * self.weights[hour], self._here),
+            (WEEKDAY, self.by_day[day]),
+        )
 
     def observe(self, event: Event) -> None:
         """Learn that ``event.key`` was needed."""

@@ -12,12 +12,14 @@ The mixture's log loss is within a constant of the best voice's in every stretch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
 from itertools import islice
 from operator import mul
 from typing import Any
 
+from .hours import HOUR_WEIGHTS
 from .novelty import Novelty
-from .predict_document import Document
+from .predict_hour import Hourly
 from .predict_markov import Markov
 from .predict_recency import Recency
 from .predictors import ANYONE, Event, Key, Learner, Scopes, Token, best, summed
@@ -26,6 +28,9 @@ __all__ = ["Ensemble", "reweighed", "standard"]
 
 SHARE = 0.05
 """How much of each voice's weight is shared out evenly after each event."""
+
+STEADY = 0.02
+"""The same, where it is as good on games, and habits of the hour are told as likely as they are."""
 
 
 class Ensemble:
@@ -36,13 +41,18 @@ class Ensemble:
     (:meth:`novelty`), and those of all keys seen, with it, add up to 1.
 
     :param learners: at least one; with one of one voice, it is that, with novelty.
+    :param share: how much of each voice's weight is shared out evenly after each event: the less,
+        the longer it takes until another is heard.
     """
 
-    def __init__(self, learners: Sequence[Learner], limit: int = 200_000) -> None:
+    def __init__(
+        self, learners: Sequence[Learner], limit: int = 200_000, share: float = SHARE
+    ) -> None:
         self.learners = tuple(learners)
         self.voices = tuple(name for learner in self.learners for name in learner.voices)
         self._novelty = Novelty(limit)
         self._weights: dict[int, list[float]] = {}
+        self._shared = share
 
     def __repr__(self) -> str:
         return f"<Ensemble of {', '.join(self.voices)}>"
@@ -56,7 +66,7 @@ class Ensemble:
             given += learner.learn(t, number, scopes)
         if known and len(given) > 1:
             weights = self._weights.get(standing) or self._of(standing)
-            self._weights[standing] = reweighed(weights, given)
+            self._weights[standing] = reweighed(weights, given, self._shared)
 
     def predict(self, now: float, k: int, scopes: Scopes = ANYONE) -> list[tuple[Key, float]]:
         """The ``k`` most probable of the keys seen, most probable first; for ``k`` below 1 none."""
@@ -158,15 +168,19 @@ class Ensemble:
             learner.restore(each)
 
 
-def standard(document: Document | None = None) -> Ensemble:
+def standard(zone: tzinfo = UTC, weights: Mapping[str, float] = HOUR_WEIGHTS) -> Ensemble:
     """The ensemble that was best on recorded games: see ``docs/prediction.md``.
 
-    :param document: the formula with a time zone or hour weights of its own.
+    :param zone: whose hours and weekdays.
+    :param weights: of periods of hours, in the document's formula.
+    :raises ValueError: for periods or weights that are none.
     """
-    return Ensemble([document or Document(), Recency(), Markov()])
+    return Ensemble([Hourly(zone, weights), Recency(), Markov()], share=STEADY)
 
 
-def reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
+def reweighed(
+    weights: Sequence[float], given: Sequence[float], share: float = SHARE
+) -> list[float]:
     """Weights after one more event, to which each voice had ``given`` so much; they come to 1."""
     grown = [*map(mul, weights, given)]
     whole = 0.0
@@ -174,5 +188,5 @@ def reweighed(weights: Sequence[float], given: Sequence[float]) -> list[float]:
         whole += each
     if not whole > 0.0:
         return list(weights)
-    even, scale = SHARE / len(grown), (1.0 - SHARE) / whole
+    even, scale = share / len(grown), (1.0 - share) / whole
     return [each * scale + even for each in grown]

@@ -157,7 +157,7 @@ class Learned:
         self.marks = Calibration()
         self._ensemble: Ensemble | None = None
         if by == "ensemble":
-            self._ensemble = standard(Document(zone_of(config.zone), config.hour_weights))
+            self._ensemble = standard(zone_of(config.zone), config.hour_weights)
         self.wanted = Wanted(config.horizon)
         self._novelty = Novelty()
         for subject, module, hour, day, many in store.counted():

@@ -56,8 +56,8 @@ class Accesses:
 
     The subject is the key, or the snapshot as JSON: the first one of those that are near, so that
     they count together. They are written once a second, in a thread; of more than 10,000 in that
-    time the first are only counted. A folder that cannot be used is told once, and costs nothing
-    else.
+    time the first are only counted. What cannot be written waits until it can; that a folder cannot
+    be used is told once, until it can again, and costs nothing else.
 
     :param near: what counts as near.
     :param clock: the store's, in seconds.
@@ -91,8 +91,7 @@ class Accesses:
             return
         at = self._wall() - (self._clock() - access.t)
         self._waiting.append(Query(at, subject, module, access.level is not None))
-        if len(self._waiting) > MOST_WAITING:
-            self._counted[self._waiting.popleft().hit] += 1
+        self._bound()
         if not len(self._tasks):
             self._tasks.start(self._write(), name="usage")
 
@@ -111,20 +110,35 @@ class Accesses:
     async def _write(self) -> None:
         while self._waiting:
             await asyncio.sleep(EVERY)
-            await self.flush()
+            if not await self.flush():
+                return  # the next that is heard begins anew
 
-    async def flush(self) -> None:
-        """Write at once what waits."""
+    async def flush(self) -> bool:
+        """Write at once what waits; what could not be written waits on.
+
+        :return: whether all was written.
+        """
         async with self._writing:
             queries, more = [*self._waiting], Totals(self._counted[True], self._counted[False])
             self._waiting.clear()
             self._counted = {True: 0, False: 0}
-            if queries:
-                await in_a_thread(self._record, queries, more)
+            if not queries or await in_a_thread(self._record, queries, more):
+                return True
+            self._waiting.extendleft(reversed(queries))
+            self._counted[True] += more.hits
+            self._counted[False] += more.queries - more.hits
+            self._bound()
+            return False
 
-    def _record(self, queries: list[Query], more: Totals) -> None:
+    def _bound(self) -> None:
+        while len(self._waiting) > MOST_WAITING:
+            self._counted[self._waiting.popleft().hit] += 1
+
+    def _record(self, queries: list[Query], more: Totals) -> bool:
+        written = False
         try:
             using(self._folder, lambda store: store.record_all(queries, more))
+            written, self._told = True, False
             self._recorded += len(queries)
             if self._recorded >= PRUNE_EVERY:
                 self._recorded = 0
@@ -134,6 +148,7 @@ class Accesses:
             if not self._told:
                 log.warning("usage is not recorded: %s (told once)", error)
             self._told = True
+        return written
 
     async def aclose(self) -> None:
         """Write what waits, and close the history."""

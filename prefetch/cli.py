@@ -18,7 +18,7 @@ from ..errors import ConfigError, ForetellError
 from ..progress import Step, progress
 from ..sinks.terminal import counted, plain
 from ..sinks.usage_json import exported, imported
-from ..sinks.usage_store import UsageError
+from ..sinks.usage_store import Query, UsageError, checked
 from ..whatif import target
 from . import FOLDER, Learned, opened, pruned, record_query
 from .config import PrefetchConfig, zone_of
@@ -38,6 +38,10 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def record(folder: str, ticker: str, module: str, *, hit: bool, at: str | None, json: bool) -> int:
     """Record a query."""
     when = time.time() if at is None else _moment(at, PrefetchConfig.load(folder))
+    try:
+        checked(Query(when, ticker, module, hit))
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
     record_query(ticker, module, hit, at=when, folder=folder)
     store = opened(folder)
     _warn(store.set_aside)

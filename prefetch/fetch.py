@@ -7,9 +7,10 @@ import hashlib
 import inspect
 import os
 import re
+import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -54,12 +55,26 @@ class Fetched(NamedTuple):
 def fetcher(name: str) -> Fetch:
     """The function that ``MODULE:FUNCTION`` names; the working folder's modules are known, too.
 
+    What its module writes to stdout when it is imported goes to stderr, even from below Python.
+
     :raises ConfigError: if there is none.
     """
-    found = named("--fetch", name, here=True)
+    with _unheard():
+        found = named("--fetch", name, here=True)
     if not callable(found):
         raise ConfigError(f"--fetch {name}: is no function that takes ticker and module")
     return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    with redirect_stdout(sys.stderr), ExitStack() as after:
+        with suppress(OSError):  # there is no such descriptor
+            kept = os.dup(1)
+            after.callback(os.close, kept)
+            after.callback(os.dup2, kept, 1)
+            os.dup2(2, 1)
+        yield
 
 
 def file_of(key: Key, day: str) -> str:

@@ -22,7 +22,7 @@ from .usage_blocks import Asked, Damaged
 from .usage_file import Busy, opened
 from .usage_prune import pruned
 
-__all__ = ["Query", "Totals", "UsageError", "UsageStore"]
+__all__ = ["Query", "Totals", "UsageError", "UsageStore", "checked"]
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class UsageStore:
         :return: its number: they rise, from 1, and no two have the same.
         :raises UsageError: for what cannot be recorded; nothing is then.
         """
-        row = _row(query)
+        row = checked(query)
         ask = "INSERT INTO queries(at, subject, module, hit) VALUES(?,?,?,?)"
         with self._lock, self._told():
             return self._db.execute(ask, row).lastrowid or 0
@@ -139,7 +139,7 @@ class UsageStore:
         :return: how many there were.
         :raises UsageError: for one that cannot be recorded, or a mark that is there already.
         """
-        rows = [_row(query) for query in queries]
+        rows = [checked(query) for query in queries]
         with self._writing():
             if mark is not None:
                 found = self._db.execute("SELECT 1 FROM meta WHERE name=?", (mark,)).fetchone()
@@ -323,7 +323,11 @@ class UsageStore:
             raise UsageError(f"{self.path}: {error}") from None
 
 
-def _row(query: Query) -> tuple[Any, ...]:
+def checked(query: Query) -> tuple[Any, ...]:
+    """A query as the table has it.
+
+    :raises UsageError: for what cannot be recorded.
+    """
     texts: tuple[tuple[str, Any], ...] = (("ticker", query.subject), ("module", query.module))
     for name, text in texts:
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,3 +156,29 @@ async def test_what_is_no_text_or_too_long_costs_only_itself(folder: str) -> Non
         await game.store.get_or_compute({"long": "x" * 5000}, lambda snapshot: ["p"])
         await game.store.get_or_compute({"x": float("nan")}, lambda snapshot: ["p"])
     assert [query.subject for query in history(folder)] == ["good", '{"x":null}']
+
+
+async def test_what_cannot_be_written_waits_until_it_can_and_both_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "usage"
+    place.write_text("no folder")
+    async with foretell.Game({"usage_dir": str(place)}) as game:
+        for again in (1, 2):
+            for number in range(6_000):
+                game.store.ready(f"key-{number % 3}")
+            await asyncio.sleep(5)
+            assert len(caplog.records) == 1, again
+        place.unlink()
+        game.store.store("there", ["x"])
+        game.store.ready("there")
+        await asyncio.sleep(5)
+        assert len(history(str(place))) == 10_000  # the others are only counted
+        assert opened(str(place)).totals() == (1, 12_000)
+        closed(str(place))
+        shutil.rmtree(place)
+        place.write_text("no folder again")
+        game.store.ready("there")
+        await asyncio.sleep(5)
+        assert len(caplog.records) == 2
+        assert {each.message[:21] for each in caplog.records} == {"usage is not recorded"}

@@ -139,9 +139,12 @@ def test_it_ends_when_its_input_ends(tmp_path: Path) -> None:
 def test_a_fetcher_that_prints_when_it_is_imported_does_not_speak_to_the_client(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "loud.py").write_text("print('I am here')\ndef fetch(ticker, module): ...")
+    below = "import os, subprocess, sys\nos.write(1, b'below ')\n"  # as a library in C does
+    child = "subprocess.run([sys.executable, '-c', 'print(\"a child\", end=\" \")'])\n"
+    loud = f"{below}{child}print('I am here')\ndef fetch(ticker, module): ..."
+    (tmp_path / "loud.py").write_text(loud)
     process = started(tmp_path, "--fetch", "loud:fetch")
-    assert process.communicate(timeout=30) == (b"", f"I am here{os.linesep}".encode())
+    assert process.communicate(timeout=30) == (b"", f"below a child I am here{os.linesep}".encode())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

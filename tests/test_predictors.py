@@ -8,7 +8,9 @@ import math
 import random
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +27,7 @@ from foretell.operators.numbers import Numbers
 from foretell.operators.predict_baselines import Frequent, LastUsed
 from foretell.operators.predict_document import Document
 from foretell.operators.predict_ensemble import Ensemble, reweighed, standard
+from foretell.operators.predict_hour import Hourly
 from foretell.operators.predict_markov import Markov
 from foretell.operators.predict_recency import Recency
 from foretell.operators.predictors import Event, Key, Learner, Scopes
@@ -32,7 +35,7 @@ from foretell.operators.seen import Seen
 from foretell.operators.tally import Tally
 
 T = datetime(2026, 2, 25, 2, tzinfo=UTC).timestamp()
-LEARNERS: list[Any] = [Document, Recency, Markov, LastUsed, Frequent]
+LEARNERS: list[Any] = [Document, Hourly, Recency, Markov, LastUsed, Frequent]
 KEYS = st.tuples(st.sampled_from("abcde"), st.sampled_from(["x", "y"]))
 SCOPES = st.one_of(
     st.just(()),
@@ -325,7 +328,59 @@ def test_seven_times_in_ten_is_said_of_what_comes_seven_times_in_ten() -> None:
     assert marks.error() < 0.05
 
 
-@pytest.mark.parametrize("make", [Recency, Markov, LastUsed, Frequent, Document])
+def one_an_hour(rng: random.Random) -> Iterator[Event]:
+    t = T
+    while True:
+        t += rng.expovariate(1 / 300)
+        hour = int(t // 3600) % 24 if rng.random() < 0.8 else rng.randrange(24)
+        yield of(f"of {hour}", t=t)
+
+
+def in_office_hours(rng: random.Random) -> Iterator[Event]:
+    """Each hour of five working days has three favourites of 40 keys."""
+    favourites = [rng.sample(range(40), 3) for _ in range(24)]
+    t = T
+    while True:
+        t += rng.expovariate(1 / 180)
+        hour = int(t // 3600) % 24
+        if 9 <= hour < 17 and int(t // 86_400 + 3) % 7 < 5:
+            often = rng.choices(favourites[hour], (6, 3, 1))[0]
+            yield of(f"k{often if rng.random() < 0.85 else rng.randrange(40)}", t=t)
+        else:
+            t += 1800
+
+
+@pytest.mark.parametrize("stream", [one_an_hour, in_office_hours])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_of_habits_of_the_hour_likely_is_likely_and_the_formula_is_not_better(
+    stream: Callable[[random.Random], Iterator[Event]], seed: int
+) -> None:
+    ensemble, formula = standard(), Ensemble([Document()])
+    marks, baseline = Calibration(), Calibration()
+    for number, event in enumerate(islice(stream(random.Random(seed)), 2_500)):
+        if number >= 700:
+            marks.add(ensemble.predict(event.t, 5), event.key, ensemble.probability(event))
+            baseline.add([], event.key, formula.probability(event))
+        ensemble.observe(event)
+        formula.observe(event)
+    assert math.fsum(marks.losses) < math.fsum(baseline.losses) - 0.1 * len(marks.losses)
+    likely = [row for row in marks.reliability() if row["mean"] > 0.2]
+    many = sum(row["predictions"] for row in likely)
+    told, came = (
+        math.fsum(row["predictions"] * row[what] for row in likely) / many
+        for what in ("mean", "came")
+    )
+    assert told == pytest.approx(came, abs=0.075)
+
+
+def test_what_was_saved_before_there_was_a_voice_of_the_hour_is_refused_in_a_sentence() -> None:
+    before = Ensemble([Document(), Recency(), Markov()])
+    before.observe(of("a"))
+    with pytest.raises(ValueError, match="saved of document, recency, popular, markov-1, markov-3"):
+        standard().restore(json.loads(json.dumps(before.to_json())))
+
+
+@pytest.mark.parametrize("make", [Recency, Markov, LastUsed, Frequent, Document, Hourly])
 def test_after_a_long_routine_nothing_is_impossible_and_probabilities_still_are_some(
     make: Any,
 ) -> None:
@@ -369,6 +424,13 @@ def test_long_keys_and_keys_of_shell_and_database_are_keys_like_any() -> None:
     again = standard()
     again.restore(json.loads(json.dumps(ensemble.to_json())))
     assert {key for key, _ in again.predict(T, 9)} == {(word,) for word in words}
+
+
+def test_the_hour_of_a_moment_is_the_same_whoever_was_asked_about_before() -> None:
+    just_before_midnight = -(2.0**-52)
+    fresh, asked = Hours(), Hours()
+    asked(-1.0)
+    assert fresh(just_before_midnight) == asked(just_before_midnight) == (23, 2)
 
 
 # --- what they are made of
@@ -593,7 +655,7 @@ def test_what_is_said_is_the_same_to_the_last_digit_on_every_python_compiled_or_
             said.update(repr(ensemble.predict(event.t, 15, scopes)).encode())
         said.update(repr((ensemble.probability(event), ensemble.weights(scopes))).encode())
         ensemble.observe(event)
-    assert said.hexdigest()[:16] == "410ea8ae06e4d88b"
+    assert said.hexdigest()[:16] == "fd4eb2b5a9fc8ff6"
 
 
 def test_what_no_one_of_ones_circle_did_shares_what_their_lines_leave() -> None:

@@ -174,10 +174,12 @@ def test_a_damaged_configuration_costs_no_record(capsys: Capture) -> None:
 
 def test_what_cannot_be_a_key_is_refused(capsys: Capture) -> None:
     assert refused(capsys, "record-query", "", "price") == (
-        1,
+        2,
         "foretell: error: ticker: must be a text of 1 to 100,000 characters\n",
     )
-    assert refused(capsys, "record-query", "\udcff", "price")[0] == 1
+    assert refused(capsys, "record-query", "\udcff", "price")[0] == 2
+    assert refused(capsys, "record-query", "A", "p", "--at", "9999-12-31T23:00")[0] == 2
+    assert not Path("data", "prefetch.sqlite").exists()
     assert refused(capsys, "record-query", "AAPL")[0] == 2
     assert refused(capsys, "record-query", "A", "p", "--at", "noon")[0] == 2
     assert refused(capsys, "prefetch-stats", "--at", "0000")[0] == 2
@@ -201,6 +203,13 @@ def test_the_configuration_has_the_documents_schema_and_defaults(capsys: Capture
     assert (kept["top_n"], kept["enabled"]) == (20, False)
     assert main(["prefetch-config"]) == 0
     assert "enabled         false" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("top", ["0", "1001", "5000"])
+def test_what_is_said_of_a_number_is_what_is_taken(capsys: Capture, top: str) -> None:
+    code, said = refused(capsys, "prefetch-config", "--top", top)
+    assert code == 2 and f"'{top}' is not a number from 1 to 1,000;" in said
+    assert run(capsys, "prefetch-config", "--top", "1000")["top_n"] == 1_000
 
 
 def test_hours_and_zone_can_be_ones_own(capsys: Capture) -> None:
@@ -383,6 +392,11 @@ def test_what_was_fetched_is_found_that_day_and_each_look_up_is_recorded(capsys:
     assert cached(*strange, at=evening + 9 * 3600) is None  # the 26th
     assert opened().totals() == (1, 3)
     assert [query.hit for query in opened().history()] == [True, False, False, False]
+    nothing = object()
+    Path("data", "prefetch_cache", file_of(("null", "m"), "20260225")).write_bytes(b"null")
+    assert cached("null", "m", at=evening, default=nothing) is None  # it was fetched, and is null
+    assert cached("up", "m", at=evening, default=nothing) is nothing
+    assert opened().totals() == (2, 4)
 
 
 def test_one_that_cannot_be_fetched_costs_the_others_nothing(

@@ -57,6 +57,17 @@ def fetched(folder: Path) -> list[str]:
     return os.listdir(folder / DATA / "prefetch_cache")
 
 
+@pytest.mark.parametrize("arguments", [("cron", "--json"), ("systemd", "--json"), ("cron",)])
+def test_what_a_fetcher_prints_is_in_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "shop.py").write_text("print('imported')\ndef fetch(ticker, module): ...\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["prefetch-warmup", *FETCH, "--schedule", *arguments]) == 0
+    told = capsys.readouterr()
+    assert told.err == "imported\n" and "imported" not in told.out
+
+
 def test_the_line_for_cron_warms_up_where_it_was_asked_for(folder: Path, capsys: Capture) -> None:
     line = printed(capsys, "cron", "--jobs", "2")  # 2-28
     assert line.startswith("*/15 9-17 * * 1-5  cd ") and line.count("\n") == 1

@@ -343,6 +343,9 @@ async def test_the_page_of_what_can_be_asked_loads_nothing(tmp_path: Path) -> No
         answer = await http.get("/docs")
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert PATH in answer.text and "<script" not in answer.text and "http" not in answer.text
+        assert "<li><code>by</code>: document, ensemble, or nothing</li>" in answer.text
+        assert "<code>a body: Record</code>: ticker, module, hit</li>" in answer.text
+        assert "<code>a body: ConfigChange</code>: top_n, " in answer.text
         schema = (await http.get("/openapi.json")).json()
         assert set(schema["paths"]) == {"/healthz", PATH}
 

@@ -41,7 +41,7 @@ PREDICTORS: Mapping[str, Make] = {
     "markov-1": lambda zone: Ensemble([Markov((0, 1), (1,))]),
     "markov-3": lambda zone: Ensemble([Markov(voices=(3,))]),
     "session": lambda zone: habits(),
-    "ensemble": lambda zone: standard(Document(zone)),
+    "ensemble": standard,
 }
 """Each begins with nothing learned. All give something new the same probability."""
 
