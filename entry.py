@@ -68,7 +68,9 @@ class Entry(Generic[M]):
         with self._lock:
             self.check_open()
             if because is not None:
-                self._refuse(ev.State(0.0, {}, because))
+                named = ev.State(0.0, {}, because)
+                self._refuse(named)
+                self._repeats.note(named, self._inputs.now)
             self._named.inputs = self._inputs.put_state(raw, because)
 
     def begin(self, turn: ev.Turn) -> str:
@@ -130,9 +132,7 @@ class Entry(Generic[M]):
         :param of: the actor and action it names, for when the world does not know them (any more).
         """
         with self._lock:
-            if (same := self._repeated(outcome, at)) is not None:
-                if raw is not None:
-                    self.state(raw, outcome.action_id)
+            if (same := self._repeated(outcome, at, raw)) is not None:
                 return same
             said = self._standing(outcome, of)
             if said.turn is None:
@@ -151,7 +151,7 @@ class Entry(Generic[M]):
                     return replace(said, t=t)
                 return replace(said, t=t, actor=of[0], action=of[1])
 
-            return self._tell(said, build, at, outcome)
+            return self._tell(said, build, at, outcome, raw)
 
     def rewind(self, to: float) -> None:
         """Back to a time or a revision, if it is still known how things were then."""
@@ -250,10 +250,12 @@ class Entry(Generic[M]):
     def _time(self, at: float | None) -> float:
         return self._inputs.now if at is None else at
 
-    def _repeated(self, outcome: ev.Outcome, at: float | None) -> Telling[M] | None:
+    def _repeated(
+        self, outcome: ev.Outcome, at: float | None, raw: bytes | None
+    ) -> Telling[M] | None:
         """The telling of an outcome that has been reported a moment ago."""
         self.check_open()
-        same = self._repeats.of(outcome, self._time(at))
+        same = self._repeats.of(outcome, self._time(at), raw)
         if same is not None:
             log.warning(
                 "session %s: outcome of action %s is reported twice, and told once",
@@ -268,8 +270,12 @@ class Entry(Generic[M]):
         build: Build,
         at: float | None,
         asked: ev.Input | None = None,
+        raw: bytes | None = None,
     ) -> Telling[M]:
-        """Hand in what is to be told; ``asked`` is what the game said, before it was completed."""
+        """Hand in what is to be told.
+
+        :param asked: what the game said, before it was completed; ``raw``: the state with it.
+        """
         made: list[Telling[M]] = []
 
         def numbered(number: int) -> None:
@@ -277,7 +283,7 @@ class Entry(Generic[M]):
             self._pipeline.showing.handles[number] = made[0]
 
         self._hand(said, build, at, numbered)
-        self._repeats.note(asked or said, self._time(at), made[0])
+        self._repeats.note(asked or said, self._time(at), made[0], raw)
         return made[0]
 
     def _standing(self, said: ev.Outcome, of: Doing | None) -> ev.Outcome:

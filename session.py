@@ -661,9 +661,10 @@ class Action(Generic[M]):
             all.
         :raises StateError: without a result, or with a state that cannot be used.
 
-        The same again within a second, with the same results and values, is a report that was made
-        twice: it is told once, with a warning, and gives the telling of the first. A second blow of
-        one action differs in its values, or is declared as an action of its own.
+        The same again within a tenth of a second, with the same results, values and state, is a
+        report that was made twice: it is told once, with a warning, and gives the telling of the
+        first. A second blow of one action comes later, has other values or another state, or comes
+        after a state ``because`` of the first.
         """
         found = results_of(result, results, values)
         viewers = viewers_of(self._to if to is None else to)

@@ -28,7 +28,7 @@ from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
 from .prompts import Account
 from .refine import Addition, Refiner
-from .results import Happened
+from .results import Happened, was_shown
 from .select import Asked, Offer, Selector
 
 __all__ = ["Teller"]
@@ -211,9 +211,14 @@ class Teller:
         anew = world.actions.get(because)
         if not found or found[-1].first_text is not None or (anew and not anew.resolved):
             return []  # or it names another action, of the same id, that is still open
-        results = found[-1].outcome.results
-        said = {result.target for result in results if "target_hp" in result.values}
-        open_ones = [part for part in found[-1].parts if part.entry.happened.target not in said]
+        last = found[-1]
+        said = {each.target for each in last.outcome.results if "target_hp" in each.values}
+        open_ones = [
+            part
+            for part in last.parts
+            if said.isdisjoint((part.entry.happened.target, None))
+            and not was_shown(last.world, part.entry.happened, because)
+        ]
         texts = [part.shown(world) for part in open_ones]
         return [text for text in texts if text is not None]
 

@@ -305,7 +305,8 @@ class _Reckoning:
             )
         ]
         self._risen = any(damage == HEALED for _, damage in account.owed)  # perhaps
-        self._untold = any(fall.after == 0 and fall.before != 0 for fall in account.falls)
+        self._felled = [fall for fall in account.falls if fall.after == 0 and fall.before != 0]
+        """What felled it, of which nobody has told yet."""
         open_ones = world.actions.keys() - {name}
         self._rivals = 1 + sum(  # ints
             not each.resolved and key != name and target in targets_of(each.action)
@@ -405,7 +406,7 @@ class _Reckoning:
         if before is not None and math.isnan(before):
             return self._unclear(result)
         lies = before is not None and before <= 0
-        down = lies and not self._untold  # else it may be this that felled it, or not yet
+        down = lies and not self._felled  # else it may be this that felled it, or not yet
         said = number(result.values.get("target_hp"))
         given = number(result.values.get("damage")) is not None
         if said is not None:
@@ -425,7 +426,7 @@ class _Reckoning:
             elif self._now is not None and any(result.values.get(each) for each in HEALS):
                 self._owe(HEALED)  # how much of it there was room for, no state has shown
             return self._blow(result, left, down=False)
-        if lies and self._untold:
+        if lies and self._felled:
             return self._unclear(result)
         return self._blow(result, left, down)
 
@@ -454,6 +455,10 @@ class _Reckoning:
         unnamed = self._names and fall.action is None and fall.after == 0
         return unnamed or self._t - fall.t > self._patience
 
+    def _mine(self, fall: Fall) -> bool:
+        """Whether it may be this outcome's, as far as who named it tells."""
+        return fall.action == self._name or (fall.action is None and not self._alien(fall))
+
     def _open(self) -> bool:
         """Whether a state shows a blow already that may be another's, and is told of later."""
         others = (fall for fall in self._since if fall.action != self._name)
@@ -475,12 +480,12 @@ class _Reckoning:
         said = number(result.values.get("target_hp"))
         lies = self._now is not None and self._now.health == 0 and not self._risen
         if said is not None:
-            down = lies and not self._untold
+            down = lies and not any(map(self._mine, self._felled))
             sure = not down and (said <= 0 or not lies)
             if self._risen:
                 self._stands_at(max(0, said))
             return Blow(result, max(0, said), sure, down and said <= 0)
-        return Blow(result, None, False, lies and not self._untold)
+        return Blow(result, None, False, lies and not self._felled)
 
     def _reckoned(self) -> float | None:
         """The health after all that is owed."""

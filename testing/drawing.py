@@ -104,7 +104,7 @@ def _reported(rng: random.Random, step: Step) -> Sequence[Step]:
     """Some outcomes are reported twice."""
     if step.do != "outcome" or rng.random() < 0.6:
         return (step,)
-    return step, Step(rng.choice((0.0, 0.0, 0.05, 0.4, 0.9)), "twice", on=step.on)
+    return step, Step(rng.choice((0.0, 0.0, 0.03, 0.08)), "twice", on=step.on)
 
 
 class _Players:

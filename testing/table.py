@@ -20,6 +20,7 @@ from ..streams.blows import health_left
 from ..streams.bridge import Full, Overrun
 from ..streams.clock import VirtualLoop
 from ..streams.events import Delivered
+from ..streams.repeats import WITHIN
 from .broken import Broken
 from .checker import Guarantees
 from .evidence import EPSILON
@@ -105,6 +106,8 @@ class Table:
         self._tick += 1
         self.state["tick"] = self._tick
         self.session.update(self.state, because)
+        if because is not None:
+            self._last = None  # what comes now is another blow
 
     def do_begin(self, actor: str, options: Sequence[str]) -> None:
         """A turn begins."""
@@ -183,7 +186,7 @@ class Table:
         self._last = None
         if known is not None:
             telling = known[0].outcome(results=said, state=state, to=to)
-            again = partial(known[0].outcome, results=said, to=to)
+            again = partial(known[0].outcome, results=said, state=state, to=to)
             self._last = asyncio.get_running_loop().time(), again, telling
         else:
             telling = self.session.outcome(
@@ -202,7 +205,7 @@ class Table:
         if self._last is None:
             return
         (at, again, telling), now = self._last, asyncio.get_running_loop().time()
-        if now - at < 1 - EPSILON and again() is not telling:
+        if now - at < WITHIN - EPSILON and again() is not telling:
             raise Broken("G2", "one outcome that is reported twice has two tellings", at=now)
 
     def do_strike(self, action: str, target: str, damage: float) -> None:

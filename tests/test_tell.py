@@ -27,7 +27,16 @@ from foretell.streams.models import (
     Request,
 )
 from foretell.streams.plain import PlainFallback
-from foretell.testing import Script, ScriptedModel, ScriptedStream, instant, run_virtual
+from foretell.testing import (
+    Script,
+    ScriptedModel,
+    ScriptedStream,
+    instant,
+    run_virtual,
+    stamped,
+    stamped_prompts,
+)
+from foretell.testing.stamps import Stamp
 
 STATE: dict[str, Any] = {
     "mode": "combat",
@@ -622,6 +631,40 @@ async def test_an_adopted_stream_that_is_revoked_is_written_anew() -> None:
         assert (await telling).text.startswith("Goblin 1: miss; Snaga: miss (#")
         assert t.ends[0].served == (Served.MISS,)
         assert (t.session.report()["stale"], t.session.report()["untrue"]) == (0, 0)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by nobody", "by another action"])
+@pytest.mark.parametrize("said", [{}, {"target_hp": 0}], ids=["unsaid", "said"])
+async def test_one_whom_another_hand_has_felled_is_not_killed_once_more(
+    named: bool, said: dict[str, int]
+) -> None:  # G1: the game has named each of its blows so far
+    actors: dict[str, Any] = {
+        name: {"name": name.title(), "side": side, "hp": 20, "max_hp": 20}
+        for name, side in (("ann", "a"), ("cid", "a"), ("bob", "b"))
+    }
+    model = ScriptedModel(stamped)
+    game = foretell.Game({"intensity": "aggressive"}, model=model, prompts=stamped_prompts)
+    async with game, await game.session("poisoned") as session:
+
+        def show(hp: int, because: foretell.Action[Any] | None = None) -> None:
+            actors["bob"]["hp"] = hp
+            session.update({"mode": "combat", "actors": actors}, because)
+
+        show(9)
+        for hp in (7, 5):
+            session.begin_turn("cid")
+            blow = session.declare("cid", "sword", target="bob")
+            await asyncio.sleep(6)
+            await blow.outcome("hit", damage=2)
+            show(hp, blow)
+            session.end_turn()
+        session.begin_turn("ann")
+        blow = session.declare("ann", "sword", target="bob")
+        await asyncio.sleep(8)
+        show(0, session.declare("cid", "bow", target="bob") if named else None)
+        await asyncio.sleep(1)
+        (told,) = Stamp.read((await blow.outcome("hit", damage=4, **said)).text)
+        assert told.result == "hit" and session.report()["untrue"] == 0
 
 
 async def test_what_was_prepared_before_another_outcome_is_not_told_after_it() -> None:
