@@ -302,6 +302,7 @@ class Pipeline(Generic[M]):
             limit=lambda: self.settings.refine_limit,
             judge=None if self.guarding is None else self.guarding.ask,
             language=self._cut_by,
+            wanted=lambda: code_of(self.settings.language),
         )
         selector = Selector(
             self._to_select,

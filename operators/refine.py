@@ -25,6 +25,7 @@ from .prompts import Account, Entry, Prompt, name_of
 from .results import KILL
 from .sentences import Sentence, Sentences
 from .sifting import Judged
+from .tongue import foreign
 
 __all__ = ["EFFECTS", "Addition", "Refiner", "adds_of", "amiss", "refinement", "sayable"]
 
@@ -178,7 +179,8 @@ class Refiner:
     :param on: whether anything is added at all; ``limit``: seconds in which it must be written.
         Both are asked anew each time.
     :param judge: what the game's guard thinks of a sentence, if there is one.
-    :param language: an ISO 639 code, to cut sentences by.
+    :param language: an ISO 639 code, to cut sentences by; ``wanted``: that of the language all is
+        to be told in, if one is.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class Refiner:
         limit: Callable[[], float],
         judge: Callable[[str, str], Judged] | None = None,
         language: Callable[[], str] = lambda: "en",
+        wanted: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._request = request
         self._generations = generations
@@ -203,6 +206,7 @@ class Refiner:
         self._limit = limit
         self._judge = judge
         self._language = language
+        self._wanted = wanted
         self._open: Generation | None = None
 
     def stop(self) -> None:
@@ -245,12 +249,12 @@ class Refiner:
         lease, self._open = generation.lease(), generation
         alarm = self._timers.alarm(f"refine {telling}", partial(generation.close, "late"))
         alarm.set(self._timers.time() + self._limit())
-        many = 0
+        many, shown = 0, addition.shown
         try:
             async with aclosing(self._read(generation)) as sentences:
                 async for sentence in sentences:
-                    many += 1
-                    wrong = amiss(sentence, scene, addition)
+                    many, shown = many + 1, f"{shown} {sentence}"
+                    wrong = amiss(sentence, scene, addition) or foreign(shown, self._wanted())
                     if many > MOST:
                         return
                     if wrong is not None:

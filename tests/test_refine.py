@@ -248,6 +248,14 @@ async def test_a_refinement_that_fails_leaves_the_filled_text(
         assert end.value["text"] == end.text == "".join(text for _, text in t.shown)
 
 
+async def test_what_is_in_another_language_is_not_added() -> None:
+    english = "And that is what it was for, and there is nothing that it can do about it now."
+    async with table(answers(english), language="German") as t:
+        assert (await struck(t)).text == TOLD and "English" in t.why[0]
+    async with table(answers(english)) as t:
+        assert (await struck(t)).text == f"{TOLD} {english}"
+
+
 async def test_what_was_right_before_it_went_wrong_stays() -> None:
     async with table(answers(f"{MORE} It has 7 HP. So.")) as t:
         assert (await struck(t)).text == f"{TOLD} {MORE}"
