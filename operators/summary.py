@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +22,8 @@ KEPT = 16
 """So many are kept, for a rewind goes back to an earlier one, and forth again."""
 QUIET = 1.0
 """Seconds after a telling before it is thought that nobody is about to want another."""
+LIMIT = 60.0
+"""Seconds from its request to its end; a stream that stalls would hold up all that come later."""
 CHARS_PER_TOKEN = 4
 ENDS = (". ", "! ", "? ", "… ", "。")
 
@@ -103,7 +106,8 @@ class Chronicle:
         prompts    last N tokens told    | the summary, and the last N tokens told
 
     It is a speculation of no value: it waits until there is room, and makes room for all else. One
-    that fails, or that is undone while it is written, leaves nothing: the next telling tries again.
+    that fails, is not whole after a minute, or is undone while it is written, leaves nothing: the
+    next telling tries again.
 
     :param since: what was told to everybody after an outcome, and of that the last outcome, and
         the last input.
@@ -140,6 +144,7 @@ class Chronicle:
         self._idle = idle
         self._revision = revision
         self._alarm = timers.alarm("summary", self._begin)
+        self._late = timers.alarm("summary late", partial(self._stop, "late"))
         self._lease: Lease | None = None
         self._next = NOTHING
         self._over = False
@@ -167,6 +172,7 @@ class Chronicle:
         self._stop("over")
 
     def _stop(self, why: str) -> None:
+        self._late.cancel()
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.release(why)
@@ -195,6 +201,7 @@ class Chronicle:
         generation = self._generations.open(request, (), revision=self._revision(), value=0.0)
         lease = self._lease = generation.lease()
         self._next = following
+        self._late.set(self._timers.time() + LIMIT)
         self._tasks.start(self._write(lease, following), name=f"summary {generation.id}")
 
     async def _write(self, lease: Lease, following: Summary) -> None:
@@ -208,6 +215,7 @@ class Chronicle:
             wanted = self._lease is lease
             if wanted:
                 self._lease = None
+                self._late.cancel()
             lease.release("written")
         text = shortened(text, self._most())
         if text and wanted:

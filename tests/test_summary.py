@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,22 @@ async def test_one_that_fails_leaves_nothing_and_the_next_telling_tries_again() 
         await asyncio.sleep(30)
         assert (await t.memory()).startswith("Earlier: Sum of 4")
         assert t.session.report()["faults"] == 0
+
+
+async def test_one_that_stalls_is_closed_and_the_next_telling_tries_again() -> None:  # G3
+    def stalls(request: Request, number: int) -> Script:
+        script = answer(request, number)
+        late = request.purpose is Purpose.SUMMARY and len(story(request)) == 3
+        return replace(script, hangs=True) if late else script
+
+    async with table(stalls) as t:
+        await t.tell(3)
+        await asyncio.sleep(70)
+        assert [each.gone_at is not None for each in t.summaries] == [True]
+        await t.tell(1)
+        await asyncio.sleep(30)
+        assert [len(story(each.request)) for each in t.summaries] == [3, 4]
+        assert (await t.memory()).startswith("Earlier: Sum of 4 after <>")
 
 
 async def test_an_empty_one_is_none() -> None:
