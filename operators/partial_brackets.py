@@ -24,7 +24,7 @@ Place = tuple[int, int]
 """How many boxes stay open, and where in the text it goes on."""
 
 NAME = r'"[^"\\\n]{0,64}"\s*:'
-TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|\\.|[\[\]{},]', re.DOTALL)
 MEMBER = re.compile(rf",\s*{NAME}")
 OBJECT = re.compile(rf",\s*\{{\s*(?:{NAME}|\}})")
 BEGINS_OBJECT = re.compile(rf"\{{\s*{NAME}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, friends, health_left, left_of
+from ..streams.blows import HARMFUL, KILL, NOTHING, Blow, friends, left_of
 from ..streams.events import Odds, Outcome, Rolled
 from ..streams.health import GONE, health_of, number, vitals, vitals_of
 from ..streams.saves import is_save
@@ -31,7 +31,6 @@ __all__ = [
     "possible_results",
     "rolls_to_hit",
     "usual",
-    "was_shown",
 ]
 
 ATTACK = ("hit", "miss", "critical")
@@ -216,17 +215,6 @@ def as_shown(what: Happened, world: World) -> Happened:
         return what
     values = {**what.values, "target_hp": now.health}
     return replace(what, name="", values=values, told=KILL if fell else what.result)
-
-
-def was_shown(world: World, what: Happened, action_id: str) -> bool:
-    """Whether a state had shown all that an outcome did when it came and made ``world``.
-
-    What a later state shows of the same action is another blow of it.
-    """
-    target = what.target or ""
-    known = number(what.values.get("damage")) and health_left(world, target) is not None
-    owed = world.accounts.get(target, NOTHING).owed
-    return bool(known) and all(name != action_id for name, _ in owed)
 
 
 def _one(world: World, done: Declared, blow: Blow, unfit: bool) -> Happened:

@@ -28,7 +28,7 @@ from .narrative import Ended, Narrative, Patched, Served, Started, Status
 from .partials import Patch
 from .prompts import Account
 from .refine import Addition, Refiner
-from .results import Happened, was_shown
+from .results import Happened
 from .select import Asked, Offer, Selector
 
 __all__ = ["Teller"]
@@ -214,10 +214,7 @@ class Teller:
         last = found[-1]
         said = {each.target for each in last.outcome.results if "target_hp" in each.values}
         open_ones = [
-            part
-            for part in last.parts
-            if said.isdisjoint((part.entry.happened.target, None))
-            and not was_shown(last.world, part.entry.happened, because)
+            part for part in last.parts if said.isdisjoint((part.entry.happened.target, None))
         ]
         texts = [part.shown(world) for part in open_ones]
         return [text for text in texts if text is not None]

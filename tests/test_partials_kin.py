@@ -385,6 +385,7 @@ def test_commas_in_what_begins_beside_the_place_are_of_that() -> None:
 THEN = '{"tool":"b"},{"tool":"c"}],"end":1}'
 QUOTED = {
     "arguments": '{"steps":[{"tool":"go","args":"{"to":"cave"}"},' + THEN,
+    "escapes": r'{"steps":[{"n":0,"args":"{"cmd":"echo \"hi\"","k":1}","say":"a"},' + THEN,
     "a list": '{"steps":[{"say":"a"},{"say":"Take [it], "now"!"},' + THEN,
     "a die": '{"steps":[{"say":"Roll {1d20}, "now"!"},' + THEN,
     "no quote": '{"steps":[{"args":{"t":"b},"ok":1},' + THEN,

@@ -562,7 +562,7 @@ def what_belongs_to_a_moment_outlives_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @bug("G2")
 def what_is_reported_twice_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats.Repeats, "of", lambda self, said, t: None)
+    monkeypatch.setattr(repeats.Repeats, "of", lambda self, said, t, state=None: None)
 
 
 @bug("G7")
