@@ -21,7 +21,8 @@ class Speculated:
     saves the time from its start to its first text, or to its use, if that came first; where the
     small model has written it, the time the main one takes, which would have been asked. Each
     possible result is a prefetch of its own, so of three that are prepared for an action one is
-    used at best. Nothing of it goes into the recording.
+    used at best; a trunk with its tails is one, called by all of them, and used if any is told.
+    Nothing of it goes into the recording.
 
     ``tell`` is told when a rate falls below its alert, and when that is over.
     """
@@ -74,12 +75,12 @@ class Speculated:
             del self._models[next(iter(self._models))]
         if line["purpose"] != "prefetch":
             return
-        called = ""
+        called = []
         for target, result in line.get("endings") or [(line.get("target"), line["result"])]:
             whom = f" → {target}" if target else ""
-            called = f"{line['actor']}: {line['action']}{whom}: {result}"
-            self.metrics.predict(called)
-        self._names[line["generation"]] = called
+            called.append(f"{line['actor']}: {line['action']}{whom}: {result}")
+            self.metrics.predict(called[-1])
+        self._names[line["generation"]] = " / ".join(called)
         if len(self._names) > MOST:
             oldest = next(iter(self._names))
             for known in (self._names, self._asked, self._silent, self._first, self._served):

@@ -650,6 +650,7 @@ def test_what_is_prepared_in_one_text_counts_as_predicted_each() -> None:
     known.heard["~generation"](0.0, {**line, **what})
     assert known.metrics.predicted("mira: bow → goblin: hit")
     assert known.metrics.predicted("mira: bow: miss")
+    assert known._names["g1"] == "mira: bow → goblin: hit / mira: bow: miss", "it is all of them"
 
 
 # ── recorded ─────────────────────────────────────────────────────────────────────────────────────
